@@ -1,0 +1,379 @@
+#include "attention/claims.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <memory>
+#include <utility>
+
+#include "autograd/backward.h"
+#include "autograd/gradcheck.h"
+#include "autograd/node.h"
+#include "autograd/ops.h"
+#include "tensor/random.h"
+
+namespace tapir {
+namespace {
+
+using Values = std::vector<double>;
+
+double largest(const Values& x) {   // NaN if there is one
+  double size = 0;
+  for (const double value : x) size = std::isnan(value) ? value : std::max(size, std::fabs(value));
+  return size;
+}
+
+double largest_difference(Values x, const Values& y) {
+  for (size_t i = 0; i < x.size(); ++i) x[i] -= y[i];
+  return largest(x);
+}
+
+// Largest |x − y| over the largest |y|; NaN if there is one in either.
+double distance(const Values& x, const Values& y) {
+  const double error = largest_difference(x, y), size = largest(y);
+  return size > 0 ? error / size : error;
+}
+
+Values rows_of(const Tensor& x, int64_t batch, int64_t begin, int64_t length) {   // tokens of one batch row of (B,T,C)
+  return slice(slice(x.detach(), 0, batch, 1), 1, begin, length).values<double>();
+}
+
+bool is_zero(const Values& x) {
+  return std::all_of(x.begin(), x.end(), [](double value) { return value == 0; });
+}
+
+Tensor normal(const Shape& shape, double deviation, const RandomKey& key) {
+  Tensor x = Tensor::empty(shape, DType::f64);
+  normal_(x, 0, deviation, key);
+  return x;
+}
+
+// A mixer in f64 with parameters that show what it does.
+class Subject {
+ public:
+  Subject(const Mechanism& mechanism, const nn::Options& options, const MixerShape& shape, uint64_t seed)
+      : seed_(seed), width_(shape.width), mixer_(mechanism.make(options, shape)) {
+    mixer_->initialise(seed, DType::f64);
+    mixer_->each_parameter([&](const std::string& name, nn::Parameter& parameter) {
+      parameters_.emplace_back(name, &parameter);
+    });
+    for (uint32_t draw = 0; draw < 200; ++draw) {
+      draw_parameters(draw);
+      if (shows_something()) break;
+    }
+  }
+
+  Tensor tokens(int64_t batch, int64_t length, const std::string& site) const {
+    return normal({batch, length, width_}, 1, {.seed = seed_, .step = 0, .site = site_of(site)});
+  }
+
+  Tensor run(const Tensor& x, const Tensor& context, const Mask& mask) const {
+    nn::Call call;
+    call.mask = mask;
+    return mixer_->forward(x, context, call);
+  }
+
+  // All values recorded under `name`.
+  std::vector<Tensor> recorded(const std::string& name, const Tensor& x, const Tensor& context, const Mask& mask) const {
+    std::vector<Tensor> values;
+    nn::Call call;
+    call.mask = mask;
+    call.recorder = [&](const std::string&, const std::string& which, const Tensor& value) {
+      if (which == name) values.push_back(value);
+    };
+    const NoGrad guard;
+    mixer_->forward(x, context, call);
+    return values;
+  }
+
+  std::vector<Tensor> parameters() const {
+    std::vector<Tensor> values;
+    for (const auto& [name, parameter] : parameters_) values.push_back(parameter->value);
+    return values;
+  }
+  void set_parameters(const Tensor* values) const {
+    for (const auto& [name, parameter] : parameters_) parameter->value = *values++;
+  }
+  const std::string& parameter_name(size_t i) const { return parameters_[i].first; }
+  uint64_t seed() const { return seed_; }
+
+ private:
+  void draw_parameters(uint32_t draw) const {
+    for (const auto& [name, parameter] : parameters_) {
+      const Shape& shape = parameter->shape;
+      const bool matrix = parameter->kind == nn::ParameterKind::weight && shape.rank() > 1;
+      const double deviation = matrix ? 1.5 / std::sqrt(static_cast<double>(shape[-1])) : 0.5;
+      const Tensor value = normal(shape, deviation, {.seed = seed_, .step = draw, .site = site_of(name)});
+      parameter->value = requires_grad(parameter->kind == nn::ParameterKind::gain ? affine(value, 1, 1) : value);
+    }
+  }
+
+  // Attention is far from uniform, and gates are neither all open nor all shut.
+  bool shows_something() const {
+    const Tensor x = tokens(2, 6, "x");
+    for (const Tensor& gate : recorded("gate", x, x, {}))
+      if (gate.item() < 0.25 || gate.item() > 0.75) return false;
+    for (const Tensor& weights : recorded("weights", x, x, {}))
+      if (largest(weights.values<double>()) < 2.0 / 6) return false;
+    return true;
+  }
+
+  const uint64_t seed_;
+  const int64_t width_;
+  const std::unique_ptr<nn::TokenMixer> mixer_;
+  std::vector<std::pair<std::string, nn::Parameter*>> parameters_;
+};
+
+Mask causal_mask(int64_t offset = 0) { return {.causal = true, .offset = offset, .keys = {}}; }
+
+Mask keys(const std::vector<uint8_t>& present, int64_t batch, bool causal = false) {
+  const int64_t length = static_cast<int64_t>(present.size()) / batch;
+  return {.causal = causal, .offset = 0, .keys = Tensor::from(present, {batch, length})};
+}
+
+Tensor zero_but(const Tensor& u, int64_t token) {   // the cotangent u (B,T,C) at one token
+  return pad(slice(u, 1, token, 1), 1, token, u.size(1) - token - 1);
+}
+
+std::string causal(const Subject& subject) {
+  constexpr int64_t T = 6, B = 2;
+  const Mask mask = causal_mask();
+  const Tensor x = requires_grad(subject.tokens(B, T, "x")), u = subject.tokens(B, T, "u");
+  const Tensor other = subject.tokens(B, T, "other");
+  const Tensor y = subject.run(x, x, mask);
+  for (int64_t t = 0; t < T; ++t) {
+    const Tensor changed = concat({slice(x, 1, 0, t + 1), slice(other, 1, t + 1, T - t - 1)}, 1).detach();
+    const Tensor again = subject.run(changed, changed, mask), g = grad({y}, {x}, {zero_but(u, t)}, {.retain = true})[0];
+    for (int64_t b = 0; b < B; ++b) {
+      require(rows_of(again, b, 0, t + 1) == rows_of(y, b, 0, t + 1), "causal",
+              [&] { return text("other tokens after ", t, " change outputs up to ", t, " of ", T); });
+      require(is_zero(rows_of(g, b, t + 1, T - t - 1)), "causal",
+              [&] { return text("the gradient of output ", t, " is not 0 at a later token"); });
+      require(!is_zero(rows_of(g, b, 0, t + 1)), "causal",
+              [&] { return text("output ", t, " depends on no token up to ", t); });
+    }
+  }
+  return text(T, " tokens: later ones change no bit, and their gradient is exactly 0");
+}
+
+std::string distribution(const Subject& subject) {
+  const Tensor x = subject.tokens(2, 6, "x"), context = subject.tokens(2, 9, "context");
+  const std::vector<uint8_t> present{1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 0};
+  double worst = 0;
+  int64_t rows = 0;
+  const auto judge = [&](const Tensor& key_tokens, const Mask& mask) {
+    const std::vector<Tensor> all = subject.recorded("weights", x, key_tokens, mask);
+    require(!all.empty(), "distribution", [] { return "the mixer records no \"weights\""; });
+    for (const Tensor& weights : all) {
+      const Values a = weights.values<double>();
+      const int64_t S = weights.size(-1);
+      for (int64_t row = 0; row < weights.elements() / S; ++row, ++rows) {
+        const auto begin = a.begin() + row * S;
+        require(std::all_of(begin, begin + S, [](double value) { return value >= 0; }), "distribution",
+                [&] { return text("row ", row, " of ", weights.shape(), " has a weight that is not ≥ 0"); });
+        const double error = std::fabs(std::accumulate(begin, begin + S, 0.0) - 1);
+        require(error <= 1e-12, "distribution",
+                [&] { return text("row ", row, " of ", weights.shape(), " misses the sum 1 by ", error); });
+        worst = std::max(worst, error);
+      }
+    }
+  };
+  judge(x, {});
+  judge(x, causal_mask());
+  judge(x, keys(present, 2));
+  judge(context, {});
+  return text(rows, " rows of weights ≥ 0 that sum to 1, worst error ", worst);
+}
+
+std::string equivariant(const Subject& subject) {
+  const std::vector<int64_t> order{3, 0, 5, 1, 6, 2, 4};
+  const auto permute = [&](const Tensor& tokens) {
+    std::vector<Tensor> parts;
+    for (const int64_t t : order) parts.push_back(slice(tokens, 1, t, 1));
+    return concat(parts, 1);
+  };
+  const NoGrad guard;
+  const Tensor x = subject.tokens(2, static_cast<int64_t>(order.size()), "x"), permuted = permute(x);
+  const double error = distance(subject.run(permuted, permuted, {}).values<double>(),
+                                permute(subject.run(x, x, {})).values<double>());
+  require(error <= 1e-10, "equivariant", [&] { return text("permuted tokens change the permuted outputs by ", error); });
+  return text(order.size(), " tokens permuted: outputs follow, relative difference ", error);
+}
+
+// Gradients of ⟨u, mixer(x, x)⟩: of x, then of every parameter.
+std::vector<Values> gradients(const Subject& subject, const Tensor& x, const Tensor& u, const Mask& mask) {
+  std::vector<Tensor> inputs = subject.parameters();
+  inputs.insert(inputs.begin(), x);
+  std::vector<Values> result;
+  for (const Tensor& g : grad({subject.run(x, x, mask)}, inputs, {u})) result.push_back(g.values<double>());
+  return result;
+}
+
+std::string padding_safe(const Subject& subject) {
+  constexpr int64_t T = 4, padding = 3;
+  const Tensor x = requires_grad(subject.tokens(1, T, "x")), u = subject.tokens(1, T, "u");
+  double worst = 0;
+  const auto close = [&](const Values& found, const Values& expected, double scale, const std::string& what) {
+    const double error = largest_difference(found, expected) / scale;
+    require(error <= 1e-13, "padding_safe", [&] { return text(what, " by ", error); });
+    worst = std::max(worst, error);
+  };
+  for (const bool causal_too : {false, true}) {
+    const Mask alone = causal_too ? causal_mask() : Mask();
+    const Tensor y = subject.run(x, x, alone);
+    const Values outputs = y.values<double>();
+    const std::vector<Values> expected = gradients(subject, x, u, alone);
+    double scale = 0;   // of all gradients: some may vanish but for rounding
+    for (const Values& g : expected) scale = std::max(scale, largest(g));
+
+    for (const double garbage : {0.0, -3.0, 1e100}) {
+      const Tensor tail = affine(subject.tokens(1, padding, "padding"), garbage, garbage);
+      const Tensor longer = requires_grad(concat({x, tail}, 1).detach());
+      const Mask padded = keys({1, 1, 1, 1, 0, 0, 0}, 1, causal_too);
+      close(rows_of(subject.run(longer, longer, padded), 0, 0, T), outputs, largest(outputs), "padded tokens change outputs");
+      std::vector<Values> found = gradients(subject, longer, pad(u, 1, 0, padding), padded);
+      require(is_zero({found[0].begin() + static_cast<int64_t>(expected[0].size()), found[0].end()}), "padding_safe",
+              [] { return "padded tokens have a gradient"; });
+      found[0].resize(expected[0].size());
+      for (size_t i = 0; i < found.size(); ++i) close(found[i], expected[i], scale, "padded tokens change a gradient");
+    }
+
+    const Tensor pair = requires_grad(concat({x, subject.tokens(1, T, "hidden")}, 0).detach());
+    const Mask second_hidden = keys({1, 1, 1, 1, 0, 0, 0, 0}, 2, causal_too);
+    const Tensor out = subject.run(pair, pair, second_hidden);
+    require(is_zero(rows_of(out, 1, 0, T)), "padding_safe", [] { return "a row without keys does not give zeros"; });
+    close(rows_of(out, 0, 0, T), outputs, largest(outputs), "a row without keys changes another row");
+    for (const Values& g : gradients(subject, pair, pad(subject.tokens(1, T, "v"), 0, 1, 0), second_hidden))
+      require(is_zero(g), "padding_safe", [] { return "a row without keys has a gradient"; });
+  }
+  return text(padding, " padded tokens with values up to 1e100 change nothing (relative difference ", worst,
+              "); a row without keys gives zeros and zero gradients");
+}
+
+// A step across a kink of ReLU would be seen as a wrong derivative.
+constexpr double small_step = 2e-6;
+
+// A way of calling a mixer.
+struct Situation {
+  std::string label;
+  int64_t queries, keys;   // keys 0: self-attention
+  Mask mask;
+};
+
+std::vector<Situation> situations() {
+  return {{"self-attention", 4, 0, {}},
+          {"causal", 4, 0, causal_mask()},
+          {"T < S", 3, 5, {}},
+          {"T < S, causal with offset", 2, 5, causal_mask(3)},
+          {"padded and empty rows", 3, 0, keys({1, 1, 0, 0, 0, 0}, 2)},
+          {"T = 1", 1, 0, {}},
+          {"T = 1, S = 4", 1, 4, {}}};
+}
+
+// The mixer in a situation as a function of x, context (left out where it is x) and every parameter.
+struct Trial {
+  Trial(const Subject& subject, const Situation& situation, const std::vector<Tensor>& parameters)
+      : inputs{subject.tokens(2, situation.queries, "x")} {
+    if (situation.keys) inputs.push_back(subject.tokens(2, situation.keys, "context"));
+    first = inputs.size();
+    inputs.insert(inputs.end(), parameters.begin(), parameters.end());
+    f = [&subject, mask = situation.mask, begin = first](const std::vector<Tensor>& in) {
+      subject.set_parameters(in.data() + begin);
+      return subject.run(in[0], in[begin - 1], mask);
+    };
+  }
+
+  // Whether a parameter's gradient vanishes, but for rounding.
+  std::vector<bool> vanishing(uint64_t seed) const {
+    std::vector<Tensor> leaves;
+    for (const Tensor& input : inputs) leaves.push_back(requires_grad(input));
+    const Tensor y = f(leaves);
+    const Tensor u = normal(y.shape(), 1, {.seed = seed, .step = 0, .site = site_of("cotangent")});
+    std::vector<double> sizes;
+    for (const Tensor& g : grad({y}, leaves, {u})) sizes.push_back(largest(g.values<double>()));
+    std::vector<bool> result;
+    for (size_t i = first; i < sizes.size(); ++i) result.push_back(sizes[i] <= 1e-12 * largest(sizes));
+    return result;
+  }
+
+  // Whether a large change of parameter i leaves the output as it is.
+  bool without_effect(size_t i, uint64_t seed) const {
+    const NoGrad guard;
+    std::vector<Tensor> changed = inputs;
+    Tensor& value = changed[first + i];
+    value = add(value, normal(value.shape(), 1, {.seed = seed, .step = 0, .site = site_of("change")}));
+    return distance(f(changed).values<double>(), f(inputs).values<double>()) <= 1e-12;
+  }
+
+  std::vector<Tensor> inputs;
+  size_t first;   // parameter among the inputs
+  Function f;
+};
+
+std::string gradient(const Subject& subject) {
+  const std::vector<Tensor> parameters = subject.parameters();
+  std::vector<bool> vanishes(parameters.size(), true), matters(parameters.size(), false);
+  double worst = 0;
+  for (const Situation& situation : situations()) {
+    const Trial trial(subject, situation, parameters);
+    const GradcheckResult result = gradcheck(situation.label, trial.f, trial.inputs,
+                                             {.step = small_step, .seed = subject.seed(), .may_vanish = true});
+    require(result.passed, "gradient", [&] { return result.report; });
+    worst = std::max(worst, result.worst);
+    const std::vector<bool> vanishes_here = trial.vanishing(subject.seed());
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      vanishes[i] = vanishes[i] && vanishes_here[i];
+      matters[i] = matters[i] || (vanishes[i] && !trial.without_effect(i, subject.seed()));
+    }
+  }
+  std::string names = "x, context", without;
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const std::string& name = subject.parameter_name(i);
+    require(!vanishes[i] || !matters[i], "gradient",
+            [&] { return text("the gradient of ", name, " is zero, but the output depends on it"); });
+    names += ", " + name;
+    if (vanishes[i]) without += (without.empty() ? "; without effect, gradient 0: " : ", ") + name;
+  }
+  return text("worst relative error ", worst, " in ", situations().size(), " situations, through ", names, without);
+}
+
+std::string double_gradient(const Subject& subject) {
+  const std::vector<Tensor> parameters = subject.parameters();
+  double worst = 0;
+  for (const Situation& situation : situations()) {
+    const Trial trial(subject, situation, parameters);
+    const GradcheckResult result = gradgradcheck(situation.label, trial.f, trial.inputs,
+                                                 {.step = small_step, .relative = 1e-5, .seed = subject.seed()});
+    require(result.passed, "double_gradient", [&] { return result.report; });
+    worst = std::max(worst, result.worst);
+  }
+  return text("worst relative error ", worst, " in ", situations().size(), " situations");
+}
+
+}  // namespace
+
+std::vector<Proof> prove(const Mechanism& mechanism, const nn::Options& options, uint64_t seed, const MixerShape& shape) {
+  const auto proof = [&](const char* claim, std::string (*evidence)(const Subject&), int points = 1) {
+    Proof result{claim, false, {}};
+    for (int point = 0; point < points && !result.holds; ++point) {
+      try {
+        result.evidence = evidence(Subject(mechanism, options, shape, seed + point));
+        result.holds = true;
+      } catch (const Error& error) {
+        result.evidence = error.what();
+      }
+    }
+    return result;
+  };
+  std::vector<Proof> proofs;
+  if (mechanism.claims.causal) proofs.push_back(proof("causal", causal));
+  if (mechanism.claims.distribution) proofs.push_back(proof("distribution", distribution));
+  if (mechanism.claims.equivariant) proofs.push_back(proof("equivariant", equivariant));
+  if (mechanism.claims.padding_safe) proofs.push_back(proof("padding_safe", padding_safe));
+  // A kink within a step is unlikely but possible, and then the differences are wrong; a wrong derivative is so everywhere.
+  proofs.push_back(proof("gradient", gradient, 3));
+  proofs.push_back(proof("double_gradient", double_gradient, 3));
+  return proofs;
+}
+
+}  // namespace tapir

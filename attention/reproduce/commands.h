@@ -1,0 +1,37 @@
+// The commands of the program `tapir`. Each writes its result to standard output, throws Error for what cannot be done, and
+// returns the exit status.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace tapir {
+
+struct TrainCommand {
+  std::filesystem::path experiment;         // TOML file; empty when resuming
+  std::vector<std::string> assignments;     // section.key=value
+  std::filesystem::path out;                // run folder; empty: runs/NAME
+  std::filesystem::path resume;             // run folder to go on with
+  int64_t stop_after = 0;                   // step; 0: none
+  double minutes = 0;                       // 0: none
+};
+int run_train(const TrainCommand& command);
+
+int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part);
+
+struct GenerateCommand {
+  std::filesystem::path run;
+  std::string prompt;
+  int64_t tokens = 40;
+  double temperature = 0.8;                 // 0: the likeliest token always
+  uint64_t seed = 1;
+};
+int run_generate(const GenerateCommand& command);
+
+int run_zoo();
+int run_check(const std::vector<std::string>& names, uint64_t seed);
+int run_data_list();
+int run_data_verify();
+std::string version_text();                 // build, flags, BLAS core, devices
+
+}  // namespace tapir

@@ -1,0 +1,76 @@
+#include "attention/reproduce/experiment.h"
+
+#include <sstream>
+
+#include "attention/reproduce/config.h"
+#include "tensor/sha256.h"
+
+namespace tapir {
+namespace {
+
+// The sections of an experiment in the order in which they are written.
+template <class Visit>
+void each_section(Experiment& experiment, const Visit& visit) {
+  visit("run", experiment.run);
+  visit("data", experiment.data);
+  visit("model", experiment.model);
+  visit("attention", experiment.attention);
+  visit("train", experiment.train);
+  visit("schedule", experiment.schedule);
+  visit("adamw", experiment.adamw);
+}
+
+std::string written(Experiment& experiment) {
+  std::ostringstream out;
+  each_section(experiment, [&](const char* section, nn::Options& options) {
+    out << '[' << section << "]\n" << section_of(options) << "\n\n";
+  });
+  return out.str();
+}
+
+}  // namespace
+
+void DataOptions::fields(nn::FieldVisitor& visit) {
+  std::string path = spec.path.string();
+  visit("kind", spec.kind, "the corpus", {"wikitext-2", "wikitext-103", "file", "generated"});
+  visit("path", path, "of the kind \"file\": a text file, or a folder with train.txt, valid.txt, test.txt", {});
+  visit("tokens", spec.tokens, "what a token is", {"word", "character"});
+  visit("max_types", spec.max_types, "size of the vocabulary, the most frequent types stay; 0: all", nn::between(0, 1e9));
+  visit("train_tokens", spec.limits.train, "tokens of the training part that are used; 0: all", nn::between(0, 1e12));
+  visit("valid_tokens", spec.limits.valid, "of the validation part", nn::between(0, 1e12));
+  visit("test_tokens", spec.limits.test, "of the test part", nn::between(0, 1e12));
+  spec.path = path;
+}
+
+void AttentionOptions::fields(nn::FieldVisitor& visit) {
+  visit("mechanism", mechanism, "a name that `tapir zoo` lists", {});
+  if (!own) own = tapir::mechanism(mechanism).options();
+  own->fields(visit);
+}
+
+std::string Experiment::toml() { return written(*this); }
+
+std::string Experiment::identity() {
+  const std::string name = std::exchange(run.name, "");
+  const std::string digest = sha256_hex(written(*this));
+  run.name = name;
+  return digest;
+}
+
+Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
+  toml::table config = read_config(file);
+  for (const std::string& assignment : assignments) set_value(config, assignment);
+  Experiment experiment;
+  experiment.run.name = file.stem().string();
+  std::vector<std::string> sections;
+  each_section(experiment, [&](const char* section, nn::Options& options) {
+    sections.push_back(section);
+    read_section(config, section, options);
+  });
+  require_sections(config, sections);
+  require(experiment.train.batch % experiment.train.accumulate == 0, "config: train.accumulate",
+          [&] { return text(experiment.train.accumulate, " does not divide train.batch, ", experiment.train.batch); });
+  return experiment;
+}
+
+}  // namespace tapir

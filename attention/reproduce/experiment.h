@@ -1,0 +1,64 @@
+// An experiment: everything that fixes a run. Read from a TOML file, written into the run folder as it was resolved.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attention/zoo.h"
+#include "datasets/corpus.h"
+#include "nn/optim.h"
+#include "nn/schedule.h"
+#include "nn/train/trainer.h"
+#include "nn/transformer.h"
+
+namespace tapir {
+
+struct RunOptions : nn::Options {   // [run]
+  std::string name = "run";
+  int64_t seed = 1;
+  std::string dtype = "f32";
+  std::string device = "cpu";
+  std::string initial;
+
+  void fields(nn::FieldVisitor& visit) override {
+    visit("name", name, "of the run's folder", {});
+    visit("seed", seed, "of initial weights and dropout", nn::between(0, 9007199254740992.0));
+    visit("dtype", dtype, "element type of weights and activations", {"f32", "f64"});
+    visit("device", device, "where the run computes", {"cpu", "cuda"});
+    visit("initial", initial, "safetensors file of initial weights; empty: drawn from the seed", {});
+  }
+};
+
+struct DataOptions : nn::Options {   // [data]
+  CorpusSpec spec;
+
+  void fields(nn::FieldVisitor& visit) override;
+};
+
+struct AttentionOptions : nn::Options {   // [attention], beside the mechanism's own keys
+  std::string mechanism = "dot_product";
+  std::unique_ptr<nn::Options> own;       // of the mechanism
+
+  void fields(nn::FieldVisitor& visit) override;
+};
+
+struct Experiment {
+  RunOptions run;
+  DataOptions data;
+  nn::TransformerOptions model;
+  AttentionOptions attention;
+  TrainOptions train;
+  nn::Schedule schedule;
+  nn::AdamWOptions adamw;
+
+  DType dtype() const { return run.dtype == "f64" ? DType::f64 : DType::f32; }
+  std::string toml();       // resolved, every key with its value
+  std::string identity();   // SHA-256 of what fixes the numbers: all of the above but run.name
+};
+
+// Throws an Error for whatever read_config and read_section refuse, for a mechanism that does not exist, and for a batch that
+// does not divide into its parts.
+Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments);
+
+}  // namespace tapir

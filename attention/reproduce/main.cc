@@ -1,0 +1,109 @@
+// The program `tapir`: trains, evaluates and proves what is in the zoo.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <exception>
+
+#include "attention/reproduce/commands.h"
+#include "tensor/error.h"
+#include "tensor/parallel.h"
+
+namespace {
+
+using namespace tapir;
+
+// Options that every command takes.
+struct Common {
+  int threads = 0;
+  std::string dtype, device, seed;
+
+  void add_to(CLI::App& app) {
+    app.add_option("--threads", threads, "threads of the CPU; results do not depend on it")->check(CLI::Range(1, 1024));
+    app.add_option("--dtype", dtype, "f32 or f64; short for --set run.dtype=…");
+    app.add_option("--device", device, "cpu or cuda; short for --set run.device=…");
+    app.add_option("--seed", seed, "short for --set run.seed=…");
+  }
+  void apply(std::vector<std::string>& assignments) const {
+    if (!dtype.empty()) assignments.push_back("run.dtype=\"" + dtype + '"');
+    if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
+    if (!seed.empty()) assignments.push_back("run.seed=" + seed);
+  }
+  uint64_t seed_or(uint64_t otherwise) const {
+    if (seed.empty()) return otherwise;
+    const bool digits = seed.find_first_not_of("0123456789") == std::string::npos && seed.size() < 17;
+    require(digits, "--seed", [&] { return text("must be a whole number below 10¹⁶, found '", seed, "'"); });
+    return std::stoull(seed);
+  }
+};
+
+int run(int argc, char** argv) {
+  CLI::App app{"tapir: autodiff and a zoo of attention mechanisms", "tapir"};
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_version_flag("--version", [] { return version_text(); });
+  Common common;
+  common.add_to(app);
+
+  TrainCommand train;
+  CLI::App* train_app = app.add_subcommand("train", "train an experiment, or go on with a run");
+  CLI::Option* experiment = train_app->add_option("experiment", train.experiment, "TOML file, see attention/reproduce/");
+  train_app->add_option("--set", train.assignments, "section.key=value, over what the file says")->type_size(1)->allow_extra_args(true);
+  train_app->add_option("--out", train.out, "run folder (runs/NAME)")->excludes(train_app->add_option("--resume", train.resume, "go on with this run")->excludes(experiment));
+  train_app->add_option("--stop-after", train.stop_after, "save and stop after this step")->check(CLI::NonNegativeNumber);
+  train_app->add_option("--minutes", train.minutes, "save and stop after so many minutes")->check(CLI::NonNegativeNumber);
+
+  std::vector<std::filesystem::path> runs;
+  std::string part = "valid";
+  CLI::App* eval_app = app.add_subcommand("eval", "perplexity of trained runs");
+  eval_app->add_option("runs", runs, "run folders")->required();
+  eval_app->add_option("--part", part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
+
+  GenerateCommand generate;
+  CLI::App* generate_app = app.add_subcommand("generate", "text from a trained run");
+  generate_app->add_option("run", generate.run, "run folder")->required();
+  generate_app->add_option("--prompt", generate.prompt, "text to go on from");
+  generate_app->add_option("--tokens", generate.tokens, "how many")->check(CLI::Range(1, 100000));
+  generate_app->add_option("--temperature", generate.temperature, "of the choice; 0: the likeliest token")->check(CLI::Range(0.0, 100.0));
+
+  CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
+
+  std::vector<std::string> names;
+  CLI::App* check_app = app.add_subcommand("check", "gradients, double gradients and claims of mechanisms, proved now");
+  check_app->add_option("names", names, "mechanisms; none: all");
+
+  CLI::App* data_app = app.add_subcommand("data", "data sets");
+  data_app->require_subcommand(1);
+  CLI::App* list_app = data_app->add_subcommand("list", "what is known and what is there");
+  CLI::App* verify_app = data_app->add_subcommand("verify", "compare files with their published counts and digests");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  if (common.threads) set_threads(common.threads);
+  if (*train_app) {
+    require(!train.experiment.empty() || !train.resume.empty(), "train", [] { return "needs an experiment file or --resume RUN"; });
+    common.apply(train.assignments);
+    return run_train(train);
+  }
+  if (*eval_app) return run_eval(runs, part);
+  if (*generate_app) {
+    generate.seed = common.seed_or(generate.seed);
+    return run_generate(generate);
+  }
+  if (*zoo_app) return run_zoo();
+  if (*check_app) return run_check(names, common.seed_or(1));
+  return *list_app ? run_data_list() : *verify_app ? run_data_verify() : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "tapir: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,22 @@
+// A finished or stopped run, opened for evaluation and generation.
+#pragma once
+#include <filesystem>
+#include <memory>
+
+#include "attention/reproduce/language.h"
+
+namespace tapir {
+
+struct OpenRun {
+  Experiment experiment;
+  std::unique_ptr<LanguageTask> task;   // with the trained weights
+  std::string weights;                  // which: "best on validation, step 750" or "last, step 1000"
+};
+
+// Throws Error when the folder is no run, or its weights are missing or do not fit.
+std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder);
+
+inline constexpr const char* experiment_file = "experiment.toml";
+inline constexpr const char* tokenizer_file = "tokenizer.json";
+
+}  // namespace tapir

@@ -1,0 +1,20 @@
+// tapir --version
+#include <fmt/core.h>
+
+#include "attention/reproduce/commands.h"
+#include "tensor/blas.h"
+#include "tensor/parallel.h"
+
+namespace tapir {
+
+std::string version_text() {
+#ifdef _OPENMP
+  const char* threading = "OpenMP";
+#else
+  const char* threading = "no OpenMP";
+#endif
+  return fmt::format("tapir {}\ncompiler {}\nflags {}\nthreads {} ({})\nblas OpenBLAS, core {}\ndevices cpu", TAPIR_VERSION, TAPIR_COMPILER,
+                     TAPIR_FLAGS, threads(), threading, blas_core());
+}
+
+}  // namespace tapir

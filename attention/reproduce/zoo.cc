@@ -1,0 +1,69 @@
+// tapir zoo, tapir check
+#include "attention/zoo.h"
+
+#include <fmt/core.h>
+
+#include "attention/claims.h"
+#include "attention/reproduce/commands.h"
+
+namespace tapir {
+namespace {
+
+std::string claims_text(const Claims& claims) {
+  std::string list;
+  const auto name = [&](bool made, const char* claim) { if (made) list += (list.empty() ? "" : ", ") + std::string(claim); };
+  name(claims.exact, "exact");
+  name(claims.causal, "causal");
+  name(claims.distribution, "distribution");
+  name(claims.equivariant, "equivariant");
+  name(claims.padding_safe, "padding-safe");
+  return list;
+}
+
+// Prints a line for every field: key, default, help.
+class Help final : public nn::FieldVisitor {
+ public:
+  void operator()(const char* key, int64_t& value, const char* help, const nn::Range&) override { line(key, fmt::format("{}", value), help); }
+  void operator()(const char* key, double& value, const char* help, const nn::Range&) override { line(key, fmt::format("{}", value), help); }
+  void operator()(const char* key, bool& value, const char* help) override { line(key, value ? "true" : "false", help); }
+  void operator()(const char* key, std::string& value, const char* help, const nn::Choices& choices) override {
+    std::string listed;
+    for (const std::string& choice : choices) listed += (listed.empty() ? " (" : ", ") + choice;
+    line(key, '"' + value + '"', help + listed + (listed.empty() ? "" : ")"));
+  }
+
+ private:
+  static void line(const char* key, const std::string& value, const std::string& help) {
+    fmt::print("    {} = {}   {}\n", key, value, help);
+  }
+};
+
+}  // namespace
+
+int run_zoo() {
+  for (const Mechanism& row : zoo()) {
+    fmt::print("{}   {}, {}\n    {}\n    cost: {}\n    claims: {}\n", row.name, row.title, row.paper, row.equation, row.cost,
+               claims_text(row.claims));
+    Help help;
+    row.options()->fields(help);
+  }
+  return 0;
+}
+
+int run_check(const std::vector<std::string>& names, uint64_t seed) {
+  std::vector<const Mechanism*> rows;
+  for (const std::string& name : names) rows.push_back(&mechanism(name));
+  if (names.empty())
+    for (const Mechanism& row : zoo()) rows.push_back(&row);
+  int failures = 0, proofs = 0;
+  for (const Mechanism* row : rows)
+    for (const Proof& proof : prove(*row, *row->options(), seed)) {
+      fmt::print("{}  {:<14} {:<16} {}\n", proof.holds ? "holds" : "FAILS", row->name, proof.claim, proof.evidence);
+      ++proofs;
+      failures += !proof.holds;
+    }
+  fmt::print("{} of {} claims hold\n", proofs - failures, proofs);
+  return failures ? 1 : 0;
+}
+
+}  // namespace tapir

@@ -1,0 +1,38 @@
+// Staged attention: multi-head attention (Vaswani et al. 2017) in four stages. A mechanism overrides the stage that its
+// paper changes.
+//
+// Letters: B batch, H heads, T queries, S keys, D head width, C = H·D.
+#pragma once
+#include "nn/layers.h"
+#include "nn/token_mixer.h"
+
+namespace tapir {
+
+struct MixerShape {
+  int64_t width = 0;    // C
+  int64_t heads = 0;    // H
+  int64_t layer = 0;    // index of the block, from 0
+  int64_t head_width() const { return width / heads; }   // D
+};
+
+class StagedAttention : public nn::TokenMixer {
+ public:
+  explicit StagedAttention(const MixerShape& shape);
+
+  Tensor forward(const Tensor& x, const Tensor& context, const nn::Call& call) final;
+
+  // The stages on heads, without projections: Q (B,H,T,D), K and V (B,H,S,D) → (B,H,T,D).
+  Tensor attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
+
+ protected:
+  virtual Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const;   // (B,H,T,S)   Q Kᵀ / √D
+  virtual Tensor weights(const Tensor& E, const nn::Call& call) const;                   // (B,H,T,S)   softmax over allowed keys
+  virtual Tensor mix(const Tensor& A, const Tensor& V, const nn::Call& call) const;      // (B,H,T,D)   A V
+
+  const MixerShape shape_;
+
+ private:
+  nn::Linear &query_, &key_, &value_, &out_;   // (C,C), no bias
+};
+
+}  // namespace tapir

@@ -1,0 +1,64 @@
+#include "attention/zoo.h"
+
+#include "attention/dot_product.h"
+#include "attention/score_mlp.h"
+
+namespace tapir {
+namespace {
+
+// The maker of a mechanism with options of its own, behind the common signature.
+template <class O, class Make>
+void set_maker(Mechanism& row, Make make) {
+  row.options = [] { return std::make_unique<O>(); };
+  row.make = [make](const nn::Options& options, const MixerShape& shape) { return make(static_cast<const O&>(options), shape); };
+}
+
+Mechanism dot_product_row() {
+  Mechanism row{.name = "dot_product",
+                .title = "Scaled dot product",
+                .paper = "Vaswani et al. 2017, arXiv 1706.03762",
+                .equation = "s_ij = q_i·k_j / √D",
+                .cost = "2 D operations a pair; memory T × S",
+                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .options = {}, .make = {}};
+  set_maker<nn::Options>(row, [](const nn::Options&, const MixerShape& shape) { return make_dot_product(shape); });
+  return row;
+}
+
+Mechanism score_mlp_row() {
+  Mechanism row{.name = "score_mlp",
+                .title = "Neural Attention",
+                .paper = "DiGiugno & Mahmood 2025, arXiv 2502.17206",
+                .equation = "s_ij = wᵀ ReLU(W [P_q q_i; P_k k_j] + b) + c",
+                .cost = "3 M operations a pair for M hidden units; memory T × S",
+                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .options = {}, .make = {}};
+  set_maker<ScoreMlpOptions>(row, make_score_mlp);
+  return row;
+}
+
+std::deque<Mechanism>& rows() {
+  static std::deque<Mechanism> table{dot_product_row(), score_mlp_row()};
+  return table;
+}
+
+}  // namespace
+
+const std::deque<Mechanism>& zoo() { return rows(); }
+
+const Mechanism& mechanism(const std::string& name) {
+  std::string known;
+  for (const Mechanism& row : rows()) {
+    if (row.name == name) return row;
+    known += (known.empty() ? "" : ", ") + row.name;
+  }
+  throw Error("zoo", text("there is no mechanism '", name, "'; those that exist: ", known));
+}
+
+void add_mechanism(Mechanism row) {
+  for (const Mechanism& known : rows())
+    require(known.name != row.name, "zoo", [&] { return text("the name '", row.name, "' is taken by ", known.title); });
+  rows().push_back(std::move(row));
+}
+
+}  // namespace tapir

@@ -1,0 +1,77 @@
+// The list of all ops of autograd/. The tests sweep it: an op that is not listed does not compile, and a listed op without
+// a row of examples in tests/ does not compile there. Mechanisms with fused kernels keep their own list in attention/.
+#pragma once
+#include <type_traits>
+
+namespace tapir {
+
+namespace scalar {   // tensor/scalar.h
+struct Neg;
+struct Exp;
+struct Log;
+struct Log1p;
+struct Expm1;
+struct Sqrt;
+struct Rsqrt;
+struct Abs;
+struct Square;
+struct Reciprocal;
+struct Sin;
+struct Cos;
+struct Tanh;
+struct Sigmoid;
+struct Softplus;
+struct Relu;
+struct Gelu;
+struct GeluTanh;
+struct Silu;
+struct Erf;
+}  // namespace scalar
+
+template <class F, int order = 0> struct Unary;   // ops/unary.cc
+struct Identity;                                  // ops/arithmetic.cc
+struct Add;
+struct Sub;
+struct Mul;
+struct Div;
+struct Affine;
+struct Maximum;
+struct Minimum;
+struct Where;
+struct Matmul;                                    // ops/matmul.cc
+struct Linear;
+struct Sum;                                       // ops/sum.cc
+struct SumTo;
+struct LogSumExp;                                 // ops/softmax.cc
+struct Softmax;
+struct LogSoftmax;
+struct Reshape;                                   // ops/shape.cc
+struct Transpose;
+struct Slice;
+struct Pad;
+struct Expand;
+struct Concat;
+struct Embedding;                                 // ops/embedding.cc
+struct ScatterRows;
+struct LayerNorm;                                 // ops/layer_norm.cc
+struct Dropout;                                   // ops/dropout.cc
+struct CrossEntropy;                              // ops/cross_entropy.cc
+
+template <class... Ops> struct OpList {};
+
+using AllOps = OpList<
+    Unary<scalar::Neg>, Unary<scalar::Exp>, Unary<scalar::Log>, Unary<scalar::Log1p>, Unary<scalar::Expm1>,
+    Unary<scalar::Sqrt>, Unary<scalar::Rsqrt>, Unary<scalar::Abs>, Unary<scalar::Square>, Unary<scalar::Reciprocal>,
+    Unary<scalar::Sin>, Unary<scalar::Cos>, Unary<scalar::Tanh>, Unary<scalar::Sigmoid>, Unary<scalar::Softplus>,
+    Unary<scalar::Relu>, Unary<scalar::Gelu>, Unary<scalar::GeluTanh>, Unary<scalar::Silu>, Unary<scalar::Erf>,
+    Identity, Add, Sub, Mul, Div, Affine, Maximum, Minimum, Where, Matmul, Linear, Sum, SumTo, LogSumExp, Softmax,
+    LogSoftmax, Reshape, Transpose, Slice, Pad, Expand, Concat, Embedding, ScatterRows, LayerNorm, Dropout, CrossEntropy>;
+
+template <class Op, class List> inline constexpr bool contains = false;
+template <class Op, class... Ops> inline constexpr bool contains<Op, OpList<Ops...>> = (std::is_same_v<Op, Ops> || ...);
+
+// Whether the tests sweep Op. A folder with a list of its own specialises this.
+template <class Op> inline constexpr bool is_listed = contains<Op, AllOps>;
+template <class F, int order> inline constexpr bool is_listed<Unary<F, order>> = contains<Unary<F>, AllOps>;
+
+}  // namespace tapir

@@ -1,0 +1,149 @@
+#include "autograd/backward.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "autograd/node.h"
+#include "autograd/ops.h"
+#include "tensor/elementwise.h"
+
+namespace tapir {
+namespace {
+
+class Walk {
+ public:
+  explicit Walk(WalkOptions options) : options_(options) {}
+
+  void seed(const Tensor& output, const Tensor& cotangent) {
+    if (!output.node) return;
+    require(cotangent.shape() == output.shape() && cotangent.dtype() == output.dtype(), "grad", [&] {
+      return text("cotangent ", cotangent.dtype(), cotangent.shape(), " does not fit output ", output.dtype(), output.shape());
+    });
+    arrive(output.node, cotangent);
+  }
+
+  // Calls reached(node, gradient) for every node in descending order; the walk goes on behind it if that returns true.
+  template <class Reached>
+  void run(const Reached& reached) {
+    const GradMode mode(options_.create_graph);
+    while (!pending_.empty()) {
+      std::pop_heap(pending_.begin(), pending_.end(), older);
+      const std::shared_ptr<Node> node = std::move(pending_.back());
+      pending_.pop_back();
+      const auto found = gradients_.find(node.get());
+      const Tensor g = std::move(found->second);
+      gradients_.erase(found);
+      if (!reached(*node, g)) continue;
+      require(!node->released, "backward", [&] { return text("the graph behind '", node->name, "' was freed by an earlier walk"); },
+              "pass retain to the first walk");
+      const Scope scope = Scope::replay(*node->path);
+      std::vector<Tensor> gradients = node->backward(g, options_.create_graph);
+      for (size_t i = 0; i < gradients.size(); ++i) {
+        if (!gradients[i].defined()) continue;
+        const std::shared_ptr<Node>& input = node->inputs[i];
+        require(gradients[i].shape() == input->shape && gradients[i].dtype() == input->dtype, node->name, [&] {
+          return text("gradient ", i, " is ", gradients[i].dtype(), gradients[i].shape(), ", its input is ", input->dtype,
+                      input->shape);
+        });
+        arrive(input, std::move(gradients[i]));
+      }
+      if (!options_.retain && !options_.create_graph) node->release();
+    }
+  }
+
+ private:
+  static bool older(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->number < b->number; }
+
+  void arrive(const std::shared_ptr<Node>& node, Tensor g) {
+    const auto [found, first] = gradients_.try_emplace(node.get(), Tensor());
+    if (first) {
+      pending_.push_back(node);
+      std::push_heap(pending_.begin(), pending_.end(), older);
+      found->second = std::move(g);
+    } else if (!options_.create_graph && found->second.sole_owner() && found->second.is_contiguous()) {
+      add_(found->second, g);
+    } else {
+      found->second = add(found->second, g);
+    }
+  }
+
+  WalkOptions options_;
+  std::vector<std::shared_ptr<Node>> pending_;          // heap, the newest on top
+  std::unordered_map<Node*, Tensor> gradients_;         // of pending nodes
+};
+
+Leaf& leaf_of(const char* caller, const Tensor& tensor) {
+  Leaf* leaf = dynamic_cast<Leaf*>(tensor.node.get());
+  require(leaf, caller, [] { return "the tensor is no leaf"; }, "make it one with requires_grad");
+  return *leaf;
+}
+
+std::vector<Tensor> gradients_of(Walk& walk, const std::vector<Tensor>& inputs, bool pass_inputs) {
+  std::unordered_map<Node*, Tensor> wanted;
+  for (const Tensor& input : inputs)
+    if (input.node) wanted[input.node.get()];
+  walk.run([&](Node& node, const Tensor& g) {
+    const auto found = wanted.find(&node);
+    if (found == wanted.end()) return true;
+    found->second = g;
+    return pass_inputs;
+  });
+  std::vector<Tensor> result;
+  for (const Tensor& input : inputs) {
+    Tensor g = input.node ? wanted[input.node.get()] : Tensor();
+    result.push_back(g.defined() ? g : Tensor::zeros(input.shape(), input.dtype(), input.device()));
+  }
+  return result;
+}
+
+}  // namespace
+
+Tensor requires_grad(const Tensor& value) {
+  require(value.defined(), "requires_grad", [] { return "the tensor has no value"; });
+  require(value.dtype() == DType::f32 || value.dtype() == DType::f64, "requires_grad",
+          [&] { return text("needs f32 or f64, not ", value.dtype()); });
+  Tensor leaf = value.detach();
+  leaf.node = std::make_shared<Leaf>(leaf);
+  return leaf;
+}
+
+Tensor gradient(const Tensor& leaf) { return leaf_of("gradient", leaf).grad; }
+
+void set_gradient(const Tensor& leaf, const Tensor& value) { leaf_of("set_gradient", leaf).grad = value; }
+
+void backward(const Tensor& loss, bool retain) {
+  require(loss.elements() == 1, "backward", [&] { return text("the loss must have one element, its shape is ", loss.shape()); },
+          "sum it, or use grad with a cotangent");
+  require(loss.node != nullptr, "backward", [] { return "the loss depends on nothing that requires a gradient"; });
+  Walk walk({.retain = retain});
+  walk.seed(loss, Tensor::full(loss.shape(), 1, loss.dtype(), loss.device()));
+  walk.run([](Node& node, const Tensor& g) {
+    if (Leaf* leaf = dynamic_cast<Leaf*>(&node)) {
+      if (!leaf->grad.defined()) leaf->grad = g.sole_owner() && g.is_contiguous() ? g : g.copy();
+      else add_(leaf->grad, g);
+    }
+    return true;
+  });
+}
+
+std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs, std::vector<Tensor> cotangents,
+                         WalkOptions options) {
+  if (cotangents.empty())
+    for (const Tensor& output : outputs) {
+      require(output.elements() == 1, "grad", [&] { return text("an output of shape ", output.shape(), " needs a cotangent"); });
+      cotangents.push_back(Tensor::full(output.shape(), 1, output.dtype(), output.device()));
+    }
+  require(cotangents.size() == outputs.size(), "grad",
+          [&] { return text(outputs.size(), " outputs, but ", cotangents.size(), " cotangents"); });
+  Walk walk(options);
+  for (size_t i = 0; i < outputs.size(); ++i) walk.seed(outputs[i], cotangents[i]);
+  return gradients_of(walk, inputs, true);
+}
+
+std::vector<Tensor> grad_until(const Tensor& output, const std::vector<Tensor>& inputs, const Tensor& cotangent) {
+  Walk walk({.create_graph = true});
+  walk.seed(output, cotangent);
+  return gradients_of(walk, inputs, false);
+}
+
+}  // namespace tapir

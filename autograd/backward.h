@@ -1,0 +1,33 @@
+// The reverse walk: from outputs to inputs through the nodes, in descending creation number.
+#pragma once
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace tapir {
+
+struct WalkOptions {
+  bool retain = false;         // keep the graph for another walk; without it every node frees what it saved
+  bool create_graph = false;   // record the gradients' own graph, for higher derivatives; implies retain
+};
+
+// Makes `value` (f32 or f64) a leaf: backward() will accumulate its gradient. Throws Error for integer types.
+Tensor requires_grad(const Tensor& value);
+
+// ∂loss/∂leaf is added to the gradient of every leaf that `loss` depends on. Throws Error unless `loss` has one element and
+// a graph that was not freed. There is no create_graph here: a gradient that lives in a leaf would keep its own graph alive.
+void backward(const Tensor& loss, bool retain = false);
+
+// The gradient accumulated in a leaf, undefined if there is none. Throws Error if `leaf` is not a leaf.
+Tensor gradient(const Tensor& leaf);
+void set_gradient(const Tensor& leaf, const Tensor& value);   // an undefined value clears it
+
+// Σ_o ⟨cotangent_o, ∂output_o/∂input⟩ for each input, which may be any tensor with a node; zeros where nothing depends on it.
+// Leaves are not touched. `cotangents` may be left out for outputs of one element. Throws Error when the graph was freed.
+std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
+                         std::vector<Tensor> cotangents = {}, WalkOptions options = {});
+
+// As grad with create_graph, but the walk ends at the inputs: the partial derivatives of a composite.
+std::vector<Tensor> grad_until(const Tensor& output, const std::vector<Tensor>& inputs, const Tensor& cotangent);
+
+}  // namespace tapir

@@ -1,0 +1,182 @@
+#include "autograd/gradcheck.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/backward.h"
+#include "autograd/ops.h"
+#include "tensor/random.h"
+
+namespace tapir {
+namespace {
+
+Tensor random_like(const Tensor& x, uint64_t seed, uint32_t number) {
+  Tensor v = Tensor::empty(x.shape(), x.dtype(), x.device());
+  normal_(v, 0, 1, {.seed = seed, .step = number, .site = site_of("gradcheck")});
+  return v;
+}
+
+Tensor unit_vector(const Tensor& x, int64_t i) {
+  const Tensor v = Tensor::zeros(x.shape(), x.dtype(), x.device());
+  v.data<double>()[i] = 1;
+  return v;
+}
+
+double dot(const Tensor& a, const Tensor& b) {
+  const std::vector<double> p = a.values<double>(), q = b.values<double>();
+  double total = 0;
+  for (size_t i = 0; i < p.size(); ++i) total += p[i] * q[i];
+  return total;
+}
+
+Tensor moved(const Tensor& x, double t, const Tensor& v) {
+  const Tensor result = x.copy();
+  for (int64_t i = 0; i < x.elements(); ++i) result.data<double>()[i] += t * v.data<double>()[i];
+  return result;
+}
+
+std::vector<Tensor> leaves_of(const std::vector<Tensor>& inputs) {
+  std::vector<Tensor> leaves;
+  for (const Tensor& input : inputs) leaves.push_back(requires_grad(input));
+  return leaves;
+}
+
+class Check {
+ public:
+  Check(const std::string& name, const Function& f, const std::vector<Tensor>& inputs, const GradcheckOptions& options)
+      : name_(name), f_(f), options_(options) {
+    for (const Tensor& input : inputs) {
+      require(input.defined() && input.dtype() == DType::f64, "gradcheck",
+              [&] { return text("the inputs of '", name, "' must be f64"); }, "let the function keep other inputs to itself");
+      inputs_.push_back(input.copy());
+    }
+  }
+
+  GradcheckResult run() {
+    const Tensor y = f_(inputs_), u = random_like(y, options_.seed, 0);
+    const std::vector<Tensor> gradients = gradients_for(u);
+    if (y.elements() > 0 && !options_.may_vanish) require_signal(gradients);
+    for (int direction = 0; direction < options_.directions; ++direction) check_direction(u, gradients, direction);
+    if (options_.full_jacobian) {
+      for (int64_t k = 0; k < y.elements(); ++k) {
+        const Tensor unit = unit_vector(y, k);
+        scan(unit, gradients_for(unit), text("output index ", k));
+      }
+    } else if (!result_.passed) {
+      scan(u, gradients, "random cotangent");
+    }
+    return result_;
+  }
+
+  void fail(const std::string& what) {
+    result_.passed = false;
+    if (++faults_ <= shown) result_.report += text(name_, ": ", what, "; inputs ", shapes(), ", seed ", options_.seed, '\n');
+  }
+
+ private:
+  static constexpr int shown = 10;   // faults in the report
+
+  std::vector<Tensor> gradients_for(const Tensor& u) const {
+    const std::vector<Tensor> leaves = leaves_of(inputs_);
+    return grad({f_(leaves)}, leaves, {u});
+  }
+
+  // ⟨u, J v⟩ ≈ (8 (L₁ − L₋₁) − (L₂ − L₋₂)) / 12h,  L_k = ⟨u, f(x + k h v)⟩
+  double numeric(const Tensor& u, const std::vector<Tensor>& v) const {
+    const auto at = [&](double k) {
+      std::vector<Tensor> x;
+      for (size_t a = 0; a < v.size(); ++a) x.push_back(v[a].defined() ? moved(inputs_[a], k * options_.step, v[a]) : inputs_[a]);
+      return dot(u, f_(x));
+    };
+    return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * options_.step);
+  }
+
+  bool agree(double analytic, double numeric) {
+    const double size = std::max(std::fabs(analytic), std::fabs(numeric)), error = std::fabs(analytic - numeric);
+    result_.worst = std::max(result_.worst, error / std::max(size, options_.absolute / options_.relative));
+    return error <= options_.absolute + options_.relative * size;   // false for NaN
+  }
+
+  void require_signal(const std::vector<Tensor>& gradients) {
+    for (size_t a = 0; a < gradients.size(); ++a) {
+      const std::vector<double> g = gradients[a].values<double>();
+      if (!g.empty() && std::all_of(g.begin(), g.end(), [](double value) { return value == 0; }))
+        fail(text("the gradient of argument ", a, " is zero everywhere"));
+    }
+  }
+
+  void check_direction(const Tensor& u, const std::vector<Tensor>& gradients, int direction) {
+    std::vector<Tensor> v;
+    double analytic = 0;
+    for (size_t a = 0; a < inputs_.size(); ++a) {
+      v.push_back(random_like(inputs_[a], options_.seed, static_cast<uint32_t>(1 + direction * inputs_.size() + a)));
+      analytic += dot(gradients[a], v.back());
+    }
+    const double difference = numeric(u, v);
+    if (!agree(analytic, difference))
+      fail(text("direction ", direction, ": analytic ", analytic, ", numeric ", difference));
+  }
+
+  // Element by element, against ⟨u, ∂f/∂x_i⟩.
+  void scan(const Tensor& u, const std::vector<Tensor>& gradients, const std::string& which) {
+    for (size_t a = 0; a < inputs_.size(); ++a) {
+      const std::vector<double> g = gradients[a].values<double>();
+      for (int64_t i = 0; i < inputs_[a].elements() && faults_ < shown; ++i) {
+        std::vector<Tensor> v(inputs_.size());
+        v[a] = unit_vector(inputs_[a], i);
+        const double difference = numeric(u, v);
+        if (!agree(g[i], difference))
+          fail(text(which, ", argument ", a, ", index ", i, ": analytic ", g[i], ", numeric ", difference));
+      }
+    }
+  }
+
+  std::string shapes() const {
+    std::string all;
+    for (const Tensor& input : inputs_) all += text(all.empty() ? "" : " ", input.shape());
+    return all;
+  }
+
+  const std::string name_;
+  const Function f_;
+  const GradcheckOptions options_;
+  std::vector<Tensor> inputs_;
+  GradcheckResult result_;
+  int faults_ = 0;
+};
+
+}  // namespace
+
+GradcheckResult gradcheck(const std::string& name, const Function& f, const std::vector<Tensor>& inputs,
+                          const GradcheckOptions& options) {
+  return Check(name, f, inputs, options).run();
+}
+
+GradcheckResult gradgradcheck(const std::string& name, const Function& f, const std::vector<Tensor>& inputs,
+                              GradcheckOptions options) {
+  options.may_vanish = true;   // the gradient of a linear function does not depend on x
+  const std::string second = text("gradient of ", name);
+  std::vector<Tensor> all = inputs;
+  all.push_back(random_like(f(inputs), options.seed + 1, 0));
+
+  // Jᵀu for all inputs, one after the other in one vector.
+  const auto gradient_of = [&](const std::vector<Tensor>& x_and_u, bool create_graph) {
+    std::vector<Tensor> x = x_and_u, flat;
+    const Tensor u = x.back();
+    x.pop_back();
+    for (Tensor& input : x)
+      if (!input.node) input = requires_grad(input);
+    for (const Tensor& g : grad({f(x)}, x, {u}, {.create_graph = create_graph})) flat.push_back(reshape(g, {g.elements()}));
+    return concat(flat, 0);
+  };
+  Check check(second, [&](const std::vector<Tensor>& x) { return gradient_of(x, true); }, all, options);
+  const std::vector<double> with = gradient_of(all, true).values<double>(), without = gradient_of(all, false).values<double>();
+  for (size_t i = 0; i < with.size(); ++i)
+    if (!(std::fabs(with[i] - without[i]) <= options.absolute * std::max(1.0, std::fabs(without[i])))) {
+      check.fail(text("element ", i, " is ", with[i], " when made with create_graph, ", without[i], " without"));
+      break;
+    }
+  return check.run();
+}
+
+}  // namespace tapir

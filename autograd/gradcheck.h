@@ -1,0 +1,42 @@
+// Gradient check: backward against central differences, in f64.
+//
+// For a random cotangent u and random directions v the two sides of   ⟨u, J v⟩ = ⟨Jᵀ u, v⟩   are compared: the left one from
+// the five-point formula, the right one from the reverse walk. The element at fault is looked for only when they differ.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace tapir {
+
+using Function = std::function<Tensor(const std::vector<Tensor>&)>;
+
+struct GradcheckOptions {
+  double step = 1e-3;            // of the differences, for inputs of order 1; the error of the formula is step⁴ f⁽⁵⁾/30
+  double relative = 1e-6;        // |analytic − numeric| ≤ absolute + relative max(|analytic|, |numeric|)
+  double absolute = 1e-8;
+  uint64_t seed = 1;             // of u and v
+  int directions = 2;
+  bool full_jacobian = false;    // compare every ∂y_k/∂x_i, with each unit vector as u
+  bool may_vanish = false;       // accept that an input's whole gradient is zero
+};
+
+struct GradcheckResult {
+  bool passed = true;
+  std::string report;   // one line for each fault: name, argument, index, analytic and numeric value, shapes, seed
+  double worst = 0;     // largest |analytic − numeric| / max(|analytic|, |numeric|, absolute / relative)
+};
+
+// Checks f at `inputs`, which must be f64 (else Error); what is not differentiable f keeps to itself. f must stay away from
+// its kinks by more than 2 step |v|. `name` goes into the report.
+GradcheckResult gradcheck(const std::string& name, const Function& f, const std::vector<Tensor>& inputs,
+                          const GradcheckOptions& options = {});
+
+// Second order: gradcheck of (x, u) ↦ Jᵀ(x) u, made with create_graph. It also compares that gradient with the one that is
+// made without a graph, which may come from another kernel.
+GradcheckResult gradgradcheck(const std::string& name, const Function& f, const std::vector<Tensor>& inputs,
+                              GradcheckOptions options = {.relative = 1e-5});
+
+}  // namespace tapir

@@ -1,0 +1,43 @@
+#include "autograd/node.h"
+
+#include <atomic>
+
+namespace tapir {
+namespace {
+
+std::atomic<uint64_t> next_number{1};
+
+bool& mode() {
+  thread_local bool on = true;
+  return on;
+}
+
+}  // namespace
+
+Node::Node(const char* name, const Tensor& output, std::vector<std::shared_ptr<Node>> inputs)
+    : name(name), number(next_number++), path(&Scope::path()), inputs(std::move(inputs)), shape(output.shape()),
+      dtype(output.dtype()) {}
+
+// The outermost destructor drains a worklist; those that it sets off only add to it.
+Node::~Node() {
+  thread_local std::vector<std::shared_ptr<Node>>* worklist = nullptr;
+  if (worklist) {
+    for (auto& input : inputs) worklist->push_back(std::move(input));
+    return;
+  }
+  std::vector<std::shared_ptr<Node>> pending = std::move(inputs);
+  worklist = &pending;
+  while (!pending.empty()) {
+    const std::shared_ptr<Node> last = std::move(pending.back());
+    pending.pop_back();
+  }
+  worklist = nullptr;
+}
+
+bool grad_enabled() { return mode(); }
+
+GradMode::GradMode(bool on) : before_(mode()) { mode() = on; }
+
+GradMode::~GradMode() { mode() = before_; }
+
+}  // namespace tapir

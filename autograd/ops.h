@@ -1,0 +1,89 @@
+// The ops: everything a user calls, one line of mathematics each. All are differentiable any number of times that their
+// formulas allow (at least twice), check their shapes, and throw an Error that names the op and every shape.
+//
+// Letters: x, a, b inputs; y the result. Axes may be negative: −1 is the last. Arithmetic broadcasts as NumPy does.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "tensor/mask.h"
+#include "tensor/philox.h"
+#include "tensor/tensor.h"
+
+namespace tapir {
+
+// ---- arithmetic (ops/arithmetic.cc) -------------------------------------------------------------------------------
+Tensor identity(const Tensor& x);                                             // y = x, a new node
+Tensor add(const Tensor& a, const Tensor& b);                                 // y = a + b
+Tensor sub(const Tensor& a, const Tensor& b);                                 // y = a − b
+Tensor mul(const Tensor& a, const Tensor& b);                                 // y = a b
+Tensor div(const Tensor& a, const Tensor& b);                                 // y = a / b
+Tensor affine(const Tensor& x, double factor, double shift);                  // y = factor x + shift
+Tensor maximum(const Tensor& a, const Tensor& b);                             // at a tie each gets half of the gradient
+Tensor minimum(const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);      // condition (u8): y = a where not 0, else b
+
+// ---- functions of one number (ops/unary.cc, tensor/scalar.h) --------------------------------------------------------
+Tensor neg(const Tensor& x);
+Tensor exp(const Tensor& x);
+Tensor log(const Tensor& x);
+Tensor log1p(const Tensor& x);                                                // log(1 + x)
+Tensor expm1(const Tensor& x);                                                // eˣ − 1
+Tensor sqrt(const Tensor& x);
+Tensor rsqrt(const Tensor& x);                                                // 1/√x
+Tensor abs(const Tensor& x);                                                  // derivative 0 at 0
+Tensor square(const Tensor& x);
+Tensor reciprocal(const Tensor& x);                                           // 1/x
+Tensor sin(const Tensor& x);
+Tensor cos(const Tensor& x);
+Tensor tanh(const Tensor& x);
+Tensor sigmoid(const Tensor& x);                                              // 1/(1 + e⁻ˣ)
+Tensor softplus(const Tensor& x);                                             // log(1 + eˣ)
+Tensor relu(const Tensor& x);                                                 // max(x, 0), derivative 0 at 0
+Tensor gelu(const Tensor& x);                                                 // x Φ(x), Φ the normal distribution
+Tensor gelu_tanh(const Tensor& x);                                            // its approximation by tanh
+Tensor silu(const Tensor& x);                                                 // x sigmoid(x)
+Tensor erf(const Tensor& x);
+
+// ---- matrix products (ops/matmul.cc) ----------------------------------------------------------------------------------
+Tensor matmul(const Tensor& a, const Tensor& b);                              // (…,M,K) (…,K,N) → (…,M,N), batch axes broadcast
+Tensor linear(const Tensor& x, const Tensor& weight);                         // (…,I) (O,I) → (…,O)      y = x Wᵀ
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);     // bias (O):                y = x Wᵀ + b
+
+// ---- sums (ops/sum.cc) ------------------------------------------------------------------------------------------------
+Tensor sum(const Tensor& x);                                                  // of all elements, rank 0
+Tensor sum(const Tensor& x, int axis, bool keep = false);                     // keep: the axis stays, with extent 1
+Tensor mean(const Tensor& x);
+Tensor mean(const Tensor& x, int axis, bool keep = false);
+Tensor sum_to(const Tensor& x, const Shape& shape);                           // the adjoint of expand
+
+// ---- softmax and its kin, along the last axis (ops/softmax.cc) -----------------------------------------------------------
+Tensor logsumexp(const Tensor& x);                                            // (…,S) → (…)
+Tensor log_softmax(const Tensor& x);
+Tensor softmax(const Tensor& x);
+// Weights of attention, E (B,H,T,S):  A_ts = exp(scale E_ts) / Σ_allowed exp(scale E_ts′); 0 where the mask forbids, and in rows
+// where nothing is allowed. Forbidden scores are never read.
+Tensor softmax(const Tensor& scores, const Mask& mask, double scale = 1);
+
+// ---- shapes (ops/shape.cc): views without a copy, but for concat and pad ------------------------------------------------
+Tensor reshape(const Tensor& x, const Shape& shape);                          // one extent may be −1: what is left
+Tensor transpose(const Tensor& x, int a = -2, int b = -1);                    // axes a and b change places
+Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t length);
+Tensor expand(const Tensor& x, const Shape& shape);                           // repeats axes of extent 1
+Tensor concat(const std::vector<Tensor>& parts, int axis);
+Tensor pad(const Tensor& x, int axis, int64_t before, int64_t after);         // zeros around
+
+// ---- rows by index (ops/embedding.cc): indices i32 of any shape (…) --------------------------------------------------------
+Tensor embedding(const Tensor& table, const Tensor& indices);                 // (V,C), (…) → (…,C)
+Tensor scatter_rows(const Tensor& rows, const Tensor& indices, int64_t size); // (…,C), (…) → (size,C): rows of an index add up
+
+// ---- layers ---------------------------------------------------------------------------------------------------------------
+// y = weight (x − mean)/√(variance + epsilon) + bias along the last axis; weight, bias (C)      Ba et al. 2016, eq. 4
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon = 1e-5);
+// y = x/(1 − p) with probability 1 − p, else 0; element i draws Philox at (key, i)              Srivastava et al. 2014
+Tensor dropout(const Tensor& x, double p, const RandomKey& key);
+// Σ_n −log softmax(logits_n)[target_n] over the rows with target ≥ 0: the caller divides by its global count.
+// logits (…,V), targets i32 (…); target −1: the row does not count
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets);
+
+}  // namespace tapir

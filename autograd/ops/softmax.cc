@@ -1,0 +1,163 @@
+// Softmax and its kin, along the last axis.
+#include "autograd/apply.h"
+#include "autograd/ops.h"
+#include "tensor/parallel.h"
+#include "tensor/scalar_math.h"
+
+namespace tapir {
+namespace {
+
+// A_s = exp(scale E_s − max) / Σ over allowed keys; forbidden keys are not read and get 0. A row without allowed keys is 0.
+template <class T> struct SoftmaxRow {
+  const T* e;
+  T* a;
+  int64_t n;
+  T scale;
+  MaskView mask;
+
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T* x = e + row * n;
+    T* y = a + row * n;
+    const int64_t seen = mask.limit(row % mask.queries);
+    const T none = -std::numeric_limits<T>::infinity();
+    if (const uint8_t* present = mask.present_in(row)) {
+      const T m = team.max(seen, [&](int64_t i) { return present[i] ? scale * x[i] : none; });
+      const T shift = m == none ? T(0) : m;
+      team.each(seen, [&](int64_t i) { y[i] = present[i] ? math::exp(scale * x[i] - shift) : T(0); });
+    } else {
+      const T m = team.max(seen, [&](int64_t i) { return scale * x[i]; });
+      const T shift = m == none ? T(0) : m;
+      team.each(seen, [&](int64_t i) { y[i] = math::exp(scale * x[i] - shift); });
+    }
+    const T total = team.sum(seen, [&](int64_t i) { return y[i]; });
+    const T factor = total == T(0) ? T(0) : T(1) / total;
+    team.each(seen, [&](int64_t i) { y[i] *= factor; });
+    team.each(n - seen, [&](int64_t i) { y[seen + i] = T(0); });
+  }
+};
+
+// dE_s = scale A_s (g_s − Σ g A)
+template <class T> struct SoftmaxBackwardRow {
+  const T *g, *a;
+  T* de;
+  int64_t n;
+  T scale;
+  MaskView mask;
+
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T *gr = g + row * n, *y = a + row * n;
+    T* dx = de + row * n;
+    const int64_t seen = mask.limit(row % mask.queries);
+    const T dot = team.sum(seen, [&](int64_t i) { return gr[i] * y[i]; });
+    team.each(seen, [&](int64_t i) { dx[i] = scale * (y[i] * (gr[i] - dot)); });
+    team.each(n - seen, [&](int64_t i) { dx[seen + i] = T(0); });
+  }
+};
+
+template <class T> struct LogSumExpRow {
+  const T* x;
+  T* y;
+  int64_t n;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T* a = x + row * n;
+    const T m = team.max(n, [&](int64_t i) { return a[i]; });
+    const T shift = m - m == T(0) ? m : T(0);   // ±inf must not meet itself
+    y[row] = shift + math::log(team.sum(n, [&](int64_t i) { return math::exp(a[i] - shift); }));
+  }
+};
+
+int64_t last_axis(const char* op, const Tensor& x) {
+  require(x.rank() >= 1, op, [&] { return text("needs at least one axis, got shape ", x.shape()); });
+  return x.size(-1);
+}
+
+// No mask: all rows belong to one batch and head.
+MaskView unmasked(const Tensor& x) { return {false, 0, 1, std::max<int64_t>(1, x.elements()), x.size(-1), nullptr}; }
+
+}  // namespace
+
+// A = softmax(scale E) over the allowed keys;  dE = scale A (g − Σ_s g A)
+struct Softmax {
+  static constexpr const char* name = "softmax";
+  std::optional<Mask> mask;
+  double scale;
+  SavedOutput y;
+
+  Tensor forward(const Tensor& x_) {
+    const int64_t n = last_axis(name, x_);
+    const Tensor x = x_.contiguous();
+    const Tensor a = Tensor::empty(x.shape(), x.dtype(), x.device());
+    with_float(name, x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      if (n > 0) for_each_row(x.device(), x.elements() / n, n, SoftmaxRow<T>{x.data<T>(), a.data<T>(), n, static_cast<T>(scale), mask_of(x)});
+    });
+    y = a;
+    return a;
+  }
+
+  Gradients backward(const Tensor& g_, const Backward& at) const {
+    const Tensor a = at.output(y);
+    if (at.create_graph) {
+      const Tensor weighted = mul(g_, a);
+      return {affine(sub(weighted, mul(a, sum(weighted, -1, true))), scale, 0)};
+    }
+    const Tensor g = g_.contiguous(), dx = Tensor::empty(g.shape(), g.dtype(), g.device());
+    const int64_t n = g.size(-1);
+    with_float(name, g.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      if (n > 0) for_each_row(g.device(), g.elements() / n, n, SoftmaxBackwardRow<T>{g.data<T>(), a.data<T>(), dx.data<T>(), n, static_cast<T>(scale), mask_of(a)});
+    });
+    return {dx};
+  }
+
+ private:
+  MaskView mask_of(const Tensor& x) const { return mask ? view_of(name, *mask, x.shape()) : unmasked(x); }
+};
+Tensor softmax(const Tensor& x) { return apply(Softmax{std::nullopt, 1, {}}, x); }
+Tensor softmax(const Tensor& scores, const Mask& mask, double scale) { return apply(Softmax{mask, scale, {}}, scores); }
+
+// y = log Σ exp x;  dx = g exp(x − y)
+struct LogSumExp {
+  static constexpr const char* name = "logsumexp";
+  Saved x;
+  SavedOutput y;
+  Tensor forward(const Tensor& x_) {
+    const int64_t n = last_axis(name, x_);
+    const Tensor dense = x_.contiguous();
+    Shape shape;
+    for (int axis = 0; axis + 1 < x_.rank(); ++axis) shape.push_back(x_.size(axis));
+    const Tensor result = Tensor::empty(shape, x_.dtype(), x_.device());
+    with_float(name, x_.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      for_each_row(x_.device(), shape.elements(), n, LogSumExpRow<T>{dense.data<T>(), result.data<T>(), n});
+    });
+    x = x_;
+    y = result;
+    return result;
+  }
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    Shape kept = g.shape();
+    kept.push_back(1);
+    return {mul(reshape(g, kept), exp(sub(*x, reshape(at.output(y), kept))))};
+  }
+};
+Tensor logsumexp(const Tensor& x) { return apply(LogSumExp{}, x); }
+
+// y = x − log Σ exp x;  dx = g − exp(y) Σ g
+struct LogSoftmax {
+  static constexpr const char* name = "log_softmax";
+  SavedOutput y;
+  Tensor forward(const Tensor& x) {
+    last_axis(name, x);
+    Shape kept = x.shape().with(-1, 1);
+    const Tensor result = sub(x, reshape(logsumexp(x), kept));
+    y = result;
+    return result;
+  }
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    return {sub(g, mul(exp(at.output(y)), sum(g, -1, true)))};
+  }
+};
+Tensor log_softmax(const Tensor& x) { return apply(LogSoftmax{}, x); }
+
+}  // namespace tapir

@@ -1,0 +1,127 @@
+// Sums over all elements, over one axis, and down to a shape (the adjoint of broadcasting).
+#include "autograd/apply.h"
+#include "autograd/ops.h"
+#include "tensor/parallel.h"
+#include "tensor/view.h"
+
+namespace tapir {
+namespace {
+
+template <class T> struct Element {
+  const T* x;
+  HD T operator()(int64_t i) const { return x[i]; }
+};
+
+template <class T> struct Column {
+  const T* x;
+  int64_t columns;
+  HD T operator()(int64_t i, int64_t j) const { return x[i * columns + j]; }
+};
+
+template <class T> struct RowSum {
+  const T* x;
+  T* y;
+  int64_t n;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T* a = x + row * n;
+    y[row] = team.sum(n, [&](int64_t i) { return a[i]; });
+  }
+};
+
+// Σ over the axes of x whose bit is set; they stay, with extent 1. Reduced axes go behind the others, unless they are all in
+// front: then columns are summed where they lie.
+Tensor sum_axes(const Tensor& x, unsigned reduced) {
+  Shape result = x.shape(), order;
+  Strides strides{};
+  int64_t kept = 1, summed = 1;
+  bool leading = true;   // no kept axis before a reduced one
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    if (reduced >> axis & 1) {
+      leading = leading && kept == 1;
+      result[axis] = 1;
+      summed *= x.size(axis);
+    } else {
+      kept *= x.size(axis);
+    }
+  }
+  for (const unsigned wanted : {0u, 1u})
+    for (int axis = 0; axis < x.rank(); ++axis)
+      if ((reduced >> axis & 1) == wanted) {
+        strides[order.rank()] = x.stride(axis);
+        order.push_back(x.size(axis));
+      }
+  const Tensor y = Tensor::empty(result, x.dtype(), x.device());
+  with_float("sum", x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (kept == 1) {
+      const Tensor dense = x.contiguous();
+      *y.data<T>() = full_sum<T>(x.device(), summed, Element<T>{dense.data<T>()});
+    } else if (leading) {
+      const Tensor dense = x.contiguous();
+      column_sum(x.device(), summed, kept, Column<T>{dense.data<T>(), kept}, y.data<T>());
+    } else {
+      const Tensor dense = x.strided(order, strides).contiguous();
+      for_each_row(x.device(), kept, summed, RowSum<T>{dense.data<T>(), y.data<T>(), summed});
+    }
+  });
+  return y;
+}
+
+}  // namespace
+
+// y = Σ x over one axis, or over all (axis = every);  dx = g repeated
+struct Sum {
+  static constexpr const char* name = "sum";
+  static constexpr int every = Shape::max_rank;
+  int axis;
+  Shape from{};
+  Tensor forward(const Tensor& x) {
+    from = x.shape();
+    if (axis == every) return view::reshape(sum_axes(x, ~0u), {});
+    axis = normal_axis(name, axis, x.shape());
+    return sum_axes(x, 1u << axis);
+  }
+  Gradients backward(const Tensor& g, const Backward&) const { return {expand(g, from)}; }
+};
+
+Tensor sum(const Tensor& x) { return apply(Sum{Sum::every}, x); }
+
+Tensor sum(const Tensor& x, int axis, bool keep) {
+  const Tensor kept = apply(Sum{axis}, x);
+  if (keep) return kept;
+  Shape shape;
+  axis = normal_axis(Sum::name, axis, x.shape());
+  for (int a = 0; a < x.rank(); ++a)
+    if (a != axis) shape.push_back(x.size(a));
+  return reshape(kept, shape);
+}
+
+Tensor mean(const Tensor& x) { return affine(sum(x), 1.0 / static_cast<double>(x.elements()), 0); }
+
+Tensor mean(const Tensor& x, int axis, bool keep) {
+  return affine(sum(x, axis, keep), 1.0 / static_cast<double>(x.size(normal_axis(Sum::name, axis, x.shape()))), 0);
+}
+
+// y = Σ of x over the axes along which `to` was repeated;  dx = g repeated
+struct SumTo {
+  static constexpr const char* name = "sum_to";
+  Shape to, from{};
+  Tensor forward(const Tensor& x) {
+    from = x.shape();
+    const int added = x.rank() - to.rank();
+    unsigned reduced = 0;
+    bool fits = added >= 0;
+    for (int axis = 0; fits && axis < x.rank(); ++axis) {
+      const int64_t wanted = axis < added ? 1 : to[axis - added];
+      fits = wanted == x.size(axis) || wanted == 1;
+      if (axis < added || wanted != x.size(axis)) reduced |= 1u << axis;
+    }
+    require(fits, name, [&] { return text("shape ", to, " does not expand to ", from); });
+    return view::reshape(sum_axes(x, reduced), to);
+  }
+  Gradients backward(const Tensor& g, const Backward&) const { return {expand(g, from)}; }
+};
+
+Tensor sum_to(const Tensor& x, const Shape& shape) { return x.shape() == shape ? x : apply(SumTo{shape}, x); }
+
+}  // namespace tapir

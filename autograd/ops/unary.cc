@@ -1,0 +1,93 @@
+// Functions of one number: y = f(x), dx = g f′(x). The functions are in tensor/scalar.h, each f with its df.
+#include "tensor/scalar.h"
+
+#include "autograd/apply.h"
+#include "autograd/ops.h"
+#include "tensor/parallel.h"
+
+namespace tapir {
+namespace {
+
+// The derivative of the given order: f, then df, then df of dual numbers.
+template <class F, int order>
+struct Value {
+  template <class T> HD T operator()(T x) const {
+    if constexpr (order == 0) return F::f(x);
+    else if constexpr (order == 1) return F::df(x, F::f(x));
+    else {
+      const Dual<T> dual{x, T(1)};
+      return F::df(dual, F::f(dual)).d;
+    }
+  }
+};
+
+// Operands are made dense: one loop for each function keeps the compile short.
+template <class T, class F, int order>
+struct ValueAt {
+  const T* x;
+  T* y;
+  HD void operator()(int64_t i) const { y[i] = Value<F, order>{}(x[i]); }
+};
+
+template <class T, class F>
+struct BackwardAt {
+  const T *g, *x;
+  T* dx;
+  HD void operator()(int64_t i) const { dx[i] = g[i] * Value<F, 1>{}(x[i]); }
+};
+
+}  // namespace
+
+// With a graph the derivative is itself an op, of the next order; without one g f′(x) is a single loop.
+template <class F, int order>
+struct Unary {
+  static constexpr const char* name = F::name;
+  Saved x;
+
+  Tensor forward(const Tensor& x_) {
+    x = x_;
+    const Tensor dense = x_.contiguous(), y = Tensor::empty(x_.shape(), x_.dtype(), x_.device());
+    with_float(name, x_.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      for_each(y.device(), y.elements(), ValueAt<T, F, order>{dense.data<T>(), y.data<T>()});
+    });
+    return y;
+  }
+
+  Gradients backward(const Tensor& g_, const Backward& at) const {
+    if constexpr (order == 2) {
+      throw Error(name, "derivatives beyond the second are not available");
+    } else {
+      if (order > 0 || at.create_graph) return {mul(g_, apply(Unary<F, order + 1>{}, *x))};
+      const Tensor g = g_.contiguous(), dense = x->contiguous(), dx = Tensor::empty(g.shape(), g.dtype(), g.device());
+      with_float(name, g.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        for_each(g.device(), g.elements(), BackwardAt<T, F>{g.data<T>(), dense.data<T>(), dx.data<T>()});
+      });
+      return {dx};
+    }
+  }
+};
+
+Tensor neg(const Tensor& x) { return apply(Unary<scalar::Neg>{}, x); }
+Tensor exp(const Tensor& x) { return apply(Unary<scalar::Exp>{}, x); }
+Tensor log(const Tensor& x) { return apply(Unary<scalar::Log>{}, x); }
+Tensor log1p(const Tensor& x) { return apply(Unary<scalar::Log1p>{}, x); }
+Tensor expm1(const Tensor& x) { return apply(Unary<scalar::Expm1>{}, x); }
+Tensor sqrt(const Tensor& x) { return apply(Unary<scalar::Sqrt>{}, x); }
+Tensor rsqrt(const Tensor& x) { return apply(Unary<scalar::Rsqrt>{}, x); }
+Tensor abs(const Tensor& x) { return apply(Unary<scalar::Abs>{}, x); }
+Tensor square(const Tensor& x) { return apply(Unary<scalar::Square>{}, x); }
+Tensor reciprocal(const Tensor& x) { return apply(Unary<scalar::Reciprocal>{}, x); }
+Tensor sin(const Tensor& x) { return apply(Unary<scalar::Sin>{}, x); }
+Tensor cos(const Tensor& x) { return apply(Unary<scalar::Cos>{}, x); }
+Tensor tanh(const Tensor& x) { return apply(Unary<scalar::Tanh>{}, x); }
+Tensor sigmoid(const Tensor& x) { return apply(Unary<scalar::Sigmoid>{}, x); }
+Tensor softplus(const Tensor& x) { return apply(Unary<scalar::Softplus>{}, x); }
+Tensor relu(const Tensor& x) { return apply(Unary<scalar::Relu>{}, x); }
+Tensor gelu(const Tensor& x) { return apply(Unary<scalar::Gelu>{}, x); }
+Tensor gelu_tanh(const Tensor& x) { return apply(Unary<scalar::GeluTanh>{}, x); }
+Tensor silu(const Tensor& x) { return apply(Unary<scalar::Silu>{}, x); }
+Tensor erf(const Tensor& x) { return apply(Unary<scalar::Erf>{}, x); }
+
+}  // namespace tapir

@@ -1,0 +1,42 @@
+#include "nn/layers.h"
+
+#include "autograd/ops.h"
+
+namespace tapir::nn {
+
+Linear::Linear(int64_t in, int64_t out, bool with_bias, const Init& weight_init, const Init& bias_init)
+    : weight(parameter("weight", {out, in}, ParameterKind::weight, weight_init)),
+      bias(with_bias ? &parameter("bias", {out}, ParameterKind::bias, bias_init) : nullptr) {}
+
+Tensor Linear::forward(const Tensor& x) const {
+  const Scope scope = enter();
+  return bias ? linear(x, weight.value, bias->value) : linear(x, weight.value);
+}
+
+Embedding::Embedding(int64_t rows, int64_t width, const Init& init)
+    : weight(parameter("weight", {rows, width}, ParameterKind::embedding, init)) {}
+
+Tensor Embedding::forward(const Tensor& indices) const {
+  const Scope scope = enter();
+  return embedding(weight.value, indices);
+}
+
+LayerNorm::LayerNorm(int64_t width, double epsilon)
+    : epsilon(epsilon), weight(parameter("weight", {width}, ParameterKind::gain, Init::constant(1))),
+      bias(parameter("bias", {width}, ParameterKind::bias, Init::constant(0))) {}
+
+Tensor LayerNorm::forward(const Tensor& x) const {
+  const Scope scope = enter();
+  return layer_norm(x, weight.value, bias.value, epsilon);
+}
+
+Dropout::Dropout(double p) : p(p) {
+  require(p >= 0 && p < 1, "dropout", [&] { return text("the probability must be in [0, 1), got ", p); });
+}
+
+Tensor Dropout::forward(const Tensor& x, const Call& call) const {
+  const Scope scope = enter();
+  return call.training ? dropout(x, p, call.random()) : x;
+}
+
+}  // namespace tapir::nn

@@ -1,0 +1,74 @@
+// Module: parameters and the layers that own them. A module is neither copied nor moved; it owns its children and
+// registers its parameters under names, so "blocks.3.attention.query.weight" means the same in files, logs and errors.
+//
+//   struct Linear : Module {
+//     Linear(int64_t in, int64_t out) : weight(parameter("weight", {out, in}, ParameterKind::weight, Init::normal(0.02))) {}
+//     Tensor forward(const Tensor& x) const { const Scope scope = enter(); return linear(x, weight.value); }
+//     Parameter& weight;
+//   };
+//
+// Constructing a module fixes names and shapes; initialise() gives memory and values.
+#pragma once
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/init.h"
+#include "tensor/tensor.h"
+
+namespace tapir::nn {
+
+// What a parameter is for: weight decay shrinks `weight` alone.
+enum class ParameterKind { weight, bias, gain, embedding };
+
+struct Parameter {
+  std::string name;   // within its module
+  Shape shape;
+  ParameterKind kind;
+  Init init;
+  Tensor value{};     // a leaf once initialised
+};
+
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  // Allocates every parameter and fills it by its own rule. A value depends on seed, full name and element alone, not on the
+  // order of construction.
+  void initialise(uint64_t seed, DType type = DType::f32, Device device = Device::cpu);
+
+  // Calls visit(full name, parameter) in the order of registration.
+  void each_parameter(const std::function<void(const std::string&, Parameter&)>& visit, const std::string& prefix = "");
+
+  int64_t parameter_count();   // number of scalars
+
+ protected:
+  Parameter& parameter(std::string name, const Shape& shape, ParameterKind kind, const Init& init);
+
+  template <class M, class... Arguments>
+  M& child(const std::string& name, Arguments&&... arguments) {
+    return adopt(name, std::make_unique<M>(std::forward<Arguments>(arguments)...));
+  }
+  template <class M>
+  M& adopt(const std::string& name, std::unique_ptr<M> module) {
+    M& reference = *module;
+    reference.name_ = name;
+    children_.push_back(std::move(module));
+    return reference;
+  }
+
+  Scope enter() const { return Scope(name_); }   // first line of every forward
+
+ private:
+  std::string name_;
+  std::deque<Parameter> parameters_;             // addresses are stable
+  std::vector<std::unique_ptr<Module>> children_;
+};
+
+}  // namespace tapir::nn

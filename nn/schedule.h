@@ -1,0 +1,26 @@
+// Schedules of the learning rate: a pure function of the step.
+#pragma once
+#include "nn/fields.h"
+
+namespace tapir::nn {
+
+struct Schedule : Options {
+  double rate = 3e-4;
+  std::string shape = "cosine";
+  int64_t warmup = 0;
+  double floor = 0.1;
+
+  void fields(FieldVisitor& visit) override {
+    visit("rate", rate, "highest learning rate", between(0, 100));
+    visit("shape", shape, "after the warm-up: stays, or falls to floor × rate at the last step", {"constant", "cosine", "linear"});
+    visit("warmup", warmup, "steps in which the rate grows linearly from rate/warmup", between(0, 1e12));
+    visit("floor", floor, "share of the rate that is left at the end", between(0, 1));
+  }
+
+  // The rate of step 0 … steps − 1, with warm-up W and f = floor:
+  //   step < W:   rate (step + 1)/W
+  //   cosine:     rate (f + (1 − f) (1 + cos πu)/2),   linear: rate (1 − (1 − f) u),   u = (step − W)/(steps − W)
+  double at(int64_t step, int64_t steps) const;
+};
+
+}  // namespace tapir::nn

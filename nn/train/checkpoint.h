@@ -1,0 +1,59 @@
+// Checkpoints of a training run, in one folder:
+//   step-00000037.safetensors   weights, optimiser state and whatever else the trainer names; its metadata is the state
+//   manifest.json               the committed files with sizes and SHA-256, oldest first, and which one is the best
+//
+// A checkpoint is committed once the manifest lists it. A file that the manifest lists is never overwritten, and the
+// manifest is replaced as a whole, so a kill or a power failure at any moment leaves the last committed one readable.
+// One process at a time saves into a folder.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/train/safetensors.h"
+
+namespace tapir {
+
+struct Checkpoint {
+  int64_t step = 0;                           // finished training steps
+  std::vector<NamedTensor> tensors;           // names such as "model/…" and "optimiser/…"
+  std::map<std::string, std::string> state;   // everything else; the key "step" is taken
+};
+
+class CheckpointFolder {
+ public:
+  // `keep`: how many of the newest stay, besides the best one.
+  explicit CheckpointFolder(std::filesystem::path folder, int keep = 2);
+
+  // Commits a checkpoint, then removes those that are no longer kept, unfinished files, and checkpoints of later steps:
+  // load_latest() passed those over as unreadable. `best`: best on validation so far. Throws Error when saving fails;
+  // the checkpoints committed before stay as they were.
+  void save(const Checkpoint& checkpoint, bool best);
+
+  // The newest checkpoint whose size and SHA-256 are right, nullopt if none was ever saved. Adds a line to `notes` for
+  // each that had to be passed over, and for a manifest that had to be rebuilt. Throws an Error that says why each file
+  // was refused if none is readable.
+  std::optional<Checkpoint> load_latest(std::vector<std::string>& notes) const;
+
+  // The checkpoint saved last with `best`, nullopt if there is none. Throws Error if its file is damaged.
+  std::optional<Checkpoint> load_best(std::vector<std::string>& notes) const;
+
+ private:
+  struct Entry;
+  struct Manifest;
+
+  Manifest read_manifest(std::vector<std::string>& notes) const;
+  Manifest parse_manifest() const;
+  Manifest adopt_files() const;
+  void write_manifest(const Manifest& manifest) const;
+  Checkpoint read(const Entry& entry) const;
+  void remove_unlisted(const Manifest& manifest) const;
+
+  std::filesystem::path folder_;
+  size_t keep_;
+};
+
+}  // namespace tapir

@@ -1,0 +1,168 @@
+#include "nn/train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "autograd/backward.h"
+#include "autograd/node.h"
+#include "nn/train/checkpoint.h"
+#include "nn/train/metrics.h"
+#include "nn/train/progress.h"
+#include "nn/train/signals.h"
+#include "nn/train/weights.h"
+
+namespace tapir {
+namespace {
+
+std::string exact(double value) {   // hexadecimal: every bit comes back
+  char digits[40];
+  std::snprintf(digits, sizeof digits, "%a", value);
+  return digits;
+}
+
+class Run {
+ public:
+  Run(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw, uint64_t seed,
+      const RunPlace& place)
+      : task_(task), options_(options), schedule_(schedule), seed_(seed), place_(place), optimiser_(task.model, adamw),
+        checkpoints_(place.folder / "checkpoints"), progress_(place.out, place.terminal, options.steps) {}
+
+  TrainReport run() {
+    create_folders(place_.folder);
+    const std::filesystem::path log = place_.folder / "metrics.jsonl";
+    if (place_.resume) restore();
+    rewind_metrics(log, report_.steps);
+    MetricsLog metrics(log);
+    const StopSignals signals;
+    for (bool stops = report_.steps >= options_.steps; !stops;) {
+      step(metrics);
+      report_.signal = signals.stop_requested();
+      stops = report_.steps == options_.steps || report_.signal || report_.steps == place_.stop_after ||
+              (place_.minutes > 0 && report_.seconds > 60 * place_.minutes);
+      improved_ = (report_.steps == options_.steps || due(options_.evaluate_every)) && evaluate(metrics);
+      if (stops || improved_ || due(options_.save_every)) save(metrics);
+    }
+    if (report_.steps == options_.steps) save_weights(place_.folder / "model.safetensors", task_.model);
+    return report_;
+  }
+
+ private:
+  bool due(int64_t every) const { return every && report_.steps % every == 0; }
+
+  void step(MetricsLog& metrics) {
+    const double start = steady_seconds();
+    const int64_t k = report_.steps;
+    const StepLoss loss = accumulate_gradients(task_, optimiser_, k, options_.accumulate, seed_);
+    const double mean = loss.sum / static_cast<double>(loss.count);
+    require(std::isfinite(mean), "train", [&] { return text("the loss of step ", k + 1, " is ", mean); },
+            "lower the learning rate or the clip norm; the last checkpoint is in the run folder");
+    const double rate = schedule_.at(k, options_.steps);
+    const double norm = apply_gradients(optimiser_, rate, options_.clip, loss.count);
+    report_.loss = mean;
+    report_.seconds += steady_seconds() - start;
+    report_.tokens += loss.count;
+    ++report_.steps;
+    if (due(options_.log_every) || report_.steps == 1 || report_.steps == options_.steps)
+      metrics.append({report_.steps, {{"loss", mean}, {"rate", rate}, {"gradient_norm", norm}}});
+    progress_.update(report_.steps, mean, loss.count);
+  }
+
+  // Whether the result is the best so far.
+  bool evaluate(MetricsLog& metrics) {
+    const NoGrad guard;
+    report_.validation = task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
+    MetricsLine line{report_.steps, {}};
+    std::string shown = text("step ", report_.steps);
+    for (const auto& [name, value] : report_.validation) {
+      line.values.emplace_back(name, value);
+      shown += text("  ", name, ' ', value);
+    }
+    metrics.append(line);
+    progress_.message(shown);
+    const double loss = report_.validation.front().second;
+    const bool improved = loss < best_;
+    best_ = std::min(best_, loss);
+    return improved;
+  }
+
+  void save(MetricsLog& metrics) {
+    metrics.save();
+    Checkpoint checkpoint{.step = report_.steps, .tensors = {}, .state = {}};
+    task_.model.each_parameter([&](const std::string& name, nn::Parameter& parameter) {
+      checkpoint.tensors.push_back({"model/" + name, parameter.value.detach()});
+    });
+    for (const auto& [name, tensor] : optimiser_.state()) checkpoint.tensors.push_back({"optimiser/" + name, tensor});
+    checkpoint.state = {{"identity", task_.identity}, {"best_validation_loss", exact(best_)}, {"seed", text(seed_)}};
+    checkpoints_.save(checkpoint, improved_);
+  }
+
+  void restore() {
+    std::vector<std::string> notes;
+    const std::optional<Checkpoint> checkpoint = checkpoints_.load_latest(notes);
+    for (const std::string& note : notes) progress_.message(note);
+    require(checkpoint.has_value(), "resume", [&] { return text(place_.folder.string(), " has no checkpoint"); },
+            "start the run without --resume");
+    const auto state = [&](const char* key) {
+      const auto found = checkpoint->state.find(key);
+      require(found != checkpoint->state.end(), "resume", [&] { return text("the checkpoint of step ", checkpoint->step, " lacks '", key, "'"); });
+      return found->second;
+    };
+    require(state("identity") == task_.identity, "resume",
+            [&] { return text("the checkpoint in ", place_.folder.string(), " belongs to another experiment"); },
+            "a run can only go on with the settings that it was started with");
+    std::vector<NamedTensor> weights, moments;
+    for (const NamedTensor& tensor : checkpoint->tensors) {
+      const bool model = tensor.name.starts_with("model/");
+      (model ? weights : moments).push_back({tensor.name.substr(model ? 6 : tensor.name.find('/') + 1), tensor.tensor});
+    }
+    assign_weights("resume", task_.model, weights);
+    assign("resume", optimiser_.state(), moments);
+    optimiser_.set_steps(checkpoint->step);
+    best_ = std::strtod(state("best_validation_loss").c_str(), nullptr);
+    report_.steps = checkpoint->step;
+    progress_.message(text("resumed after step ", checkpoint->step));
+  }
+
+  TrainTask& task_;
+  const TrainOptions& options_;
+  const nn::Schedule& schedule_;
+  const uint64_t seed_;
+  const RunPlace& place_;
+  nn::AdamW optimiser_;
+  CheckpointFolder checkpoints_;
+  Progress progress_;
+  TrainReport report_;
+  double best_ = std::numeric_limits<double>::infinity();
+  bool improved_ = false;   // by the evaluation of this step
+};
+
+}  // namespace
+
+StepLoss accumulate_gradients(TrainTask& task, nn::AdamW& optimiser, int64_t step, int64_t parts, uint64_t seed) {
+  optimiser.clear_gradients();
+  StepLoss total;
+  const nn::Call call{.training = true, .seed = seed, .step = static_cast<uint32_t>(step), .mask = {}, .recorder = {}};
+  for (int64_t part = 0; part < parts; ++part) {
+    const LossSum loss = task.loss(step, part, parts, call);
+    total.sum += loss.sum.item();
+    total.count += loss.count;
+    backward(loss.sum);
+  }
+  return total;
+}
+
+double apply_gradients(nn::AdamW& optimiser, double rate, double clip, int64_t count) {
+  const double norm = optimiser.gradient_norm() / static_cast<double>(count);
+  const double factor = clip > 0 && norm > clip ? clip / norm : 1;
+  optimiser.step(rate, factor / static_cast<double>(count));
+  return norm;
+}
+
+TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw,
+                  uint64_t seed, const RunPlace& place) {
+  return Run(task, options, schedule, adamw, seed, place).run();
+}
+
+}  // namespace tapir

@@ -1,0 +1,98 @@
+// The training loop that all reproductions share: accumulate, clip, step, log, evaluate, save; and go on after a stop as if
+// there had been none. Batch k and every random number are functions of the seed and k, so weights, optimiser state and the
+// step are all there is to restore.
+//
+// Files of a run folder:
+//   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs
+//   checkpoints/         nn/train/checkpoint.h
+//   model.safetensors    the weights at the end
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/call.h"
+#include "nn/fields.h"
+#include "nn/module.h"
+#include "nn/optim.h"
+#include "nn/schedule.h"
+
+namespace tapir {
+
+struct TrainOptions : nn::Options {
+  int64_t steps = 1000;
+  int64_t batch = 8;
+  int64_t accumulate = 1;
+  double clip = 1;
+  int64_t log_every = 10;
+  int64_t evaluate_every = 250;
+  int64_t save_every = 250;
+
+  void fields(nn::FieldVisitor& visit) override {
+    visit("steps", steps, "optimiser steps of the run", nn::between(1, 1e12));
+    visit("batch", batch, "sequences of a step", nn::between(1, 1e9));
+    visit("accumulate", accumulate, "parts of equal size that a batch is cut into, to save memory; exact per token", nn::between(1, 1e9));
+    visit("clip", clip, "largest global norm of the gradient; 0: no limit", nn::at_least(0));
+    visit("log_every", log_every, "steps between lines of metrics.jsonl", nn::between(1, 1e12));
+    visit("evaluate_every", evaluate_every, "steps between evaluations on the validation part; 0: at the end alone", nn::between(0, 1e12));
+    visit("save_every", save_every, "steps between checkpoints; 0: at the end alone", nn::between(0, 1e12));
+  }
+};
+
+// Summed loss of the counted targets, in nats, and their number.
+struct LossSum {
+  Tensor sum;
+  int64_t count = 0;
+};
+
+using Metrics = std::vector<std::pair<std::string, double>>;
+
+// What a reproduction gives the loop.
+struct TrainTask {
+  nn::Module& model;                                                                           // initialised
+  // Loss of part `part` of `parts` of the batch of a step: a pure function of the step and the parameters.
+  std::function<LossSum(int64_t step, int64_t part, int64_t parts, const nn::Call& call)> loss;
+  // Results on the validation part, first of all "validation_loss", which decides what is best. No gradients are recorded.
+  std::function<Metrics(const nn::Call& call)> evaluate;
+  std::string identity;                                                                        // of the experiment: a resumed run must have the same
+};
+
+struct TrainReport {
+  int64_t steps = 0;          // finished, of the whole run
+  int signal = 0;             // that stopped it, 0: it came to its end (or to where it was told to stop)
+  double loss = 0;            // of the last step, nats per token
+  Metrics validation;         // of the last evaluation
+  double seconds = 0;         // in training steps, of this process
+  int64_t tokens = 0;         // counted targets in those steps
+};
+
+struct RunPlace {
+  std::filesystem::path folder;
+  bool resume = false;        // from its newest checkpoint
+  bool terminal = false;      // progress is a line that is rewritten
+  int64_t stop_after = 0;     // save and stop after this step, as a signal would; 0: never
+  double minutes = 0;         // the same after so many minutes of training; 0: never
+  std::ostream& out;          // for progress
+};
+
+// Runs `task` and writes the files above. Throws Error when a file cannot be written (the last checkpoint stays), when a
+// checkpoint does not belong to the model or the experiment, and when the loss is not finite.
+TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw,
+                  uint64_t seed, const RunPlace& place);
+
+// Mean loss and gradients of one batch, as the loop computes them: the gradients are left in the parameters, summed over
+// counted targets (not yet divided by their number). Public for tests and benchmarks.
+struct StepLoss {
+  double sum = 0;
+  int64_t count = 0;
+};
+StepLoss accumulate_gradients(TrainTask& task, nn::AdamW& optimiser, int64_t step, int64_t parts, uint64_t seed);
+
+// One optimiser step from gradients summed over `count` targets. Returns the norm of the mean gradient before clipping.
+double apply_gradients(nn::AdamW& optimiser, double rate, double clip, int64_t count);
+
+}  // namespace tapir

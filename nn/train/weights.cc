@@ -1,0 +1,64 @@
+#include "nn/train/weights.h"
+
+#include <unordered_map>
+
+#include "tensor/elementwise.h"
+#include "tensor/sha256.h"
+
+namespace tapir {
+namespace {
+
+std::vector<std::pair<std::string, Tensor>> parameters_of(nn::Module& model) {
+  std::vector<std::pair<std::string, Tensor>> parameters;
+  model.each_parameter([&](const std::string& name, nn::Parameter& parameter) { parameters.emplace_back(name, parameter.value.detach()); });
+  return parameters;
+}
+
+}  // namespace
+
+void save_weights(const std::filesystem::path& path, nn::Module& model) {
+  std::vector<NamedTensor> tensors;
+  for (const auto& [name, value] : parameters_of(model)) tensors.push_back({name, value});
+  save_safetensors(path, tensors);
+}
+
+void load_weights(const std::filesystem::path& path, nn::Module& model) {
+  assign_weights(path.c_str(), model, load_safetensors(path).tensors());
+}
+
+void assign_weights(const char* where, nn::Module& model, const std::vector<NamedTensor>& values) {
+  assign(where, parameters_of(model), values);
+}
+
+void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>& targets, const std::vector<NamedTensor>& values) {
+  std::unordered_map<std::string, Tensor> by_name;
+  for (const NamedTensor& value : values) by_name[value.name] = value.tensor;
+  for (const auto& [name, target] : targets) {
+    const auto found = by_name.find(name);
+    require(found != by_name.end(), where, [&] { return text("there is no '", name, "', which the model needs"); },
+            "the file belongs to a model with other options");
+    require(found->second.shape() == target.shape(), where,
+            [&] { return text("'", name, "' has shape ", found->second.shape(), ", the model needs ", target.shape()); });
+  }
+  for (const auto& [name, value] : by_name)
+    require(targets.size() == by_name.size() || std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.first == name; }),
+            where, [&] { return text("'", name, "' is left over: the model has no such parameter"); },
+            "the file belongs to a model with other options");
+  for (auto [name, target] : targets) copy_(target, by_name.at(name));
+}
+
+std::string weights_digest(nn::Module& model) {
+  Sha256 digest;
+  for (const auto& [name, value] : parameters_of(model)) {
+    const std::string head = text(name, ' ', value.dtype(), value.shape(), '\n');
+    digest.update(std::as_bytes(std::span(head)));
+    const Tensor dense = value.contiguous();
+    with_float("digest", dense.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      digest.update(std::as_bytes(std::span(dense.data<T>(), static_cast<size_t>(dense.elements()))));
+    });
+  }
+  return digest.hex();
+}
+
+}  // namespace tapir

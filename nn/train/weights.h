@@ -1,0 +1,26 @@
+// Weights of a model by full name: in files, in checkpoints, as a digest.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/module.h"
+#include "nn/train/safetensors.h"
+
+namespace tapir {
+
+void save_weights(const std::filesystem::path& path, nn::Module& model);
+
+// Writes the file's values into the parameters of an initialised model, converting between f32 and f64. Throws an Error
+// that names the parameter which is missing, left over, or of another shape; the model is untouched then.
+void load_weights(const std::filesystem::path& path, nn::Module& model);
+
+// The same from tensors in memory; `where` names the caller in errors.
+void assign_weights(const char* where, nn::Module& model, const std::vector<NamedTensor>& values);
+void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>& targets, const std::vector<NamedTensor>& values);
+
+// SHA-256 over names, shapes, element types and bytes of all parameters.
+std::string weights_digest(nn::Module& model);
+
+}  // namespace tapir

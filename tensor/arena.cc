@@ -1,0 +1,110 @@
+#include "tensor/arena.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+
+#include "tensor/error.h"
+
+namespace tapir {
+namespace {
+
+constexpr int64_t huge_page = int64_t{2} << 20;
+
+// Eight classes per power of two: at most 1/8 of a block is waste.
+int64_t size_class(int64_t bytes) {
+  const int64_t step = std::max<int64_t>(64, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(bytes)) / 8));
+  return (std::max<int64_t>(bytes, 1) + step - 1) / step * step;
+}
+
+void* take_from_system(int64_t bytes) {
+  const bool large = bytes >= huge_page;
+  const int64_t alignment = large ? huge_page : 64;
+  void* block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (block && large) madvise(block, bytes, MADV_HUGEPAGE);   // advice only: a refusal costs speed, not correctness
+  return block;
+}
+
+}  // namespace
+
+Arena& Arena::of(Device device) {
+  require(device == Device::cpu, "device", [] { return text("this build of tapir has no cuda"); }, "use cpu");
+  static Arena* const cpu = new Arena;   // never destroyed: tensors may outlive every other static
+  return *cpu;
+}
+
+void* Arena::allocate(int64_t bytes) {
+  const int64_t size = size_class(bytes);
+  const std::lock_guard lock(mutex_);
+  if (limit_ && statistics_.in_use + size > limit_) out_of_memory(bytes);
+  std::vector<void*>& cached = free_[size];
+  void* block = nullptr;
+  if (!cached.empty()) {
+    block = cached.back();
+    cached.pop_back();
+  } else {
+    block = take_from_system(size);
+    if (!block) out_of_memory(bytes);
+    statistics_.reserved += size;
+  }
+  used_.emplace(block, Block{size, &Scope::path()});
+  statistics_.in_use += size;
+  statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+  ++statistics_.allocations;
+  if (poison_) std::memset(block, 0xFF, size);   // all bits set is a NaN in f32 and f64
+  return block;
+}
+
+void Arena::release(void* block) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto found = used_.find(block);
+  statistics_.in_use -= found->second.bytes;
+  free_[found->second.bytes].push_back(block);
+  used_.erase(found);
+}
+
+void Arena::out_of_memory(int64_t bytes) const {
+  std::map<std::string, int64_t> owners;
+  for (const auto& [block, info] : used_) owners[info.owner->empty() ? "(outside modules)" : *info.owner] += info.bytes;
+  std::vector<std::pair<int64_t, std::string>> largest;
+  for (const auto& [owner, held] : owners) largest.emplace_back(held, owner);
+  std::sort(largest.rbegin(), largest.rend());
+  largest.resize(std::min<size_t>(largest.size(), 10));
+  std::string rule = text("no memory for ", bytes, " bytes while ", statistics_.in_use, " are in use; the largest owners:");
+  for (const auto& [held, owner] : largest) rule += text(' ', owner, '=', held);
+  throw OutOfMemory("arena", rule, "use a smaller batch or a shorter context");
+}
+
+MemoryStatistics Arena::statistics() const {
+  const std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+void Arena::reset_peak() {
+  const std::lock_guard lock(mutex_);
+  statistics_.peak = statistics_.in_use;
+}
+
+void Arena::release_cache() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [size, blocks] : free_) {
+    for (void* block : blocks) std::free(block);
+    statistics_.reserved -= size * static_cast<int64_t>(blocks.size());
+    blocks.clear();
+  }
+}
+
+void Arena::set_limit(int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  limit_ = bytes;
+}
+
+void Arena::set_poison(bool on) {
+  const std::lock_guard lock(mutex_);
+  poison_ = on;
+}
+
+}  // namespace tapir

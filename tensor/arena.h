@@ -1,0 +1,53 @@
+// Arena: the caching allocator of a device. Freed blocks wait in lists by size class, so a training step that repeats
+// its shapes takes no memory from the system. One arena per device.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tensor/device.h"
+
+namespace tapir {
+
+struct MemoryStatistics {   // bytes, but for `allocations`
+  int64_t in_use = 0;       // held by tensors now
+  int64_t peak = 0;         // largest in_use since reset_peak()
+  int64_t reserved = 0;     // taken from the system: in use and cached
+  int64_t allocations = 0;  // requests answered, cached ones included
+};
+
+class Arena {
+ public:
+  static Arena& of(Device device);   // throws Error where this build has no such device
+
+  // A block of at least `bytes`, aligned to 64 bytes, contents undefined. Throws OutOfMemory that names the module paths
+  // which hold most. Thread-safe.
+  void* allocate(int64_t bytes);
+  void release(void* block) noexcept;
+
+  MemoryStatistics statistics() const;
+  void reset_peak();
+  void release_cache();                  // gives cached blocks back to the system
+  void set_limit(int64_t bytes);         // of memory in use; 0: none
+  void set_poison(bool on);              // fresh memory is NaN in every float type: what was not written shows at once
+
+ private:
+  struct Block {
+    int64_t bytes;
+    const std::string* owner;   // Scope::path() at allocation
+  };
+
+  [[noreturn]] void out_of_memory(int64_t bytes) const;
+
+  mutable std::mutex mutex_;
+  std::map<int64_t, std::vector<void*>> free_;   // by size class
+  std::map<void*, Block> used_;
+  MemoryStatistics statistics_;
+  int64_t limit_ = 0;
+  bool poison_ = false;
+};
+
+}  // namespace tapir

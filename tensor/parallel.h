@@ -1,0 +1,139 @@
+// The loop engines: every ordinary loop of the library runs in one of these. Results never depend on the thread count,
+// because ranges are cut by size alone and partial results are combined in a fixed order.
+//
+//   for_each        elements 0 … n−1, independent of each other
+//   for_each_row    rows, each done by a team of lanes (each, sum, max)
+//   column_sum      y_j = Σ_i f(i, j)
+//   full_sum        Σ_i f(i), in two stages
+//
+// Kernels are named functors with HD operators (plain lambdas only inside them), so the same source compiles for a GPU.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "tensor/device.h"
+#include "tensor/hd.h"
+
+namespace tapir {
+
+// Threads that the engines and matrix products use: at first, those of the machine.
+void set_threads(int count);   // throws Error unless 1 ≤ count ≤ 1024
+int threads();
+
+// Kept out of line: the serial and the threaded loop share one copy of a kernel, which halves code and compile time.
+template <class Body>
+[[gnu::noinline]] void run_range(const Body& body, int64_t begin, int64_t end) { body(begin, end); }
+
+// Calls body(begin, end) on consecutive ranges of at most `grain` items.
+template <class Body>
+void for_each_range(int64_t n, int64_t grain, const Body& body) {
+  const int64_t ranges = (n + grain - 1) / grain;
+  if (ranges <= 1 || threads() == 1) {
+    for (int64_t r = 0; r < ranges; ++r) run_range(body, r * grain, std::min(n, (r + 1) * grain));
+    return;
+  }
+#pragma omp parallel for schedule(static) num_threads(threads())
+  for (int64_t r = 0; r < ranges; ++r) run_range(body, r * grain, std::min(n, (r + 1) * grain));
+}
+
+inline constexpr int64_t elements_per_range = 16384;
+
+template <class Kernel>
+void for_each(Device, int64_t n, const Kernel& kernel) {
+  for_each_range(n, elements_per_range, [&](int64_t begin, int64_t end) {
+    const Kernel local = kernel;
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) local(i);
+  });
+}
+
+// A team of 32 lanes. On the CPU one thread plays all lanes with 32 accumulators, which the compiler vectorises; on CUDA a
+// team is a warp. Lane l takes items l, l + 32, …; lanes are combined by the same halving tree on both.
+struct Team {
+  static constexpr int lanes = 32;
+
+  template <class Body>
+  void each(int64_t n, const Body& body) const {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) body(i);
+  }
+
+  template <class Term>
+  auto sum(int64_t n, const Term& term) const {
+    using T = decltype(term(int64_t{}));
+    return combine(n, T(0), term, [](T a, T b) { return a + b; });
+  }
+
+  template <class Term>
+  auto max(int64_t n, const Term& term) const {
+    using T = decltype(term(int64_t{}));
+    return combine(n, -std::numeric_limits<T>::infinity(), term, [](T a, T b) { return a < b ? b : a; });
+  }
+
+ private:
+  template <class T, class Term, class Fold>
+  static T combine(int64_t n, T start, const Term& term, const Fold& fold) {
+    T lane[lanes];
+    for (int l = 0; l < lanes; ++l) lane[l] = start;
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) {
+#pragma omp simd
+      for (int l = 0; l < lanes; ++l) lane[l] = fold(lane[l], term(i + l));
+    }
+    for (int l = 0; i + l < n; ++l) lane[l] = fold(lane[l], term(i + l));
+    for (int half = lanes / 2; half > 0; half /= 2)
+      for (int l = 0; l < half; ++l) lane[l] = fold(lane[l], lane[l + half]);
+    return lane[0];
+  }
+};
+
+// kernel(team, row) for every row; `width` is the number of items of a row.
+template <class Kernel>
+void for_each_row(Device, int64_t rows, int64_t width, const Kernel& kernel) {
+  const int64_t grain = std::max<int64_t>(1, elements_per_range / std::max<int64_t>(1, width));
+  for_each_range(rows, grain, [&](int64_t begin, int64_t end) {
+    const Kernel local = kernel;
+    for (int64_t row = begin; row < end; ++row) local(Team{}, row);
+  });
+}
+
+// y_j = Σ_i term(i, j), i < rows, j < columns: blocks of 64 rows are summed in parallel, then the blocks in order.
+template <class T, class Term>
+void column_sum(Device, int64_t rows, int64_t columns, const Term& term, T* y) {
+  constexpr int64_t block = 64;
+  const int64_t blocks = (rows + block - 1) / block;
+  std::vector<T> partial(blocks * columns);
+  for_each_range(blocks, std::max<int64_t>(1, elements_per_range / (block * std::max<int64_t>(1, columns))),
+                 [&](int64_t begin, int64_t end) {
+    const Term local = term;
+    for (int64_t b = begin; b < end; ++b) {
+      T* sum = partial.data() + b * columns;
+      for (int64_t i = b * block; i < std::min(rows, (b + 1) * block); ++i) {
+#pragma omp simd
+        for (int64_t j = 0; j < columns; ++j) sum[j] += local(i, j);
+      }
+    }
+  });
+  for_each_range(columns, 1024, [&](int64_t begin, int64_t end) {
+    std::fill(y + begin, y + end, T(0));
+    for (int64_t b = 0; b < blocks; ++b) {
+#pragma omp simd
+      for (int64_t j = begin; j < end; ++j) y[j] += partial[b * columns + j];
+    }
+  });
+}
+
+// Σ_i term(i), i < n: ranges in parallel, then their sums, each by a team.
+template <class T, class Term>
+T full_sum(Device, int64_t n, const Term& term) {
+  std::vector<T> partial((n + elements_per_range - 1) / elements_per_range);
+  for_each_range(n, elements_per_range, [&](int64_t begin, int64_t end) {
+    const Term local = term;
+    partial[begin / elements_per_range] = Team{}.sum(end - begin, [&](int64_t i) { return local(begin + i); });
+  });
+  return Team{}.sum(static_cast<int64_t>(partial.size()), [&](int64_t i) { return partial[i]; });
+}
+
+}  // namespace tapir

@@ -1,0 +1,57 @@
+#include "tensor/random.h"
+
+#include "tensor/parallel.h"
+#include "tensor/scalar_math.h"
+
+namespace tapir {
+namespace {
+
+// y = low + (high − low) u
+struct Uniform {
+  double low, high;
+  HD double operator()(const Philox4& bits, int lane) const { return low + (high - low) * uniform(bits[lane]); }
+};
+
+// Two numbers from two uniform ones:  √(−2 log u₁) cos 2πu₂  and  √(−2 log u₁) sin 2πu₂
+struct Normal {
+  double mean, deviation;
+  HD double operator()(const Philox4& bits, int lane) const {
+    const int pair = lane / 2 * 2;
+    const double radius = math::sqrt(-2 * math::log(static_cast<double>(uniform(bits[pair]))));
+    const double angle = 6.2831853071795864769 * uniform(bits[pair + 1]);
+    return mean + deviation * radius * (lane % 2 ? math::sin(angle) : math::cos(angle));
+  }
+};
+
+// Elements 4·block … 4·block + 3 share one draw of Philox.
+template <class T, class Distribution> struct FillBlock {
+  T* y;
+  int64_t n;
+  Distribution distribution;
+  RandomKey key;
+  HD void operator()(int64_t block) const {
+    const Philox4 bits = random_block(key, static_cast<uint64_t>(block));
+    for (int lane = 0; lane < 4; ++lane)
+      if (4 * block + lane < n) y[4 * block + lane] = static_cast<T>(distribution(bits, lane));
+  }
+};
+
+template <class Distribution>
+void fill(const char* name, Tensor& y, const Distribution& distribution, const RandomKey& key) {
+  require(y.is_contiguous(), name, [&] { return text("needs contiguous memory, got a strided view of shape ", y.shape()); });
+  with_float(name, y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each(y.device(), (y.elements() + 3) / 4, FillBlock<T, Distribution>{y.data<T>(), y.elements(), distribution, key});
+  });
+  y.wrote();
+}
+
+}  // namespace
+
+void uniform_(Tensor& y, double low, double high, const RandomKey& key) { fill("uniform_", y, Uniform{low, high}, key); }
+
+void normal_(Tensor& y, double mean, double deviation, const RandomKey& key) {
+  fill("normal_", y, Normal{mean, deviation}, key);
+}
+
+}  // namespace tapir

@@ -1,0 +1,161 @@
+// The scalar functions: every f with its derivative df, for float, double and dual numbers alike.
+//
+// df(x, y) takes y = f(x), which saves an evaluation where the derivative is a function of it. df on Dual<T>, with y = f on
+// Dual<T>, carries the second derivative. At a kink df is the subgradient named there; the second derivative is 0.
+#pragma once
+#include "tensor/dual.h"
+#include "tensor/scalar_math.h"
+
+namespace tapir::scalar {
+
+// y = −x;  dy/dx = −1
+struct Neg {
+  static constexpr const char* name = "neg";
+  template <class T> HD_INLINE static T f(T x) { return -x; }
+  template <class T> HD_INLINE static T df(T, T) { return T(-1); }
+};
+
+// y = eˣ;  dy/dx = y
+struct Exp {
+  static constexpr const char* name = "exp";
+  template <class T> HD_INLINE static T f(T x) { return math::exp(x); }
+  template <class T> HD_INLINE static T df(T, T y) { return y; }
+};
+
+// y = log x;  dy/dx = 1/x
+struct Log {
+  static constexpr const char* name = "log";
+  template <class T> HD_INLINE static T f(T x) { return math::log(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return T(1) / x; }
+};
+
+// y = log(1 + x);  dy/dx = 1/(1 + x)
+struct Log1p {
+  static constexpr const char* name = "log1p";
+  template <class T> HD_INLINE static T f(T x) { return math::log1p(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return T(1) / (T(1) + x); }
+};
+
+// y = eˣ − 1;  dy/dx = eˣ (not y + 1, which loses the lower tail)
+struct Expm1 {
+  static constexpr const char* name = "expm1";
+  template <class T> HD_INLINE static T f(T x) { return math::expm1(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::exp(x); }
+};
+
+// y = √x;  dy/dx = 1/(2y), infinite at 0
+struct Sqrt {
+  static constexpr const char* name = "sqrt";
+  template <class T> HD_INLINE static T f(T x) { return math::sqrt(x); }
+  template <class T> HD_INLINE static T df(T, T y) { return T(0.5) / y; }
+};
+
+// y = 1/√x;  dy/dx = −y/(2x)
+struct Rsqrt {
+  static constexpr const char* name = "rsqrt";
+  template <class T> HD_INLINE static T f(T x) { return T(1) / math::sqrt(x); }
+  template <class T> HD_INLINE static T df(T x, T y) { return T(-0.5) * y / x; }
+};
+
+// y = |x|;  dy/dx = sign x, 0 at 0
+struct Abs {
+  static constexpr const char* name = "abs";
+  template <class T> HD_INLINE static T f(T x) { return math::abs(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::sign(x); }
+};
+
+// y = x²;  dy/dx = 2x
+struct Square {
+  static constexpr const char* name = "square";
+  template <class T> HD_INLINE static T f(T x) { return x * x; }
+  template <class T> HD_INLINE static T df(T x, T) { return x + x; }
+};
+
+// y = 1/x;  dy/dx = −y²
+struct Reciprocal {
+  static constexpr const char* name = "reciprocal";
+  template <class T> HD_INLINE static T f(T x) { return T(1) / x; }
+  template <class T> HD_INLINE static T df(T, T y) { return -y * y; }
+};
+
+// y = tanh x;  dy/dx = 1 − y²
+struct Tanh {
+  static constexpr const char* name = "tanh";
+  template <class T> HD_INLINE static T f(T x) { return math::tanh(x); }
+  template <class T> HD_INLINE static T df(T, T y) { return (T(1) - y) * (T(1) + y); }
+};
+
+// y = σ(x) = 1/(1 + e⁻ˣ);  dy/dx = y (1 − y)
+struct Sigmoid {
+  static constexpr const char* name = "sigmoid";
+  template <class T> HD_INLINE static T f(T x) { return math::sigmoid(x); }
+  template <class T> HD_INLINE static T df(T, T y) { return y * (T(1) - y); }
+};
+
+// y = log(1 + eˣ);  dy/dx = σ(x)
+struct Softplus {
+  static constexpr const char* name = "softplus";
+  template <class T> HD_INLINE static T f(T x) { return math::softplus(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::sigmoid(x); }
+};
+
+// y = max(x, 0), NaN stays NaN;  dy/dx = 1 where x > 0, else 0 (also at 0)
+struct Relu {
+  static constexpr const char* name = "relu";
+  template <class T> HD_INLINE static T f(T x) { return math::select(x <= T(0), T(0), x); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::select(x > T(0), T(1), T(0)); }
+};
+
+// y = x Φ(x), Φ the standard normal distribution function;  dy/dx = Φ(x) + x φ(x)   (Hendrycks & Gimpel 2016)
+struct Gelu {
+  static constexpr const char* name = "gelu";
+  template <class T> HD_INLINE static T f(T x) { return x * math::normal_distribution(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::normal_distribution(x) + x * math::normal_density(x); }
+};
+
+// y = ½ x (1 + tanh u) = x s, s = σ(2u), u = √(2/π) (x + 0.044715 x³);  dy/dx = s + x s (1 − s) 2u′
+// (the tanh form of the same paper); df is finite for |x| < 1e19 in float
+struct GeluTanh {
+  static constexpr const char* name = "gelu_tanh";
+  template <class T> HD_INLINE static T s(T x) {
+    return math::sigmoid(T(1.5957691216057308) * x * (T(1) + T(0.044715) * x * x));
+  }
+  template <class T> HD_INLINE static T f(T x) { return x * s(x); }
+  template <class T> HD_INLINE static T df(T x, T) {
+    const T gate = s(x), slope = T(1.5957691216057308) * (T(1) + T(0.134145) * x * x);
+    return gate + x * gate * (T(1) - gate) * slope;
+  }
+};
+
+// y = x σ(x);  dy/dx = σ + x σ (1 − σ)
+struct Silu {
+  static constexpr const char* name = "silu";
+  template <class T> HD_INLINE static T f(T x) { return x * math::sigmoid(x); }
+  template <class T> HD_INLINE static T df(T x, T) {
+    const T s = math::sigmoid(x);
+    return s * (T(1) + x * (T(1) - s));
+  }
+};
+
+// y = erf x;  dy/dx = 2/√π e^(−x²)
+struct Erf {
+  static constexpr const char* name = "erf";
+  template <class T> HD_INLINE static T f(T x) { return math::erf(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return T(1.1283791670955125739) * math::exp(-x * x); }
+};
+
+// y = sin x;  dy/dx = cos x
+struct Sin {
+  static constexpr const char* name = "sin";
+  template <class T> HD_INLINE static T f(T x) { return math::sin(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::cos(x); }
+};
+
+// y = cos x;  dy/dx = −sin x
+struct Cos {
+  static constexpr const char* name = "cos";
+  template <class T> HD_INLINE static T f(T x) { return math::cos(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return -math::sin(x); }
+};
+
+}  // namespace tapir::scalar

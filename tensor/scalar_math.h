@@ -1,0 +1,369 @@
+// exp, log, tanh, erf and kin as branch-free polynomials, so that a plain loop over them vectorises.
+//
+// Every result has the same bits with every compiler and vector width: all roundings are written out (explicit fma; compile
+// with -ffp-contract=off), choices are selects. Loops vectorise with -O3 -fno-trapping-math -fno-math-errno
+// and hardware FMA.
+// Infinities, NaN, −0 and subnormal numbers go through as IEEE 754 asks, unless a function says otherwise.
+//
+// Polynomials: minimax fits (Remez exchange in 220-bit arithmetic, weight = relative error of the result), lowest power
+// first. "ulp": the largest error that tests/test_scalar.cc finds, in units in the last place, float / double.
+#pragma once
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+
+#include "tensor/hd.h"
+
+// Forced, because a loop vectorises only over what is inlined, and compilers deem long polynomials too big.
+#define HD_INLINE [[gnu::always_inline]] HD inline
+
+namespace tapir::math {
+
+template <class T>
+struct Format;  // the layout of IEEE 754 numbers, and constants split as high + low part
+
+template <>
+struct Format<float> {
+  using Word = std::uint32_t;
+  static constexpr int fraction_bits = 23, bias = 127;
+  static constexpr float infinity = __builtin_huge_valf(), smallest_normal = 0x1p-126f, epsilon = 0x1p-23f;
+  static constexpr float integer_magic = 0x1.8p23f;  // x + magic rounds x to an integer, in the low bits of the sum
+  static constexpr float log2_e = 1.44269502f, ln2_high = 0.693147182f, ln2_low = -1.90465421e-9f;
+  static constexpr float exp_lowest = -104, exp_highest = 89;  // beyond: 0 and infinity
+  static constexpr float sqrt_half = 0.707106769f;
+  static constexpr float two_over_pi = 0.636619747f;
+  static constexpr float half_pi_high = 1.57079637f, half_pi_middle = -4.37113883e-8f, half_pi_low = -1.71512451e-15f;
+  static constexpr float largest_angle = 1e5f;
+};
+
+template <>
+struct Format<double> {
+  using Word = std::uint64_t;
+  static constexpr int fraction_bits = 52, bias = 1023;
+  static constexpr double infinity = __builtin_huge_val(), smallest_normal = 0x1p-1022, epsilon = 0x1p-52;
+  static constexpr double integer_magic = 0x1.8p52;
+  static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.6931471805599453, ln2_low = 2.3190468138462996e-17;
+  static constexpr double exp_lowest = -746, exp_highest = 710;
+  static constexpr double sqrt_half = 0.7071067811865476;
+  static constexpr double two_over_pi = 0.6366197723675814;
+  static constexpr double half_pi_high = 1.5707963267948966, half_pi_middle = 6.123233995736766e-17;
+  static constexpr double half_pi_low = -1.4973849048591698e-33;
+  static constexpr double largest_angle = 1e9;
+};
+
+template <class T>
+inline constexpr bool is_float = std::same_as<T, float>;
+
+template <std::floating_point T>
+HD_INLINE typename Format<T>::Word bits(T x) {
+  return __builtin_bit_cast(typename Format<T>::Word, x);
+}
+
+template <std::floating_point T>
+HD_INLINE T from_bits(typename Format<T>::Word word) {
+  return __builtin_bit_cast(T, word);
+}
+
+// c₀ + x (c₁ + x (c₂ + …)), Horner's rule
+template <class T>
+HD_INLINE T polynomial(T, T c) {
+  return c;
+}
+template <class T, class... Rest>
+HD_INLINE T polynomial(T x, T c, Rest... rest) {
+  return std::fma(x, polynomial(x, rest...), c);
+}
+
+template <std::floating_point T>
+HD_INLINE T select(bool condition, T yes, T no) {
+  return condition ? yes : no;
+}
+
+template <std::floating_point T>
+HD_INLINE T abs(T x) {
+  return std::fabs(x);
+}
+
+// correctly rounded
+template <std::floating_point T>
+HD_INLINE T sqrt(T x) {
+  return std::sqrt(x);
+}
+
+// −1, 0, +1; 0 for ±0 and NaN
+template <std::floating_point T>
+HD_INLINE T sign(T x) {
+  return select(x > 0, T(1), select(x < 0, T(-1), T(0)));
+}
+
+// x clamped to [lowest, highest]; NaN stays NaN
+template <std::floating_point T>
+HD_INLINE T clamp(T x, T lowest, T highest) {
+  const T above = x < lowest ? lowest : x;
+  return above > highest ? highest : above;
+}
+
+// x rounded to an integer, for |x| < 2^(fraction_bits − 2)
+template <std::floating_point T>
+HD_INLINE T nearest_integer(T x) {
+  return (x + Format<T>::integer_magic) - Format<T>::integer_magic;
+}
+
+// 2ⁿ for an integer n in [−bias + 1, bias]: n moves from the low bits of n + magic into the exponent
+template <std::floating_point T>
+HD_INLINE T power_of_two(T n) {
+  return from_bits<T>((bits(n + Format<T>::integer_magic) << Format<T>::fraction_bits) + bits(T(1)));
+}
+
+// x = n ln 2 + r with |r| ≤ ½ ln 2, and expm1(r)
+template <class T>
+struct ExpParts {
+  T n, expm1_r;
+};
+
+template <std::floating_point T>
+HD_INLINE ExpParts<T> exp_parts(T x) {
+  using F = Format<T>;
+  const T n = std::fma(x, F::log2_e, F::integer_magic) - F::integer_magic;
+  const T r = std::fma(n, -F::ln2_low, std::fma(n, -F::ln2_high, x));
+  T p;  // (eʳ − 1 − r) / r²
+  if constexpr (is_float<T>)
+    p = polynomial(r, 0.49999997f, 0.166665405f, 0.0416672118f, 0.00836684555f, 0.00138824829f);
+  else
+    p = polynomial(r, 0.5, 0.16666666666666677, 0.041666666666666498, 0.0083333333333212283, 0.0013888888888965267,
+                   0.00019841269887295234, 2.4801587168757238e-05, 2.7557242896789478e-06, 2.7557404243361472e-07,
+                   2.5109537673187914e-08, 2.0875329406039423e-09);
+  return {n, std::fma(r * r, p, r)};
+}
+
+// eˣ = 2ⁿ (1 + expm1 r). The power is applied in two halves, so that subnormal results are rounded once.
+// ulp: 1.0 / 1.0
+template <std::floating_point T>
+HD_INLINE T exp(T x) {
+  const ExpParts<T> parts = exp_parts(clamp(x, Format<T>::exp_lowest, Format<T>::exp_highest));
+  const T half_n = nearest_integer(parts.n * T(0.5));
+  return (parts.expm1_r + T(1)) * power_of_two(half_n) * power_of_two(parts.n - half_n);
+}
+
+// eˣ − 1 = 2 (h expm1 r + (h − ½)), h = 2ⁿ⁻¹
+// ulp: 1.6 / 1.7
+template <std::floating_point T>
+HD_INLINE T expm1(T x) {
+  const ExpParts<T> parts = exp_parts(clamp(x, T(is_float<T> ? -18 : -40), Format<T>::exp_highest));
+  const T h = power_of_two(parts.n - T(1));
+  const T y = T(2) * std::fma(h, parts.expm1_r, h - T(0.5));
+  return std::fabs(x) < T(0.25) * Format<T>::epsilon ? x : y;
+}
+
+// x = 2ᵏ m with √½ ≤ m < √2, for x > 0
+template <class T>
+struct LogParts {
+  T k, m;
+};
+
+template <std::floating_point T>
+HD_INLINE LogParts<T> log_parts(T x) {
+  using F = Format<T>;
+  using Word = typename F::Word;
+  constexpr int shift = F::fraction_bits;
+  constexpr T two_to_shift = T(Word(1) << shift);
+  const bool subnormal = x < F::smallest_normal;
+  const T scaled = subnormal ? x * two_to_shift : x;
+  const Word moved = bits(scaled) + (bits(T(1)) - bits(F::sqrt_half));  // its exponent steps at √½ 2ᵏ
+  const Word fraction = moved & ((Word(1) << shift) - 1);
+  const T biased_k = from_bits<T>((moved >> shift) | bits(two_to_shift)) - two_to_shift;  // integer → T without conversion
+  return {biased_k - (subnormal ? T(F::bias + shift) : T(F::bias)), from_bits<T>(fraction + bits(F::sqrt_half))};
+}
+
+// log(1 + f) − f for 1 + f in [√½, √2]
+template <std::floating_point T>
+HD_INLINE T log1p_minus_argument(T f) {
+  const T half_square = T(0.5) * f * f;
+  if constexpr (is_float<T>) {  // −f²/2 + f³ P(f)
+    const T p = polynomial(f, 0.333333135f, -0.250000089f, 0.200021192f, -0.166679963f, 0.142195523f, -0.124055915f,
+                           0.118881591f, -0.116756342f, 0.0674662665f);
+    return std::fma(f * f * f, p, -half_square);
+  } else {  // log(1 + f) = 2 artanh s, s = f / (2 + f); 2s = f − f²/2 + s f²/2; 2 artanh s = 2s + s³ P(s²)
+    const T s = f / (T(2) + f), z = s * s;
+    const T p = polynomial(z, 0.66666666666667351, 0.39999999999411096, 0.28571428743262406, 0.22222198475993993,
+                           0.18183569739930922, 0.15313903242587365, 0.14797507669045395);
+    return std::fma(s, std::fma(z, p, half_square), -half_square);
+  }
+}
+
+// log x = k ln 2 + log m
+// ulp: 0.8 / 0.8
+template <std::floating_point T>
+HD_INLINE T log(T x) {
+  using F = Format<T>;
+  const LogParts<T> parts = log_parts(x);
+  const T f = parts.m - T(1);
+  const T y = std::fma(parts.k, F::ln2_high, f + std::fma(parts.k, F::ln2_low, log1p_minus_argument(f)));
+  const T at_most_zero = x == T(0) ? -F::infinity : T(0) / T(0);
+  const T positive = x < F::infinity ? y : x;  // x itself where infinite or NaN
+  return x <= T(0) ? at_most_zero : positive;
+}
+
+// log(1 + x): as log of the rounded sum u, plus (1 + x − u) / u; from x itself where k = 0
+// ulp: 0.8 / 0.8
+template <std::floating_point T>
+HD_INLINE T log1p(T x) {
+  using F = Format<T>;
+  const T u = T(1) + x;
+  const T x_of_u = u - T(1);
+  const T lost = (T(1) - (u - x_of_u)) + (x - x_of_u);  // 1 + x − u exactly
+  const LogParts<T> parts = log_parts(u);
+  const bool direct = parts.k == T(0);
+  const T f = direct ? x : parts.m - T(1);
+  const T correction = direct ? T(0) : lost / u;
+  const T low = std::fma(parts.k, F::ln2_low, correction) + log1p_minus_argument(f);
+  const T y = std::fma(parts.k, F::ln2_high, f + low);
+  const T at_most_minus_one = x == T(-1) ? -F::infinity : T(0) / T(0);
+  const bool as_is = !(x < F::infinity) | (std::fabs(x) < T(0.25) * F::epsilon);  // infinite, NaN or too small to change
+  const T above = as_is ? x : y;
+  return x <= T(-1) ? at_most_minus_one : above;
+}
+
+// σ(x) = 1 / (1 + e⁻ˣ) = (x ≥ 0 ? 1 : e) / (1 + e), e = e^−|x|
+// ulp: 2.1 / 2.1
+template <std::floating_point T>
+HD_INLINE T sigmoid(T x) {
+  const T e = exp(-std::fabs(x));
+  return (x < T(0) ? e : T(1)) / (T(1) + e);
+}
+
+// log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|)
+// ulp: 1.5 / 1.5
+template <std::floating_point T>
+HD_INLINE T softplus(T x) {
+  const T y = log1p(exp(-std::fabs(x)));
+  return (x > T(0) ? x : T(0)) + y;
+}
+
+// tanh a = a + a³ P(a²) for a = |x| < 0.6, 1 − 2 / (1 + e²ᵃ) above
+// ulp: 1.3 / 1.3
+template <std::floating_point T>
+HD_INLINE T tanh(T x) {
+  const T a = std::fabs(x), z = a * a;
+  T p;
+  if constexpr (is_float<T>)
+    p = polynomial(z, -0.333332986f, 0.133319452f, -0.0537853613f, 0.0208004471f, -0.00589959882f);
+  else
+    p = polynomial(z, -0.33333333333333126, 0.13333333333300068, -0.053968253949453156, 0.021869488005470561,
+                   -0.0088632268063768994, 0.0035920375373983808, -0.0014552157766185927, 0.00058718839805811912,
+                   -0.00023039388631282008, 7.930709758363634e-05, -1.7173521083141805e-05);
+  const T below = std::fma(a * z, p, a);
+  const T above = T(1) - T(2) / (T(1) + exp(a + a));
+  return std::copysign(a < T(0.6) ? below : above, x);
+}
+
+// e^(t²/2) Φ(−t) for t ≥ 0, Φ the standard normal distribution function: P(q) / (t + K), q = (t − K) / (t + K).
+// The change of variable is that of Shepherd and Laframboise, Math. Comp. 36 (1981). Fitted up to where Φ(−t)
+// underflows; constant from 40 on.
+template <std::floating_point T>
+HD_INLINE T scaled_normal_tail(T any_t) {
+  constexpr T K = is_float<T> ? 4 : 6;
+  const T t = clamp(any_t, T(0), T(40));
+  const T u = T(1) / (t + K), rounded_q = std::fma(T(-2) * K, u, T(1));
+  const T residual = std::fma(-rounded_q, t, std::fma(rounded_q + T(1), -K, t));  // t − K − q (t + K)
+  const T q = std::fma(u, residual, rounded_q);
+  if constexpr (is_float<T>)
+    return u * polynomial(q, 0.755285144f, -0.607896566f, 0.387136906f, -0.186523438f, 0.0604038276f, -0.00752527313f,
+                          -0.00351254502f, 0.00156993093f, 0.0001793478f, -0.000131977926f);
+  else
+    return u * polynomial(q, 0.77735177189336224, -0.70100902959086553, 0.56896889181478394, -0.41390358577559033,
+                          0.26797424584164053, -0.15268023206449768, 0.075171915669340228, -0.030985315507516386,
+                          0.010029820635168024, -0.0021316052108734094, 3.2870062297542784e-05, 0.00018136042042611193,
+                          -6.4752218494400286e-05, 1.0755933904428503e-06, 6.7970904532312066e-06, -1.7997088917669064e-06,
+                          -4.3115779509237307e-07, 3.1035168960694274e-07, 9.8875541542022627e-09, -4.3028144943069602e-08,
+                          8.5444734769767551e-12, 4.7515233554867341e-09, 7.037946548835321e-10);
+}
+
+// e^(−x²/2), with the rounding error of x² put back
+template <std::floating_point T>
+HD_INLINE T gaussian(T x) {
+  const T t = clamp(std::fabs(x), T(0), T(40));
+  const T square = t * t, lost = std::fma(t, t, -square);
+  const T e = exp(T(-0.5) * square);
+  return std::fma(e, T(-0.5) * lost, e);
+}
+
+// φ(x) = e^(−x²/2) / √(2π)
+// ulp: 2.5 / 2.8
+template <std::floating_point T>
+HD_INLINE T normal_density(T x) {
+  return T(0.39894228040143267794) * gaussian(x);
+}
+
+// Φ(x) = ½ erfc(−x / √2); the lower tail keeps its relative accuracy
+// ulp: 4.1 / 4.9
+template <std::floating_point T>
+HD_INLINE T normal_distribution(T x) {
+  const T tail = gaussian(x) * scaled_normal_tail(std::fabs(x));
+  return x < T(0) ? tail : T(1) - tail;
+}
+
+// erf a = a + a (2/√π − 1 + a² P(a²)) for a = |x| < ¾, 1 − 2 Φ(−√2 a) above
+// ulp: 1.7 / 1.5
+template <std::floating_point T>
+HD_INLINE T erf(T x) {
+  const T a = std::fabs(x), z = a * a;
+  T p;
+  if constexpr (is_float<T>)
+    p = polynomial(z, 0.128379166f, -0.37612626f, 0.112834372f, -0.0268370826f, 0.00511871791f, -0.000677774893f);
+  else
+    p = polynomial(z, 0.1283791670955126, -0.37612638903183726, 0.1128379167095296, -0.026866170644487188,
+                   0.0052239776159423166, -0.00085483262166938972, 0.00012055290507110536,
+                   -1.4924216306133473e-05, 1.6430945749645986e-06, -1.5941984816800121e-07, 1.1478535875416755e-08);
+  const T below = std::fma(a, p, a);
+  const T above = T(1) - T(2) * exp(-z) * scaled_normal_tail(T(1.4142135623730950488) * a);
+  return std::copysign(a < T(0.75) ? below : above, x);
+}
+
+// x = n π/2 + r with |r| ≤ π/4 (Cody and Waite, three parts), sin r, cos r, and the quadrant n mod 4
+template <class T>
+struct SineParts {
+  T sine, cosine;
+  typename Format<T>::Word quadrant;
+};
+
+template <std::floating_point T>
+HD_INLINE SineParts<T> sine_parts(T x) {
+  using F = Format<T>;
+  const T shifted = std::fma(x, F::two_over_pi, F::integer_magic), n = shifted - F::integer_magic;
+  const T r = std::fma(n, -F::half_pi_low, std::fma(n, -F::half_pi_middle, std::fma(n, -F::half_pi_high, x))), z = r * r;
+  T p, q;  // sin r = r + r³ P(r²), cos r = 1 − r²/2 + r⁴ Q(r²)
+  if constexpr (is_float<T>) {
+    p = polynomial(z, -0.166666538f, 0.00833208393f, -0.000195043205f);
+    q = polynomial(z, 0.0416666456f, -0.00138872431f, 2.44238927e-05f);
+  } else {
+    p = polynomial(z, -0.16666666666666624, 0.00833333333332004, -0.00019841269827855135, 2.7557312999534155e-06,
+                   -2.5050647773687971e-08, 1.5890307397762763e-10);
+    q = polynomial(z, 0.041666666666666581, -0.0013888888888870916, 2.4801587287420472e-05, -2.7557313742727748e-07,
+                   2.087563881223789e-09, -1.1355205301448979e-11);
+  }
+  return {std::fma(r * z, p, r), std::fma(z, std::fma(z, q, T(-0.5)), T(1)), bits(shifted) & 3};
+}
+
+// sin r, cos r, −sin r, −cos r by quadrant. |x| ≤ 1e5 (float), 1e9 (double); beyond that NaN, not a wrong number.
+// ulp: 1.5 / 1.5
+template <std::floating_point T>
+HD_INLINE T sin(T x) {
+  const SineParts<T> parts = sine_parts(x);
+  const T size = (parts.quadrant & 1) != 0 ? parts.cosine : parts.sine;
+  const T y = (parts.quadrant & 2) != 0 ? -size : size;
+  const T in_range = std::fabs(x) <= Format<T>::largest_angle ? y : T(0) / T(0);
+  return x == T(0) ? x : in_range;
+}
+
+// cos r, −sin r, −cos r, sin r by quadrant. The range is that of sin.
+// ulp: 1.5 / 1.4
+template <std::floating_point T>
+HD_INLINE T cos(T x) {
+  const SineParts<T> parts = sine_parts(x);
+  const T size = (parts.quadrant & 1) != 0 ? parts.sine : parts.cosine;
+  const T y = ((parts.quadrant + 1) & 2) != 0 ? -size : size;
+  return std::fabs(x) <= Format<T>::largest_angle ? y : T(0) / T(0);
+}
+
+}  // namespace tapir::math

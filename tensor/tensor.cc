@@ -1,0 +1,149 @@
+#include "tensor/tensor.h"
+
+#include "tensor/arena.h"
+#include "tensor/elementwise.h"
+
+namespace tapir {
+
+Storage::Storage(int64_t bytes, Device device) : data(Arena::of(device).allocate(bytes)), device(device) {}
+
+Storage::~Storage() { Arena::of(device).release(data); }
+
+Tensor Tensor::empty(const Shape& shape, DType type, Device device) {
+  for (int64_t extent : shape)
+    require(extent >= 0, "tensor", [&] { return text("negative extent in shape ", shape); });
+  Tensor tensor;
+  tensor.storage_ = std::make_shared<Storage>(shape.elements() * size_of(type), device);
+  tensor.shape_ = shape;
+  tensor.strides_ = row_major(shape);
+  tensor.dtype_ = type;
+  return tensor;
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType type, Device device) {
+  Tensor tensor = empty(shape, type, device);
+  fill_(tensor, value);
+  return tensor;
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType type, Device device) { return full(shape, 0, type, device); }
+
+template <class T>
+Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device) {
+  require(static_cast<int64_t>(values.size()) == shape.elements(), "tensor",
+          [&] { return text(values.size(), " values do not fill shape ", shape); });
+  Tensor tensor = empty(shape, dtype_of<T>(), device);
+  std::copy(values.begin(), values.end(), tensor.data<T>());
+  return tensor;
+}
+
+template <class T>
+T* Tensor::data() const {
+  require(defined(), "tensor", [] { return "has no storage: it was never given a value"; });
+  require(dtype_ == dtype_of<T>(), "tensor", [&] { return text("holds ", dtype_, ", asked for ", dtype_of<T>()); });
+  return static_cast<T*>(storage_->data) + offset_;
+}
+
+template <class T>
+std::vector<T> Tensor::values() const {
+  const Tensor dense = contiguous();
+  const T* first = dense.data<T>();
+  return std::vector<T>(first, first + elements());
+}
+
+double Tensor::item() const {
+  require(elements() == 1, "item", [&] { return text("needs exactly one element, shape is ", shape_); });
+  return with_type(dtype_, [&](auto zero) { return static_cast<double>(*data<decltype(zero)>()); });
+}
+
+bool Tensor::is_contiguous() const {
+  int64_t stride = 1;
+  for (int axis = rank() - 1; axis >= 0; --axis) {
+    if (shape_[axis] != 1 && strides_[axis] != stride) return elements() == 0;
+    stride *= shape_[axis];
+  }
+  return true;
+}
+
+Tensor Tensor::contiguous() const { return is_contiguous() ? *this : copy(); }
+
+Tensor Tensor::copy() const {
+  Tensor dense = empty(shape_, dtype_, device());
+  copy_(dense, *this);
+  return dense;
+}
+
+Tensor Tensor::to(DType type) const {
+  if (type == dtype_) return *this;
+  Tensor converted = empty(shape_, type, device());
+  copy_(converted, *this);
+  return converted;
+}
+
+Tensor Tensor::strided(const Shape& shape, const Strides& strides, int64_t offset) const {
+  Tensor view = detach();
+  view.offset_ += offset;
+  view.shape_ = shape;
+  view.strides_ = strides;
+  return view;
+}
+
+Tensor Tensor::detach() const {
+  Tensor constant = *this;
+  constant.node = nullptr;
+  return constant;
+}
+
+void require_same_kind(const char* op, std::initializer_list<const Tensor*> tensors) {
+  const Tensor& first = **tensors.begin();
+  for (const Tensor* tensor : tensors) {
+    require(tensor->defined(), op, [] { return "an input has no value"; });
+    require(tensor->dtype() == first.dtype(), op,
+            [&] { return text("element types differ: ", first.dtype(), first.shape(), " and ", tensor->dtype(), tensor->shape()); },
+            "there is no implicit conversion: use to(dtype)");
+    require(tensor->device() == first.device(), op,
+            [&] { return text("devices differ: ", first.device(), " and ", tensor->device()); });
+  }
+}
+
+namespace {
+
+constexpr int64_t shown = 6;   // longer axes are cut to their first and last three
+
+void print(std::ostream& out, const Tensor& tensor, int axis, int64_t offset) {
+  if (axis == tensor.rank()) {
+    with_type(tensor.dtype(), [&](auto zero) { out << +tensor.data<decltype(zero)>()[offset]; });
+    return;
+  }
+  out << '[';
+  const int64_t n = tensor.size(axis);
+  for (int64_t i = 0; i < n; ++i) {
+    if (i) out << ", ";
+    if (n > shown && i == shown / 2) {
+      out << "…, ";
+      i = n - shown / 2;
+    }
+    print(out, tensor, axis + 1, offset + i * tensor.stride(axis));
+  }
+  out << ']';
+}
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
+  if (!tensor.defined()) return out << "undefined";
+  print(out, tensor, 0, 0);
+  return out << ' ' << tensor.dtype() << tensor.shape();
+}
+
+#define TAPIR_TENSOR_OF(T)                                                    \
+  template Tensor Tensor::from(std::span<const T>, const Shape&, Device);     \
+  template T* Tensor::data<T>() const;                                        \
+  template std::vector<T> Tensor::values<T>() const;
+TAPIR_TENSOR_OF(float)
+TAPIR_TENSOR_OF(double)
+TAPIR_TENSOR_OF(int32_t)
+TAPIR_TENSOR_OF(uint8_t)
+#undef TAPIR_TENSOR_OF
+
+}  // namespace tapir

@@ -1,0 +1,94 @@
+// Tensor: the one tensor type. A cheap value: a view (offset, shape, strides) of shared storage, and the graph node that
+// made it, if any. Copying a Tensor copies the handle; the functions that write into one end in `_`.
+#pragma once
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "tensor/device.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+
+namespace tapir {
+
+struct Node;   // autograd/node.h
+
+// Bytes on one device, from that device's arena. `version` counts writes in place.
+struct Storage {
+  Storage(int64_t bytes, Device device);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  void* data;
+  Device device;
+  uint64_t version = 0;
+};
+
+class Tensor {
+ public:
+  Tensor() = default;   // undefined: no storage, stands for "none"
+
+  static Tensor empty(const Shape& shape, DType type = DType::f32, Device device = Device::cpu);   // contents undefined
+  static Tensor full(const Shape& shape, double value, DType type = DType::f32, Device device = Device::cpu);
+  static Tensor zeros(const Shape& shape, DType type = DType::f32, Device device = Device::cpu);
+
+  // A copy of `values` in row-major order. Throws Error unless there are shape.elements() of them.
+  template <class T>
+  static Tensor from(std::span<const T> values, const Shape& shape, Device device = Device::cpu);
+  template <class T>
+  static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = Device::cpu) {
+    return from(std::span<const T>(values), shape, device);
+  }
+  template <class T>
+  static Tensor from(const std::vector<T>& values) {
+    return from(std::span<const T>(values), {static_cast<int64_t>(values.size())});
+  }
+
+  bool defined() const { return storage_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  int rank() const { return shape_.rank(); }
+  int64_t size(int axis) const { return shape_[axis]; }
+  int64_t elements() const { return shape_.elements(); }
+  const Strides& strides() const { return strides_; }
+  int64_t stride(int axis) const { return strides_[axis < 0 ? axis + rank() : axis]; }
+  DType dtype() const { return dtype_; }
+  Device device() const { return storage_->device; }
+
+  bool is_contiguous() const;   // row-major without holes
+  Tensor contiguous() const;    // itself, or a row-major copy. Carries no gradient: ops call it at their door
+  Tensor copy() const;          // fresh row-major memory
+  Tensor to(DType type) const;  // converted copy (itself if nothing changes). Carries no gradient
+
+  // First element of the view. Throws Error if T is not the element type.
+  template <class T> T* data() const;
+
+  // Elements in row-major order, and the only element (throws Error if there are several).
+  template <class T> std::vector<T> values() const;
+  double item() const;
+
+  // A view of the same storage; `offset` is in elements from this view's first. The caller keeps inside the storage.
+  Tensor strided(const Shape& shape, const Strides& strides, int64_t offset = 0) const;
+
+  Tensor detach() const;                        // same storage, no node
+  uint64_t version() const { return storage_->version; }
+  void wrote() const { ++storage_->version; }   // every function that writes in place calls it
+  bool shares_storage(const Tensor& other) const { return storage_ == other.storage_; }
+  bool sole_owner() const { return storage_.use_count() == 1; }
+
+  std::shared_ptr<Node> node;   // null: a constant
+
+ private:
+  std::shared_ptr<Storage> storage_;
+  int64_t offset_ = 0;
+  Shape shape_;
+  Strides strides_{};
+  DType dtype_ = DType::f32;
+};
+
+// Throws an Error named after `op` unless all tensors are defined and agree in element type and device.
+void require_same_kind(const char* op, std::initializer_list<const Tensor*> tensors);
+
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor);   // values, shape and type; long axes are shortened
+
+}  // namespace tapir

@@ -1,0 +1,49 @@
+#!/bin/sh
+# Loops over the scalar functions must compile to packed fused multiply-adds without calls, for AVX2 and for AVX-512:
+# a function that stops vectorising is about ten times slower and fails no other test.
+# Usage: check_vectorised.sh SOURCE_ROOT [COMPILER]. Exit status 1 and one line per loop that is not vectorised.
+set -eu
+root=$1
+compiler=${2:-g++}
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+
+functions="Exp Log Log1p Expm1 Tanh Sigmoid Softplus Gelu GeluTanh Silu Erf Sin Cos"
+derivatives="Expm1 Softplus Gelu GeluTanh Silu Erf Sin Cos"   # the others need no fma
+{
+  echo '#include "tensor/scalar.h"'
+  for type in float double; do
+    for f in $functions; do
+      echo "extern \"C\" void f_${f}_$type(const $type* __restrict x, $type* __restrict y, long n) {"
+      echo "  for (long i = 0; i < n; ++i) y[i] = tapir::scalar::$f::f(x[i]);"
+      echo "}"
+    done
+    for f in $derivatives; do
+      echo "extern \"C\" void df_${f}_$type(const $type* __restrict x, $type* __restrict y, long n) {"
+      echo "  for (long i = 0; i < n; ++i) y[i] = tapir::scalar::$f::df(x[i], y[i]);"
+      echo "}"
+    done
+  done
+} > "$build/loops.cc"
+
+loops=$(($(echo $functions $derivatives | wc -w) * 2))
+failed=0
+for machine in x86-64-v3 x86-64-v4; do
+  "$compiler" -std=c++20 -O3 -march=$machine -ffp-contract=off -fno-trapping-math -fno-math-errno -I "$root" \
+    -c "$build/loops.cc" -o "$build/loops.o"
+  objdump -d --no-show-raw-insn "$build/loops.o" > "$build/loops.s"
+  awk -v machine=$machine -v loops=$loops '
+    function judge() {
+      if (name != "" && (packed == 0 || calls > 0)) {
+        printf "%s: %s is not vectorised: %d packed fma, %d calls\n", machine, name, packed, calls
+        failed = 1
+      }
+    }
+    /^[0-9a-f]+ <.*>:$/ { judge(); name = $2; packed = calls = 0; count++
+                          suffix = name ~ /_float/ ? "ps" : "pd" }
+    $2 ~ /^vfn?m(add|sub)[0-9]+p[sd]$/ && substr($2, length($2) - 1) == suffix && /%[yz]mm/ { packed++ }
+    $2 ~ /^call/ || ($2 ~ /^jmp/ && $0 !~ /<d?f_/) { calls++ }
+    END { judge(); print machine ": " count " of " loops " loops found"; exit failed || count != loops }
+  ' "$build/loops.s" || failed=1
+done
+exit $failed

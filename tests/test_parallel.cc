@@ -1,0 +1,117 @@
+// The loop engines: right sums, and the same bits at any number of threads.
+#include "tensor/parallel.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "tests/messages.h"
+
+using namespace tapir;
+
+namespace {
+
+struct Harmonic {   // terms whose sum depends on the order
+  HD float operator()(int64_t i) const { return (i % 2 ? -1.0f : 1.0f) / static_cast<float>(i % 9973 + 1); }
+};
+
+struct Entry {
+  int64_t columns;
+  HD float operator()(int64_t i, int64_t j) const { return Harmonic{}(i * columns + j); }
+};
+
+struct Write {
+  int64_t* y;
+  HD void operator()(int64_t i) const { y[i] += i * i; }
+};
+
+struct RowSum {
+  int64_t n;
+  float *sums, *maxima, *doubled;
+  template <class Lanes> HD void operator()(const Lanes& team, int64_t row) const {
+    sums[row] = team.sum(n, [&](int64_t i) { return Harmonic{}(row * n + i); });
+    maxima[row] = team.max(n, [&](int64_t i) { return Harmonic{}(row * n + i); });
+    team.each(n, [&](int64_t i) { doubled[row * n + i] = 2 * Harmonic{}(row * n + i); });
+  }
+};
+
+struct ThreadCount {
+  explicit ThreadCount(int count) : before(threads()) { set_threads(count); }
+  ~ThreadCount() { set_threads(before); }
+  int before;
+};
+
+// The tree of a team of 32 lanes, as its comment tells it.
+float team_sum(int64_t begin, int64_t n) {
+  std::vector<float> lane(32, 0);
+  for (int64_t i = 0; i < n; ++i) lane[i % 32] += Harmonic{}(begin + i);
+  for (int half = 16; half > 0; half /= 2)
+    for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
+  return lane[0];
+}
+
+}  // namespace
+
+TEST_CASE("parallel: every element is visited once") {
+  for (const int count : {1, 2, 3}) {
+    const ThreadCount scope(count);
+    for (const int64_t n : {0, 1, 16383, 16384, 16385, 100000}) {
+      std::vector<int64_t> y(n, 1);
+      for_each(Device::cpu, n, Write{y.data()});
+      bool right = true;
+      for (int64_t i = 0; i < n; ++i) right = right && y[i] == 1 + i * i;
+      CHECK(right);
+    }
+  }
+}
+
+TEST_CASE("parallel: teams sum along their documented tree") {
+  for (const int64_t n : {0, 1, 31, 32, 33, 64, 100, 1000}) {
+    const int64_t rows = 70;
+    std::vector<float> sums(rows), maxima(rows), doubled(rows * n);
+    for_each_row(Device::cpu, rows, n, RowSum{n, sums.data(), maxima.data(), doubled.data()});
+    for (int64_t row = 0; row < rows; ++row) {
+      CHECK(sums[row] == team_sum(row * n, n));
+      float largest = -HUGE_VALF;
+      for (int64_t i = 0; i < n; ++i) {
+        largest = std::max(largest, Harmonic{}(row * n + i));
+        REQUIRE(doubled[row * n + i] == 2 * Harmonic{}(row * n + i));
+      }
+      CHECK(maxima[row] == largest);
+    }
+  }
+}
+
+TEST_CASE("parallel: sums are right, and have the same bits at any number of threads") {
+  for (const int64_t n : {0, 1, 1000, 16385, 1000003}) {
+    double exact = 0;
+    for (int64_t i = 0; i < n; ++i) exact += Harmonic{}(i);
+    const float first = full_sum<float>(Device::cpu, n, Harmonic{});
+    CHECK(std::fabs(first - exact) <= 1e-5 * (1 + std::log(1.0 + static_cast<double>(n))));
+    for (const int count : {1, 2, 3, 7}) {
+      const ThreadCount scope(count);
+      CHECK(full_sum<float>(Device::cpu, n, Harmonic{}) == first);
+    }
+  }
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{0, 3}, {1, 1}, {63, 5}, {65, 3000}, {10000, 7}, {5, 0}}) {
+    std::vector<float> first(columns, NAN);
+    column_sum(Device::cpu, rows, columns, Entry{columns}, first.data());
+    for (int64_t j = 0; j < columns; ++j) {
+      double exact = 0;
+      for (int64_t i = 0; i < rows; ++i) exact += Entry{columns}(i, j);
+      REQUIRE(std::fabs(first[j] - exact) <= 1e-4);
+    }
+    for (const int count : {1, 2, 3, 7}) {
+      const ThreadCount scope(count);
+      std::vector<float> again(columns, NAN);
+      column_sum(Device::cpu, rows, columns, Entry{columns}, again.data());
+      CHECK(again == first);
+    }
+  }
+}
+
+TEST_CASE("parallel: the number of threads has bounds") {
+  CHECK(message_of([] { set_threads(0); }) == "threads: expected 1 to 1024, got 0");
+  CHECK(message_of([] { set_threads(2000); }) == "threads: expected 1 to 1024, got 2000");
+}

@@ -1,0 +1,261 @@
+// The sweep: every op of AllOps, every row of its examples, every judgement. A judgement is written once, here.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+#include "autograd/backward.h"
+#include "autograd/node.h"
+#include "tensor/parallel.h"
+#include "tensor/view.h"
+#include "tests/examples_arithmetic.h"
+#include "tests/examples_matrix.h"
+#include "tests/examples_reduction.h"
+#include "tests/examples_rows.h"
+#include "tests/examples_shape.h"
+#include "tests/examples_unary.h"
+#include "tests/messages.h"
+
+using namespace tapir;
+
+namespace {
+
+template <class... Ops>
+std::vector<OpExamples> examples_of(OpList<Ops...>) { return {Examples<Ops>::all()...}; }
+
+// Calls judge(op, row) for every row of every op; a failure names both.
+template <class Judge>
+void for_every_row(const Judge& judge) {
+  static const std::vector<OpExamples> all = examples_of(AllOps{});
+  for (const OpExamples& op : all)
+    for (const Example& row : op.rows) {
+      INFO("op ", op.op, ", row '", row.label, "'");
+      judge(op, row);
+    }
+}
+
+// Values that f32 holds exactly, so that both types see the same input.
+Tensor input_of(const Example& row, size_t argument, DType type) {
+  const Argument& a = row.inputs[argument];
+  std::mt19937_64 random(std::hash<std::string>{}(row.label) + argument);
+  std::vector<double> values;
+  for (int64_t i = 0; i < a.shape.elements(); ++i) {
+    const double fraction = static_cast<double>(random() >> 11) * 0x1p-53;
+    const double value = a.grid > 0 ? a.low + a.grid * std::floor(fraction * ((a.high - a.low) / a.grid + 1))
+                                    : a.low + (a.high - a.low) * fraction;
+    values.push_back(static_cast<float>(value));
+  }
+  return Tensor::from(values, a.shape).to(type);
+}
+
+std::vector<Tensor> inputs_of(const Example& row, DType type) {
+  std::vector<Tensor> inputs;
+  for (size_t argument = 0; argument < row.inputs.size(); ++argument) inputs.push_back(input_of(row, argument, type));
+  return inputs;
+}
+
+struct Result {
+  Tensor y;
+  std::vector<Tensor> gradients;   // of ⟨u, y⟩ with a fixed u
+};
+
+Result evaluate(const Example& row, const std::vector<Tensor>& inputs) {
+  std::vector<Tensor> leaves;
+  for (const Tensor& input : inputs) leaves.push_back(requires_grad(input));
+  const Tensor y = row.function(leaves);
+  std::vector<double> u;
+  for (int64_t i = 0; i < y.elements(); ++i) u.push_back(static_cast<double>(i * 7919 % 1021) / 512 - 1);
+  return {y, grad({y}, leaves, {Tensor::from(u, y.shape()).to(y.dtype())})};
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
+  const Tensor x = a.contiguous(), y = b.contiguous();
+  return with_type(a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    return std::memcmp(x.data<T>(), y.data<T>(), static_cast<size_t>(x.elements()) * sizeof(T)) == 0;
+  });
+}
+
+bool same_bits(const Result& a, const Result& b) {
+  bool same = same_bits(a.y, b.y);
+  for (size_t i = 0; i < a.gradients.size(); ++i) same = same && same_bits(a.gradients[i], b.gradients[i]);
+  return same;
+}
+
+// Largest |x − y| / max(1, |y|); infinite for NaN and for different shapes.
+double distance(const Tensor& x, const std::vector<double>& y) {
+  const std::vector<double> values = x.to(DType::f64).values<double>();
+  if (values.size() != y.size()) return HUGE_VAL;
+  double largest = 0;
+  for (size_t i = 0; i < y.size(); ++i) {
+    const double error = std::fabs(values[i] - y[i]) / std::max(1.0, std::fabs(y[i]));
+    if (!(error <= largest)) largest = std::isnan(error) ? HUGE_VAL : error;
+  }
+  return largest;
+}
+
+// The same values in memory of another layout; the rest of that memory is NaN.
+Tensor transposed_memory(const Tensor& x) {
+  return x.rank() < 2 ? x : view::transpose(view::transpose(x, 0, -1).copy(), 0, -1);
+}
+
+Tensor cut_from_larger(const Tensor& x) {
+  Shape larger;
+  for (const int64_t extent : x.shape()) larger.push_back(2 * extent + 3);
+  Tensor part = Tensor::empty(larger, x.dtype());
+  Strides strides = part.strides();
+  int64_t offset = 0;
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    offset += strides[axis];
+    strides[axis] *= 2;
+  }
+  part = part.strided(x.shape(), strides, offset);
+  with_float("test", x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const std::vector<T> values = x.values<T>();
+    for (int64_t i = 0; i < x.elements(); ++i) {
+      int64_t place = 0, rest = i;
+      for (int axis = x.rank() - 1; axis >= 0; --axis) {
+        place += rest % x.size(axis) * strides[axis];
+        rest /= x.size(axis);
+      }
+      part.data<T>()[place] = values[i];
+    }
+  });
+  return part;
+}
+
+struct ThreadCount {   // set while it lives
+  explicit ThreadCount(int count) : before(threads()) { set_threads(count); }
+  ~ThreadCount() { set_threads(before); }
+  int before;
+};
+
+}  // namespace
+
+TEST_CASE("sweep: every op has rows for one element, for none, and for several ranges, and makes its node") {
+  for (const OpExamples& op : examples_of(AllOps{})) {
+    CAPTURE(op.op);
+    const auto some_row = [&](const auto& fits) {
+      return std::any_of(op.rows.begin(), op.rows.end(), [&](const Example& row) {
+        return std::any_of(row.inputs.begin(), row.inputs.end(), [&](const Argument& a) { return fits(a.shape.elements()); });
+      });
+    };
+    CHECK(some_row([](int64_t elements) { return elements == 0; }));
+    CHECK(some_row([](int64_t elements) { return elements == 1; }));
+    CHECK(some_row([](int64_t elements) { return elements > 4 * elements_per_range; }));
+    for (const Example& row : op.rows) {
+      CAPTURE(row.label);
+      bool found = false;
+      std::vector<Tensor> leaves;
+      for (const Tensor& input : inputs_of(row, DType::f64)) leaves.push_back(requires_grad(input));
+      std::vector<std::shared_ptr<Node>> pending{row.function(leaves).node};
+      while (!pending.empty()) {
+        const std::shared_ptr<Node> node = pending.back();
+        pending.pop_back();
+        if (!node) continue;
+        found = found || op.op == node->name;
+        pending.insert(pending.end(), node->inputs.begin(), node->inputs.end());
+      }
+      CHECK(found);
+    }
+  }
+}
+
+TEST_CASE("sweep: values agree with scalar loops in double") {
+  for_every_row([](const OpExamples&, const Example& row) {
+    Arrays arrays;
+    for (const Tensor& input : inputs_of(row, DType::f64)) arrays.push_back({input.shape(), input.values<double>()});
+    const Array expected = row.reference(arrays);
+    for (const DType type : {DType::f64, DType::f32}) {
+      const Tensor y = row.function(inputs_of(row, type));
+      CHECK(y.dtype() == type);
+      CHECK(y.shape() == expected.shape);
+      CHECK(distance(y, expected.values) <= (type == DType::f64 ? row.relative_f64 : row.relative_f32));
+    }
+  });
+}
+
+TEST_CASE("sweep: gradients agree with differences, in f32 with those in f64") {
+  for_every_row([](const OpExamples& op, const Example& row) {
+    const GradcheckResult result = gradcheck(op.op, row.function, inputs_of(row, DType::f64), {.may_vanish = row.may_vanish});
+    CHECK_MESSAGE(result.passed, result.report);
+    const Result wide = evaluate(row, inputs_of(row, DType::f64)), narrow = evaluate(row, inputs_of(row, DType::f32));
+    for (size_t i = 0; i < row.inputs.size(); ++i) {
+      CHECK(narrow.gradients[i].dtype() == DType::f32);
+      CHECK(distance(narrow.gradients[i], wide.gradients[i].values<double>()) <= 10 * row.relative_f32);
+    }
+  });
+}
+
+TEST_CASE("sweep: double gradients agree with differences") {
+  for_every_row([](const OpExamples& op, const Example& row) {
+    if (!row.second_order) return;
+    const GradcheckResult result = gradgradcheck(op.op, row.function, inputs_of(row, DType::f64));
+    CHECK_MESSAGE(result.passed, result.report);
+  });
+}
+
+TEST_CASE("sweep: the layout of memory does not matter") {
+  for_every_row([](const OpExamples& op, const Example& row) {
+    for (const DType type : {DType::f64, DType::f32}) {
+      const std::vector<Tensor> inputs = inputs_of(row, type);
+      const Result dense = evaluate(row, inputs);
+      for (const auto layout : {transposed_memory, cut_from_larger}) {
+        std::vector<Tensor> strided;
+        for (const Tensor& input : inputs) strided.push_back(layout(input));
+        const Result result = evaluate(row, strided);
+        if (op.strided_bits) CHECK(same_bits(result, dense));
+        CHECK(distance(result.y, dense.y.to(DType::f64).values<double>()) <= (type == DType::f64 ? row.relative_f64 : row.relative_f32));
+      }
+    }
+  });
+}
+
+TEST_CASE("sweep: the same bits again, and with 1, 2 and 3 threads; inputs stay as they were") {
+  for_every_row([](const OpExamples&, const Example& row) {
+    const std::vector<Tensor> inputs = inputs_of(row, DType::f32);
+    const Result first = evaluate(row, inputs);
+    CHECK(same_bits(evaluate(row, inputs), first));
+    for (const int count : {1, 2, 3}) {
+      const ThreadCount scope(count);
+      CHECK(same_bits(evaluate(row, inputs), first));
+    }
+    for (size_t i = 0; i < inputs.size(); ++i) CHECK(same_bits(inputs[i], input_of(row, i, DType::f32)));
+  });
+}
+
+TEST_CASE("sweep: inputs without a value, and of wrong or mixed types, are errors that name the op and the types") {
+  for_every_row([](const OpExamples& op, const Example& row) {
+    const std::vector<Tensor> inputs = inputs_of(row, DType::f64);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      std::vector<Tensor> bad = inputs;
+      bad[i] = Tensor();
+      CHECK(contains_text(message_of([&] { row.function(bad); }), "has no value"));
+      if (inputs.size() > 1) {
+        bad[i] = inputs[i].to(DType::f32);
+        const std::string message = message_of([&] { row.function(bad); });
+        CAPTURE(message);
+        for (const std::string& word : {op.op, std::string("f32"), std::string("f64")}) CHECK(contains_text(message, word));
+      }
+    }
+    std::vector<Tensor> integers;
+    for (const Tensor& input : inputs) integers.push_back(input.to(DType::i32));
+    const std::string message = message_of([&] { row.function(integers); });
+    CAPTURE(message);
+    if (op.any_type) CHECK(message == "no error");
+    else CHECK((contains_text(message, op.op) && contains_text(message, "i32")));
+  });
+}
+
+TEST_CASE("sweep: wrong shapes and arguments are errors that name the op and what was given") {
+  for (const OpExamples& op : examples_of(AllOps{}))
+    for (const BadCall& bad : op.errors) {
+      const std::string message = message_of(bad.call);
+      CAPTURE(op.op);
+      CAPTURE(message);
+      for (const std::string& word : bad.words) CHECK(contains_text(message, word));
+    }
+}
