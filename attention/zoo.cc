@@ -10,7 +10,9 @@ namespace {
 template <class O, class Make>
 void set_maker(Mechanism& row, Make make) {
   row.options = [] { return std::make_unique<O>(); };
-  row.make = [make](const nn::Options& options, const MixerShape& shape) { return make(static_cast<const O&>(options), shape); };
+  row.make = [make](const nn::Options& options, const MixerShape& shape) {
+    return make(static_cast<const O&>(options), shape);
+  };
 }
 
 Mechanism dot_product_row() {

@@ -14,7 +14,7 @@ namespace tapir {
 // scalar-loop reference in tests/.
 struct Claims {
   bool exact = true;         // equals the scalar-loop reference in double
-  bool causal = false;       // under a causal mask ∂out[t]/∂in[t′] = 0 for t′ > t, and later tokens do not change a bit of earlier outputs
+  bool causal = false;       // causal mask: ∂out[t]/∂in[t′] = 0 for t′ > t; later tokens change no bit of earlier outputs
   bool distribution = false; // rows of A are ≥ 0 and sum to 1
   bool equivariant = false;  // permuting tokens permutes outputs
   bool padding_safe = false; // appended padded keys change nothing; a row without keys gives zeros and zero gradients

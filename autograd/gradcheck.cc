@@ -46,8 +46,9 @@ class Check {
   Check(const std::string& name, const Function& f, const std::vector<Tensor>& inputs, const GradcheckOptions& options)
       : name_(name), f_(f), options_(options) {
     for (const Tensor& input : inputs) {
-      require(input.defined() && input.dtype() == DType::f64, "gradcheck",
-              [&] { return text("the inputs of '", name, "' must be f64"); }, "let the function keep other inputs to itself");
+      require(
+          input.defined() && input.dtype() == DType::f64, "gradcheck",
+          [&] { return text("the inputs of '", name, "' must be f64"); }, "let the function keep other inputs to itself");
       inputs_.push_back(input.copy());
     }
   }
@@ -70,7 +71,8 @@ class Check {
 
   void fail(const std::string& what) {
     result_.passed = false;
-    if (++faults_ <= shown) result_.report += text(name_, ": ", what, "; inputs ", shapes(), ", seed ", options_.seed, '\n');
+    if (++faults_ <= shown)
+      result_.report += text(name_, ": ", what, "; inputs ", shapes(), ", seed ", options_.seed, '\n');
   }
 
  private:
@@ -85,7 +87,8 @@ class Check {
   double numeric(const Tensor& u, const std::vector<Tensor>& v) const {
     const auto at = [&](double k) {
       std::vector<Tensor> x;
-      for (size_t a = 0; a < v.size(); ++a) x.push_back(v[a].defined() ? moved(inputs_[a], k * options_.step, v[a]) : inputs_[a]);
+      for (size_t a = 0; a < v.size(); ++a)
+        x.push_back(v[a].defined() ? moved(inputs_[a], k * options_.step, v[a]) : inputs_[a]);
       return dot(u, f_(x));
     };
     return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * options_.step);
@@ -170,7 +173,8 @@ GradcheckResult gradgradcheck(const std::string& name, const Function& f, const 
     return concat(flat, 0);
   };
   Check check(second, [&](const std::vector<Tensor>& x) { return gradient_of(x, true); }, all, options);
-  const std::vector<double> with = gradient_of(all, true).values<double>(), without = gradient_of(all, false).values<double>();
+  const std::vector<double> with = gradient_of(all, true).values<double>(),
+                            without = gradient_of(all, false).values<double>();
   for (size_t i = 0; i < with.size(); ++i)
     if (!(std::fabs(with[i] - without[i]) <= options.absolute * std::max(1.0, std::fabs(without[i])))) {
       check.fail(text("element ", i, " is ", with[i], " when made with create_graph, ", without[i], " without"));

@@ -1,7 +1,8 @@
 // Gradient check: backward against central differences, in f64.
 //
-// For a random cotangent u and random directions v the two sides of   ⟨u, J v⟩ = ⟨Jᵀ u, v⟩   are compared: the left one from
-// the five-point formula, the right one from the reverse walk. The element at fault is looked for only when they differ.
+// For a random cotangent u and random directions v the two sides of   ⟨u, J v⟩ = ⟨Jᵀ u, v⟩   are compared: the left one
+// from the five-point formula, the right one from the reverse walk. The element at fault is looked for only when they
+// differ.
 #pragma once
 #include <functional>
 #include <string>

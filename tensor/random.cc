@@ -38,7 +38,8 @@ template <class T, class Distribution> struct FillBlock {
 
 template <class Distribution>
 void fill(const char* name, Tensor& y, const Distribution& distribution, const RandomKey& key) {
-  require(y.is_contiguous(), name, [&] { return text("needs contiguous memory, got a strided view of shape ", y.shape()); });
+  require(y.is_contiguous(), name,
+          [&] { return text("needs contiguous memory, got a strided view of shape ", y.shape()); });
   with_float(name, y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each(y.device(), (y.elements() + 3) / 4, FillBlock<T, Distribution>{y.data<T>(), y.elements(), distribution, key});

@@ -1,5 +1,5 @@
-// Random fills. Element i (in row-major order) is a pure function of (key, i): not of threads, device or history. Values are
-// computed in double and rounded once, so the f32 fill is the rounded f64 fill.
+// Random fills. Element i (in row-major order) is a pure function of (key, i): not of threads, device or history. Values
+// are computed in double and rounded once, so the f32 fill is the rounded f64 fill.
 #pragma once
 #include "tensor/philox.h"
 #include "tensor/tensor.h"
@@ -8,6 +8,6 @@ namespace tapir {
 
 // In place, y f32 or f64 and contiguous (else Error). Each counts as a write to y.
 void uniform_(Tensor& y, double low, double high, const RandomKey& key);        // low < y_i < high, but for rounding
-void normal_(Tensor& y, double mean, double deviation, const RandomKey& key);   // Box and Muller 1958; |y_i − mean| < 5.8 deviations
+void normal_(Tensor& y, double mean, double deviation, const RandomKey& key);   // Box, Muller 1958; within 5.8 deviations
 
 }  // namespace tapir

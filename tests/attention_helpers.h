@@ -81,7 +81,8 @@ inline const std::map<std::string, AttentionReference>& references() {
          return reference::attend(reference::DotProduct{}, sizes, q, k, v, g);
        }},
       {"score_mlp",
-       [](const auto& any, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
+       [](const auto& any, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
+          const auto& g) {
          const auto& options = static_cast<const ScoreMlpOptions&>(any);
          const double factor = options.scale ? 1 / std::sqrt(static_cast<double>(sizes.D)) : 1;
          return reference::attend(network_of(parameters, options.form, factor), sizes, q, k, v, g);

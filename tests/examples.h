@@ -1,5 +1,5 @@
-// Examples of an op: from one row the sweep (test_sweep.cc) makes every judgement: value, gradient, double gradient, strides,
-// threads, repetition, errors.
+// Examples of an op: from one row the sweep (test_sweep.cc) makes every judgement: value, gradient, double gradient,
+// strides, threads, repetition, errors.
 #pragma once
 #include <cmath>
 #include <functional>
@@ -57,7 +57,8 @@ struct OpExamples {
 // Not defined: an op of AllOps without its specialisation, with `static OpExamples all()`, does not compile.
 template <class Op> struct Examples;
 
-// ---- scalar loops for references ------------------------------------------------------------------------------------------
+// ---- scalar loops for references
+// -----------------------------------------------------------------------------------------
 
 // The array of `shape` with element(index) everywhere.
 template <class Element>

@@ -19,8 +19,8 @@ template <> struct Examples<Identity> {
 };
 
 // Rows of an op of two tensors. `a`, `b`: ranges of the values; a vanishing gradient is accepted for single elements.
-inline OpExamples binary(const std::string& name, Tensor (*f)(const Tensor&, const Tensor&), double (*reference)(double, double),
-                         Argument a = {}, Argument b = {}, bool chooses = false) {
+inline OpExamples binary(const std::string& name, Tensor (*f)(const Tensor&, const Tensor&),
+                         double (*reference)(double, double), Argument a = {}, Argument b = {}, bool chooses = false) {
   const Function call = [f](const std::vector<Tensor>& x) { return f(x[0], x[1]); };
   OpExamples examples{.op = name, .rows = {}, .errors = {}};
   const auto row = [&](const std::string& label, const Shape& shape_a, const Shape& shape_b, bool may_vanish = false) {
@@ -34,8 +34,8 @@ inline OpExamples binary(const std::string& name, Tensor (*f)(const Tensor&, con
   row("column", {4, 7}, {4, 1});
   row("outer", {5, 1}, {1, 6});
   row("both", {2, 1, 4}, {3, 1});
-  row("number and array", {}, {3, 4});
-  row("array and number", {5}, {});
+  row("number and array", {}, {3, 4}, chooses);
+  row("array and number", {5}, {}, chooses);
   row("numbers", {}, {}, chooses);
   row("one element", {1, 1}, {1}, chooses);
   row("rank 4 and 2", {2, 3, 4, 5}, {4, 5});
@@ -61,8 +61,10 @@ template <> struct Examples<Sub> {
 template <> struct Examples<Mul> {
   static OpExamples all() {
     OpExamples examples = binary("mul", mul, [](double a, double b) { return a * b; });
-    examples.rows.push_back({.label = "with itself", .function = [](const std::vector<Tensor>& x) { return mul(x[0], x[0]); },
-                             .inputs = {{{3, 4}}}, .reference = pointwise([](double x) { return x * x; })});
+    examples.rows.push_back({.label = "with itself",
+                             .function = [](const std::vector<Tensor>& x) { return mul(x[0], x[0]); },
+                             .inputs = {{{3, 4}}},
+                             .reference = pointwise([](double x) { return x * x; })});
     return examples;
   }
 };
@@ -78,10 +80,14 @@ template <> struct Examples<Div> {
 };
 
 // The grids of a and b lie 0.25 apart. At a tie central differences give half of each slope, as the op does.
-inline OpExamples extremum(const std::string& name, Tensor (*f)(const Tensor&, const Tensor&), double (*reference)(double, double)) {
+inline OpExamples extremum(const std::string& name, Tensor (*f)(const Tensor&, const Tensor&),
+                           double (*reference)(double, double)) {
   OpExamples examples = binary(name, f, reference, {{}, -2, 2, 0.5}, {{}, -2.25, 2.25, 0.5}, true);
-  examples.rows.push_back({.label = "ties", .function = [f](const std::vector<Tensor>& x) { return f(x[0], x[1]); },
-                           .inputs = {{{4}, 1, 1}, {{3, 4}, 1, 1}}, .reference = pointwise(reference), .second_order = false});
+  examples.rows.push_back({.label = "ties",
+                           .function = [f](const std::vector<Tensor>& x) { return f(x[0], x[1]); },
+                           .inputs = {{{4}, 1, 1}, {{3, 4}, 1, 1}},
+                           .reference = pointwise(reference),
+                           .second_order = false});
   return examples;
 }
 
@@ -108,7 +114,8 @@ template <> struct Examples<Affine> {
 
 template <> struct Examples<Where> {
   static OpExamples all() {
-    const auto row = [](const std::string& label, const Shape& condition, const Shape& a, const Shape& b, bool may_vanish = false) {
+    const auto row = [](const std::string& label, const Shape& condition, const Shape& a, const Shape& b,
+                        bool may_vanish = false) {
       Tensor c = Tensor::empty(condition, DType::u8);
       for (int64_t i = 0; i < c.elements(); ++i) c.data<uint8_t>()[i] = i % 3 == 0 ? 0 : static_cast<uint8_t>(i % 256 | 1);
       return Example{.label = label, .function = [c](const std::vector<Tensor>& x) { return where(c, x[0], x[1]); },
@@ -128,7 +135,7 @@ template <> struct Examples<Where> {
     return {.op = "where",
             .rows = {row("same shape", {2, 3}, {2, 3}, {2, 3}), row("condition of a row", {5}, {4, 5}, {4, 5}),
                      row("all broadcast", {3, 1}, {4}, {2, 1, 1}), row("numbers", {3, 4}, {}, {}),
-                     row("one element", {}, {}, {}, true), row("empty", {0}, {1}, {}, true),
+                     row("one element", {}, {}, {}, true), row("empty", {1}, {0}, {}, true),
                      row("several ranges", {256}, {300, 256}, {300, 1}),
                      {"ignores NaN", ignores_nan, {{{3}}}, [](const Arrays& in) {
                        return Array{{3}, {in[0].values[0], 5, in[0].values[2]}};

@@ -28,7 +28,7 @@ inline Array product(const Arrays& in, bool transpose_a, bool transpose_b) {
 }
 
 inline Example product_row(const std::string& label, const Shape& a, const Shape& b, bool transpose_a = false,
-                           bool transpose_b = false, bool may_vanish = false) {
+                           bool transpose_b = false, bool may_vanish = false, double relative_f32 = 1e-5) {
   return {.label = label,
           .function = [=](const std::vector<Tensor>& x) {
             return matmul(transpose_a ? transpose(x[0]) : x[0], transpose_b ? transpose(x[1]) : x[1]);
@@ -36,7 +36,7 @@ inline Example product_row(const std::string& label, const Shape& a, const Shape
           .inputs = {{a}, {b}},
           .reference = [=](const Arrays& in) { return product(in, transpose_a, transpose_b); },
           .may_vanish = may_vanish,
-          .relative_f32 = 1e-5};
+          .relative_f32 = relative_f32};
 }
 
 template <> struct Examples<Matmul> {
@@ -64,33 +64,56 @@ template <> struct Examples<Matmul> {
                                .inputs = {{{2, 3, 4}}, {{5, 4}}},
                                .reference = [](const Arrays& in) { return product(in, false, true); }};
     return {.op = "matmul",
-            .rows = {product_row("matrices", {2, 3}, {3, 4}), product_row("first transposed", {3, 2}, {3, 4}, true, false),
+            .rows = {product_row("matrices", {2, 3}, {3, 4}),
+                     product_row("first transposed", {3, 2}, {3, 4}, true, false),
                      product_row("second transposed", {2, 3}, {4, 3}, false, true),
                      product_row("both transposed", {3, 2}, {4, 3}, true, true),
-                     product_row("one element", {1, 1}, {1, 1}), product_row("row and column", {1, 5}, {5, 1}),
-                     product_row("column and row", {5, 1}, {1, 5}), product_row("batch", {2, 3, 4}, {2, 4, 5}),
+                     product_row("one element", {1, 1}, {1, 1}),
+                     product_row("row and column", {1, 5}, {5, 1}),
+                     product_row("column and row", {5, 1}, {1, 5}),
+                     product_row("batch", {2, 3, 4}, {2, 4, 5}),
                      product_row("two batch axes", {2, 3, 4, 5}, {2, 3, 5, 2}),
                      product_row("two batch axes, second transposed", {2, 3, 4, 5}, {2, 3, 2, 5}, false, true),
                      product_row("batch axes broadcast", {2, 1, 3, 4}, {5, 4, 2}),
                      product_row("batch axes broadcast crosswise", {2, 1, 3, 4}, {1, 3, 4, 2}),
-                     product_row("one second matrix", {2, 3, 4, 5}, {5, 6}), product_row("one first matrix", {3, 4}, {2, 4, 5}),
-                     product_row("one first matrix, transposed", {4, 3}, {2, 4, 5}, true, false), expanded, heads, without_bias,
+                     product_row("one second matrix", {2, 3, 4, 5}, {5, 6}),
+                     product_row("one first matrix", {3, 4}, {2, 4, 5}),
+                     product_row("one first matrix, transposed", {4, 3}, {2, 4, 5}, true, false),
+                     expanded,
+                     heads,
+                     without_bias,
                      product_row("empty sums", {2, 0}, {0, 3}, false, false, true),
                      product_row("empty sums, batch", {2, 3, 0}, {0, 3}, false, false, true),
-                     product_row("no rows", {0, 3}, {3, 2}), product_row("no columns", {2, 3, 3}, {3, 0}),
-                     product_row("no batch", {0, 2, 3}, {0, 3, 2}), product_row("no batch, one matrix", {0, 2, 3}, {3, 4}),
-                     product_row("several tiles", {300, 256}, {256, 270}),
-                     product_row("several tiles, batch", {3, 150, 160}, {3, 140, 160}, false, true)},
-            .errors = {{[] { matmul(zeros({2, 3}), zeros({4, 5})); }, {"matmul", "inner sizes", "[2,3]", "[4,5]"}},
-                       {[] { matmul(zeros({2, 3}), zeros({5, 3})); }, {"matmul", "hint: transpose the second"}},
-                       {[] { matmul(zeros({3}), zeros({3, 2})); }, {"matmul", "two axes", "[3]", "[3,2]"}},
-                       {[] { matmul(zeros({2, 2, 3}), zeros({3, 3, 4})); }, {"matmul", "broadcast", "[2]", "[3]"}}}};
+                     product_row("no rows", {0, 3}, {3, 2}),
+                     product_row("no columns", {2, 3, 3}, {3, 0}),
+                     product_row("no batch", {0, 2, 3}, {0, 3, 2}),
+                     product_row("no batch, one matrix", {0, 2, 3}, {3, 4}),
+                     product_row("several tiles", {300, 256}, {256, 270}, false, false, false, 4e-5),
+                     product_row("several tiles, batch", {3, 150, 160}, {3, 140, 160}, false, true, false, 4e-5)},
+            .errors = {{[] {
+                          matmul(zeros({2, 3}), zeros({4, 5}));
+                        },
+                        {"matmul", "inner sizes", "[2,3]", "[4,5]"}},
+                       {[] {
+                          matmul(zeros({2, 3}), zeros({5, 3}));
+                        },
+                        {"matmul", "hint: transpose the second"}},
+                       {[] {
+                          matmul(zeros({3}), zeros({3, 2}));
+                        },
+                        {"matmul", "two axes", "[3]", "[3,2]"}},
+                       {[] {
+                          matmul(zeros({2, 2, 3}), zeros({3, 3, 4}));
+                        },
+                        {"matmul", "broadcast", "[2]", "[3]"}}},
+            .strided_bits = false};
   }
 };
 
 template <> struct Examples<Linear> {
   static OpExamples all() {
-    const auto row = [](const std::string& label, const Shape& x, int64_t out, bool may_vanish = false) {
+    const auto row = [](const std::string& label, const Shape& x, int64_t out, bool may_vanish = false,
+                        double relative_f32 = 1e-5) {
       return Example{.label = label,
                      .function = [](const std::vector<Tensor>& in) { return linear(in[0], in[1], in[2]); },
                      .inputs = {{x}, {{out, x[-1]}}, {{out}}},
@@ -100,15 +123,26 @@ template <> struct Examples<Linear> {
                        return y;
                      },
                      .may_vanish = may_vanish,
-                     .relative_f32 = 1e-5};
+                     .relative_f32 = relative_f32};
     };
     return {.op = "linear",
             .rows = {row("matrix", {4, 3}, 2), row("sequence", {2, 5, 3}, 4), row("four axes", {2, 3, 4, 5}, 6),
                      row("one element", {1, 1}, 1), row("one row", {1, 7}, 3), row("no rows", {0, 3}, 2, true),
-                     row("no outputs", {2, 2, 3}, 0), row("no inputs", {2, 2, 0}, 3, true), row("several tiles", {3, 100, 256}, 270)},
-            .errors = {{[] { linear(zeros({2, 3}), zeros({4, 5}), zeros({4})); }, {"linear", "[2,3]", "[5,4]"}},
-                       {[] { linear(zeros({2, 3}), zeros({4, 3}), zeros({3})); }, {"linear", "bias", "[4,3]", "[3]"}},
-                       {[] { linear(zeros({3}), zeros({4, 3}), zeros({4})); }, {"linear", "two axes", "[3]"}}}};
+                     row("no outputs", {2, 2, 3}, 0), row("no inputs", {2, 2, 0}, 3, true),
+                     row("several tiles", {3, 100, 256}, 270, false, 4e-5)},
+            .errors = {{[] {
+                          linear(zeros({2, 3}), zeros({4, 5}), zeros({4}));
+                        },
+                        {"linear", "[2,3]", "[5,4]"}},
+                       {[] {
+                          linear(zeros({2, 3}), zeros({4, 3}), zeros({3}));
+                        },
+                        {"linear", "bias", "[4,3]", "[3]"}},
+                       {[] {
+                          linear(zeros({3}), zeros({4, 3}), zeros({4}));
+                        },
+                        {"linear", "two axes", "[3]"}}},
+            .strided_bits = false};
   }
 };
 

@@ -45,21 +45,41 @@ template <> struct Examples<Sum> {
   static OpExamples all() {
     const Example mean_of_all{.label = "mean", .function = [](const std::vector<Tensor>& x) { return mean(x[0]); },
                               .inputs = {{{4, 5}}}, .reference = sums({}, {}, 0.05)};
-    const Example mean_of_axis{.label = "mean of an axis", .function = [](const std::vector<Tensor>& x) { return mean(x[0], -2); },
-                               .inputs = {{{2, 4, 5}}}, .reference = sums({2, 1, 5}, {2, 5}, 0.25)};
+    const Example mean_of_axis{.label = "mean of an axis",
+                               .function = [](const std::vector<Tensor>& x) { return mean(x[0], -2); },
+                               .inputs = {{{2, 4, 5}}},
+                               .reference = sums({2, 1, 5}, {2, 5}, 0.25)};
     return {.op = "sum",
-            .rows = {total_row("all", {3, 4}), total_row("all of rank 0", {}), total_row("all of rank 1", {5}),
-                     total_row("all of none", {0, 3}), total_row("all, several ranges", {7, 70000}),
-                     sum_row("first axis", {3, 4, 5}, 0, false), sum_row("middle axis", {3, 4, 5}, 1, false),
-                     sum_row("last axis", {3, 4, 5}, -1, false), sum_row("first axis, kept", {3, 4, 5}, -3, true),
-                     sum_row("middle axis, kept", {3, 4, 5}, 1, true), sum_row("last axis, kept", {3, 4, 5}, 2, true),
-                     sum_row("rank 1", {6}, 0, false), sum_row("extent 1", {3, 1}, 1, false), sum_row("one element", {1, 1}, 0, true),
-                     sum_row("no columns", {2, 0}, 1, false), sum_row("no rows", {0, 3}, 0, false),
-                     sum_row("nothing is left", {0, 3}, 1, false), sum_row("several ranges, first axis", {300, 256}, 0, false),
+            .rows = {total_row("all", {3, 4}),
+                     total_row("all of rank 0", {}),
+                     total_row("all of rank 1", {5}),
+                     total_row("all of none", {0, 3}),
+                     total_row("all, several ranges", {2, 70000}),
+                     sum_row("first axis", {3, 4, 5}, 0, false),
+                     sum_row("middle axis", {3, 4, 5}, 1, false),
+                     sum_row("last axis", {3, 4, 5}, -1, false),
+                     sum_row("first axis, kept", {3, 4, 5}, -3, true),
+                     sum_row("middle axis, kept", {3, 4, 5}, 1, true),
+                     sum_row("last axis, kept", {3, 4, 5}, 2, true),
+                     sum_row("rank 1", {6}, 0, false),
+                     sum_row("extent 1", {3, 1}, 1, false),
+                     sum_row("one element", {1, 1}, 0, true),
+                     sum_row("no columns", {2, 0}, 1, false),
+                     sum_row("no rows", {0, 3}, 0, false),
+                     sum_row("nothing is left", {0, 3}, 1, false),
+                     sum_row("several ranges, first axis", {300, 256}, 0, false),
                      sum_row("several ranges, middle axis", {20, 60, 70}, 1, false),
-                     sum_row("several ranges, last axis", {300, 256}, 1, false), mean_of_all, mean_of_axis},
-            .errors = {{[] { sum(zeros({2, 3}), 2); }, {"sum", "axis 2", "[2,3]"}},
-                       {[] { sum(zeros({2, 3}), -3, true); }, {"sum", "axis -3", "[2,3]"}},
+                     sum_row("several ranges, last axis", {300, 256}, 1, false),
+                     mean_of_all,
+                     mean_of_axis},
+            .errors = {{[] {
+                          sum(zeros({2, 3}), 2);
+                        },
+                        {"sum", "axis 2", "[2,3]"}},
+                       {[] {
+                          sum(zeros({2, 3}), -3, true);
+                        },
+                        {"sum", "axis -3", "[2,3]"}},
                        {[] { mean(zeros({}), 0); }, {"sum", "axis 0", "[]"}}}};
   }
 };
@@ -74,10 +94,17 @@ template <> struct Examples<SumTo> {
             .rows = {row("to a number", {2, 3, 4}, {}), row("to the last axis", {2, 3, 4}, {4}),
                      row("to a column", {2, 3, 4}, {3, 1}), row("to the middle axis", {2, 3, 4}, {1, 3, 1}),
                      row("to the outer axes", {2, 3, 4}, {2, 1, 4}), row("to the first axis", {2, 3, 4}, {2, 1, 1}),
-                     row("to one element", {2, 3}, {1, 1}), row("from one element", {1, 1}, {1}), row("from none", {0, 3}, {1, 3}),
-                     row("several ranges", {300, 256}, {256}), row("several ranges, inner", {40, 50, 60}, {40, 1, 60})},
-            .errors = {{[] { sum_to(zeros({2, 3}), {2}); }, {"sum_to", "[2]", "[2,3]"}},
-                       {[] { sum_to(zeros({3}), {2, 3}); }, {"sum_to", "[2,3]", "[3]"}}}};
+                     row("to one element", {2, 3}, {1, 1}), row("from one element", {1, 1}, {1}),
+                     row("from none", {0, 3}, {1, 3}), row("several ranges", {300, 256}, {256}),
+                     row("several ranges, inner", {40, 50, 60}, {40, 1, 60})},
+            .errors = {{[] {
+                          sum_to(zeros({2, 3}), {2});
+                        },
+                        {"sum_to", "[2]", "[2,3]"}},
+                       {[] {
+                          sum_to(zeros({3}), {2, 3});
+                        },
+                        {"sum_to", "[2,3]", "[3]"}}}};
   }
 };
 
@@ -100,8 +127,8 @@ inline std::vector<double> softmax_row(const std::vector<double>& x) {
 
 inline std::vector<double> logsumexp_row(const std::vector<double>& x) { return {x[0] - log_softmax_row(x)[0]}; }
 
-inline Example along_last_axis(const std::string& label, const Argument& x, Tensor (*f)(const Tensor&), RowFunction reference,
-                               bool drops_axis = false, bool may_vanish = false) {
+inline Example along_last_axis(const std::string& label, const Argument& x, Tensor (*f)(const Tensor&),
+                               RowFunction reference, bool drops_axis = false, bool may_vanish = false) {
   Shape result;
   for (int axis = 0; axis + (drops_axis ? 1 : 0) < x.shape.rank(); ++axis) result.push_back(x.shape[axis]);
   return {.label = label,
@@ -111,7 +138,8 @@ inline Example along_last_axis(const std::string& label, const Argument& x, Tens
           .may_vanish = may_vanish};
 }
 
-inline std::vector<Example> rows_along_last_axis(Tensor (*f)(const Tensor&), RowFunction reference, bool drops_axis = false) {
+inline std::vector<Example> rows_along_last_axis(Tensor (*f)(const Tensor&), RowFunction reference,
+                                                 bool drops_axis = false) {
   const auto row = [=](const std::string& label, const Argument& x, bool may_vanish = false) {
     return along_last_axis(label, x, f, reference, drops_axis, may_vanish);
   };
@@ -140,11 +168,21 @@ template <> struct Examples<Softmax> {
     std::vector<Example> rows = rows_along_last_axis(softmax, softmax_row);
     for (Example& row : masked_softmax_rows()) rows.push_back(std::move(row));
     const Mask two_batches{.causal = false, .offset = 0, .keys = u8({1, 1, 1, 0}, {2, 2})};
-    return {.op = "softmax", .rows = std::move(rows),
+    return {.op = "softmax",
+            .rows = std::move(rows),
             .errors = {{[] { softmax(zeros({})); }, {"softmax", "[]"}},
-                       {[] { softmax(zeros({3, 4}), Mask{.causal = true, .offset = 0}); }, {"softmax", "(B,H,T,S)", "[3,4]"}},
-                       {[=] { softmax(zeros({2, 1, 3, 3}), two_batches); }, {"softmax", "key mask", "[2,3]", "u8[2,2]"}},
-                       {[] { softmax(zeros({1, 1, 2, 2}), Mask{.causal = false, .offset = 0, .keys = i32({1, 1}, {1, 2})}); }, {"softmax", "u8[1,2]", "i32"}}}};
+                       {[] {
+                          softmax(zeros({3, 4}), Mask{.causal = true, .offset = 0});
+                        },
+                        {"softmax", "(B,H,T,S)", "[3,4]"}},
+                       {[=] {
+                          softmax(zeros({2, 1, 3, 3}), two_batches);
+                        },
+                        {"softmax", "key mask", "[2,3]", "u8[2,2]"}},
+                       {[] {
+                          softmax(zeros({1, 1, 2, 2}), Mask{.causal = false, .offset = 0, .keys = i32({1, 1}, {1, 2})});
+                        },
+                        {"softmax", "u8[1,2]", "i32"}}}};
   }
 };
 

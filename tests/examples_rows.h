@@ -36,9 +36,18 @@ template <> struct Examples<Embedding> {
                      row("one element", {1, 1}, {1}), row("no indices", {4, 3}, {0}, true), row("no columns", {4, 0}, {3}),
                      row("empty table", {0, 3}, {0}), row("several ranges", {300, 256}, {400})},
             .errors = {{[] { embedding(zeros({3}), i32({0}, {1})); }, {"embedding", "(V,C)", "[3]"}},
-                       {[] { embedding(zeros({3, 2}), i32({0, 3}, {2})); }, {"embedding", "index 3", "position 1", "0 … 2"}},
-                       {[] { embedding(zeros({3, 2}), i32({-1}, {1})); }, {"embedding", "index -1", "position 0"}},
-                       {[] { embedding(zeros({3, 2}), u8({1}, {1})); }, {"embedding", "i32", "u8"}}}};
+                       {[] {
+                          embedding(zeros({3, 2}), i32({0, 3}, {2}));
+                        },
+                        {"embedding", "index 3", "position 1", "0 … 2"}},
+                       {[] {
+                          embedding(zeros({3, 2}), i32({-1}, {1}));
+                        },
+                        {"embedding", "index -1", "position 0"}},
+                       {[] {
+                          embedding(zeros({3, 2}), u8({1}, {1}));
+                        },
+                        {"embedding", "i32", "u8"}}}};
   }
 };
 
@@ -52,7 +61,8 @@ template <> struct Examples<ScatterRows> {
                      .reference = [=](const Arrays& in) {
                        Array y{{size, columns}, std::vector<double>(size * columns, 0)};
                        for (size_t n = 0; n < index.size(); ++n)
-                         for (int64_t j = 0; j < columns; ++j) y.values[index[n] * columns + j] += in[0].values[n * columns + j];
+                         for (int64_t j = 0; j < columns; ++j)
+                           y.values[index[n] * columns + j] += in[0].values[n * columns + j];
                        return y;
                      }};
     };
@@ -91,11 +101,21 @@ template <> struct Examples<LayerNorm> {
     return {.op = "layer_norm",
             .rows = {row("matrix", {4, 7}, 1e-5), row("one row", {6}, 1e-5), row("sequence", {2, 3, 40}, 1e-5),
                      row("large epsilon", {3, 5}, 0.5), row("large mean", {3, 8}, 1e-5, false, 100, 104),
-                     row("one element", {1, 1}, 0.5, true), row("no rows", {0, 4}, 1e-5, true), row("several ranges", {300, 256}, 1e-5)},
-            .errors = {{[] { layer_norm(zeros({2, 3}), zeros({2}), zeros({3})); }, {"layer_norm", "[2,3]", "[2]", "[3]"}},
-                       {[] { layer_norm(zeros({2, 3}), zeros({3}), zeros({1, 3})); }, {"layer_norm", "[2,3]", "[1,3]"}},
+                     row("one element", {1, 1}, 0.5, true), row("no rows", {0, 4}, 1e-5, true),
+                     row("several ranges", {300, 256}, 1e-5)},
+            .errors = {{[] {
+                          layer_norm(zeros({2, 3}), zeros({2}), zeros({3}));
+                        },
+                        {"layer_norm", "[2,3]", "[2]", "[3]"}},
+                       {[] {
+                          layer_norm(zeros({2, 3}), zeros({3}), zeros({1, 3}));
+                        },
+                        {"layer_norm", "[2,3]", "[1,3]"}},
                        {[] { layer_norm(zeros({}), zeros({1}), zeros({1})); }, {"layer_norm", "[]"}},
-                       {[] { layer_norm(zeros({2, 0}), zeros({0}), zeros({0})); }, {"layer_norm", "[2,0]"}}}};
+                       {[] {
+                          layer_norm(zeros({2, 0}), zeros({0}), zeros({0}));
+                        },
+                        {"layer_norm", "[2,0]"}}}};
   }
 };
 
@@ -127,8 +147,8 @@ template <> struct Examples<Dropout> {
                      .may_vanish = shape.elements() == 1};
     };
     return {.op = "dropout",
-            .rows = {row("matrix", {5, 7}, 0.5), row("rank 0", {}, 0.1), row("one element", {1}, 0.25), row("empty", {3, 0}, 0.5),
-                     row("several ranges", {300, 257}, 0.1)},
+            .rows = {row("matrix", {5, 7}, 0.5), row("rank 0", {}, 0.1), row("one element", {1}, 0.25),
+                     row("empty", {3, 0}, 0.5), row("several ranges", {300, 257}, 0.1)},
             .errors = {{[=] { dropout(zeros({2}), 1, key); }, {"dropout", "[0, 1)", "1"}},
                        {[=] { dropout(zeros({2}), -0.5, key); }, {"dropout", "-0.5"}},
                        {[=] { dropout(zeros({2}), std::nan(""), key); }, {"dropout", "nan"}}}};
@@ -138,16 +158,16 @@ template <> struct Examples<Dropout> {
 template <> struct Examples<CrossEntropy> {
   static OpExamples all() {
     const auto row = [](const std::string& label, const Shape& shape, int64_t classes, const std::vector<int32_t>& targets,
-                        bool may_vanish = false) {
+                        bool may_vanish = false, double low = -2, double high = 2) {
       return Example{.label = label,
                      .function = [=](const std::vector<Tensor>& x) { return cross_entropy(x[0], i32(targets, shape)); },
-                     .inputs = {{with_last(shape, classes)}},
+                     .inputs = {{with_last(shape, classes), low, high}},
                      .reference = [=](const Arrays& in) {
                        double loss = 0;
                        for (size_t n = 0; n < targets.size(); ++n) {
                          double total = 0;
-                         for (int64_t v = 0; v < classes; ++v) total += std::exp(in[0].values[n * classes + v]);
-                         if (targets[n] != -1) loss += std::log(total) - in[0].values[n * classes + targets[n]];
+                         for (int64_t v = 0; v < classes; ++v) total += std::exp(in[0].values[n * classes + v] - low);
+                         if (targets[n] != -1) loss += std::log(total) - (in[0].values[n * classes + targets[n]] - low);
                        }
                        return Array{{}, {loss}};
                      },
@@ -158,14 +178,30 @@ template <> struct Examples<CrossEntropy> {
     return {.op = "cross_entropy",
             .rows = {row("sequence", {4}, 5, {0, 4, 2, 2}), row("batch of sequences", {2, 3}, 4, {3, 2, 1, 0, 1, 2}),
                      row("ignored targets", {2, 3}, 4, {3, -1, 1, -1, -1, 2}), row("one row", {}, 6, {5}),
+                     row("large numbers", {3}, 5, {4, 0, 2}, false, 1000, 1004),
                      row("all ignored", {3}, 4, {-1, -1, -1}, true), row("one element", {1}, 1, {0}, true),
                      row("no rows", {0}, 3, {}, true), row("several ranges", {400}, 256, many)},
-            .errors = {{[] { cross_entropy(zeros({2, 3}), i32({0, 1, 2}, {3})); }, {"cross_entropy", "[2,3]", "i32[3]"}},
-                       {[] { cross_entropy(zeros({2, 3, 4}), i32({0, 1, 2, 0, 1, 2}, {3, 2})); }, {"[2,3,4]", "i32[3,2]"}},
-                       {[] { cross_entropy(zeros({2, 3}), u8({0, 1}, {2})); }, {"cross_entropy", "i32", "u8[2]"}},
+            .errors = {{[] {
+                          cross_entropy(zeros({2, 3}), i32({0, 1, 2}, {3}));
+                        },
+                        {"cross_entropy", "[2,3]", "i32[3]"}},
+                       {[] {
+                          cross_entropy(zeros({2, 3, 4}), i32({0, 1, 2, 0, 1, 2}, {3, 2}));
+                        },
+                        {"[2,3,4]", "i32[3,2]"}},
+                       {[] {
+                          cross_entropy(zeros({2, 3}), u8({0, 1}, {2}));
+                        },
+                        {"cross_entropy", "i32", "u8[2]"}},
                        {[] { cross_entropy(zeros({}), i32({0}, {})); }, {"cross_entropy", "[]"}},
-                       {[] { cross_entropy(zeros({2, 3}), i32({0, 3}, {2})); }, {"cross_entropy", "target 3", "position 1", "[2,3]"}},
-                       {[] { cross_entropy(zeros({2, 3}), i32({-2, 0}, {2})); }, {"cross_entropy", "target -2", "position 0"}}}};
+                       {[] {
+                          cross_entropy(zeros({2, 3}), i32({0, 3}, {2}));
+                        },
+                        {"cross_entropy", "target 3", "position 1", "[2,3]"}},
+                       {[] {
+                          cross_entropy(zeros({2, 3}), i32({-2, 0}, {2}));
+                        },
+                        {"cross_entropy", "target -2", "position 0"}}}};
   }
 };
 

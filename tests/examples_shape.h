@@ -40,20 +40,25 @@ template <> struct Examples<Reshape> {
 template <> struct Examples<Transpose> {
   static OpExamples all() {
     const auto row = [](const std::string& label, const Shape& from, int a, int b) {
-      return moving(label, from, [=](const std::vector<Tensor>& x) { return transpose(x[0], a, b); }, [=](const Arrays& in) {
-        const int first = a < 0 ? a + from.rank() : a, second = b < 0 ? b + from.rank() : b;
-        return build(from.with(first, from[second]).with(second, from[first]), [&](Index i) {
-          std::swap(i[first], i[second]);
-          return at(in[0], i);
-        });
-      });
+      return moving(
+          label, from, [=](const std::vector<Tensor>& x) { return transpose(x[0], a, b); },
+          [=](const Arrays& in) {
+            const int first = a < 0 ? a + from.rank() : a, second = b < 0 ? b + from.rank() : b;
+            return build(from.with(first, from[second]).with(second, from[first]), [&](Index i) {
+              std::swap(i[first], i[second]);
+              return at(in[0], i);
+            });
+          });
     };
     return {.op = "transpose",
             .rows = {row("matrix", {3, 4}, -2, -1), row("outer axes", {2, 3, 4}, 0, 2), row("first two", {2, 3, 4}, 1, 0),
-                     row("heads", {2, 5, 3, 4}, 1, 2), row("an axis with itself", {3}, 0, -1), row("one element", {1, 1}, 0, 1),
-                     row("none", {0, 3}, 0, 1), row("several ranges", {300, 256}, 0, 1)},
+                     row("heads", {2, 5, 3, 4}, 1, 2), row("an axis with itself", {3}, 0, -1),
+                     row("one element", {1, 1}, 0, 1), row("none", {0, 3}, 0, 1), row("several ranges", {300, 256}, 0, 1)},
             .errors = {{[] { transpose(zeros({3})); }, {"transpose", "axis -2", "[3]"}},
-                       {[] { transpose(zeros({2, 3}), 0, 2); }, {"transpose", "axis 2", "[2,3]"}}},
+                       {[] {
+                          transpose(zeros({2, 3}), 0, 2);
+                        },
+                        {"transpose", "axis 2", "[2,3]"}}},
             .any_type = true};
   }
 };
@@ -61,24 +66,39 @@ template <> struct Examples<Transpose> {
 template <> struct Examples<Slice> {
   static OpExamples all() {
     const auto row = [](const std::string& label, const Shape& from, int axis, int64_t begin, int64_t length) {
-      return moving(label, from, [=](const std::vector<Tensor>& x) { return slice(x[0], axis, begin, length); }, [=](const Arrays& in) {
-        const int along = axis < 0 ? axis + from.rank() : axis;
-        return build(from.with(along, length), [&](Index i) {
-          i[along] += begin;
-          return at(in[0], i);
-        });
-      });
+      return moving(
+          label, from, [=](const std::vector<Tensor>& x) { return slice(x[0], axis, begin, length); },
+          [=](const Arrays& in) {
+            const int along = axis < 0 ? axis + from.rank() : axis;
+            return build(from.with(along, length), [&](Index i) {
+              i[along] += begin;
+              return at(in[0], i);
+            });
+          });
     };
     Example nothing = row("nothing of it", {3, 4}, 0, 2, 0);
     nothing.may_vanish = true;
     return {.op = "slice",
-            .rows = {row("first axis", {5, 3}, 0, 1, 3), row("last axis", {5, 3}, -1, 1, 2), row("middle axis", {2, 5, 3}, 1, 4, 1),
-                     row("all of it", {4}, 0, 0, 4), nothing, row("of none", {0, 4}, 0, 0, 0), row("one element", {1}, 0, 0, 1),
+            .rows = {row("first axis", {5, 3}, 0, 1, 3), row("last axis", {5, 3}, -1, 1, 2),
+                     row("middle axis", {2, 5, 3}, 1, 4, 1), row("all of it", {4}, 0, 0, 4), nothing,
+                     row("of none", {0, 4}, 0, 0, 0), row("one element", {1}, 0, 0, 1),
                      row("several ranges", {300, 256}, 1, 3, 250)},
-            .errors = {{[] { slice(zeros({2, 3}), 1, 2, 2); }, {"slice", "2 … 4", "axis 1", "[2,3]"}},
-                       {[] { slice(zeros({2, 3}), 0, -1, 1); }, {"slice", "-1 … 0", "[2,3]"}},
-                       {[] { slice(zeros({2, 3}), 0, 1, -1); }, {"slice", "1 … 0", "[2,3]"}},
-                       {[] { slice(zeros({2, 3}), 2, 0, 1); }, {"slice", "axis 2", "[2,3]"}}},
+            .errors = {{[] {
+                          slice(zeros({2, 3}), 1, 2, 2);
+                        },
+                        {"slice", "2 … 4", "axis 1", "[2,3]"}},
+                       {[] {
+                          slice(zeros({2, 3}), 0, -1, 1);
+                        },
+                        {"slice", "-1 … 0", "[2,3]"}},
+                       {[] {
+                          slice(zeros({2, 3}), 0, 1, -1);
+                        },
+                        {"slice", "1 … 0", "[2,3]"}},
+                       {[] {
+                          slice(zeros({2, 3}), 2, 0, 1);
+                        },
+                        {"slice", "axis 2", "[2,3]"}}},
             .any_type = true};
   }
 };
@@ -86,22 +106,34 @@ template <> struct Examples<Slice> {
 template <> struct Examples<Pad> {
   static OpExamples all() {
     const auto row = [](const std::string& label, const Shape& from, int axis, int64_t before, int64_t after) {
-      return moving(label, from, [=](const std::vector<Tensor>& x) { return pad(x[0], axis, before, after); }, [=](const Arrays& in) {
-        const int along = axis < 0 ? axis + from.rank() : axis;
-        return build(from.with(along, before + from[along] + after), [&](Index i) {
-          i[along] -= before;
-          return i[along] < 0 || i[along] >= from[along] ? 0 : at(in[0], i);
-        });
-      });
+      return moving(
+          label, from, [=](const std::vector<Tensor>& x) { return pad(x[0], axis, before, after); },
+          [=](const Arrays& in) {
+            const int along = axis < 0 ? axis + from.rank() : axis;
+            return build(from.with(along, before + from[along] + after), [&](Index i) {
+              i[along] -= before;
+              return i[along] < 0 || i[along] >= from[along] ? 0 : at(in[0], i);
+            });
+          });
     };
-    return {.op = "pad",
-            .rows = {row("first axis", {2, 3}, 0, 1, 2), row("last axis", {2, 3}, -1, 2, 0), row("middle axis", {2, 3, 4}, 1, 0, 1),
-                     row("by nothing", {3}, 0, 0, 0), row("one element", {1}, 0, 1, 1), row("around none", {0, 2}, 0, 1, 1),
-                     row("several ranges", {300, 256}, 1, 3, 4)},
-            .errors = {{[] { pad(zeros({2, 3}), 0, -1, 0); }, {"pad", "-1"}},
-                       {[] { pad(zeros({2, 3}), 0, 0, -2); }, {"pad", "-2"}},
-                       {[] { pad(zeros({2, 3}), -3, 0, 1); }, {"pad", "axis -3", "[2,3]"}}},
-            .any_type = true};
+    return {
+        .op = "pad",
+        .rows = {row("first axis", {2, 3}, 0, 1, 2), row("last axis", {2, 3}, -1, 2, 0),
+                 row("middle axis", {2, 3, 4}, 1, 0, 1), row("by nothing", {3}, 0, 0, 0), row("one element", {1}, 0, 1, 1),
+                 row("around none", {0, 2}, 0, 1, 1), row("several ranges", {300, 256}, 1, 3, 4)},
+        .errors = {{[] {
+                      pad(zeros({2, 3}), 0, -1, 0);
+                    },
+                    {"pad", "-1"}},
+                   {[] {
+                      pad(zeros({2, 3}), 0, 0, -2);
+                    },
+                    {"pad", "-2"}},
+                   {[] {
+                      pad(zeros({2, 3}), -3, 0, 1);
+                    },
+                    {"pad", "axis -3", "[2,3]"}}},
+        .any_type = true};
   }
 };
 
@@ -128,17 +160,20 @@ template <> struct Examples<Expand> {
 template <> struct Examples<Concat> {
   static OpExamples all() {
     const auto row = [](const std::string& label, const std::vector<Argument>& parts, int axis) {
-      return Example{.label = label, .function = [=](const std::vector<Tensor>& x) { return concat(x, axis); }, .inputs = parts,
-                     .reference = [=](const Arrays& in) {
-        const int along = axis < 0 ? axis + in[0].shape.rank() : axis;
-        int64_t total = 0;
-        for (const Array& part : in) total += part.shape[along];
-        return build(in[0].shape.with(along, total), [&](Index i) {
-          size_t part = 0;
-          for (; i[along] >= in[part].shape[along]; ++part) i[along] -= in[part].shape[along];
-          return at(in[part], i);
-        });
-      }};
+      return Example{.label = label,
+                     .function = [=](const std::vector<Tensor>& x) { return concat(x, axis); },
+                     .inputs = parts,
+                     .reference =
+                         [=](const Arrays& in) {
+                           const int along = axis < 0 ? axis + in[0].shape.rank() : axis;
+                           int64_t total = 0;
+                           for (const Array& part : in) total += part.shape[along];
+                           return build(in[0].shape.with(along, total), [&](Index i) {
+                             size_t part = 0;
+                             for (; i[along] >= in[part].shape[along]; ++part) i[along] -= in[part].shape[along];
+                             return at(in[part], i);
+                           });
+                         }};
     };
     return {.op = "concat",
             .rows = {row("first axis", {{{2, 3}}, {{1, 3}}}, 0), row("last axis", {{{2, 3}}, {{2, 1}}, {{2, 4}}}, -1),

@@ -12,6 +12,7 @@ struct MaskedCase {
   std::vector<uint8_t> keys{};   // (B,S), empty: all
   double scale = 1;
   bool may_vanish = false;
+  bool forbidden_nan = false;   // forbidden scores are NaN: they must not be read
 };
 
 inline bool allowed(const MaskedCase& c, int64_t b, int64_t t, int64_t s) {
@@ -29,7 +30,6 @@ inline Array masked_softmax(const MaskedCase& c, const Array& scores) {
   });
 }
 
-// Forbidden scores are replaced by NaN before the op: they must not be read.
 inline std::vector<Example> masked_softmax_rows() {
   const std::vector<MaskedCase> cases = {
       {"no mask, scale", {2, 2, 3, 4}, false, 0, {}, 0.35},
@@ -41,6 +41,8 @@ inline std::vector<Example> masked_softmax_rows() {
       {"padded keys", {2, 2, 3, 5}, false, 0, {1, 1, 0, 1, 0, 0, 1, 1, 1, 1}, 0.7},
       {"a batch without keys", {2, 1, 3, 3}, false, 0, {0, 0, 0, 1, 0, 1}},
       {"causal and padded keys", {2, 2, 4, 4}, true, 0, {0, 1, 1, 1, 1, 1, 0, 1}, 1.5},
+      {"NaN where causality forbids", {2, 2, 4, 6}, true, 1, {}, 1, false, true},
+      {"NaN where keys are padded", {2, 2, 4, 4}, true, 0, {0, 1, 1, 1, 1, 1, 0, 1}, 1, false, true},
       {"masked, one key", {1, 1, 1, 1}, true, 0, {}, 1, true},
       {"masked, no keys", {1, 2, 3, 0}, true, 0, {}, 1},
       {"masked, no queries", {2, 1, 0, 3}, true, 0, {}, 1},
@@ -58,7 +60,7 @@ inline std::vector<Example> masked_softmax_rows() {
     rows.push_back({.label = c.label,
                     .function = [=](const std::vector<Tensor>& x) {
                       const Tensor nan = Tensor::full({}, std::numeric_limits<double>::quiet_NaN(), x[0].dtype());
-                      return softmax(where(seen, x[0], nan), mask, c.scale);
+                      return softmax(c.forbidden_nan ? where(seen, x[0], nan) : x[0], mask, c.scale);
                     },
                     .inputs = {{c.scores}},
                     .reference = [c](const Arrays& in) { return masked_softmax(c, in[0]); },

@@ -6,8 +6,8 @@ namespace tapir {
 
 using UnaryFunction = Tensor (*)(const Tensor&);
 
-inline OpExamples unary(const std::string& name, UnaryFunction f, double (*reference)(double), double low = -2, double high = 2,
-                        double grid = 0) {
+inline OpExamples unary(const std::string& name, UnaryFunction f, double (*reference)(double), double low = -2,
+                        double high = 2, double grid = 0) {
   const double near_one = grid > 0 ? 1 : 0;   // one element: where no gradient vanishes
   const Argument one{{}, 0.75 + near_one * 0.5, 1.25};
   const Function call = [f](const std::vector<Tensor>& x) { return f(x[0]); };

@@ -1,6 +1,6 @@
 // A decoder language model in scalar loops on doubles, from the papers' formulas: token and position vectors, blocks with
-// layer norm before (Xiong et al. 2020) or after (Vaswani et al. 2017) each sub-layer, dot-product attention, a final norm and
-// a head. It shares no code with nn/.
+// layer norm before (Xiong et al. 2020) or after (Vaswani et al. 2017) each sub-layer, dot-product attention, a final norm
+// and a head. It shares no code with nn/.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -76,7 +76,8 @@ struct LanguageModel {
     for (size_t i = 0; i < x.size(); ++i) {
       const int64_t t = static_cast<int64_t>(i) / C, c = static_cast<int64_t>(i) % C;
       const int64_t pair = c / 2;
-      const double angle = static_cast<double>(t) * std::pow(10000.0, -2.0 * static_cast<double>(pair) / static_cast<double>(C));
+      const double rate = std::pow(10000.0, -2.0 * static_cast<double>(pair) / static_cast<double>(C));
+      const double angle = static_cast<double>(t) * rate;
       x[i] = parameters.at("tokens.weight")[tokens[t] * C + c];
       x[i] += learned_positions ? parameters.at("positions.weight")[i] : c % 2 == 0 ? std::sin(angle) : std::cos(angle);
     }

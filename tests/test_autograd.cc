@@ -74,7 +74,8 @@ TEST_CASE("autograd: gradients accumulate in leaves, and can be set and cleared"
   CHECK(!gradient(x).defined());
   backward(sum(x));
   CHECK(values(gradient(x)) == Values{1, 1});
-  CHECK(message_of([&] { gradient(mul(x, y)); }) == "gradient: the tensor is no leaf; hint: make it one with requires_grad");
+  CHECK(message_of([&] { gradient(mul(x, y)); }) ==
+        "gradient: the tensor is no leaf; hint: make it one with requires_grad");
   CHECK(message_of([&] { set_gradient(Tensor::zeros({2}), Tensor()); }).find("set_gradient: the tensor is no leaf") == 0);
 }
 
@@ -159,7 +160,8 @@ TEST_CASE("autograd: the second derivative of a fused op whose inputs depend on 
       Values up = at, down = at;
       up[i] += h;
       down[i] -= h;
-      const double numeric = (values(gradient_at(leaf(up), false))[k] - values(gradient_at(leaf(down), false))[k]) / (2 * h);
+      const double numeric =
+          (values(gradient_at(leaf(up), false))[k] - values(gradient_at(leaf(down), false))[k]) / (2 * h);
       CHECK(row[i] == doctest::Approx(numeric).epsilon(1e-6));
     }
   }
@@ -179,7 +181,8 @@ TEST_CASE("autograd: a tensor written in place after it was saved is an error, n
   const Tensor loss = sum(mul(x, factor));
   scale_(factor, 2);
   CHECK(message_of([&] { backward(loss); }) ==
-        "backward: a tensor of shape [2] that was saved for backward was written in place; hint: write into a copy(), or after "
+        "backward: a tensor of shape [2] that was saved for backward was written in place; hint: write into a copy(), or "
+        "after "
         "backward");
   Tensor output = exp(y);
   const Tensor quotient = div(output, y);

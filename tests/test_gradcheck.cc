@@ -61,17 +61,16 @@ TEST_CASE("gradcheck: a gradient that is zero everywhere is suspicious unless an
 }
 
 TEST_CASE("gradgradcheck: a wrong second derivative under a right first one is rejected") {
-  // y = x³ as x² · x with the gradient's dependence on x cut in one factor: right at first order only.
+  // y = x³ with the gradient 3x², which forgets that it depends on x.
   const auto cut = [](const std::vector<Tensor>& x) {
     const Tensor slope = affine(mul(x[0], x[0]), 3, 0).detach();
     const Tensor value = mul(mul(x[0], x[0]), x[0]).detach();
     return add(value, mul(slope, sub(x[0], x[0].detach())));
   };
-  CHECK(gradcheck("cut", cut, {numbers({3})}, {.may_vanish = true}).passed == false);   // differences see the frozen slope
-  const auto half = [](const std::vector<Tensor>& x) { return mul(mul(x[0], x[0].detach()), x[0]); };
-  const GradcheckResult result = gradgradcheck("half", half, {numbers({3})});
+  CHECK(gradcheck("cut", cut, {numbers({3})}).passed);
+  const GradcheckResult result = gradgradcheck("cut", cut, {numbers({3})});
   CHECK(!result.passed);
-  CHECK(contains_text(result.report, "gradient of half: "));
+  CHECK(contains_text(result.report, "gradient of cut: "));
 }
 
 TEST_CASE("gradcheck: inputs must be f64") {

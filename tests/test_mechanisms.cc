@@ -192,8 +192,8 @@ TEST_CASE("mechanisms: a whole mixer with its projections equals scalar loops") 
         }
     return heads;
   };
-  const Values mixed = references().at("score_mlp")(options, subject.parameters, n, project(x, "query"), project(context, "key"),
-                                                    project(context, "value"), Values(n.B * n.H * n.T * n.D, 0.0)).output;
+  const Values q = project(x, "query"), k = project(context, "key"), v = project(context, "value"), no_g(q.size(), 0.0);
+  const Values mixed = references().at("score_mlp")(options, subject.parameters, n, q, k, v, no_g).output;
   const Values W = subject.parameters.at("out.weight")->value.values<double>();
   Values expected(n.B * n.T * C, 0.0);
   for (int64_t b = 0; b < n.B; ++b)
@@ -231,7 +231,9 @@ TEST_CASE("mechanisms: gradients of a ReLU network obey Euler's identities") {
   // s is homogeneous of degree 1 in w₃, and in (W₂, b₂):  w₃_r dw₃_r = Σ_k W₂_rk dW₂_rk + b₂_r db₂_r
   const Subject subject("score_mlp", score_mlp_options("released", 4), {.B = 2, .H = 2, .T = 5, .S = 5, .D = 4}, 5);
   const std::map<std::string, Values> d = subject.gradients(subject.attend());
-  const auto value = [&](const std::string& name) { return subject.parameters.at("score." + name)->value.values<double>(); };
+  const auto value = [&](const std::string& name) {
+    return subject.parameters.at("score." + name)->value.values<double>();
+  };
   const Values w3 = value("out.weight"), W2 = value("hidden2.weight"), b2 = value("hidden2.bias");
   for (size_t r = 0; r < w3.size(); ++r) {
     double second = b2[r] * d.at("hidden2.bias")[r];
@@ -275,7 +277,7 @@ TEST_CASE("mechanisms: at least an eighth of default initialisations of the rele
   constexpr int draws = 1600;   // deviation of the count at probability 1/8: 13
   int closed = 0;
   for (int seed = 0; seed < draws; ++seed) {
-    const std::unique_ptr<nn::TokenMixer> mixer = make_score_mlp(score_mlp_options("released", 2), {.width = 8, .heads = 2});
+    const auto mixer = make_score_mlp(score_mlp_options("released", 2), {.width = 8, .heads = 2});
     mixer->initialise(seed, DType::f64);
     const Parameters parameters = parameters_of(*mixer);
     bool all_negative = true;

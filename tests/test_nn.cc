@@ -1,6 +1,8 @@
 // Modules, layers and the language model.
 #include <doctest/doctest.h>
 
+#include <array>
+
 #include "attention/dot_product.h"
 #include "attention/score_mlp.h"
 #include "autograd/gradcheck.h"
@@ -95,9 +97,10 @@ TEST_CASE("nn: parameters of a language model are named, counted and visited in 
   const std::unique_ptr<nn::LanguageModel> model = tiny_model(tiny());
   std::vector<std::string> expected{"tokens.weight", "positions.weight", "norm.weight", "norm.bias", "head.weight"};
   for (const std::string block : {"blocks.0.", "blocks.1."})
-    for (const char* name : {"norm1.weight", "norm1.bias", "attention.query.weight", "attention.key.weight",
-                             "attention.value.weight", "attention.out.weight", "norm2.weight", "norm2.bias", "mlp.up.weight",
-                             "mlp.up.bias", "mlp.down.weight", "mlp.down.bias"})
+    for (const char* name :
+         {"norm1.weight", "norm1.bias", "attention.query.weight", "attention.key.weight", "attention.value.weight",
+          "attention.out.weight", "norm2.weight", "norm2.bias", "mlp.up.weight", "mlp.up.bias", "mlp.down.weight",
+          "mlp.down.bias"})
       expected.push_back(block + name);
   CHECK(names_of(*model) == expected);
   // Embeddings (10 + 6) 8, norm 16, head 80; a block: 4 · 64 + 2 · 16 + 8 · 32 + 32 + 32 · 8 + 8
@@ -178,9 +181,9 @@ TEST_CASE("nn: initial values have the moments of their rules, and are leaves") 
 }
 
 TEST_CASE("nn: a language model equals scalar loops, with either norm, positions and activation") {
-  for (const auto& [norm, positions, activation] :
-       {std::tuple{"pre", "learned", "gelu"}, std::tuple{"post", "sinusoidal", "relu"}, std::tuple{"pre", "sinusoidal", "relu"},
-        std::tuple{"post", "learned", "gelu"}}) {
+  const std::vector<std::array<std::string, 3>> variants{{"pre", "learned", "gelu"}, {"post", "sinusoidal", "relu"},
+                                                         {"pre", "sinusoidal", "relu"}, {"post", "learned", "gelu"}};
+  for (const auto& [norm, positions, activation] : variants) {
     CAPTURE(norm);
     CAPTURE(positions);
     nn::TransformerOptions options = tiny();
@@ -188,7 +191,7 @@ TEST_CASE("nn: a language model equals scalar loops, with either norm, positions
     options.positions = positions;
     options.activation = activation;
     const std::unique_ptr<nn::LanguageModel> model = tiny_model(options);
-    reference::LanguageModel scalar{{}, 8, 2, 2, options.norm == "pre", options.positions == "learned", options.activation == "relu"};
+    reference::LanguageModel scalar{{}, 8, 2, 2, norm == "pre", positions == "learned", activation == "relu"};
     for (const auto& [name, parameter] : parameters_of(*model)) scalar.parameters[name] = parameter->value.values<double>();
     const Tensor logits = model->forward(tiny_tokens(), {});
     CHECK(logits.shape() == Shape{2, 4, 10});
@@ -307,5 +310,6 @@ TEST_CASE("nn: wrong sizes are errors that say what was expected and found") {
   mixer->initialise(1);
   says([&] { mixer->forward(Tensor::zeros({2, 3, 7}), Tensor::zeros({2, 3, 7}), {}); },
        {"attention: ", "(B,T,8)", "[2,3,7]"});
-  for (const double p : {1.0, -0.1}) says([&] { nn::Dropout dropout(p); }, {"dropout: the probability must be in [0, 1)", text(p)});
+  for (const double p : {1.0, -0.1})
+    says([&] { nn::Dropout dropout(p); }, {"dropout: the probability must be in [0, 1)", text(p)});
 }

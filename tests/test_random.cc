@@ -86,6 +86,7 @@ TEST_CASE("random: an element depends on its key and number alone") {
 
 TEST_CASE("random: strided and integer tensors are refused") {
   Tensor turned = view::transpose(Tensor::zeros({2, 3}), 0, 1), integers = Tensor::zeros({2}, DType::i32);
-  CHECK(message_of([&] { uniform_(turned, 0, 1, {}); }) == "uniform_: needs contiguous memory, got a strided view of shape [3,2]");
+  CHECK(message_of([&] { uniform_(turned, 0, 1, {}); }) ==
+        "uniform_: needs contiguous memory, got a strided view of shape [3,2]");
   CHECK(message_of([&] { normal_(integers, 0, 1, {}); }) == "normal_: needs f32 or f64, not i32");
 }

@@ -69,7 +69,9 @@ struct GradientSeesTheFuture : StagedAttention {
 
 struct SumsToMore : StagedAttention {
   using StagedAttention::StagedAttention;
-  Tensor weights(const Tensor& E, const nn::Call& call) const override { return affine(softmax(E, call.mask), 1 + 1e-11, 0); }
+  Tensor weights(const Tensor& E, const nn::Call& call) const override {
+    return affine(softmax(E, call.mask), 1 + 1e-11, 0);
+  }
 };
 
 // Differences of two softmax rows plus one: they sum to 1, but some are negative.

@@ -97,6 +97,8 @@ class Reader final : public nn::FieldVisitor {
     const toml::node* node = table_.get(key);
     if (!node) return;
     require(fits(*node), name(key), [&] { return text("must be ", wanted, ", found ", node_text(*node)); });
+    if constexpr (std::is_same_v<T, double>)
+      if (node->is_integer()) return void(value = static_cast<double>(*node->value<int64_t>()));   // value<double> rounds none
     value = *node->value<T>();
   }
 

@@ -17,7 +17,7 @@ int64_t count_targets(std::span<const int32_t> targets) {
 }  // namespace
 
 LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer)
-    : experiment_(experiment), corpus_(read_corpus(experiment.data.spec, std::move(tokenizer))),
+    : experiment_(experiment), corpus_(read_corpus(experiment.data.spec, tokenizer)),
       training_(corpus_.train, experiment.train.batch, experiment.model.context) {
   experiment.model.vocabulary = corpus_.tokenizer->size();
   const Mechanism& row = mechanism(experiment.attention.mechanism);
@@ -26,7 +26,7 @@ LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokeniz
   });
   const Device device = experiment.run.device == "cuda" ? Device::cuda : Device::cpu;
   model_->initialise(static_cast<uint64_t>(experiment.run.seed), experiment.dtype(), device);
-  if (!experiment.run.initial.empty()) load_weights(experiment.run.initial, *model_);
+  if (!tokenizer && !experiment.run.initial.empty()) load_weights(experiment.run.initial, *model_);
 }
 
 Tensor LanguageTask::forward_loss(const Tensor& inputs, const Tensor& targets, const nn::Call& call) {
@@ -41,10 +41,11 @@ TrainTask LanguageTask::train_task() {
     const Shape shape{rows, batch.columns};
     return LossSum{forward_loss(Tensor::from<int32_t>(inputs, shape), Tensor::from<int32_t>(targets, shape), call), count_targets(targets)};
   };
-  const auto evaluate = [this](const nn::Call&) {
+  const TokenBatch first = EvaluationBatches(corpus_.valid, experiment_.train.batch, experiment_.model.context).batch(0);
+  const auto evaluate = [this, first](const nn::Call&) {
     const Result result = this->evaluate(corpus_.valid);
     Metrics metrics{{"validation_loss", result.nll}, {"validation_perplexity", result.perplexity()}};
-    for (const auto& gate : gates()) metrics.push_back(gate);
+    for (const auto& gate : gates(first)) metrics.push_back(gate);
     return metrics;
   };
   return {*model_, loss, evaluate, experiment_.identity()};
@@ -66,10 +67,9 @@ LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {
 
 double LanguageTask::Result::perplexity() const { return std::exp(nll); }
 
-Metrics LanguageTask::gates() {
+Metrics LanguageTask::gates(const TokenBatch& batch) {
   const NoGrad guard;
   Metrics gates;
-  const TokenBatch batch = EvaluationBatches(corpus_.valid, experiment_.train.batch, experiment_.model.context).batch(0);
   nn::Call call;
   call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
     if (name == "gate") gates.emplace_back(path + ".gate", value.item());

@@ -11,10 +11,12 @@ namespace tapir {
 
 class LanguageTask {
  public:
-  // Reads the corpus and makes the model with its initial weights. `tokenizer`: the one a trained model was made with.
+  // Reads the corpus and makes the model with its initial weights. `tokenizer`: the one a trained model was made with; the
+  // file of initial weights is not read then, as the trained ones will replace them.
   explicit LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 
-  TrainTask train_task();                    // refers to this object
+  // Refers to this object. Throws Error when the validation part is too short for one batch.
+  TrainTask train_task();
   nn::LanguageModel& model() { return *model_; }
   const Tokenizer& tokenizer() const { return *corpus_.tokenizer; }
   int64_t steps_per_epoch() const { return training_.batches_per_epoch(); }
@@ -32,7 +34,7 @@ class LanguageTask {
 
  private:
   Tensor forward_loss(const Tensor& inputs, const Tensor& targets, const nn::Call& call);   // summed over counted targets
-  Metrics gates();                           // active share of each score network's gate, on the first validation batch
+  Metrics gates(const TokenBatch& batch);    // active share of each score network's gate
 
   Experiment& experiment_;
   TextCorpus corpus_;

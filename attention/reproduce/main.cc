@@ -1,7 +1,11 @@
 // The program `tapir`: trains, evaluates and proves what is in the zoo.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 
 #include "attention/reproduce/commands.h"
@@ -47,7 +51,7 @@ int run(int argc, char** argv) {
   TrainCommand train;
   CLI::App* train_app = app.add_subcommand("train", "train an experiment, or go on with a run");
   CLI::Option* experiment = train_app->add_option("experiment", train.experiment, "TOML file, see attention/reproduce/");
-  train_app->add_option("--set", train.assignments, "section.key=value, over what the file says")->type_size(1)->allow_extra_args(true);
+  train_app->add_option("--set", train.assignments, "section.key=value, over what the file says")->allow_extra_args(false);
   train_app->add_option("--out", train.out, "run folder (runs/NAME)")->excludes(train_app->add_option("--resume", train.resume, "go on with this run")->excludes(experiment));
   train_app->add_option("--stop-after", train.stop_after, "save and stop after this step")->check(CLI::NonNegativeNumber);
   train_app->add_option("--minutes", train.minutes, "save and stop after so many minutes")->check(CLI::NonNegativeNumber);
@@ -79,7 +83,11 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error);
+    if (error.get_exit_code() == 0) return app.exit(error);   // --help, --version
+    const std::vector<std::string> unknown = app.remaining(true);
+    throw Error("command line",
+                unknown.empty() ? error.what() : text("there is no command or option '", unknown.front(), "' here"),
+                "tapir --help and tapir COMMAND --help list what there is");
   }
   if (common.threads) set_threads(common.threads);
   if (*train_app) {
@@ -100,10 +108,15 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);   // a file that reaches its size limit is an error of write(2), not the end of the process
   try {
-    return run(argc, argv);
+    const int status = run(argc, argv);
+    require(std::fflush(stdout) == 0, "standard output", [] { return std::strerror(errno); });
+    return status;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "tapir: %s\n", error.what());
+    std::string line = error.what();
+    std::replace(line.begin(), line.end(), '\n', ' ');   // of a name or a value that the user gave
+    std::fprintf(stderr, "tapir: %s\n", line.c_str());
     return 1;
   }
 }

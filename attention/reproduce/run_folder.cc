@@ -6,12 +6,15 @@
 
 namespace tapir {
 
-std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder) {
+Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments) {
   require(std::filesystem::is_regular_file(folder / experiment_file), folder.string(),
           [] { return text("is no run: it has no ", experiment_file); }, "give the folder that `tapir train` wrote");
+  return read_experiment(folder / experiment_file, assignments);
+}
+
+std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder) {
   auto run = std::make_unique<OpenRun>();
-  run->experiment = read_experiment(folder / experiment_file, {});
-  run->experiment.run.initial.clear();   // the trained weights replace them
+  run->experiment = read_run(folder);
   run->task = std::make_unique<LanguageTask>(run->experiment, load_tokenizer(folder / tokenizer_file));
 
   std::vector<std::string> notes;

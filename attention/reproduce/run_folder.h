@@ -13,6 +13,9 @@ struct OpenRun {
   std::string weights;                  // which: "best on validation, step 750" or "last, step 1000"
 };
 
+// The experiment of a run folder. Throws Error when it is none, and what read_experiment throws.
+Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments = {});
+
 // Throws Error when the folder is no run, or its weights are missing or do not fit.
 std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder);
 

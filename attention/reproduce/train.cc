@@ -28,7 +28,8 @@ std::string summary(const Experiment& experiment, LanguageTask& task, const Trai
 
 int run_train(const TrainCommand& command) {
   const bool resume = !command.resume.empty();
-  Experiment experiment = read_experiment(resume ? command.resume / experiment_file : command.experiment, command.assignments);
+  Experiment experiment = resume ? read_run(command.resume, command.assignments)
+                                 : read_experiment(command.experiment, command.assignments);
   const std::filesystem::path folder =
       resume ? command.resume : command.out.empty() ? std::filesystem::path("runs") / experiment.run.name : command.out;
   require(resume || !std::filesystem::exists(folder / experiment_file), folder.string(), [] { return "has a run already"; },

@@ -11,27 +11,29 @@ namespace {
 template <class T> struct LossRow {
   const T* logits;
   const int32_t* target;
-  T *losses, *normalisers;   // normaliser: log Σ exp
+  T *losses, *maxima, *log_totals;   // of each row: max and log Σ exp(logits − max); their sum would lose digits
   int64_t n;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = logits + row * n;
     const T m = team.max(n, [&](int64_t i) { return a[i]; });
-    normalisers[row] = m + math::log(team.sum(n, [&](int64_t i) { return math::exp(a[i] - m); }));
-    losses[row] = target[row] < 0 ? T(0) : normalisers[row] - a[target[row]];
+    const T log_total = math::log(team.sum(n, [&](int64_t i) { return math::exp(a[i] - m); }));
+    losses[row] = target[row] < 0 ? T(0) : log_total - (a[target[row]] - m);
+    maxima[row] = m;
+    log_totals[row] = log_total;
   }
 };
 
 // dlogits = g (softmax(logits_n) − onehot(target_n))
 template <class T> struct LossBackwardRow {
-  const T *logits, *normalisers, *g;
+  const T *logits, *maxima, *log_totals, *g;
   const int32_t* target;
   T* dx;
   int64_t n;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = logits + row * n;
     T* out = dx + row * n;
-    const T scale = target[row] < 0 ? T(0) : *g, normaliser = normalisers[row];
-    team.each(n, [&](int64_t i) { out[i] = scale * math::exp(a[i] - normaliser); });
+    const T scale = target[row] < 0 ? T(0) : *g, m = maxima[row], log_total = log_totals[row];
+    team.each(n, [&](int64_t i) { out[i] = scale * math::exp((a[i] - m) - log_total); });
     if (target[row] >= 0) out[target[row]] -= scale;
   }
 };
@@ -47,7 +49,7 @@ struct CrossEntropy {
   static constexpr const char* name = "cross_entropy";
   Tensor targets;
   Saved logits;
-  Tensor normalisers{};   // (N)
+  Tensor maxima{}, log_totals{};   // (N)
 
   Tensor forward(const Tensor& logits_) {
     const int64_t n = logits_.rank() ? logits_.size(-1) : 0, rows = targets.elements();
@@ -63,10 +65,12 @@ struct CrossEntropy {
     logits = logits_;
     const Tensor x = logits_.contiguous(), losses = Tensor::empty({rows}, x.dtype(), x.device());
     const Tensor total = Tensor::empty({}, x.dtype(), x.device());
-    normalisers = Tensor::empty({rows}, x.dtype(), x.device());
+    maxima = Tensor::empty({rows}, x.dtype(), x.device());
+    log_totals = Tensor::empty({rows}, x.dtype(), x.device());
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each_row(x.device(), rows, n, LossRow<T>{x.data<T>(), target, losses.data<T>(), normalisers.data<T>(), n});
+      for_each_row(x.device(), rows, n,
+                   LossRow<T>{x.data<T>(), target, losses.data<T>(), maxima.data<T>(), log_totals.data<T>(), n});
       *total.data<T>() = full_sum<T>(x.device(), rows, Element<T>{losses.data<T>()});
     });
     return total;
@@ -76,8 +80,9 @@ struct CrossEntropy {
     const Tensor x = logits->contiguous(), dx = Tensor::empty(x.shape(), x.dtype(), x.device());
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each_row(x.device(), targets.elements(), x.size(-1), LossBackwardRow<T>{x.data<T>(), normalisers.data<T>(), g.data<T>(),
-                                                                                  targets.data<int32_t>(), dx.data<T>(), x.size(-1)});
+      for_each_row(x.device(), targets.elements(), x.size(-1),
+                   LossBackwardRow<T>{x.data<T>(), maxima.data<T>(), log_totals.data<T>(), g.data<T>(), targets.data<int32_t>(),
+                                      dx.data<T>(), x.size(-1)});
     });
     return {dx};
   }

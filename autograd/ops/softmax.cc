@@ -66,6 +66,20 @@ template <class T> struct LogSumExpRow {
   }
 };
 
+// y = (x − max) − log Σ exp(x − max): large x lose no digits to a large logarithm
+template <class T> struct LogSoftmaxRow {
+  const T* x;
+  T* y;
+  int64_t n;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T* a = x + row * n;
+    T* out = y + row * n;
+    const T m = team.max(n, [&](int64_t i) { return a[i]; });
+    const T log_total = math::log(team.sum(n, [&](int64_t i) { return math::exp(a[i] - m); }));
+    team.each(n, [&](int64_t i) { out[i] = (a[i] - m) - log_total; });
+  }
+};
+
 int64_t last_axis(const char* op, const Tensor& x) {
   require(x.rank() >= 1, op, [&] { return text("needs at least one axis, got shape ", x.shape()); });
   return x.size(-1);
@@ -147,10 +161,13 @@ Tensor logsumexp(const Tensor& x) { return apply(LogSumExp{}, x); }
 struct LogSoftmax {
   static constexpr const char* name = "log_softmax";
   SavedOutput y;
-  Tensor forward(const Tensor& x) {
-    last_axis(name, x);
-    Shape kept = x.shape().with(-1, 1);
-    const Tensor result = sub(x, reshape(logsumexp(x), kept));
+  Tensor forward(const Tensor& x_) {
+    const int64_t n = last_axis(name, x_);
+    const Tensor x = x_.contiguous(), result = Tensor::empty(x.shape(), x.dtype(), x.device());
+    with_float(name, x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      if (n > 0) for_each_row(x.device(), x.elements() / n, n, LogSoftmaxRow<T>{x.data<T>(), result.data<T>(), n});
+    });
     y = result;
     return result;
   }

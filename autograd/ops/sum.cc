@@ -30,7 +30,7 @@ template <class T> struct RowSum {
 
 // Σ over the axes of x whose bit is set; they stay, with extent 1. Reduced axes go behind the others, unless they are all in
 // front: then columns are summed where they lie.
-Tensor sum_axes(const Tensor& x, unsigned reduced) {
+Tensor sum_axes(const char* op, const Tensor& x, unsigned reduced) {
   Shape result = x.shape(), order;
   Strides strides{};
   int64_t kept = 1, summed = 1;
@@ -51,7 +51,7 @@ Tensor sum_axes(const Tensor& x, unsigned reduced) {
         order.push_back(x.size(axis));
       }
   const Tensor y = Tensor::empty(result, x.dtype(), x.device());
-  with_float("sum", x.dtype(), [&](auto zero) {
+  with_float(op, x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     if (kept == 1) {
       const Tensor dense = x.contiguous();
@@ -77,9 +77,9 @@ struct Sum {
   Shape from{};
   Tensor forward(const Tensor& x) {
     from = x.shape();
-    if (axis == every) return view::reshape(sum_axes(x, ~0u), {});
+    if (axis == every) return view::reshape(sum_axes(name, x, ~0u), {});
     axis = normal_axis(name, axis, x.shape());
-    return sum_axes(x, 1u << axis);
+    return sum_axes(name, x, 1u << axis);
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {expand(g, from)}; }
 };
@@ -117,11 +117,13 @@ struct SumTo {
       if (axis < added || wanted != x.size(axis)) reduced |= 1u << axis;
     }
     require(fits, name, [&] { return text("shape ", to, " does not expand to ", from); });
-    return view::reshape(sum_axes(x, reduced), to);
+    return view::reshape(sum_axes(name, x, reduced), to);
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {expand(g, from)}; }
 };
 
-Tensor sum_to(const Tensor& x, const Shape& shape) { return x.shape() == shape ? x : apply(SumTo{shape}, x); }
+Tensor sum_to(const Tensor& x, const Shape& shape) {
+  return x.defined() && x.shape() == shape ? x : apply(SumTo{shape}, x);
+}
 
 }  // namespace tapir

@@ -16,6 +16,8 @@
 namespace tapir {
 namespace {
 
+constexpr const char* diverged_hint = "lower the learning rate or the clip norm; the last checkpoint is in the run folder";
+
 std::string exact(double value) {   // hexadecimal: every bit comes back
   char digits[40];
   std::snprintf(digits, sizeof digits, "%a", value);
@@ -36,11 +38,10 @@ class Run {
     rewind_metrics(log, report_.steps);
     MetricsLog metrics(log);
     const StopSignals signals;
-    for (bool stops = report_.steps >= options_.steps; !stops;) {
+    for (bool stops = ended(); !stops;) {
       step(metrics);
       report_.signal = signals.stop_requested();
-      stops = report_.steps == options_.steps || report_.signal || report_.steps == place_.stop_after ||
-              (place_.minutes > 0 && report_.seconds > 60 * place_.minutes);
+      stops = ended() || report_.signal || (place_.minutes > 0 && report_.seconds > 60 * place_.minutes);
       improved_ = (report_.steps == options_.steps || due(options_.evaluate_every)) && evaluate(metrics);
       if (stops || improved_ || due(options_.save_every)) save(metrics);
     }
@@ -49,6 +50,9 @@ class Run {
   }
 
  private:
+  bool ended() const {
+    return report_.steps >= options_.steps || (place_.stop_after > 0 && report_.steps >= place_.stop_after);
+  }
   bool due(int64_t every) const { return every && report_.steps % every == 0; }
 
   void step(MetricsLog& metrics) {
@@ -57,7 +61,7 @@ class Run {
     const StepLoss loss = accumulate_gradients(task_, optimiser_, k, options_.accumulate, seed_);
     const double mean = loss.sum / static_cast<double>(loss.count);
     require(std::isfinite(mean), "train", [&] { return text("the loss of step ", k + 1, " is ", mean); },
-            "lower the learning rate or the clip norm; the last checkpoint is in the run folder");
+            diverged_hint);
     const double rate = schedule_.at(k, options_.steps);
     const double norm = apply_gradients(optimiser_, rate, options_.clip, loss.count);
     report_.loss = mean;
@@ -103,7 +107,7 @@ class Run {
     const std::optional<Checkpoint> checkpoint = checkpoints_.load_latest(notes);
     for (const std::string& note : notes) progress_.message(note);
     require(checkpoint.has_value(), "resume", [&] { return text(place_.folder.string(), " has no checkpoint"); },
-            "start the run without --resume");
+            "remove the folder and start without --resume");
     const auto state = [&](const char* key) {
       const auto found = checkpoint->state.find(key);
       require(found != checkpoint->state.end(), "resume", [&] { return text("the checkpoint of step ", checkpoint->step, " lacks '", key, "'"); });
@@ -143,8 +147,9 @@ class Run {
 StepLoss accumulate_gradients(TrainTask& task, nn::AdamW& optimiser, int64_t step, int64_t parts, uint64_t seed) {
   optimiser.clear_gradients();
   StepLoss total;
-  const nn::Call call{.training = true, .seed = seed, .step = static_cast<uint32_t>(step), .mask = {}, .recorder = {}};
   for (int64_t part = 0; part < parts; ++part) {
+    const auto draw = static_cast<uint32_t>(step * parts + part);   // parts have random numbers of their own
+    const nn::Call call{.training = true, .seed = seed, .step = draw, .mask = {}, .recorder = {}};
     const LossSum loss = task.loss(step, part, parts, call);
     total.sum += loss.sum.item();
     total.count += loss.count;
@@ -155,6 +160,8 @@ StepLoss accumulate_gradients(TrainTask& task, nn::AdamW& optimiser, int64_t ste
 
 double apply_gradients(nn::AdamW& optimiser, double rate, double clip, int64_t count) {
   const double norm = optimiser.gradient_norm() / static_cast<double>(count);
+  require(std::isfinite(norm), "train",
+          [&] { return text("the norm of the gradient of step ", optimiser.steps() + 1, " is ", norm); }, diverged_hint);
   const double factor = clip > 0 && norm > clip ? clip / norm : 1;
   optimiser.step(rate, factor / static_cast<double>(count));
   return norm;

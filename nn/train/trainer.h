@@ -74,13 +74,13 @@ struct RunPlace {
   std::filesystem::path folder;
   bool resume = false;        // from its newest checkpoint
   bool terminal = false;      // progress is a line that is rewritten
-  int64_t stop_after = 0;     // save and stop after this step, as a signal would; 0: never
+  int64_t stop_after = 0;     // save and stop once this step is done, as a signal would; 0: never
   double minutes = 0;         // the same after so many minutes of training; 0: never
   std::ostream& out;          // for progress
 };
 
 // Runs `task` and writes the files above. Throws Error when a file cannot be written (the last checkpoint stays), when a
-// checkpoint does not belong to the model or the experiment, and when the loss is not finite.
+// checkpoint does not belong to the model or the experiment, and when the loss or the gradient is not finite.
 TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw,
                   uint64_t seed, const RunPlace& place);
 
@@ -93,6 +93,7 @@ struct StepLoss {
 StepLoss accumulate_gradients(TrainTask& task, nn::AdamW& optimiser, int64_t step, int64_t parts, uint64_t seed);
 
 // One optimiser step from gradients summed over `count` targets. Returns the norm of the mean gradient before clipping.
+// Throws Error, with the weights untouched, if it is not finite.
 double apply_gradients(nn::AdamW& optimiser, double rate, double clip, int64_t count);
 
 }  // namespace tapir

@@ -335,6 +335,7 @@ def arguments():
     parser.add_argument("--warmup", type=int, default=100)
     parser.add_argument("--max-types", type=int)
     parser.add_argument("--wrong", choices=WRONG)
+    parser.add_argument("--initial", type=pathlib.Path, help="safetensors file of initial weights; else drawn here")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
@@ -349,10 +350,14 @@ def main():
 
     model = LanguageModel(settings, len(corpus.types)).to(dtype)
     initialise(model, settings.seed)
+    if options.initial:
+        from safetensors.torch import load_file
+
+        model.load_state_dict(load_file(options.initial))
     first = batch(rows, settings.length, 0)[0]
     gate = None
     if settings.variant != "dot":
-        score_seed = initialise_open_gate(model, first, settings.seed)
+        score_seed = None if options.initial else initialise_open_gate(model, first, settings.seed)
         gate = {"score_seed": score_seed, "active_share_first": model.gate_shares(first)}
         print(f"score seed {score_seed}, share of active gates per block {gate['active_share_first']}", flush=True)
 

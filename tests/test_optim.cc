@@ -1,0 +1,315 @@
+// AdamW, clipping, accumulation of gradients, and schedules, against scalar loops and numbers computed by hand.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "autograd/backward.h"
+#include "autograd/ops.h"
+#include "nn/layers.h"
+#include "nn/optim.h"
+#include "nn/schedule.h"
+#include "nn/train/trainer.h"
+#include "tests/messages.h"
+
+namespace tapir {
+namespace {
+
+using Values = std::vector<double>;
+
+nn::AdamWOptions adamw(double beta1, double beta2, double epsilon, double decay) {
+  nn::AdamWOptions options;
+  options.beta1 = beta1;
+  options.beta2 = beta2;
+  options.epsilon = epsilon;
+  options.decay = decay;
+  return options;
+}
+
+// A parameter of each kind, and one that no loss ever reaches.
+struct Kinds : nn::Module {
+  Kinds() {
+    parameter("weight", {4, 3}, nn::ParameterKind::weight, nn::Init::normal(1));
+    parameter("bias", {4}, nn::ParameterKind::bias, nn::Init::normal(1));
+    parameter("gain", {5}, nn::ParameterKind::gain, nn::Init::normal(1));
+    parameter("table", {6, 2}, nn::ParameterKind::embedding, nn::Init::normal(1));
+    parameter("idle", {3}, nn::ParameterKind::weight, nn::Init::normal(1));
+  }
+};
+
+std::map<std::string, nn::Parameter*> parameters_of(nn::Module& model) {
+  std::map<std::string, nn::Parameter*> all;
+  model.each_parameter([&](const std::string& name, nn::Parameter& parameter) { all[name] = &parameter; });
+  return all;
+}
+
+Tensor random_values(const Shape& shape, uint32_t step, const std::string& site) {
+  Tensor values = Tensor::empty(shape, DType::f64);
+  nn::Init::normal(2).fill(values, {.seed = 9, .step = step, .site = site_of(site)});
+  return values;
+}
+
+// Gives every parameter but "idle" a gradient of its own.
+void give_gradients(nn::Module& model, uint32_t step) {
+  for (const auto& [name, parameter] : parameters_of(model))
+    if (name != "idle") set_gradient(parameter->value, random_values(parameter->shape, step, name));
+}
+
+// Loshchilov & Hutter 2019, algorithm 2, line by line, for one number. `rate` stands for η α and for the η of the decay,
+// whose λ is relative to α.
+struct ScalarAdamW {
+  double theta, m = 0, v = 0;
+
+  void step(int t, double g, double rate, double lambda, const nn::AdamWOptions& o) {
+    m = o.beta1 * m + (1 - o.beta1) * g;
+    v = o.beta2 * v + (1 - o.beta2) * g * g;
+    const double m_hat = m / (1 - std::pow(o.beta1, t)), v_hat = v / (1 - std::pow(o.beta2, t));
+    theta = theta - (rate * m_hat / (std::sqrt(v_hat) + o.epsilon) + rate * lambda * theta);
+  }
+};
+
+// Rows of tokens in and out, some targets ignored: 7, 2, 5 and 1 are counted.
+struct Rows {
+  static constexpr int64_t rows = 4, columns = 7, vocabulary = 5;
+  std::vector<int32_t> inputs{0, 1, 2, 3, 4, 0, 1, 2, 2, 3, 1, 0, 4, 4, 1, 3, 0, 2, 4, 1, 0, 3, 3, 1, 4, 2, 0, 1};
+  std::vector<int32_t> targets{1, 2, 3, 4, 0, 1, 3, -1, 3, -1, -1, 4, -1, -1, 3, -1, 2, 4, 1, 0, -1, -1, -1, -1, -1, -1, 1, -1};
+};
+
+struct TwoLayers : nn::Module {
+  TwoLayers() : table(child<nn::Embedding>("table", Rows::vocabulary, 6, nn::Init::normal(1))),
+                head(child<nn::Linear>("head", 6, Rows::vocabulary, true, nn::Init::normal(1), nn::Init::normal(1))) {
+    initialise(3, DType::f64);
+  }
+  Tensor logits(const Tensor& tokens) { return head.forward(tanh(table.forward(tokens))); }
+
+  nn::Embedding& table;
+  nn::Linear& head;
+};
+
+LossSum loss_of_rows(TwoLayers& model, int64_t begin, int64_t count) {
+  const Rows data;
+  const auto part = [&](const std::vector<int32_t>& all) {
+    return std::vector<int32_t>(all.begin() + begin * Rows::columns, all.begin() + (begin + count) * Rows::columns);
+  };
+  const std::vector<int32_t> targets = part(data.targets);
+  const Shape shape{count, Rows::columns};
+  return {cross_entropy(model.logits(Tensor::from(part(data.inputs), shape)), Tensor::from(targets, shape)),
+          std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; })};
+}
+
+TrainTask task_of(TwoLayers& model) {
+  return {model,
+          [&](int64_t, int64_t part, int64_t parts, const nn::Call&) {
+            return loss_of_rows(model, part * Rows::rows / parts, Rows::rows / parts);
+          },
+          [](const nn::Call&) { return Metrics{}; }, "rows"};
+}
+
+std::map<std::string, Values> values_of(nn::Module& model, bool gradients) {
+  std::map<std::string, Values> all;
+  for (const auto& [name, parameter] : parameters_of(model))
+    all[name] = (gradients ? gradient(parameter->value) : parameter->value).values<double>();
+  return all;
+}
+
+double largest_difference(const std::map<std::string, Values>& a, const std::map<std::string, Values>& b) {
+  double largest = 0;
+  for (const auto& [name, values] : a)
+    for (size_t i = 0; i < values.size(); ++i) largest = std::max(largest, std::abs(values[i] - b.at(name)[i]));
+  return largest;
+}
+
+}  // namespace
+
+TEST_CASE("AdamW follows the paper number by number, and decays weights alone") {
+  Kinds model;
+  model.initialise(1, DType::f64);
+  const nn::AdamWOptions options = adamw(0.8, 0.97, 1e-3, 0.3);
+  nn::AdamW optimiser(model, options);
+  std::map<std::string, std::vector<ScalarAdamW>> reference;
+  for (const auto& [name, parameter] : parameters_of(model))
+    for (const double theta : parameter->value.values<double>()) reference[name].push_back({.theta = theta});
+
+  for (int t = 1; t <= 25; ++t) {
+    const double rate = 0.05 / t, scale = t % 3 ? 1 : 0.25;
+    give_gradients(model, static_cast<uint32_t>(t));
+    optimiser.step(rate, scale);
+    for (auto& [name, numbers] : reference) {
+      if (name == "idle") continue;
+      nn::Parameter& parameter = *parameters_of(model).at(name);
+      const Values g = gradient(parameter.value).values<double>();
+      for (size_t i = 0; i < numbers.size(); ++i) numbers[i].step(t, scale * g[i], rate, name == "weight" ? 0.3 : 0, options);
+    }
+  }
+  CHECK(optimiser.steps() == 25);
+  for (const auto& [name, parameter] : parameters_of(model)) {
+    const Values theta = parameter->value.values<double>();
+    for (size_t i = 0; i < theta.size(); ++i) {
+      INFO(name << '[' << i << ']');
+      CHECK(std::abs(theta[i] - reference.at(name)[i].theta) <= 1e-14);
+    }
+  }
+  for (const auto& [name, tensor] : optimiser.state()) {
+    const std::vector<ScalarAdamW>& numbers = reference.at(name.substr(0, name.size() - 2));
+    const Values values = tensor.values<double>();
+    for (size_t i = 0; i < values.size(); ++i) CHECK(std::abs(values[i] - (name.ends_with(".m") ? numbers[i].m : numbers[i].v)) <= 1e-14);
+  }
+}
+
+TEST_CASE("the decay shrinks weights by 1 − rate·decay where the gradient is 0, and nothing else") {
+  Kinds model;
+  model.initialise(1, DType::f64);
+  nn::AdamW optimiser(model, adamw(0.9, 0.95, 1e-8, 0.5));
+  const auto before = values_of(model, false);
+  for (const auto& [name, parameter] : parameters_of(model))
+    if (name != "idle") set_gradient(parameter->value, Tensor::zeros(parameter->shape, DType::f64));
+  optimiser.step(0.25);
+  for (const auto& [name, values] : values_of(model, false))
+    for (size_t i = 0; i < values.size(); ++i) CHECK(values[i] == (name == "weight" ? 0.875 : 1) * before.at(name)[i]);
+}
+
+TEST_CASE("AdamW needs an initialised model") {
+  Kinds model;
+  CHECK(message_of([&] { nn::AdamW(model, {}); }) ==
+        "adamw: parameter weight has no value; hint: initialise the model first");
+}
+
+TEST_CASE("the gradient's norm is the root of the sum of all squares") {
+  Kinds model;
+  model.initialise(1, DType::f64);
+  nn::AdamW optimiser(model, {});
+  CHECK(optimiser.gradient_norm() == 0);
+  give_gradients(model, 7);
+  double squares = 0;
+  for (const auto& [name, parameter] : parameters_of(model)) {
+    if (name == "idle") continue;
+    for (const double g : gradient(parameter->value).values<double>()) squares += g * g;
+  }
+  CHECK(std::abs(optimiser.gradient_norm() - std::sqrt(squares)) <= 1e-14 * std::sqrt(squares));
+  optimiser.clear_gradients();
+  CHECK(optimiser.gradient_norm() == 0);
+}
+
+TEST_CASE("the mean gradient is clipped by min(1, c / norm)") {
+  constexpr int64_t count = 5;
+  for (const double share : {0.3, 0.999, 1.001, 4.0, 0.0}) {   // clip norm over the gradient's norm; 0: no limit
+    Kinds model;
+    model.initialise(1, DType::f64);
+    nn::AdamW optimiser(model, adamw(0.5, 0.95, 1e-8, 0));
+    give_gradients(model, 7);
+    const double norm = optimiser.gradient_norm() / count, clip = share * norm;
+    CHECK(apply_gradients(optimiser, 0.1, clip, count) == norm);
+    const double factor = clip > 0 ? std::min(1.0, clip / norm) : 1;
+    const auto gradients = parameters_of(model);
+    for (const auto& [name, tensor] : optimiser.state()) {
+      if (!name.ends_with(".m") || name == "idle.m") continue;
+      const Values m = tensor.values<double>();   // (1 − β₁) g of the first step
+      const Values g = gradient(gradients.at(name.substr(0, name.size() - 2))->value).values<double>();
+      for (size_t i = 0; i < m.size(); ++i) CHECK(m[i] == 0.5 * (factor / count * g[i]));
+    }
+  }
+}
+
+TEST_CASE("a gradient that is not finite is refused before any weight changes") {
+  Kinds model;
+  model.initialise(1, DType::f64);
+  nn::AdamW optimiser(model, {});
+  optimiser.set_steps(41);
+  give_gradients(model, 7);
+  set_gradient(parameters_of(model).at("bias")->value, Tensor::full({4}, HUGE_VAL, DType::f64));
+  const auto before = values_of(model, false);
+  CHECK(message_of([&] { apply_gradients(optimiser, 0.1, 1, 5); }) ==
+        "train: the norm of the gradient of step 42 is inf; hint: lower the learning rate or the clip norm; the last checkpoint "
+        "is in the run folder");
+  CHECK(values_of(model, false) == before);
+}
+
+TEST_CASE("a batch in parts gives the gradients and the step of the whole batch, however many targets each part counts") {
+  TwoLayers whole;
+  nn::AdamW optimiser(whole, {});
+  TrainTask task = task_of(whole);
+  const StepLoss loss = accumulate_gradients(task, optimiser, 0, 1, 1);
+  CHECK(loss.count == 15);
+  const auto gradients = values_of(whole, true);
+  const double norm = apply_gradients(optimiser, 0.01, 0.1, loss.count);
+  const auto weights = values_of(whole, false);
+  for (const int64_t parts : {2, 4}) {
+    TwoLayers model;
+    nn::AdamW other(model, {});
+    TrainTask cut = task_of(model);
+    const StepLoss sum = accumulate_gradients(cut, other, 0, parts, 1);
+    CHECK(sum.count == loss.count);
+    CHECK(std::abs(sum.sum - loss.sum) <= 1e-12);
+    CHECK(largest_difference(values_of(model, true), gradients) <= 1e-12);
+    CHECK(std::abs(apply_gradients(other, 0.01, 0.1, sum.count) - norm) <= 1e-12);
+    CHECK(largest_difference(values_of(model, false), weights) <= 1e-12);
+  }
+}
+
+TEST_CASE("gradients of an earlier step do not stay") {
+  TwoLayers model;
+  nn::AdamW optimiser(model, {});
+  TrainTask task = task_of(model);
+  accumulate_gradients(task, optimiser, 0, 2, 1);
+  const auto first = values_of(model, true);
+  accumulate_gradients(task, optimiser, 1, 2, 1);
+  CHECK(values_of(model, true) == first);
+}
+
+TEST_CASE("every part of every step has random numbers of its own") {
+  TwoLayers model;
+  nn::AdamW optimiser(model, {});
+  TrainTask task = task_of(model);
+  std::set<uint32_t> draws;
+  task.loss = [&](int64_t, int64_t part, int64_t, const nn::Call& call) {
+    CHECK(call.training);
+    CHECK(call.seed == 11);
+    draws.insert(call.step);
+    return loss_of_rows(model, part, 1);
+  };
+  for (int64_t step = 0; step < 3; ++step) accumulate_gradients(task, optimiser, step, 4, 11);
+  CHECK(draws.size() == 12);
+}
+
+TEST_CASE("schedules at points computed by hand") {
+  nn::Schedule schedule;
+  schedule.rate = 2;
+  schedule.warmup = 4;
+  schedule.floor = 0.1;
+  constexpr int64_t steps = 12;
+  for (const char* shape : {"constant", "cosine", "linear"}) {
+    schedule.shape = shape;
+    CHECK(schedule.at(0, steps) == 0.5);
+    CHECK(schedule.at(2, steps) == 1.5);
+    CHECK(schedule.at(3, steps) == 2);
+    CHECK(schedule.at(4, steps) == 2);
+  }
+  schedule.shape = "constant";
+  CHECK(schedule.at(11, steps) == 2);
+  schedule.shape = "linear";
+  CHECK(schedule.at(6, steps) == doctest::Approx(1.55).epsilon(1e-15));
+  CHECK(schedule.at(8, steps) == doctest::Approx(1.1).epsilon(1e-15));
+  CHECK(schedule.at(11, steps) == doctest::Approx(0.425).epsilon(1e-15));
+  CHECK(schedule.at(12, steps) == doctest::Approx(0.2).epsilon(1e-15));
+  schedule.shape = "cosine";
+  CHECK(schedule.at(6, steps) == doctest::Approx(1.7363961030678928).epsilon(1e-15));    // u = 1/4, cos = √½
+  CHECK(schedule.at(8, steps) == doctest::Approx(1.1).epsilon(1e-15));
+  CHECK(schedule.at(11, steps) == doctest::Approx(0.26850842073984194).epsilon(1e-15));  // u = 7/8
+  CHECK(schedule.at(12, steps) == doctest::Approx(0.2).epsilon(1e-15));
+}
+
+TEST_CASE("a schedule without warm-up starts at its rate; one that is all warm-up ends at it") {
+  nn::Schedule schedule;
+  schedule.rate = 1;
+  schedule.warmup = 0;
+  CHECK(schedule.at(0, 10) == 1);
+  CHECK(schedule.at(0, 1) == 1);
+  schedule.warmup = 10;
+  CHECK(schedule.at(9, 10) == 1);
+  schedule.warmup = 20;
+  CHECK(schedule.at(9, 10) == 0.5);
+}
+
+}  // namespace tapir
