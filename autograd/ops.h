@@ -61,9 +61,9 @@ Tensor sum_to(const Tensor& x, const Shape& shape);                           //
 Tensor logsumexp(const Tensor& x);                                            // (…,S) → (…)
 Tensor log_softmax(const Tensor& x);
 Tensor softmax(const Tensor& x);
-// Weights of attention, E (B,H,T,S):  A_ts = exp(scale E_ts) / Σ_allowed exp(scale E_ts′); 0 where the mask forbids, and in rows
-// where nothing is allowed. Forbidden scores are never read.
-Tensor softmax(const Tensor& scores, const Mask& mask, double scale = 1);
+// Weights of attention, E (B,H,T,S):  A_ts = exp(E_ts) / Σ_allowed exp(E_ts′); 0 where the mask forbids, and in rows where
+// nothing is allowed. Forbidden scores are never read.
+Tensor softmax(const Tensor& scores, const Mask& mask);
 
 // ---- shapes (ops/shape.cc): views without a copy, but for concat and pad ------------------------------------------------
 Tensor reshape(const Tensor& x, const Shape& shape);                          // one extent may be −1: what is left

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 : > "$work/faults"
 
-# The anchors of a page, as GitHub makes them of headings: lower case, no punctuation, "-" for spaces, "-1" for a second one.
+# The anchors of a page, as GitHub makes them of headings: lower case, no punctuation, "-" for spaces, "-1" for the second.
 anchors() {
   awk '
     /^```/ { inside = !inside }

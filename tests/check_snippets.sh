@@ -5,12 +5,13 @@
 #                     in FILE one after the other; indentation and empty lines do not matter, a line "// …" stands for any
 #   ```output         what the program above it prints
 #   ```console        "$ tapir COMMAND …": the command, its options and its .toml files exist; "$ ./NAME": an executable
+#   ```sh             the same, without "$ "
 #   ```               plain text, not checked
 #
 # Usage: check_snippets.sh SOURCE_ROOT SNIPPETS TAPIR PAGE...      SNIPPETS: folder with the built programs, see docs.cmake
 set -eu
 root=$1
-snippets=$2
+snippets=$(cd "$2" && pwd)
 tapir=$3
 shift 3
 work=$(mktemp -d)
@@ -26,7 +27,7 @@ for page; do
     /^```/ && !inside { inside = 1; language = substr($0, 4); begin = NR; count = main = 0; next }
     /^```/ {
       inside = 0
-      if (language == "output" || language == "" || language == "console") next
+      if (language ~ /^(output|console|sh|)$/) next
       if (language != "cpp" && language != "toml") { fault(begin, "the kind of block \"" language "\" is not known"); next }
       if (main) next
       if (line[1] !~ /^(\/\/|#) from [^ ]+$/) { fault(begin, "neither a program nor a quotation"); next }
@@ -40,9 +41,9 @@ for page; do
     inside {
       line[++count] = $0
       if ($0 ~ /int main\(/) main = 1
-      if (language == "console") {
+      if (language == "console" || language == "sh") {
         if (continued) command = command " " $0
-        else if (/^\$ /) command = page ":" NR " " substr($0, 3)
+        else if (language == "sh" || sub(/^\$ /, "")) command = page ":" NR " " $0
         else next
         continued = sub(/ *\\$/, "", command)
         if (!continued) print command >> (work "/commands")
@@ -71,7 +72,7 @@ for page; do
           at = 1
           for (first = 1; first <= wanted; first = last + 1) {
             for (last = first; last <= wanted && quoted[last] !~ /^(\/\/|#) …$/; ++last) {}
-            for (longest = 0; at <= lines; ++at) {
+            for (longest = n = 0; at <= lines; ++at) {
               n = matching(first, last, at)
               if (n > longest) longest = n
               if (n == last - first) break
@@ -89,8 +90,10 @@ done
 for program in "$snippets"/*.cc; do
   [ -e "$program" ] || continue
   built=${program%.cc}
-  if ! "$built" > "$work/printed" 2>&1; then
-    echo "${built##*/}: exit status $?: $(tail -n 1 "$work/printed")" >> "$work/faults"
+  status=0
+  "$built" > "$work/printed" 2>&1 || status=$?
+  if [ $status -ne 0 ]; then
+    echo "${built##*/}: exit status $status: $(tail -n 1 "$work/printed")" >> "$work/faults"
   elif [ -e "$built.expected" ] && ! diff "$built.expected" "$work/printed" > "$work/difference"; then
     echo "${built##*/}: does not print what the page shows ('<' the page, '>' the program):" >> "$work/faults"
     cat "$work/difference" >> "$work/faults"
@@ -118,8 +121,8 @@ done
               path="$path $word"
               level=$("$tapir" $path --help)
               help="$help $level"
-            elif [ -z "$path" ]; then
-              echo "$place: tapir has no command $word" >> "$work/faults"
+            elif echo "$level" | grep -q '^Subcommands:'; then
+              echo "$place: tapir$path has no command $word" >> "$work/faults"
             fi ;;
         esac
       done ;;

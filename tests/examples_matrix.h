@@ -90,22 +90,10 @@ template <> struct Examples<Matmul> {
                      product_row("no batch, one matrix", {0, 2, 3}, {3, 4}),
                      product_row("several tiles", {300, 256}, {256, 270}, false, false, false, 4e-5),
                      product_row("several tiles, batch", {3, 150, 160}, {3, 140, 160}, false, true, false, 4e-5)},
-            .errors = {{[] {
-                          matmul(zeros({2, 3}), zeros({4, 5}));
-                        },
-                        {"matmul", "inner sizes", "[2,3]", "[4,5]"}},
-                       {[] {
-                          matmul(zeros({2, 3}), zeros({5, 3}));
-                        },
-                        {"matmul", "hint: transpose the second"}},
-                       {[] {
-                          matmul(zeros({3}), zeros({3, 2}));
-                        },
-                        {"matmul", "two axes", "[3]", "[3,2]"}},
-                       {[] {
-                          matmul(zeros({2, 2, 3}), zeros({3, 3, 4}));
-                        },
-                        {"matmul", "broadcast", "[2]", "[3]"}}},
+            .errors = {{[] { matmul(zeros({2, 3}), zeros({4, 5})); }, {"matmul", "inner sizes", "[2,3]", "[4,5]"}},
+                       {[] { matmul(zeros({2, 3}), zeros({5, 3})); }, {"matmul", "hint: transpose the second"}},
+                       {[] { matmul(zeros({3}), zeros({3, 2})); }, {"matmul", "two axes", "[3]", "[3,2]"}},
+                       {[] { matmul(zeros({2, 2, 3}), zeros({3, 3, 4})); }, {"matmul", "broadcast", "[2]", "[3]"}}},
             .strided_bits = false};
   }
 };
@@ -130,18 +118,9 @@ template <> struct Examples<Linear> {
                      row("one element", {1, 1}, 1), row("one row", {1, 7}, 3), row("no rows", {0, 3}, 2, true),
                      row("no outputs", {2, 2, 3}, 0), row("no inputs", {2, 2, 0}, 3, true),
                      row("several tiles", {3, 100, 256}, 270, false, 4e-5)},
-            .errors = {{[] {
-                          linear(zeros({2, 3}), zeros({4, 5}), zeros({4}));
-                        },
-                        {"linear", "[2,3]", "[5,4]"}},
-                       {[] {
-                          linear(zeros({2, 3}), zeros({4, 3}), zeros({3}));
-                        },
-                        {"linear", "bias", "[4,3]", "[3]"}},
-                       {[] {
-                          linear(zeros({3}), zeros({4, 3}), zeros({4}));
-                        },
-                        {"linear", "two axes", "[3]"}}},
+            .errors = {{[] { linear(zeros({2, 3}), zeros({4, 5}), zeros({4})); }, {"linear", "[2,3]", "[5,4]"}},
+                       {[] { linear(zeros({2, 3}), zeros({4, 3}), zeros({3})); }, {"linear", "bias", "[4,3]", "[3]"}},
+                       {[] { linear(zeros({3}), zeros({4, 3}), zeros({4})); }, {"linear", "two axes", "[3]"}}},
             .strided_bits = false};
   }
 };

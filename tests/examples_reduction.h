@@ -72,14 +72,8 @@ template <> struct Examples<Sum> {
                      sum_row("several ranges, last axis", {300, 256}, 1, false),
                      mean_of_all,
                      mean_of_axis},
-            .errors = {{[] {
-                          sum(zeros({2, 3}), 2);
-                        },
-                        {"sum", "axis 2", "[2,3]"}},
-                       {[] {
-                          sum(zeros({2, 3}), -3, true);
-                        },
-                        {"sum", "axis -3", "[2,3]"}},
+            .errors = {{[] { sum(zeros({2, 3}), 2); }, {"sum", "axis 2", "[2,3]"}},
+                       {[] { sum(zeros({2, 3}), -3, true); }, {"sum", "axis -3", "[2,3]"}},
                        {[] { mean(zeros({}), 0); }, {"sum", "axis 0", "[]"}}}};
   }
 };
@@ -97,14 +91,8 @@ template <> struct Examples<SumTo> {
                      row("to one element", {2, 3}, {1, 1}), row("from one element", {1, 1}, {1}),
                      row("from none", {0, 3}, {1, 3}), row("several ranges", {300, 256}, {256}),
                      row("several ranges, inner", {40, 50, 60}, {40, 1, 60})},
-            .errors = {{[] {
-                          sum_to(zeros({2, 3}), {2});
-                        },
-                        {"sum_to", "[2]", "[2,3]"}},
-                       {[] {
-                          sum_to(zeros({3}), {2, 3});
-                        },
-                        {"sum_to", "[2,3]", "[3]"}}}};
+            .errors = {{[] { sum_to(zeros({2, 3}), {2}); }, {"sum_to", "[2]", "[2,3]"}},
+                       {[] { sum_to(zeros({3}), {2, 3}); }, {"sum_to", "[2,3]", "[3]"}}}};
   }
 };
 
@@ -171,17 +159,10 @@ template <> struct Examples<Softmax> {
     return {.op = "softmax",
             .rows = std::move(rows),
             .errors = {{[] { softmax(zeros({})); }, {"softmax", "[]"}},
-                       {[] {
-                          softmax(zeros({3, 4}), Mask{.causal = true, .offset = 0});
-                        },
+                       {[] { softmax(zeros({3, 4}), Mask{.causal = true, .offset = 0}); },
                         {"softmax", "(B,H,T,S)", "[3,4]"}},
-                       {[=] {
-                          softmax(zeros({2, 1, 3, 3}), two_batches);
-                        },
-                        {"softmax", "key mask", "[2,3]", "u8[2,2]"}},
-                       {[] {
-                          softmax(zeros({1, 1, 2, 2}), Mask{.causal = false, .offset = 0, .keys = i32({1, 1}, {1, 2})});
-                        },
+                       {[=] { softmax(zeros({2, 1, 3, 3}), two_batches); }, {"softmax", "key mask", "[2,3]", "u8[2,2]"}},
+                       {[] { softmax(zeros({1, 1, 2, 2}), Mask{.causal = false, .offset = 0, .keys = i32({1, 1}, {1, 2})}); },
                         {"softmax", "u8[1,2]", "i32"}}}};
   }
 };

@@ -36,18 +36,10 @@ template <> struct Examples<Embedding> {
                      row("one element", {1, 1}, {1}), row("no indices", {4, 3}, {0}, true), row("no columns", {4, 0}, {3}),
                      row("empty table", {0, 3}, {0}), row("several ranges", {300, 256}, {400})},
             .errors = {{[] { embedding(zeros({3}), i32({0}, {1})); }, {"embedding", "(V,C)", "[3]"}},
-                       {[] {
-                          embedding(zeros({3, 2}), i32({0, 3}, {2}));
-                        },
+                       {[] { embedding(zeros({3, 2}), i32({0, 3}, {2})); },
                         {"embedding", "index 3", "position 1", "0 … 2"}},
-                       {[] {
-                          embedding(zeros({3, 2}), i32({-1}, {1}));
-                        },
-                        {"embedding", "index -1", "position 0"}},
-                       {[] {
-                          embedding(zeros({3, 2}), u8({1}, {1}));
-                        },
-                        {"embedding", "i32", "u8"}}}};
+                       {[] { embedding(zeros({3, 2}), i32({-1}, {1})); }, {"embedding", "index -1", "position 0"}},
+                       {[] { embedding(zeros({3, 2}), u8({1}, {1})); }, {"embedding", "i32", "u8"}}}};
   }
 };
 
@@ -103,19 +95,10 @@ template <> struct Examples<LayerNorm> {
                      row("large epsilon", {3, 5}, 0.5), row("large mean", {3, 8}, 1e-5, false, 100, 104),
                      row("one element", {1, 1}, 0.5, true), row("no rows", {0, 4}, 1e-5, true),
                      row("several ranges", {300, 256}, 1e-5)},
-            .errors = {{[] {
-                          layer_norm(zeros({2, 3}), zeros({2}), zeros({3}));
-                        },
-                        {"layer_norm", "[2,3]", "[2]", "[3]"}},
-                       {[] {
-                          layer_norm(zeros({2, 3}), zeros({3}), zeros({1, 3}));
-                        },
-                        {"layer_norm", "[2,3]", "[1,3]"}},
+            .errors = {{[] { layer_norm(zeros({2, 3}), zeros({2}), zeros({3})); }, {"layer_norm", "[2,3]", "[2]", "[3]"}},
+                       {[] { layer_norm(zeros({2, 3}), zeros({3}), zeros({1, 3})); }, {"layer_norm", "[2,3]", "[1,3]"}},
                        {[] { layer_norm(zeros({}), zeros({1}), zeros({1})); }, {"layer_norm", "[]"}},
-                       {[] {
-                          layer_norm(zeros({2, 0}), zeros({0}), zeros({0}));
-                        },
-                        {"layer_norm", "[2,0]"}}}};
+                       {[] { layer_norm(zeros({2, 0}), zeros({0}), zeros({0})); }, {"layer_norm", "[2,0]"}}}};
   }
 };
 
@@ -181,26 +164,13 @@ template <> struct Examples<CrossEntropy> {
                      row("large numbers", {3}, 5, {4, 0, 2}, false, 1000, 1004),
                      row("all ignored", {3}, 4, {-1, -1, -1}, true), row("one element", {1}, 1, {0}, true),
                      row("no rows", {0}, 3, {}, true), row("several ranges", {400}, 256, many)},
-            .errors = {{[] {
-                          cross_entropy(zeros({2, 3}), i32({0, 1, 2}, {3}));
-                        },
-                        {"cross_entropy", "[2,3]", "i32[3]"}},
-                       {[] {
-                          cross_entropy(zeros({2, 3, 4}), i32({0, 1, 2, 0, 1, 2}, {3, 2}));
-                        },
-                        {"[2,3,4]", "i32[3,2]"}},
-                       {[] {
-                          cross_entropy(zeros({2, 3}), u8({0, 1}, {2}));
-                        },
-                        {"cross_entropy", "i32", "u8[2]"}},
+            .errors = {{[] { cross_entropy(zeros({2, 3}), i32({0, 1, 2}, {3})); }, {"cross_entropy", "[2,3]", "i32[3]"}},
+                       {[] { cross_entropy(zeros({2, 3, 4}), i32({0, 1, 2, 0, 1, 2}, {3, 2})); }, {"[2,3,4]", "i32[3,2]"}},
+                       {[] { cross_entropy(zeros({2, 3}), u8({0, 1}, {2})); }, {"cross_entropy", "i32", "u8[2]"}},
                        {[] { cross_entropy(zeros({}), i32({0}, {})); }, {"cross_entropy", "[]"}},
-                       {[] {
-                          cross_entropy(zeros({2, 3}), i32({0, 3}, {2}));
-                        },
+                       {[] { cross_entropy(zeros({2, 3}), i32({0, 3}, {2})); },
                         {"cross_entropy", "target 3", "position 1", "[2,3]"}},
-                       {[] {
-                          cross_entropy(zeros({2, 3}), i32({-2, 0}, {2}));
-                        },
+                       {[] { cross_entropy(zeros({2, 3}), i32({-2, 0}, {2})); },
                         {"cross_entropy", "target -2", "position 0"}}}};
   }
 };

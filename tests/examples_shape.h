@@ -55,10 +55,7 @@ template <> struct Examples<Transpose> {
                      row("heads", {2, 5, 3, 4}, 1, 2), row("an axis with itself", {3}, 0, -1),
                      row("one element", {1, 1}, 0, 1), row("none", {0, 3}, 0, 1), row("several ranges", {300, 256}, 0, 1)},
             .errors = {{[] { transpose(zeros({3})); }, {"transpose", "axis -2", "[3]"}},
-                       {[] {
-                          transpose(zeros({2, 3}), 0, 2);
-                        },
-                        {"transpose", "axis 2", "[2,3]"}}},
+                       {[] { transpose(zeros({2, 3}), 0, 2); }, {"transpose", "axis 2", "[2,3]"}}},
             .any_type = true};
   }
 };
@@ -83,22 +80,10 @@ template <> struct Examples<Slice> {
                      row("middle axis", {2, 5, 3}, 1, 4, 1), row("all of it", {4}, 0, 0, 4), nothing,
                      row("of none", {0, 4}, 0, 0, 0), row("one element", {1}, 0, 0, 1),
                      row("several ranges", {300, 256}, 1, 3, 250)},
-            .errors = {{[] {
-                          slice(zeros({2, 3}), 1, 2, 2);
-                        },
-                        {"slice", "2 … 4", "axis 1", "[2,3]"}},
-                       {[] {
-                          slice(zeros({2, 3}), 0, -1, 1);
-                        },
-                        {"slice", "-1 … 0", "[2,3]"}},
-                       {[] {
-                          slice(zeros({2, 3}), 0, 1, -1);
-                        },
-                        {"slice", "1 … 0", "[2,3]"}},
-                       {[] {
-                          slice(zeros({2, 3}), 2, 0, 1);
-                        },
-                        {"slice", "axis 2", "[2,3]"}}},
+            .errors = {{[] { slice(zeros({2, 3}), 1, 2, 2); }, {"slice", "2 … 4", "axis 1", "[2,3]"}},
+                       {[] { slice(zeros({2, 3}), 0, -1, 1); }, {"slice", "-1 … 0", "[2,3]"}},
+                       {[] { slice(zeros({2, 3}), 0, 1, -1); }, {"slice", "1 … 0", "[2,3]"}},
+                       {[] { slice(zeros({2, 3}), 2, 0, 1); }, {"slice", "axis 2", "[2,3]"}}},
             .any_type = true};
   }
 };
@@ -121,18 +106,9 @@ template <> struct Examples<Pad> {
         .rows = {row("first axis", {2, 3}, 0, 1, 2), row("last axis", {2, 3}, -1, 2, 0),
                  row("middle axis", {2, 3, 4}, 1, 0, 1), row("by nothing", {3}, 0, 0, 0), row("one element", {1}, 0, 1, 1),
                  row("around none", {0, 2}, 0, 1, 1), row("several ranges", {300, 256}, 1, 3, 4)},
-        .errors = {{[] {
-                      pad(zeros({2, 3}), 0, -1, 0);
-                    },
-                    {"pad", "-1"}},
-                   {[] {
-                      pad(zeros({2, 3}), 0, 0, -2);
-                    },
-                    {"pad", "-2"}},
-                   {[] {
-                      pad(zeros({2, 3}), -3, 0, 1);
-                    },
-                    {"pad", "axis -3", "[2,3]"}}},
+        .errors = {{[] { pad(zeros({2, 3}), 0, -1, 0); }, {"pad", "-1"}},
+                   {[] { pad(zeros({2, 3}), 0, 0, -2); }, {"pad", "-2"}},
+                   {[] { pad(zeros({2, 3}), -3, 0, 1); }, {"pad", "axis -3", "[2,3]"}}},
         .any_type = true};
   }
 };

@@ -74,12 +74,14 @@ struct ScalarAdamW {
 struct Rows {
   static constexpr int64_t rows = 4, columns = 7, vocabulary = 5;
   std::vector<int32_t> inputs{0, 1, 2, 3, 4, 0, 1, 2, 2, 3, 1, 0, 4, 4, 1, 3, 0, 2, 4, 1, 0, 3, 3, 1, 4, 2, 0, 1};
-  std::vector<int32_t> targets{1, 2, 3, 4, 0, 1, 3, -1, 3, -1, -1, 4, -1, -1, 3, -1, 2, 4, 1, 0, -1, -1, -1, -1, -1, -1, 1, -1};
+  std::vector<int32_t> targets{1, 2,  3, 4, 0, 1, 3,  -1, 3,  -1, -1, 4,  -1, -1,
+                               3, -1, 2, 4, 1, 0, -1, -1, -1, -1, -1, -1, 1,  -1};
 };
 
 struct TwoLayers : nn::Module {
-  TwoLayers() : table(child<nn::Embedding>("table", Rows::vocabulary, 6, nn::Init::normal(1))),
-                head(child<nn::Linear>("head", 6, Rows::vocabulary, true, nn::Init::normal(1), nn::Init::normal(1))) {
+  TwoLayers()
+      : table(child<nn::Embedding>("table", Rows::vocabulary, 6, nn::Init::normal(1))),
+        head(child<nn::Linear>("head", 6, Rows::vocabulary, true, nn::Init::normal(1), nn::Init::normal(1))) {
     initialise(3, DType::f64);
   }
   Tensor logits(const Tensor& tokens) { return head.forward(tanh(table.forward(tokens))); }
@@ -140,7 +142,8 @@ TEST_CASE("AdamW follows the paper number by number, and decays weights alone") 
       if (name == "idle") continue;
       nn::Parameter& parameter = *parameters_of(model).at(name);
       const Values g = gradient(parameter.value).values<double>();
-      for (size_t i = 0; i < numbers.size(); ++i) numbers[i].step(t, scale * g[i], rate, name == "weight" ? 0.3 : 0, options);
+      for (size_t i = 0; i < numbers.size(); ++i)
+        numbers[i].step(t, scale * g[i], rate, name == "weight" ? 0.3 : 0, options);
     }
   }
   CHECK(optimiser.steps() == 25);
@@ -154,7 +157,8 @@ TEST_CASE("AdamW follows the paper number by number, and decays weights alone") 
   for (const auto& [name, tensor] : optimiser.state()) {
     const std::vector<ScalarAdamW>& numbers = reference.at(name.substr(0, name.size() - 2));
     const Values values = tensor.values<double>();
-    for (size_t i = 0; i < values.size(); ++i) CHECK(std::abs(values[i] - (name.ends_with(".m") ? numbers[i].m : numbers[i].v)) <= 1e-14);
+    for (size_t i = 0; i < values.size(); ++i)
+      CHECK(std::abs(values[i] - (name.ends_with(".m") ? numbers[i].m : numbers[i].v)) <= 1e-14);
   }
 }
 
@@ -194,7 +198,7 @@ TEST_CASE("the gradient's norm is the root of the sum of all squares") {
 
 TEST_CASE("the mean gradient is clipped by min(1, c / norm)") {
   constexpr int64_t count = 5;
-  for (const double share : {0.3, 0.999, 1.001, 4.0, 0.0}) {   // clip norm over the gradient's norm; 0: no limit
+  for (const double share : {0.3, 0.999, 1.001, 4.0, 0.0}) {  // clip norm over the gradient's norm; 0: no limit
     Kinds model;
     model.initialise(1, DType::f64);
     nn::AdamW optimiser(model, adamw(0.5, 0.95, 1e-8, 0));
@@ -205,7 +209,7 @@ TEST_CASE("the mean gradient is clipped by min(1, c / norm)") {
     const auto gradients = parameters_of(model);
     for (const auto& [name, tensor] : optimiser.state()) {
       if (!name.ends_with(".m") || name == "idle.m") continue;
-      const Values m = tensor.values<double>();   // (1 − β₁) g of the first step
+      const Values m = tensor.values<double>();  // (1 − β₁) g of the first step
       const Values g = gradient(gradients.at(name.substr(0, name.size() - 2))->value).values<double>();
       for (size_t i = 0; i < m.size(); ++i) CHECK(m[i] == 0.5 * (factor / count * g[i]));
     }
@@ -221,7 +225,8 @@ TEST_CASE("a gradient that is not finite is refused before any weight changes") 
   set_gradient(parameters_of(model).at("bias")->value, Tensor::full({4}, HUGE_VAL, DType::f64));
   const auto before = values_of(model, false);
   CHECK(message_of([&] { apply_gradients(optimiser, 0.1, 1, 5); }) ==
-        "train: the norm of the gradient of step 42 is inf; hint: lower the learning rate or the clip norm; the last checkpoint "
+        "train: the norm of the gradient of step 42 is inf; hint: lower the learning rate or the clip norm; the last "
+        "checkpoint "
         "is in the run folder");
   CHECK(values_of(model, false) == before);
 }
@@ -294,7 +299,7 @@ TEST_CASE("schedules at points computed by hand") {
   CHECK(schedule.at(11, steps) == doctest::Approx(0.425).epsilon(1e-15));
   CHECK(schedule.at(12, steps) == doctest::Approx(0.2).epsilon(1e-15));
   schedule.shape = "cosine";
-  CHECK(schedule.at(6, steps) == doctest::Approx(1.7363961030678928).epsilon(1e-15));    // u = 1/4, cos = √½
+  CHECK(schedule.at(6, steps) == doctest::Approx(1.7363961030678928).epsilon(1e-15));  // u = 1/4, cos = √½
   CHECK(schedule.at(8, steps) == doctest::Approx(1.1).epsilon(1e-15));
   CHECK(schedule.at(11, steps) == doctest::Approx(0.26850842073984194).epsilon(1e-15));  // u = 7/8
   CHECK(schedule.at(12, steps) == doctest::Approx(0.2).epsilon(1e-15));

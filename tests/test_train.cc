@@ -1,4 +1,5 @@
-// The training loop: the same bits from the same seed, whatever the threads and wherever it is stopped, and what it refuses.
+// The training loop: the same bits from the same seed, whatever the threads and wherever it is stopped, and what it
+// refuses.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -53,7 +54,7 @@ std::string contents(const std::filesystem::path& path) {
 struct Outcome {
   TrainReport report;
   std::string weights, metrics, shown;
-  int64_t best = 0;   // step of the best checkpoint
+  int64_t best = 0;  // step of the best checkpoint
 };
 
 // Trains `small` in `folder` as `settings` change it.
@@ -64,8 +65,9 @@ Outcome run(const std::filesystem::path& folder, const Settings& settings, bool 
   TrainTask loop = task.train_task();
   std::ostringstream out;
   Outcome outcome;
-  outcome.report = train(loop, experiment.train, experiment.schedule, experiment.adamw, static_cast<uint64_t>(experiment.run.seed),
-                         {.folder = folder, .resume = resume, .stop_after = stop_after, .out = out});
+  outcome.report =
+      train(loop, experiment.train, experiment.schedule, experiment.adamw, static_cast<uint64_t>(experiment.run.seed),
+            {.folder = folder, .resume = resume, .stop_after = stop_after, .out = out});
   std::vector<std::string> notes;
   outcome.weights = weights_digest(task.model());
   outcome.metrics = contents(folder / "metrics.jsonl");
@@ -109,7 +111,7 @@ struct Scripted {
 
   std::vector<double> results;
   size_t evaluations = 0;
-  int64_t spoilt = -1;   // step whose loss is multiplied by `spoil`
+  int64_t spoilt = -1;  // step whose loss is multiplied by `spoil`
   double spoil = 1;
   Point point;
   TrainTask task{point, {}, {}, "scripted"};
@@ -126,7 +128,9 @@ int64_t latest_step(const std::filesystem::path& folder) {
 }
 
 struct Pair : nn::Module {
-  Pair() : first(child<nn::Linear>("first", 2, 3, true, nn::Init::normal(1))), second(child<nn::Linear>("second", 3, 2, false, nn::Init::normal(1))) {
+  Pair()
+      : first(child<nn::Linear>("first", 2, 3, true, nn::Init::normal(1))),
+        second(child<nn::Linear>("second", 3, 2, false, nn::Init::normal(1))) {
     initialise(5, DType::f64);
   }
   nn::Linear &first, &second;
@@ -137,9 +141,10 @@ struct Pair : nn::Module {
 TEST_CASE("the same seed gives the same weights, on any number of threads") {
   for (const std::string mechanism : {"dot_product", "score_mlp"}) {
     INFO(mechanism);
-    const Settings large{"model.width=64", "model.context=64", "model.layers=1", "data.max_types=400", "train.batch=8",
-                         "train.steps=3",  "train.accumulate=2", "attention.mechanism=" + mechanism, "data.train_tokens=3000",
-                         "data.valid_tokens=600"};
+    const Settings large{
+        "model.width=64",         "model.context=64",     "model.layers=1",     "data.max_types=400",
+        "train.batch=8",          "train.steps=3",        "train.accumulate=2", "attention.mechanism=" + mechanism,
+        "data.train_tokens=3000", "data.valid_tokens=600"};
     std::vector<std::string> digests, logs;
     for (const int count : {1, 1, 2, 3}) {
       const Threads threads(count);
@@ -177,7 +182,7 @@ TEST_CASE("a run that is stopped and resumed is the run that never stopped") {
   CHECK(resumed.best == whole.best);
   CHECK(contents(folder / "model.safetensors") == contents(place.path() / "whole" / "model.safetensors"));
 
-  const Outcome again = run(folder, settings, true);   // a finished run has nothing left to do
+  const Outcome again = run(folder, settings, true);  // a finished run has nothing left to do
   CHECK(again.report.tokens == 0);
   CHECK(again.weights == whole.weights);
   CHECK(again.metrics == whole.metrics);
@@ -209,7 +214,8 @@ TEST_CASE("steps after the last checkpoint are taken again as they were") {
   const Outcome whole = run(place.path() / "whole", {});
   const std::filesystem::path folder = place.path() / "torn";
   run(folder, {}, false, 15);
-  std::ofstream(folder / "metrics.jsonl", std::ios::app) << "{\"step\":21,\"loss\":9}\n{\"step\":28,\"lo";   // of a killed process
+  std::ofstream(folder / "metrics.jsonl", std::ios::app)
+      << "{\"step\":21,\"loss\":9}\n{\"step\":28,\"lo";  // of a killed process
   const Outcome resumed = run(folder, {}, true);
   CHECK(resumed.weights == whole.weights);
   CHECK(resumed.metrics == whole.metrics);
@@ -238,7 +244,8 @@ TEST_CASE("the log has the steps that were asked for, numbers that are right, an
 
 TEST_CASE("the active share of each score network's gate is logged") {
   const TemporaryFolder folder;
-  const Outcome outcome = run(folder.path(), {"attention.mechanism=score_mlp", "attention.form=paper", "attention.layers=all", "train.steps=1"});
+  const Outcome outcome = run(
+      folder.path(), {"attention.mechanism=score_mlp", "attention.form=paper", "attention.layers=all", "train.steps=1"});
   std::vector<std::string> gates;
   for (const auto& [name, value] : outcome.report.validation) {
     if (!name.ends_with(".gate")) continue;
@@ -275,7 +282,8 @@ TEST_CASE("a loss that is not finite ends the run; the checkpoint before it stay
     run.spoilt = 6;
     run.spoil = spoil;
     CHECK(message_of([&] { run.train_in(folder.path()); }) ==
-          text("train: the loss of step 7 is ", spoil, "; hint: lower the learning rate or the clip norm; the last checkpoint is "
+          text("train: the loss of step 7 is ", spoil,
+               "; hint: lower the learning rate or the clip norm; the last checkpoint is "
                "in the run folder"));
     CHECK(latest_step(folder.path()) == 6);
   }
@@ -292,8 +300,9 @@ TEST_CASE("what cannot be resumed is refused") {
   Scripted other({4});
   other.task.identity = "another";
   CHECK(message_of([&] { other.train_in(folder, true); }) ==
-        "resume: the checkpoint in " + folder.string() + " belongs to another experiment; hint: a run can only go on with the "
-        "settings that it was started with");
+        "resume: the checkpoint in " + folder.string() +
+            " belongs to another experiment; hint: a run can only go on with the "
+            "settings that it was started with");
   CHECK(weights_digest(other.point) == weights_digest(none.point));
 }
 
@@ -302,7 +311,8 @@ TEST_CASE("a validation part that is too short is refused before training") {
   CHECK(message_of([&] { run(folder.path() / "run", {"data.valid_tokens=7"}); }) ==
         "batches: 4 rows of 12 columns need at least 8 tokens, found 7; hint: use fewer rows or columns, or more text");
   CHECK_FALSE(std::filesystem::exists(folder.path() / "run"));
-  CHECK(run(folder.path() / "run", {"data.valid_tokens=8", "train.steps=1"}).report.steps == 1);   // shorter than the context
+  CHECK(run(folder.path() / "run", {"data.valid_tokens=8", "train.steps=1"}).report.steps ==
+        1);  // shorter than the context
 }
 
 TEST_CASE("weights come back bit by bit, converted where the model is of the other type") {
@@ -326,7 +336,9 @@ TEST_CASE("weights that do not fit are refused by name, and the model is untouch
   model.initialise(8, DType::f64);
   const std::string before = weights_digest(model);
   std::vector<NamedTensor> all;
-  source.each_parameter([&](const std::string& name, nn::Parameter& parameter) { all.push_back({name, parameter.value.detach()}); });
+  source.each_parameter([&](const std::string& name, nn::Parameter& parameter) {
+    all.push_back({name, parameter.value.detach()});
+  });
   const auto refusal = [&](const std::vector<NamedTensor>& values) {
     const std::string message = message_of([&] { assign_weights("file", model, values); });
     CHECK(weights_digest(model) == before);
@@ -335,17 +347,21 @@ TEST_CASE("weights that do not fit are refused by name, and the model is untouch
   REQUIRE(all.back().name == "second.weight");
   std::vector<NamedTensor> changed = all;
   changed.pop_back();
-  CHECK(refusal(changed) == "file: there is no 'second.weight', which the model needs; hint: the file belongs to a model with "
-                            "other options");
+  CHECK(refusal(changed) ==
+        "file: there is no 'second.weight', which the model needs; hint: the file belongs to a model with "
+        "other options");
   changed = all;
   changed.push_back({"third.weight", Tensor::zeros({1}, DType::f64)});
-  CHECK(refusal(changed) == "file: 'third.weight' is left over: the model has no such parameter; hint: the file belongs to a "
-                            "model with other options");
+  CHECK(refusal(changed) ==
+        "file: 'third.weight' is left over: the model has no such parameter; hint: the file belongs to a "
+        "model with other options");
   changed = all;
   changed.back().tensor = Tensor::zeros({3, 2}, DType::f64);
   CHECK(refusal(changed) == "file: 'second.weight' has shape [3,2], the model needs [2,3]");
   const TemporaryFolder folder;
-  CHECK(message_of([&] { load_weights(folder.path() / "gone", model); }).starts_with((folder.path() / "gone").string() + ": "));
+  CHECK(message_of([&] {
+          load_weights(folder.path() / "gone", model);
+        }).starts_with((folder.path() / "gone").string() + ": "));
   CHECK(weights_digest(model) == before);
 }
 

@@ -97,8 +97,8 @@ class Reader final : public nn::FieldVisitor {
     const toml::node* node = table_.get(key);
     if (!node) return;
     require(fits(*node), name(key), [&] { return text("must be ", wanted, ", found ", node_text(*node)); });
-    if constexpr (std::is_same_v<T, double>)
-      if (node->is_integer()) return void(value = static_cast<double>(*node->value<int64_t>()));   // value<double> rounds none
+    if constexpr (std::is_same_v<T, double>)   // value<double>() has no number that it would have to round
+      if (const auto* whole = node->as_integer()) return void(value = static_cast<double>(whole->get()));
     value = *node->value<T>();
   }
 

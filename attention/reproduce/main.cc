@@ -52,9 +52,11 @@ int run(int argc, char** argv) {
   CLI::App* train_app = app.add_subcommand("train", "train an experiment, or go on with a run");
   CLI::Option* experiment = train_app->add_option("experiment", train.experiment, "TOML file, see attention/reproduce/");
   train_app->add_option("--set", train.assignments, "section.key=value, over what the file says")->allow_extra_args(false);
-  train_app->add_option("--out", train.out, "run folder (runs/NAME)")->excludes(train_app->add_option("--resume", train.resume, "go on with this run")->excludes(experiment));
-  train_app->add_option("--stop-after", train.stop_after, "save and stop after this step")->check(CLI::NonNegativeNumber);
-  train_app->add_option("--minutes", train.minutes, "save and stop after so many minutes")->check(CLI::NonNegativeNumber);
+  CLI::Option* resume = train_app->add_option("--resume", train.resume, "go on with this run")->excludes(experiment);
+  train_app->add_option("--out", train.out, "run folder (runs/NAME)")->excludes(resume);
+  train_app->add_option("--stop-after", train.stop_after, "save and stop after this step")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000'000}));
+  train_app->add_option("--minutes", train.minutes, "save and stop after so many minutes")->check(CLI::Range(0.0, 1e6));
 
   std::vector<std::filesystem::path> runs;
   std::string part = "valid";

@@ -53,8 +53,9 @@ struct CrossEntropy {
 
   Tensor forward(const Tensor& logits_) {
     const int64_t n = logits_.rank() ? logits_.size(-1) : 0, rows = targets.elements();
-    require(targets.dtype() == DType::i32 && n > 0 && std::equal(logits_.shape().begin(), logits_.shape().end() - 1,
-                                                                 targets.shape().begin(), targets.shape().end()), name, [&] {
+    const Shape &whole = logits_.shape(), &leading = targets.shape();
+    require(targets.dtype() == DType::i32 && n > 0 &&
+                std::equal(whole.begin(), whole.end() - 1, leading.begin(), leading.end()), name, [&] {
       return text("logits (…,V) need i32 targets (…): got ", logits_.shape(), " and ", targets.dtype(), targets.shape());
     });
     const int32_t* target = targets.data<int32_t>();
@@ -81,8 +82,8 @@ struct CrossEntropy {
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(x.device(), targets.elements(), x.size(-1),
-                   LossBackwardRow<T>{x.data<T>(), maxima.data<T>(), log_totals.data<T>(), g.data<T>(), targets.data<int32_t>(),
-                                      dx.data<T>(), x.size(-1)});
+                   LossBackwardRow<T>{x.data<T>(), maxima.data<T>(), log_totals.data<T>(), g.data<T>(),
+                                      targets.data<int32_t>(), dx.data<T>(), x.size(-1)});
     });
     return {dx};
   }

@@ -7,12 +7,11 @@
 namespace tapir {
 namespace {
 
-// A_s = exp(scale E_s − max) / Σ over allowed keys; forbidden keys are not read and get 0. A row without allowed keys is 0.
+// A_s = exp(E_s − max) / Σ over allowed keys; forbidden keys are not read and get 0. A row without allowed keys is 0.
 template <class T> struct SoftmaxRow {
   const T* e;
   T* a;
   int64_t n;
-  T scale;
   MaskView mask;
 
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
@@ -21,13 +20,13 @@ template <class T> struct SoftmaxRow {
     const int64_t seen = mask.limit(row % mask.queries);
     const T none = -std::numeric_limits<T>::infinity();
     if (const uint8_t* present = mask.present_in(row)) {
-      const T m = team.max(seen, [&](int64_t i) { return present[i] ? scale * x[i] : none; });
+      const T m = team.max(seen, [&](int64_t i) { return present[i] ? x[i] : none; });
       const T shift = m == none ? T(0) : m;
-      team.each(seen, [&](int64_t i) { y[i] = present[i] ? math::exp(scale * x[i] - shift) : T(0); });
+      team.each(seen, [&](int64_t i) { y[i] = present[i] ? math::exp(x[i] - shift) : T(0); });
     } else {
-      const T m = team.max(seen, [&](int64_t i) { return scale * x[i]; });
+      const T m = team.max(seen, [&](int64_t i) { return x[i]; });
       const T shift = m == none ? T(0) : m;
-      team.each(seen, [&](int64_t i) { y[i] = math::exp(scale * x[i] - shift); });
+      team.each(seen, [&](int64_t i) { y[i] = math::exp(x[i] - shift); });
     }
     const T total = team.sum(seen, [&](int64_t i) { return y[i]; });
     const T factor = total == T(0) ? T(0) : T(1) / total;
@@ -36,12 +35,11 @@ template <class T> struct SoftmaxRow {
   }
 };
 
-// dE_s = scale A_s (g_s − Σ g A)
+// dE_s = A_s (g_s − Σ g A)
 template <class T> struct SoftmaxBackwardRow {
   const T *g, *a;
   T* de;
   int64_t n;
-  T scale;
   MaskView mask;
 
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
@@ -49,7 +47,7 @@ template <class T> struct SoftmaxBackwardRow {
     T* dx = de + row * n;
     const int64_t seen = mask.limit(row % mask.queries);
     const T dot = team.sum(seen, [&](int64_t i) { return gr[i] * y[i]; });
-    team.each(seen, [&](int64_t i) { dx[i] = scale * (y[i] * (gr[i] - dot)); });
+    team.each(seen, [&](int64_t i) { dx[i] = y[i] * (gr[i] - dot); });
     team.each(n - seen, [&](int64_t i) { dx[seen + i] = T(0); });
   }
 };
@@ -90,11 +88,10 @@ MaskView unmasked(const Tensor& x) { return {false, 0, 1, std::max<int64_t>(1, x
 
 }  // namespace
 
-// A = softmax(scale E) over the allowed keys;  dE = scale A (g − Σ_s g A)
+// A = softmax(E) over the allowed keys;  dE = A (g − Σ_s g A)
 struct Softmax {
   static constexpr const char* name = "softmax";
   std::optional<Mask> mask;
-  double scale;
   SavedOutput y;
 
   Tensor forward(const Tensor& x_) {
@@ -103,7 +100,7 @@ struct Softmax {
     const Tensor a = Tensor::empty(x.shape(), x.dtype(), x.device());
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      if (n > 0) for_each_row(x.device(), x.elements() / n, n, SoftmaxRow<T>{x.data<T>(), a.data<T>(), n, static_cast<T>(scale), mask_of(x)});
+      if (n > 0) for_each_row(x.device(), x.elements() / n, n, SoftmaxRow<T>{x.data<T>(), a.data<T>(), n, mask_of(x)});
     });
     y = a;
     return a;
@@ -113,13 +110,15 @@ struct Softmax {
     const Tensor a = at.output(y);
     if (at.create_graph) {
       const Tensor weighted = mul(g_, a);
-      return {affine(sub(weighted, mul(a, sum(weighted, -1, true))), scale, 0)};
+      return {sub(weighted, mul(a, sum(weighted, -1, true)))};
     }
     const Tensor g = g_.contiguous(), dx = Tensor::empty(g.shape(), g.dtype(), g.device());
     const int64_t n = g.size(-1);
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      if (n > 0) for_each_row(g.device(), g.elements() / n, n, SoftmaxBackwardRow<T>{g.data<T>(), a.data<T>(), dx.data<T>(), n, static_cast<T>(scale), mask_of(a)});
+      if (n > 0)
+        for_each_row(g.device(), g.elements() / n, n,
+                     SoftmaxBackwardRow<T>{g.data<T>(), a.data<T>(), dx.data<T>(), n, mask_of(a)});
     });
     return {dx};
   }
@@ -127,8 +126,8 @@ struct Softmax {
  private:
   MaskView mask_of(const Tensor& x) const { return mask ? view_of(name, *mask, x.shape()) : unmasked(x); }
 };
-Tensor softmax(const Tensor& x) { return apply(Softmax{std::nullopt, 1, {}}, x); }
-Tensor softmax(const Tensor& scores, const Mask& mask, double scale) { return apply(Softmax{mask, scale, {}}, scores); }
+Tensor softmax(const Tensor& x) { return apply(Softmax{std::nullopt, {}}, x); }
+Tensor softmax(const Tensor& scores, const Mask& mask) { return apply(Softmax{mask, {}}, scores); }
 
 // y = log Σ exp x;  dx = g exp(x − y)
 struct LogSumExp {

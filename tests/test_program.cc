@@ -1,0 +1,421 @@
+// The program itself, as a user meets it: one line for bad input, and runs that survive kills, signals and full disks.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <thread>
+
+#include "attention/zoo.h"
+#include "nn/train/metrics.h"
+#include "tests/datasets_helpers.h"
+#include "tests/messages.h"
+
+namespace tapir {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::TemporaryFolder;
+
+constexpr const char* tiny = R"(
+[data]
+kind = "generated"
+train_tokens = 3000
+valid_tokens = 600
+test_tokens = 600
+[model]
+context = 16
+width = 16
+layers = 1
+heads = 2
+dropout = 0.1
+[train]
+steps = 30
+batch = 4
+evaluate_every = 10
+save_every = 10
+)";
+
+std::string contents(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+std::string in_quotes(const fs::path& path) { return '\'' + path.string() + '\''; }
+
+struct Outcome {
+  int status = 0;  // as the shell says it: 128 + signal for a process that a signal ended
+  std::string out, err;
+};
+
+// Runs "tapir ARGUMENTS" in a shell, after the shell's commands `before`.
+Outcome tapir(const std::string& arguments, const std::string& before = "") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "out", err = folder.path() / "err";
+  const int status = std::system(
+      (before + " '" TAPIR_PROGRAM "' --threads 1 " + arguments + " </dev/null >" + in_quotes(out) + " 2>" + in_quotes(err))
+          .c_str());
+  return {WEXITSTATUS(status), contents(out), contents(err)};
+}
+
+// What "tapir ARGUMENTS" says on its only line of standard error, once it has failed with exit status 1.
+std::string refusal(const std::string& arguments, const std::string& before = "") {
+  const Outcome outcome = tapir(arguments, before);
+  INFO(arguments << '\n' << outcome.err);
+  CHECK(outcome.status == 1);
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+  CHECK(outcome.err.starts_with("tapir: "));
+  CHECK(outcome.err.ends_with('\n'));
+  return outcome.err.substr(0, outcome.err.find('\n'));
+}
+
+// The process of a training run that goes on beside the test.
+class Training {
+ public:
+  explicit Training(const std::vector<std::string>& arguments) {
+    std::vector<std::string> words{TAPIR_PROGRAM, "--threads", "1", "train"};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> list;
+    for (std::string& word : words) list.push_back(word.data());
+    list.push_back(nullptr);
+    process_ = ::fork();
+    if (process_ == 0) {
+      const int nowhere = ::open("/dev/null", O_RDWR);
+      for (const int descriptor : {0, 1, 2}) ::dup2(nowhere, descriptor);
+      ::execv(list[0], list.data());
+      ::_exit(127);
+    }
+  }
+  ~Training() { end_with(SIGKILL); }
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
+
+  // Waits until the file exists or the process has ended.
+  void wait_for(const fs::path& file) {
+    while (!ended_ && !fs::exists(file)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      ended_ = ::waitpid(process_, &status_, WNOHANG) == process_;
+    }
+  }
+
+  // Sends the signal unless the process has ended. Returns its exit status, or −signal if it ended by one.
+  int end_with(int signal) {
+    if (!ended_) {
+      ::kill(process_, signal);
+      ::waitpid(process_, &status_, 0);
+      ended_ = true;
+    }
+    return WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_);
+  }
+
+ private:
+  pid_t process_ = 0;
+  int status_ = 0;
+  bool ended_ = false;
+};
+
+// A folder with tiny.toml, and in it "run", trained to its end.
+struct Trained {
+  Trained() : experiment(folder.write("tiny.toml", tiny)), run(folder.path() / "run") {
+    outcome = tapir("train " + in_quotes(experiment) + " --out " + in_quotes(run));
+  }
+  TemporaryFolder folder;
+  fs::path experiment, run;
+  Outcome outcome;
+};
+
+const Trained& trained() {
+  static const Trained once;
+  return once;
+}
+
+std::string digest_in(const std::string& out) {
+  const size_t at = out.find("weights sha256 ");
+  return at == std::string::npos ? "none" : out.substr(at + 15, 64);
+}
+
+std::string train_line(const std::string& rest) { return "train " + in_quotes(trained().experiment) + ' ' + rest; }
+
+}  // namespace
+
+TEST_CASE("a run reports its result, on lines without escapes, and leaves the files that are promised") {
+  const Outcome& outcome = trained().outcome;
+  CHECK(outcome.status == 0);
+  CHECK(contains_text(outcome.out, "30 steps of 30, "));
+  CHECK(contains_text(outcome.out, "\nvalidation_loss "));
+  CHECK(digest_in(outcome.out).find_first_not_of("0123456789abcdef") == std::string::npos);
+  CHECK(contains_text(outcome.err, "step 30/30  loss "));
+  CHECK(outcome.err.find_first_of("\r\x1b") == std::string::npos);
+  for (const char* file :
+       {"experiment.toml", "tokenizer.json", "metrics.jsonl", "model.safetensors", "checkpoints/manifest.json"})
+    CHECK(fs::exists(trained().run / file));
+  const Outcome again = tapir(train_line("--out " + in_quotes(trained().folder.path() / "again")));
+  CHECK(digest_in(again.out) == digest_in(outcome.out));
+  CHECK(contents(trained().folder.path() / "again" / "metrics.jsonl") == contents(trained().run / "metrics.jsonl"));
+}
+
+TEST_CASE("a command line that is wrong gets one line") {
+  CHECK(contains_text(refusal(""), "A subcommand is required; hint: tapir --help"));
+  CHECK(contains_text(refusal("trian"), "there is no command or option 'trian' here"));
+  CHECK(contains_text(refusal("data lst"), "there is no command or option 'lst' here"));
+  CHECK(contains_text(refusal("zoo --fast"), "there is no command or option '--fast' here"));
+  CHECK(contains_text(refusal("train"), "train: needs an experiment file or --resume RUN"));
+  CHECK(contains_text(refusal(train_line("--resume x")), "--resume excludes experiment"));
+  CHECK(contains_text(refusal("eval"), "runs is required"));
+  CHECK(contains_text(refusal("eval x --part train"), "--part: train not in {valid,test}"));
+  CHECK(contains_text(refusal("generate x --tokens 0"), "--tokens: Value 0 not in range 1 to 100000"));
+  CHECK(contains_text(refusal("generate x --temperature -1"), "--temperature: Value -1 not in range"));
+  CHECK(contains_text(refusal("generate " + in_quotes(trained().run) + " --seed 1.5"), "--seed: must be a whole number"));
+  CHECK(contains_text(refusal("zoo --threads 0"), "--threads: Value 0 not in range 1 to 1024"));
+  CHECK(contains_text(refusal(train_line("--stop-after -1")), "--stop-after: Value -1 not in range 1"));
+  CHECK(contains_text(refusal(train_line("--minutes soon")), "--minutes: Value soon not in range"));
+  CHECK(contains_text(refusal("check dotproduct"),
+                      "zoo: there is no mechanism 'dotproduct'; those that exist: dot_product, "));
+}
+
+TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
+  const fs::path out = trained().folder.path() / "never";
+  const auto refused = [&](const std::string& rest) { return refusal(train_line("--out " + in_quotes(out) + ' ' + rest)); };
+  CHECK(contains_text(refused("--set model.widht=3"), "there is no key 'widht' in [model]; hint: did you mean 'width'?"));
+  CHECK(contains_text(refused("--set model.width=wide"), "model.width: must be a whole number, found 'wide'"));
+  CHECK(contains_text(refused("--set train.steps=-1"), "train.steps: must be in 1 … 1e+12, found -1"));
+  CHECK(contains_text(refused("--set train.steps"), "--set: expected section.key=value, found 'train.steps'"));
+  CHECK(contains_text(refused("--set attention.mechanism=none"),
+                      "there is no mechanism 'none'; those that exist: dot_product, "));
+  CHECK(contains_text(refused("--set model.heads=3"), "the width 16 is not a multiple of the 3 heads"));
+  CHECK(contains_text(refused("--set train.batch=1000"), "1000 rows of 16 columns need at least 17000 tokens, found 3000"));
+  CHECK(contains_text(refused("--set model.context=1000"), "4 rows of 1000 columns need at least 4004 tokens, found 3000"));
+  CHECK(contains_text(refused("--set data.valid_tokens=5"), "need at least 8 tokens, found 5"));
+  CHECK(contains_text(refused("--set run.initial=nowhere"), "nowhere: opening failed: No such file or directory"));
+  CHECK(contains_text(refused("--dtype f16"), "run.dtype: 'f16' is none of: f32, f64"));
+  CHECK(contains_text(refused("--dtype \"$(printf 'a\\nb')\""), "run.dtype: 'a b' is none of"));
+  CHECK(contains_text(refused("--device cuda"), "this build of tapir has no cuda; hint: use cpu"));
+  CHECK(contains_text(refused("--seed -5"), "run.seed: must be in 0 … "));
+  CHECK(contains_text(refused("--seed luck"), "run.seed: must be a whole number, found 'luck'"));
+  CHECK_FALSE(fs::exists(out));
+  CHECK(contains_text(refusal("train nowhere.toml"), "nowhere.toml: there is no such file"));
+  CHECK(contains_text(refusal("train " + in_quotes(trained().folder.path())), ": there is no such file"));
+  const fs::path broken = trained().folder.write("broken.toml", "[data]\nkind = generated\n");
+  CHECK(contains_text(refusal("train " + in_quotes(broken)), "broken.toml: line 2, column "));
+  CHECK(contains_text(refusal(train_line("--out " + in_quotes(broken))),
+                      "broken.toml: creating the folder failed: File exists"));
+}
+
+TEST_CASE("data that are missing or damaged get one line that says what to put where") {
+  const TemporaryFolder folder;
+  const std::string here = in_quotes(folder.path()), none = "TAPIR_DATA=" + here;
+  const auto refused = [&](const std::string& rest) {
+    return refusal(train_line("--out " + in_quotes(folder.path() / "run") + ' ' + rest), none);
+  };
+  const std::string missing = refused("--set data.kind=wikitext-2");
+  CHECK(contains_text(missing, (folder.path() / "wikitext-2" / "wiki.train.tokens").string() + " is missing; hint: put "));
+  folder.write("wikitext-2/wiki.train.tokens", " = cut = \n words\n");
+  CHECK(contains_text(refused("--set data.kind=wikitext-2"), "wiki.train.tokens: "));
+  const auto refused_file = [&](const std::string& name) {
+    return refused("--set data.kind=file --set data.path=" + in_quotes(folder.path() / name));
+  };
+  folder.write("bytes.txt", "fine\nnot \xff fine\n");
+  CHECK(contains_text(refused_file("bytes.txt"), "UTF-8"));
+  folder.write("empty.txt", "");
+  CHECK(contains_text(refused_file("empty.txt"), "empty"));
+  folder.write("short.txt", "one line\n");
+  CHECK(contains_text(refused_file("short.txt"), "expected at least 20 lines to cut 90 : 5 : 5, found 1"));
+  CHECK(contains_text(refused_file("nowhere.txt"), "no such file"));
+  CHECK(contains_text(refused_file("wikitext-2"), "train.txt is missing; hint: a folder has the parts"));
+  const std::string weights = contents(trained().run / "model.safetensors");
+  const fs::path torn = folder.write("torn.safetensors", weights.substr(0, weights.size() / 2));
+  CHECK(contains_text(refused("--set run.initial=" + in_quotes(torn)), "torn.safetensors: "));
+  CHECK(contains_text(refused("--set model.layers=2 --set run.initial=" + in_quotes(trained().run / "model.safetensors")),
+                      "there is no 'blocks.1."));
+  CHECK_FALSE(fs::exists(folder.path() / "run"));
+}
+
+TEST_CASE("data sets that are not there are listed as missing") {
+  const TemporaryFolder folder;
+  const std::string none = "TAPIR_DATA=" + in_quotes(folder.path());
+  const Outcome list = tapir("data list", none), verify = tapir("data verify", none);
+  CHECK(list.status == 0);
+  CHECK(contains_text(list.out, "data sets under " + folder.path().string()));
+  CHECK(contains_text(list.out, "wikitext-2     missing"));
+  CHECK_FALSE(contains_text(list.out, "present"));
+  CHECK(contains_text(verify.out, "wikitext-2/wiki.train.tokens       missing"));
+  CHECK_FALSE(contains_text(verify.out, "exact"));
+  CHECK(contains_text(refusal("data list", "unset TAPIR_DATA HOME;"), "neither TAPIR_DATA nor HOME is set"));
+}
+
+TEST_CASE("a folder that is no run, has no checkpoint, or has a run already gets one line") {
+  const std::string folder = trained().folder.path().string();
+  for (const std::string command : {"eval ", "generate ", "train --resume "})
+    CHECK(contains_text(refusal(command + in_quotes(folder)), folder + ": is no run: it has no experiment.toml"));
+  CHECK(contains_text(refusal(train_line("--out " + in_quotes(trained().run))),
+                      "has a run already; hint: go on with --resume"));
+  const fs::path fresh = trained().folder.path() / "fresh";
+  fs::create_directories(fresh);
+  for (const char* file : {"experiment.toml", "tokenizer.json"}) fs::copy_file(trained().run / file, fresh / file);
+  CHECK(contains_text(refusal("eval " + in_quotes(fresh)), "has no checkpoint"));
+  const Outcome resumed = tapir("train --resume " + in_quotes(fresh));
+  CHECK(resumed.status == 1);
+  CHECK(contains_text(resumed.err, "\ntapir: resume: " + fresh.string() + " has no checkpoint; hint: remove the folder"));
+  const Outcome changed = tapir("train --resume " + in_quotes(trained().run) + " --set schedule.rate=1");
+  CHECK(changed.status == 1);
+  CHECK(contains_text(changed.err, "belongs to another experiment"));
+}
+
+TEST_CASE("--set takes one value and leaves the experiment to the next word") {
+  const fs::path run = trained().folder.path() / "set";
+  const Outcome outcome = tapir("train --set train.steps=3 --set train.batch=2 " + in_quotes(trained().experiment) +
+                                " --out " + in_quotes(run));
+  CHECK(outcome.status == 0);
+  CHECK(contains_text(outcome.out, "3 steps of 3, "));
+  CHECK(contains_text(contents(run / "experiment.toml"), "batch = 2\n"));
+}
+
+TEST_CASE("output that cannot be written is an error") {
+  const TemporaryFolder folder;
+  const fs::path err = folder.path() / "err";
+  CHECK(WEXITSTATUS(std::system(("'" TAPIR_PROGRAM "' zoo >/dev/full 2>" + in_quotes(err)).c_str())) == 1);
+  CHECK(contents(err) == "tapir: standard output: No space left on device\n");
+}
+
+TEST_CASE("version and zoo say what is in the program") {
+  const Outcome version = tapir("--version"), list = tapir("zoo"), help = tapir("train --help");
+  CHECK(version.status == 0);
+  CHECK(version.out.starts_with("tapir 0."));
+  for (const char* line : {"\ncompiler ", "\nflags ", "\nthreads ", "\nblas OpenBLAS, core ", "\ndevices cpu"})
+    CHECK(contains_text(version.out, line));
+  for (const Mechanism& row : zoo()) CHECK(contains_text(list.out, row.name + "   "));
+  CHECK(help.status == 0);
+  CHECK(contains_text(help.out, "--resume"));
+}
+
+TEST_CASE("eval prints every run, with the loss of its best checkpoint, and what the numbers are of") {
+  const fs::path other = trained().folder.path() / "mlp";
+  CHECK(tapir(train_line("--set attention.mechanism=score_mlp --set train.steps=10 --out " + in_quotes(other))).status ==
+        0);
+  const Outcome outcome = tapir("eval " + in_quotes(trained().run) + ' ' + in_quotes(other));
+  CHECK(outcome.status == 0);
+  CHECK(outcome.err.empty());
+  for (const fs::path& run : {trained().run, other}) {
+    double best = HUGE_VAL;
+    for (const MetricsLine& line : read_metrics(run / "metrics.jsonl"))
+      if (line.values.front().first == "validation_loss") best = std::min(best, line.number("validation_loss"));
+    char nats[32];
+    std::snprintf(nats, sizeof nats, " %.5f ", best);
+    const size_t row = outcome.out.find('\n' + run.filename().string() + ' ');
+    REQUIRE(row != std::string::npos);
+    CHECK(contains_text(outcome.out.substr(row, outcome.out.find('\n', row + 1) - row), nats));
+    CHECK(contains_text(outcome.out, '\n' + run.filename().string() + ": valid part of generated, per word, vocabulary "));
+  }
+  const Outcome test = tapir("eval --part test " + in_quotes(trained().run));
+  CHECK(contains_text(test.out, "run: test part of generated"));
+}
+
+TEST_CASE("generate goes on from a prompt, the same way for the same seed") {
+  const std::string run = "generate " + in_quotes(trained().run) + " --tokens 8 ";
+  const Outcome first = tapir(run + "--prompt 'The otter'"), again = tapir(run + "--prompt 'The otter'");
+  CHECK(first.status == 0);
+  CHECK(first.out == again.out);
+  CHECK(first.out != tapir(run + "--prompt 'The otter' --seed 2").out);
+  CHECK(tapir(run + "--temperature 0").out == tapir(run + "--temperature 0 --seed 2").out);
+  CHECK(tapir(run + "--prompt ''").status == 0);
+  CHECK(tapir(run + "--prompt 'The zzyzx'").out.starts_with("The <unk>"));
+}
+
+TEST_CASE("a prompt with a word that the vocabulary lacks is refused where there is no <unk>") {
+  const TemporaryFolder folder;
+  std::string lines;
+  for (int k = 0; k < 40; ++k) lines += "the cat sat on the mat\n";
+  const fs::path text = folder.write("cat.txt", lines), run = folder.path() / "run";
+  CHECK(tapir(train_line("--set data.kind=file --set data.path=" + in_quotes(text) +
+                         " --set train.steps=2 --set train.batch=1 "
+                         "--set model.context=4 --out " +
+                         in_quotes(run)))
+            .status == 0);
+  CHECK(tapir("generate " + in_quotes(run) + " --prompt 'the cat'").out.starts_with("the cat"));
+  const std::string refused = refusal("generate " + in_quotes(run) + " --prompt 'the dog'");
+  CHECK(contains_text(refused, "the prompt"));
+  CHECK(contains_text(refused, "\"dog\""));
+}
+
+TEST_CASE("a run may start from weights of a file; to go on it needs that file no more") {
+  const TemporaryFolder folder;
+  const fs::path initial = folder.path() / "initial.safetensors", run = folder.path() / "run",
+                 whole = folder.path() / "whole";
+  fs::copy_file(trained().run / "model.safetensors", initial);
+  const std::string start = "--set run.initial=" + in_quotes(initial) + " --set train.steps=8 --out ";
+  const Outcome uncut = tapir(train_line(start + in_quotes(whole)));
+  CHECK(tapir(train_line(start + in_quotes(run) + " --stop-after 4")).status == 0);
+  fs::remove(initial);
+  const Outcome resumed = tapir("train --resume " + in_quotes(run));
+  CHECK(resumed.status == 0);
+  CHECK(digest_in(resumed.out) == digest_in(uncut.out));
+  CHECK(tapir("eval " + in_quotes(run)).status == 0);
+}
+
+TEST_CASE("a disk that is full while saving is one line; the last checkpoint stays, and the run goes on later") {
+  const fs::path run = trained().folder.path() / "full";
+  CHECK(tapir(train_line("--stop-after 12 --out " + in_quotes(run))).status == 0);
+  const Outcome full = tapir("train --resume " + in_quotes(run), "ulimit -f 100;");
+  CHECK(full.status == 1);
+  CHECK(contains_text(full.err, ".safetensors: write after "));
+  CHECK(contains_text(full.err, " bytes failed: File too large\n"));
+  CHECK(tapir("eval " + in_quotes(run)).status == 0);
+  const Outcome resumed = tapir("train --resume " + in_quotes(run));
+  CHECK(contains_text(resumed.err, "resumed after step 12\n"));
+  CHECK(digest_in(resumed.out) == digest_in(trained().outcome.out));
+  CHECK(contents(run / "metrics.jsonl") == contents(trained().run / "metrics.jsonl"));
+}
+
+TEST_CASE("a run that is killed at any moment goes on to the weights of one that was not") {
+  const fs::path folder = trained().folder.path(), run = folder / "killed", whole = folder / "whole";
+  const std::string longer = "--set train.steps=400 --set train.save_every=10 --out ";
+  const Outcome uncut = tapir(train_line(longer + in_quotes(whole)));
+  std::mt19937 random(20240607);
+  std::vector<std::string> arguments{trained().experiment.string(), "--set", "train.steps=400", "--set",
+                                     "train.save_every=10",         "--out", run.string()};
+  int kills = 0;
+  for (int k = 0; k < 8; ++k) {
+    Training training(arguments);
+    training.wait_for(run / "checkpoints" / "manifest.json");
+    if (k > 0) std::this_thread::sleep_for(std::chrono::milliseconds(random() % 120));
+    kills += training.end_with(SIGKILL) == -SIGKILL;
+    arguments = {"--resume", run.string()};
+  }
+  CHECK(kills > 0);
+  const Outcome resumed = tapir("train --resume " + in_quotes(run));
+  CHECK(resumed.status == 0);
+  CHECK(digest_in(resumed.out) == digest_in(uncut.out));
+  CHECK(contents(run / "metrics.jsonl") == contents(whole / "metrics.jsonl"));
+  CHECK(contents(run / "model.safetensors") == contents(whole / "model.safetensors"));
+}
+
+TEST_CASE("SIGINT and SIGTERM save, exit with 130 and 143, and the run goes on as if nothing had been") {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const fs::path run = trained().folder.path() / text("signal", signal);
+    Training training({trained().experiment.string(), "--set", "train.steps=100000", "--out", run.string()});
+    training.wait_for(run / "checkpoints" / "manifest.json");
+    CHECK(training.end_with(signal) == 128 + signal);
+    const Outcome next = tapir("train --resume " + in_quotes(run) + " --stop-after 1");  // that step is done already
+    CHECK(next.status == 0);
+    const int64_t stopped = std::stoll(next.out);
+    CHECK(stopped >= 10);
+    CHECK(contains_text(next.out, "stopped; go on with: tapir train --resume "));
+    const std::string steps = " --stop-after " + std::to_string(stopped + 5);
+    const Outcome resumed = tapir("train --resume " + in_quotes(run) + steps);
+    const fs::path whole = run.string() + "-whole";
+    const Outcome uncut = tapir(train_line("--set train.steps=100000 --out " + in_quotes(whole) + steps));
+    CHECK(digest_in(resumed.out) == digest_in(uncut.out));
+    CHECK(contents(run / "metrics.jsonl") == contents(whole / "metrics.jsonl"));
+  }
+}
+
+}  // namespace tapir
