@@ -1,5 +1,5 @@
-// Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762, eq. 1): softmax(Q Kᵀ / √D) V. Every stage of staged
-// attention as it stands.
+// Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762, eq. 1): softmax(Q Kᵀ / √D) V. Every stage of
+// staged attention as it stands.
 #pragma once
 #include <memory>
 
@@ -7,6 +7,8 @@
 
 namespace tapir {
 
-inline std::unique_ptr<nn::TokenMixer> make_dot_product(const MixerShape& shape) { return std::make_unique<StagedAttention>(shape); }
+inline std::unique_ptr<nn::TokenMixer> make_dot_product(const MixerShape& shape) {
+  return std::make_unique<StagedAttention>(shape);
+}
 
 }  // namespace tapir

@@ -93,15 +93,18 @@ struct PairHidden {
   Tensor forward(const Tensor& a_, const Tensor& c_, const Tensor& weight_) {
     require_same_kind(name, {&a_, &c_, &weight_});
     require(a_.rank() == 4 && c_.rank() == 4 && weight_.rank() == 3 && a_.shape().with(2, 0) == c_.shape().with(2, 0) &&
-                weight_.size(2) == a_.size(3) && (weight_.size(0) == 1 || weight_.size(0) == a_.size(1)), name, [&] {
-      return text("needs a (B,H,T,M), c (B,H,S,M), weight (1 or H,R,M), got ", a_.shape(), ", ", c_.shape(), ", ", weight_.shape());
-    });
+                weight_.size(2) == a_.size(3) && (weight_.size(0) == 1 || weight_.size(0) == a_.size(1)),
+            name, [&] {
+              return text("needs a (B,H,T,M), c (B,H,S,M), weight (1 or H,R,M), got ", a_.shape(), ", ", c_.shape(), ", ",
+                          weight_.shape());
+            });
     a = a_;
     c = c_;
     weight = weight_;
     const PairShape shape = pairs();
     const Tensor query = a_.contiguous(), key = view::transpose(c_, 2, 3).contiguous(), w = weight_.contiguous();
-    const Tensor y = Tensor::empty({a_.size(0), shape.heads, shape.outputs, shape.queries, shape.keys}, a_.dtype(), a_.device());
+    const Tensor y =
+        Tensor::empty({a_.size(0), shape.heads, shape.outputs, shape.queries, shape.keys}, a_.dtype(), a_.device());
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(y.device(), a_.size(0) * shape.heads * shape.outputs * shape.queries, shape.keys * shape.units,
@@ -124,7 +127,7 @@ struct PairHidden {
                    KeySumRow<T>{query.data<T>(), key.data<T>(), g.data<T>(), G.data<T>(), shape});
     });
     const int64_t R = shape.outputs, M = shape.units;
-    const Tensor W = reshape(*weight, {1, shape.weight_heads, R, 1, M}), by_key = transpose(G, 3, 4);   // by_key (B,H,R,S,M)
+    const Tensor W = reshape(*weight, {1, shape.weight_heads, R, 1, M}), by_key = transpose(G, 3, 4);  // by_key (B,H,R,S,M)
     const Tensor da = sum(mul(W, F), 2), dc = sum(mul(W, by_key), 2);
     const Tensor from_queries = sum(mul(reshape(query, {batch, shape.heads, 1, shape.queries, M}), F), 3);
     const Tensor from_keys = sum(mul(reshape(*c, {batch, shape.heads, 1, shape.keys, M}), by_key), 3);
@@ -135,7 +138,8 @@ struct PairHidden {
   // The hidden layer of every pair, stored. The causal part of the mask is a product with zeros and ones.
   Tensor composite(const std::vector<Tensor>& in) const {
     const PairShape shape = pairs();
-    const int64_t batch = in[0].size(0), H = shape.heads, T = shape.queries, S = shape.keys, M = shape.units, R = shape.outputs;
+    const int64_t batch = in[0].size(0), H = shape.heads, T = shape.queries, S = shape.keys, M = shape.units,
+                  R = shape.outputs;
     const Tensor z = add(reshape(in[0], {batch, H, T, 1, M}), reshape(in[1], {batch, H, 1, S, M}));
     const Tensor pairs_first = matmul(reshape(relu(z), {batch, H, T * S, M}), transpose(in[2]));   // (B,H,T·S,R)
     std::vector<double> allowed(T * S);

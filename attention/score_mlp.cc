@@ -13,7 +13,8 @@ namespace {
 // A linear layer on the last axis of (B,H,T,I), with one weight for all heads or one for each.
 struct HeadLinear : nn::Module {
   HeadLinear(int64_t heads, bool shared, int64_t in, int64_t out)
-      : weight(parameter("weight", shared ? Shape{out, in} : Shape{heads, out, in}, nn::ParameterKind::weight, nn::Init::fan_in(in))),
+      : weight(parameter("weight", shared ? Shape{out, in} : Shape{heads, out, in}, nn::ParameterKind::weight,
+                         nn::Init::fan_in(in))),
         bias(parameter("bias", shared ? Shape{out} : Shape{heads, out}, nn::ParameterKind::bias, nn::Init::fan_in(in))) {}
 
   Tensor forward(const Tensor& x) const {   // (B,H,T,I) → (B,H,T,O)
@@ -48,7 +49,8 @@ void record_share(const nn::Call& call, const Shape& pairs, int64_t units, const
       active += values[i] > 0;
     }
   }
-  call.record("gate", Tensor::full({}, static_cast<double>(active) / static_cast<double>(std::max<int64_t>(1, allowed)), DType::f64));
+  call.record("gate", Tensor::full({}, static_cast<double>(active) / static_cast<double>(std::max<int64_t>(1, allowed)),
+                                   DType::f64));
 }
 
 // The network of a layer. Its first layer is taken apart into what it does to queries (a) and to keys (c).
@@ -59,12 +61,15 @@ struct ScoreNetwork : nn::Module {
         reduce_key(child<HeadLinear>("reduce_key", shape.heads, o.shared, shape.head_width(), reduced)),
         first(child<HeadLinear>(o.form == "paper" ? "hidden" : "hidden1", shape.heads, o.shared, 2 * reduced,
                                 o.form == "paper" ? o.hidden : reduced)),
-        second(o.form == "paper" ? nullptr : &child<HeadLinear>("hidden2", shape.heads, o.shared, reduced, std::max<int64_t>(1, reduced / 2))),
+        second(o.form == "paper"
+                   ? nullptr
+                   : &child<HeadLinear>("hidden2", shape.heads, o.shared, reduced, std::max<int64_t>(1, reduced / 2))),
         last(child<HeadLinear>("out", shape.heads, o.shared, second ? std::max<int64_t>(1, reduced / 2) : o.hidden, 1)) {}
 
   Tensor forward(const Tensor& Q, const Tensor& K, const nn::Call& call) const {   // → (B,H,T,S)
     const Scope scope = enter();
-    const Tensor a = add(matmul(reduce_query.forward(Q), transpose(slice(first.weight.value, -1, 0, reduced))), first.per_head_bias());
+    const Tensor a =
+        add(matmul(reduce_query.forward(Q), transpose(slice(first.weight.value, -1, 0, reduced))), first.per_head_bias());
     const Tensor c = matmul(reduce_key.forward(K), transpose(slice(first.weight.value, -1, reduced, reduced)));
     const Shape pairs{Q.size(0), Q.size(1), Q.size(2), K.size(2)};
     if (!second) {

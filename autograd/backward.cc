@@ -17,7 +17,8 @@ class Walk {
   void seed(const Tensor& output, const Tensor& cotangent) {
     if (!output.node) return;
     require(cotangent.shape() == output.shape() && cotangent.dtype() == output.dtype(), "grad", [&] {
-      return text("cotangent ", cotangent.dtype(), cotangent.shape(), " does not fit output ", output.dtype(), output.shape());
+      return text("cotangent ", cotangent.dtype(), cotangent.shape(), " does not fit output ", output.dtype(),
+                  output.shape());
     });
     arrive(output.node, cotangent);
   }
@@ -34,8 +35,10 @@ class Walk {
       const Tensor g = std::move(found->second);
       gradients_.erase(found);
       if (!reached(*node, g)) continue;
-      require(!node->released, "backward", [&] { return text("the graph behind '", node->name, "' was freed by an earlier walk"); },
-              "pass retain to the first walk");
+      require(
+          !node->released, "backward",
+          [&] { return text("the graph behind '", node->name, "' was freed by an earlier walk"); },
+          "pass retain to the first walk");
       const Scope scope = Scope::replay(*node->path);
       std::vector<Tensor> gradients = node->backward(g, options_.create_graph);
       for (size_t i = 0; i < gradients.size(); ++i) {
@@ -112,8 +115,9 @@ Tensor gradient(const Tensor& leaf) { return leaf_of("gradient", leaf).grad; }
 void set_gradient(const Tensor& leaf, const Tensor& value) { leaf_of("set_gradient", leaf).grad = value; }
 
 void backward(const Tensor& loss, bool retain) {
-  require(loss.elements() == 1, "backward", [&] { return text("the loss must have one element, its shape is ", loss.shape()); },
-          "sum it, or use grad with a cotangent");
+  require(
+      loss.elements() == 1, "backward", [&] { return text("the loss must have one element, its shape is ", loss.shape()); },
+      "sum it, or use grad with a cotangent");
   require(loss.node != nullptr, "backward", [] { return "the loss depends on nothing that requires a gradient"; });
   Walk walk({.retain = retain});
   walk.seed(loss, Tensor::full(loss.shape(), 1, loss.dtype(), loss.device()));
@@ -126,11 +130,12 @@ void backward(const Tensor& loss, bool retain) {
   });
 }
 
-std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs, std::vector<Tensor> cotangents,
-                         WalkOptions options) {
+std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
+                         std::vector<Tensor> cotangents, WalkOptions options) {
   if (cotangents.empty())
     for (const Tensor& output : outputs) {
-      require(output.elements() == 1, "grad", [&] { return text("an output of shape ", output.shape(), " needs a cotangent"); });
+      require(output.elements() == 1, "grad",
+              [&] { return text("an output of shape ", output.shape(), " needs a cotangent"); });
       cotangents.push_back(Tensor::full(output.shape(), 1, output.dtype(), output.device()));
     }
   require(cotangents.size() == outputs.size(), "grad",

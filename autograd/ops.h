@@ -23,7 +23,7 @@ Tensor maximum(const Tensor& a, const Tensor& b);                             //
 Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);      // condition (u8): y = a where not 0, else b
 
-// ---- functions of one number (ops/unary.cc, tensor/scalar.h) --------------------------------------------------------
+// ---- functions of one number (ops/unary.cc, tensor/scalar.h) ------------------------------------------------------
 Tensor neg(const Tensor& x);
 Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);
@@ -45,19 +45,19 @@ Tensor gelu_tanh(const Tensor& x);                                            //
 Tensor silu(const Tensor& x);                                                 // x sigmoid(x)
 Tensor erf(const Tensor& x);
 
-// ---- matrix products (ops/matmul.cc) ----------------------------------------------------------------------------------
-Tensor matmul(const Tensor& a, const Tensor& b);                              // (…,M,K) (…,K,N) → (…,M,N), batch axes broadcast
+// ---- matrix products (ops/matmul.cc) ------------------------------------------------------------------------------
+Tensor matmul(const Tensor& a, const Tensor& b);                              // (…,M,K) (…,K,N) → (…,M,N); batch broadcasts
 Tensor linear(const Tensor& x, const Tensor& weight);                         // (…,I) (O,I) → (…,O)      y = x Wᵀ
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);     // bias (O):                y = x Wᵀ + b
 
-// ---- sums (ops/sum.cc) ------------------------------------------------------------------------------------------------
+// ---- sums (ops/sum.cc) --------------------------------------------------------------------------------------------
 Tensor sum(const Tensor& x);                                                  // of all elements, rank 0
 Tensor sum(const Tensor& x, int axis, bool keep = false);                     // keep: the axis stays, with extent 1
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, int axis, bool keep = false);
 Tensor sum_to(const Tensor& x, const Shape& shape);                           // the adjoint of expand
 
-// ---- softmax and its kin, along the last axis (ops/softmax.cc) -----------------------------------------------------------
+// ---- softmax and its kin, along the last axis (ops/softmax.cc) ----------------------------------------------------
 Tensor logsumexp(const Tensor& x);                                            // (…,S) → (…)
 Tensor log_softmax(const Tensor& x);
 Tensor softmax(const Tensor& x);
@@ -65,7 +65,7 @@ Tensor softmax(const Tensor& x);
 // nothing is allowed. Forbidden scores are never read.
 Tensor softmax(const Tensor& scores, const Mask& mask);
 
-// ---- shapes (ops/shape.cc): views without a copy, but for concat and pad ------------------------------------------------
+// ---- shapes (ops/shape.cc): views without a copy, but for concat and pad ------------------------------------------
 Tensor reshape(const Tensor& x, const Shape& shape);                          // one extent may be −1: what is left
 Tensor transpose(const Tensor& x, int a = -2, int b = -1);                    // axes a and b change places
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t length);
@@ -73,11 +73,11 @@ Tensor expand(const Tensor& x, const Shape& shape);                           //
 Tensor concat(const std::vector<Tensor>& parts, int axis);
 Tensor pad(const Tensor& x, int axis, int64_t before, int64_t after);         // zeros around
 
-// ---- rows by index (ops/embedding.cc): indices i32 of any shape (…) --------------------------------------------------------
+// ---- rows by index (ops/embedding.cc): indices i32 of any shape (…) -----------------------------------------------
 Tensor embedding(const Tensor& table, const Tensor& indices);                 // (V,C), (…) → (…,C)
-Tensor scatter_rows(const Tensor& rows, const Tensor& indices, int64_t size); // (…,C), (…) → (size,C): rows of an index add up
+Tensor scatter_rows(const Tensor& rows, const Tensor& indices, int64_t size); // (…,C), (…) → (size,C): equal ones add up
 
-// ---- layers ---------------------------------------------------------------------------------------------------------------
+// ---- layers -------------------------------------------------------------------------------------------------------
 // y = weight (x − mean)/√(variance + epsilon) + bias along the last axis; weight, bias (C)      Ba et al. 2016, eq. 4
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon = 1e-5);
 // y = x/(1 − p) with probability 1 − p, else 0; element i draws Philox at (key, i)              Srivastava et al. 2014

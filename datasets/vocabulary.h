@@ -44,10 +44,10 @@ class TypeCounter {
  public:
   void add(std::string_view type);
 
-  // The types in order of first appearance. max_types = 0 keeps every type. Otherwise, where there are more types than that,
-  // exactly max_types are kept: `unknown` (last if it never appeared), those of `always` that appeared, and the most frequent
-  // others (of equally frequent ones those that appeared first).
-  // Error: max_types is neither 0 nor larger than the number of types that must be kept.
+  // The types in order of first appearance. max_types = 0 keeps every type. Otherwise, where there are more types than
+  // that, exactly max_types are kept: `unknown` (last if it never appeared), those of `always` that appeared, and the most
+  // frequent others (of equally frequent ones those that appeared first). Error: max_types is neither 0 nor larger than the
+  // number of types that must be kept.
   std::vector<std::string> types(std::string_view unknown, std::initializer_list<std::string_view> always,
                                  int64_t max_types) const;
 

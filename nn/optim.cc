@@ -31,7 +31,8 @@ template <class T> struct SquareOf {
 AdamW::AdamW(Module& model, const AdamWOptions& options) : options_(options) {
   model.each_parameter([&](const std::string& name, Parameter& parameter) {
     const Tensor& value = parameter.value;
-    require(value.defined(), "adamw", [&] { return text("parameter ", name, " has no value"); }, "initialise the model first");
+    require(
+        value.defined(), "adamw", [&] { return text("parameter ", name, " has no value"); }, "initialise the model first");
     slots_.push_back({name, parameter.kind, value, Tensor::zeros(value.shape(), value.dtype(), value.device()),
                       Tensor::zeros(value.shape(), value.dtype(), value.device())});
   });
@@ -47,11 +48,12 @@ void AdamW::step(double rate, double gradient_scale) {
     const double decay = slot.kind == ParameterKind::weight ? options_.decay : 0;
     with_float("adamw", slot.value.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each(slot.value.device(), slot.value.elements(),
-               AdamWElement<T>{slot.value.data<T>(), slot.m.data<T>(), slot.v.data<T>(), g.data<T>(), static_cast<T>(gradient_scale),
-                               static_cast<T>(1 - rate * decay), static_cast<T>(options_.beta1), static_cast<T>(options_.beta2),
-                               static_cast<T>(rate / correction1), static_cast<T>(std::sqrt(correction2)),
-                               static_cast<T>(options_.epsilon)});
+      for_each(
+          slot.value.device(), slot.value.elements(),
+          AdamWElement<T>{slot.value.data<T>(), slot.m.data<T>(), slot.v.data<T>(), g.data<T>(),
+                          static_cast<T>(gradient_scale), static_cast<T>(1 - rate * decay), static_cast<T>(options_.beta1),
+                          static_cast<T>(options_.beta2), static_cast<T>(rate / correction1),
+                          static_cast<T>(std::sqrt(correction2)), static_cast<T>(options_.epsilon)});
     });
     slot.value.wrote();
   }

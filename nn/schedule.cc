@@ -8,7 +8,8 @@ namespace tapir::nn {
 
 double Schedule::at(int64_t step, int64_t steps) const {
   if (step < warmup) return rate * static_cast<double>(step + 1) / static_cast<double>(warmup);
-  const double u = std::clamp(static_cast<double>(step - warmup) / static_cast<double>(std::max<int64_t>(1, steps - warmup)), 0.0, 1.0);
+  const double u =
+      std::clamp(static_cast<double>(step - warmup) / static_cast<double>(std::max<int64_t>(1, steps - warmup)), 0.0, 1.0);
   if (shape == "cosine") return rate * (floor + (1 - floor) * (1 + std::cos(std::numbers::pi * u)) / 2);
   if (shape == "linear") return rate * (1 - (1 - floor) * u);
   return rate;

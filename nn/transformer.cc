@@ -45,9 +45,12 @@ Tensor TransformerBlock::forward(const Tensor& x, const Call& call) const {
 }
 
 LanguageModel::LanguageModel(const TransformerOptions& o, const MixerMaker& mixer)
-    : options(o), tokens_(child<Embedding>("tokens", o.vocabulary, o.width, Init::normal(deviation))),
-      positions_(o.positions == "learned" ? &child<Embedding>("positions", o.context, o.width, Init::normal(deviation)) : nullptr),
-      dropout_(child<Dropout>("dropout", o.dropout)), norm_(child<LayerNorm>("norm", o.width)),
+    : options(o),
+      tokens_(child<Embedding>("tokens", o.vocabulary, o.width, Init::normal(deviation))),
+      positions_(o.positions == "learned" ? &child<Embedding>("positions", o.context, o.width, Init::normal(deviation))
+                                          : nullptr),
+      dropout_(child<Dropout>("dropout", o.dropout)),
+      norm_(child<LayerNorm>("norm", o.width)),
       head_(child<Linear>("head", o.width, o.vocabulary, false, Init::normal(deviation))) {
   require(o.width % o.heads == 0, "language model",
           [&] { return text("the width ", o.width, " is not a multiple of the ", o.heads, " heads"); });
@@ -62,7 +65,8 @@ Tensor LanguageModel::position_vectors(int64_t length, DType type, Device device
   std::vector<double> table(length * width);
   for (int64_t t = 0; t < length; ++t)
     for (int64_t c = 0; c < width; ++c) {
-      const double angle = static_cast<double>(t) / std::pow(10000.0, static_cast<double>(c / 2 * 2) / static_cast<double>(width));
+      const double angle =
+          static_cast<double>(t) / std::pow(10000.0, static_cast<double>(c / 2 * 2) / static_cast<double>(width));
       table[t * width + c] = c % 2 ? std::cos(angle) : std::sin(angle);
     }
   return Tensor::from(table, {length, width}, device).to(type);

@@ -32,7 +32,9 @@ struct TransformerOptions : Options {
     visit("norm", norm, "layer norm before each sub-layer, or after its residual sum", Choices{"pre", "post"});
     visit("positions", positions, "position vectors added to the token vectors", Choices{"learned", "sinusoidal"});
     visit("activation", activation, "of the feed-forward layers", Choices{"gelu", "gelu_tanh", "relu"});
-    visit("dropout", dropout, "probability: on embedded tokens, after the activation and at the end of every residual branch", between(0, 0.99));
+    visit("dropout", dropout,
+          "probability: on embedded tokens, after the activation and at the end of every residual branch",
+          between(0, 0.99));
   }
 };
 

@@ -25,14 +25,18 @@ struct MaskView {
   HD const uint8_t* present_in(int64_t row) const { return present ? present + row / (heads * queries) * keys : nullptr; }
 };
 
-// The mask for scores of shape (B,H,T,S). Throws an Error named after `op` when it does not fit. `mask` must outlive the view.
+// The mask for scores of shape (B,H,T,S). Throws an Error named after `op` when it does not fit. `mask` must outlive the
+// view.
 inline MaskView view_of(const char* op, const Mask& mask, const Shape& scores) {
   require(scores.rank() == 4, op, [&] { return text("scores must be (B,H,T,S), got ", scores); });
   if (mask.keys.defined())
-    require(mask.keys.dtype() == DType::u8 && mask.keys.shape() == Shape{scores[0], scores[3]} && mask.keys.is_contiguous(), op, [&] {
-      return text("key mask must be u8", Shape{scores[0], scores[3]}, ", got ", mask.keys.dtype(), mask.keys.shape());
-    });
-  return {mask.causal, mask.offset, scores[1], scores[2], scores[3], mask.keys.defined() ? mask.keys.data<uint8_t>() : nullptr};
+    require(
+        mask.keys.dtype() == DType::u8 && mask.keys.shape() == Shape{scores[0], scores[3]} && mask.keys.is_contiguous(), op,
+        [&] {
+          return text("key mask must be u8", Shape{scores[0], scores[3]}, ", got ", mask.keys.dtype(), mask.keys.shape());
+        });
+  return {mask.causal, mask.offset, scores[1],
+          scores[2],   scores[3],   mask.keys.defined() ? mask.keys.data<uint8_t>() : nullptr};
 }
 
 }  // namespace tapir

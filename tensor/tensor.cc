@@ -98,9 +98,12 @@ void require_same_kind(const char* op, std::initializer_list<const Tensor*> tens
   const Tensor& first = **tensors.begin();
   for (const Tensor* tensor : tensors) {
     require(tensor->defined(), op, [] { return "an input has no value"; });
-    require(tensor->dtype() == first.dtype(), op,
-            [&] { return text("element types differ: ", first.dtype(), first.shape(), " and ", tensor->dtype(), tensor->shape()); },
-            "there is no implicit conversion: use to(dtype)");
+    require(
+        tensor->dtype() == first.dtype(), op,
+        [&] {
+          return text("element types differ: ", first.dtype(), first.shape(), " and ", tensor->dtype(), tensor->shape());
+        },
+        "there is no implicit conversion: use to(dtype)");
     require(tensor->device() == first.device(), op,
             [&] { return text("devices differ: ", first.device(), " and ", tensor->device()); });
   }

@@ -58,7 +58,8 @@ Tensor reshape(const Tensor& x, const Shape& wanted) {
   int count = 0;
   for (int axis = x.rank() - 1; axis >= 0; --axis) {
     if (x.size(axis) == 1) continue;
-    if (count > 0 && x.stride(axis) == runs[count - 1].first * runs[count - 1].second) runs[count - 1].first *= x.size(axis);
+    if (count > 0 && x.stride(axis) == runs[count - 1].first * runs[count - 1].second)
+      runs[count - 1].first *= x.size(axis);
     else runs[count++] = {x.size(axis), x.stride(axis)};
   }
   // A view exists if every new axis lies inside one run.

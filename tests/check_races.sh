@@ -1,6 +1,6 @@
 #!/bin/sh
-# The thread sanitizer sees what OpenMP orders only through LLVM's tool archer. This proves that it works here: a loop without
-# a race must pass, and a loop with one must be found. Without this the ring could be green because it is blind.
+# The thread sanitizer sees what OpenMP orders only through LLVM's tool archer. This proves that it works here: a loop
+# without a race must pass, and a loop with one must be found. Otherwise the ring could be green because it is blind.
 # Usage: check_races.sh LLVM_ROOT
 set -eu
 llvm=$1
@@ -23,10 +23,16 @@ int main() {
   std::printf("%ld\n", sum);
 }
 END
-build() { "$llvm/bin/clang++" -Wall -g -O1 -fopenmp -fsanitize=thread "-DREDUCTION=$1" "$work/loop.cc" -o "$work/loop"; }
+build() {
+  "$llvm/bin/clang++" -Wall -g -O1 -fopenmp -fsanitize=thread "-DREDUCTION=$1" "$work/loop.cc" -o "$work/loop"
+}
 
 build 'reduction(+ : sum)'
-"$work/loop" > "$work/report" 2>&1 || { echo "check_races: an ordered loop is taken for a race"; cat "$work/report"; exit 1; }
+"$work/loop" > "$work/report" 2>&1 || {
+  echo "check_races: an ordered loop is taken for a race"
+  cat "$work/report"
+  exit 1
+}
 build ''
 status=0
 "$work/loop" > "$work/report" 2>&1 || status=$?

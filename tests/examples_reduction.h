@@ -159,10 +159,17 @@ template <> struct Examples<Softmax> {
     return {.op = "softmax",
             .rows = std::move(rows),
             .errors = {{[] { softmax(zeros({})); }, {"softmax", "[]"}},
-                       {[] { softmax(zeros({3, 4}), Mask{.causal = true, .offset = 0}); },
+                       {[] {
+                          softmax(zeros({3, 4}), Mask{.causal = true, .offset = 0});
+                        },
                         {"softmax", "(B,H,T,S)", "[3,4]"}},
-                       {[=] { softmax(zeros({2, 1, 3, 3}), two_batches); }, {"softmax", "key mask", "[2,3]", "u8[2,2]"}},
-                       {[] { softmax(zeros({1, 1, 2, 2}), Mask{.causal = false, .offset = 0, .keys = i32({1, 1}, {1, 2})}); },
+                       {[=] {
+                          softmax(zeros({2, 1, 3, 3}), two_batches);
+                        },
+                        {"softmax", "key mask", "[2,3]", "u8[2,2]"}},
+                       {[] {
+                          softmax(zeros({1, 1, 2, 2}), Mask{.causal = false, .offset = 0, .keys = i32({1, 1}, {1, 2})});
+                        },
                         {"softmax", "u8[1,2]", "i32"}}}};
   }
 };

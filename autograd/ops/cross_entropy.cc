@@ -61,7 +61,8 @@ struct CrossEntropy {
     const int32_t* target = targets.data<int32_t>();
     for (int64_t i = 0; i < rows; ++i)
       require(target[i] >= -1 && target[i] < n, name, [&] {
-        return text("target ", target[i], " at position ", i, " is outside of −1 … ", n - 1, " for logits ", logits_.shape());
+        return text("target ", target[i], " at position ", i, " is outside of −1 … ", n - 1, " for logits ",
+                    logits_.shape());
       });
     logits = logits_;
     const Tensor x = logits_.contiguous(), losses = Tensor::empty({rows}, x.dtype(), x.device());
@@ -100,6 +101,8 @@ struct CrossEntropy {
     return neg(sum(mul(log_softmax(in[0]), onehot)));
   }
 };
-Tensor cross_entropy(const Tensor& logits, const Tensor& targets) { return apply(CrossEntropy{targets.contiguous(), {}}, logits); }
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
+  return apply(CrossEntropy{targets.contiguous(), {}}, logits);
+}
 
 }  // namespace tapir

@@ -35,8 +35,9 @@ struct Dropout {
     const Tensor x = x_.contiguous(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each(x.device(), (x.elements() + 3) / 4,
-               DropBlock<T>{x.data<T>(), y.data<T>(), x.elements(), static_cast<float>(p), static_cast<T>(1 / (1 - p)), key});
+      for_each(
+          x.device(), (x.elements() + 3) / 4,
+          DropBlock<T>{x.data<T>(), y.data<T>(), x.elements(), static_cast<float>(p), static_cast<T>(1 / (1 - p)), key});
     });
     return y;
   }

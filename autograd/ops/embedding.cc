@@ -62,7 +62,8 @@ struct Embedding {
     require(table_.rank() == 2, name, [&] { return text("the table must be (V,C), got ", table_.shape()); });
     size = table_.size(0);
     require_indices(name, indices, size);
-    const Tensor table = table_.contiguous(), y = Tensor::empty(with_columns(indices, table.size(1)), table.dtype(), table.device());
+    const Tensor table = table_.contiguous(),
+                 y = Tensor::empty(with_columns(indices, table.size(1)), table.dtype(), table.device());
     with_float(name, table.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(y.device(), indices.elements(), table.size(1),

@@ -35,7 +35,8 @@ template <class T> struct LayerNormBackwardRow {
     T* out = dx + row * n;
     const T mean = means[row], inverse = inverses[row];
     const T average = team.sum(n, [&](int64_t i) { return weight[i] * gr[i]; }) / static_cast<T>(n);
-    const T slope = team.sum(n, [&](int64_t i) { return weight[i] * gr[i] * ((a[i] - mean) * inverse); }) / static_cast<T>(n);
+    const T slope =
+        team.sum(n, [&](int64_t i) { return weight[i] * gr[i] * ((a[i] - mean) * inverse); }) / static_cast<T>(n);
     team.each(n, [&](int64_t i) { out[i] = (weight[i] * gr[i] - average - (a[i] - mean) * inverse * slope) * inverse; });
   }
 };
@@ -66,7 +67,8 @@ struct LayerNorm {
     require_same_kind(name, {&x_, &weight_, &bias_});
     const int64_t n = x_.rank() ? x_.size(-1) : 0;
     require(n > 0 && weight_.shape() == Shape{n} && bias_.shape() == Shape{n}, name, [&] {
-      return text("weight and bias must have the size of the last axis: ", x_.shape(), ", ", weight_.shape(), ", ", bias_.shape());
+      return text("weight and bias must have the size of the last axis: ", x_.shape(), ", ", weight_.shape(), ", ",
+                  bias_.shape());
     });
     x = x_;
     weight = weight_;

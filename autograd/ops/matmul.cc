@@ -25,7 +25,8 @@ bool dense_rows(const Tensor& x) {
 Strides batch_strides(const Tensor& x, const Shape& batch) {
   Strides strides{};
   const int added = batch.rank() - (x.rank() - 2);
-  for (int axis = added; axis < batch.rank(); ++axis) strides[axis] = x.size(axis - added) == 1 ? 0 : x.stride(axis - added);
+  for (int axis = added; axis < batch.rank(); ++axis)
+    strides[axis] = x.size(axis - added) == 1 ? 0 : x.stride(axis - added);
   return strides;
 }
 
@@ -39,7 +40,8 @@ Operand operand_of(const Tensor& x) {
 
 Tensor product(const char* op, const Tensor& a, const Tensor& b) {
   require_same_kind(op, {&a, &b});
-  require(a.rank() >= 2 && b.rank() >= 2, op, [&] { return text("needs at least two axes: ", a.shape(), " and ", b.shape()); });
+  require(a.rank() >= 2 && b.rank() >= 2, op,
+          [&] { return text("needs at least two axes: ", a.shape(), " and ", b.shape()); });
   require(a.size(-1) == b.size(-2), op, [&] { return text("inner sizes differ: ", a.shape(), " and ", b.shape()); },
           a.size(-1) == b.size(-1) ? "transpose the second" : "");
   Shape batch_a, batch_b;
@@ -55,7 +57,8 @@ Tensor product(const char* op, const Tensor& a, const Tensor& b) {
   const Tensor y = Tensor::empty(shape, a.dtype(), a.device());
   const Operand left = operand_of(a), right = operand_of(b);
   // Batch axes that merge for both operands make one call of gemm; calls walk the axes that are left.
-  const Geometry<3> walk(batch, {row_major(y.shape()), batch_strides(left.tensor, batch), batch_strides(right.tensor, batch)});
+  const Geometry<3> walk(batch,
+                         {row_major(y.shape()), batch_strides(left.tensor, batch), batch_strides(right.tensor, batch)});
   const int inner = walk.rank - 1;
   with_float(op, a.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -67,12 +70,21 @@ Tensor product(const char* op, const Tensor& a, const Tensor& b) {
         for (int k = 0; k < 3; ++k) offset[k] += rest % walk.extent[axis] * walk.stride[axis][k];
         rest /= walk.extent[axis];
       }
-      gemm(MatrixProduct<T>{.batch = walk.extent[inner], .m = a.size(-2), .n = b.size(-1), .k = a.size(-1),
-                            .a = left.tensor.data<T>() + offset[1], .lda = left.leading, .stride_a = walk.stride[inner][1],
+      gemm(MatrixProduct<T>{.batch = walk.extent[inner],
+                            .m = a.size(-2),
+                            .n = b.size(-1),
+                            .k = a.size(-1),
+                            .a = left.tensor.data<T>() + offset[1],
+                            .lda = left.leading,
+                            .stride_a = walk.stride[inner][1],
                             .transpose_a = left.transposed,
-                            .b = right.tensor.data<T>() + offset[2], .ldb = right.leading, .stride_b = walk.stride[inner][2],
+                            .b = right.tensor.data<T>() + offset[2],
+                            .ldb = right.leading,
+                            .stride_b = walk.stride[inner][2],
                             .transpose_b = right.transposed,
-                            .c = y.data<T>() + offset[0], .ldc = b.size(-1), .stride_c = walk.stride[inner][0]});
+                            .c = y.data<T>() + offset[0],
+                            .ldc = b.size(-1),
+                            .stride_c = walk.stride[inner][0]});
     }
   });
   return y;

@@ -28,8 +28,8 @@ template <class T> struct RowSum {
   }
 };
 
-// Σ over the axes of x whose bit is set; they stay, with extent 1. Reduced axes go behind the others, unless they are all in
-// front: then columns are summed where they lie.
+// Σ over the axes of x whose bit is set; they stay, with extent 1. Reduced axes go behind the others, unless they are all
+// in front: then columns are summed where they lie.
 Tensor sum_axes(const char* op, const Tensor& x, unsigned reduced) {
   Shape result = x.shape(), order;
   Strides strides{};

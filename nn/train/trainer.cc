@@ -26,10 +26,16 @@ std::string exact(double value) {   // hexadecimal: every bit comes back
 
 class Run {
  public:
-  Run(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw, uint64_t seed,
-      const RunPlace& place)
-      : task_(task), options_(options), schedule_(schedule), seed_(seed), place_(place), optimiser_(task.model, adamw),
-        checkpoints_(place.folder / "checkpoints"), progress_(place.out, place.terminal, options.steps) {}
+  Run(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw,
+      uint64_t seed, const RunPlace& place)
+      : task_(task),
+        options_(options),
+        schedule_(schedule),
+        seed_(seed),
+        place_(place),
+        optimiser_(task.model, adamw),
+        checkpoints_(place.folder / "checkpoints"),
+        progress_(place.out, place.terminal, options.steps) {}
 
   TrainReport run() {
     create_folders(place_.folder);
@@ -110,7 +116,8 @@ class Run {
             "remove the folder and start without --resume");
     const auto state = [&](const char* key) {
       const auto found = checkpoint->state.find(key);
-      require(found != checkpoint->state.end(), "resume", [&] { return text("the checkpoint of step ", checkpoint->step, " lacks '", key, "'"); });
+      require(found != checkpoint->state.end(), "resume",
+              [&] { return text("the checkpoint of step ", checkpoint->step, " lacks '", key, "'"); });
       return found->second;
     };
     require(state("identity") == task_.identity, "resume",

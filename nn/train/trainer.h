@@ -35,10 +35,12 @@ struct TrainOptions : nn::Options {
   void fields(nn::FieldVisitor& visit) override {
     visit("steps", steps, "optimiser steps of the run", nn::between(1, 1e12));
     visit("batch", batch, "sequences of a step", nn::between(1, 1e9));
-    visit("accumulate", accumulate, "parts of equal size that a batch is cut into, to save memory; exact per token", nn::between(1, 1e9));
+    visit("accumulate", accumulate, "parts of equal size that a batch is cut into, to save memory; exact per token",
+          nn::between(1, 1e9));
     visit("clip", clip, "largest global norm of the gradient; 0: no limit", nn::at_least(0));
     visit("log_every", log_every, "steps between lines of metrics.jsonl", nn::between(1, 1e12));
-    visit("evaluate_every", evaluate_every, "steps between evaluations on the validation part; 0: at the end alone", nn::between(0, 1e12));
+    visit("evaluate_every", evaluate_every, "steps between evaluations on the validation part; 0: at the end alone",
+          nn::between(0, 1e12));
     visit("save_every", save_every, "steps between checkpoints; 0: at the end alone", nn::between(0, 1e12));
   }
 };
@@ -58,7 +60,7 @@ struct TrainTask {
   std::function<LossSum(int64_t step, int64_t part, int64_t parts, const nn::Call& call)> loss;
   // Results on the validation part, first of all "validation_loss", which decides what is best. No gradients are recorded.
   std::function<Metrics(const nn::Call& call)> evaluate;
-  std::string identity;                                                                        // of the experiment: a resumed run must have the same
+  std::string identity;  // of the experiment: a resumed run must have the same
 };
 
 struct TrainReport {

@@ -10,7 +10,8 @@ namespace {
 
 std::vector<std::pair<std::string, Tensor>> parameters_of(nn::Module& model) {
   std::vector<std::pair<std::string, Tensor>> parameters;
-  model.each_parameter([&](const std::string& name, nn::Parameter& parameter) { parameters.emplace_back(name, parameter.value.detach()); });
+  model.each_parameter(
+      [&](const std::string& name, nn::Parameter& parameter) { parameters.emplace_back(name, parameter.value.detach()); });
   return parameters;
 }
 
@@ -30,7 +31,8 @@ void assign_weights(const char* where, nn::Module& model, const std::vector<Name
   assign(where, parameters_of(model), values);
 }
 
-void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>& targets, const std::vector<NamedTensor>& values) {
+void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>& targets,
+            const std::vector<NamedTensor>& values) {
   std::unordered_map<std::string, Tensor> by_name;
   for (const NamedTensor& value : values) by_name[value.name] = value.tensor;
   for (const auto& [name, target] : targets) {
@@ -41,9 +43,11 @@ void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>
             [&] { return text("'", name, "' has shape ", found->second.shape(), ", the model needs ", target.shape()); });
   }
   for (const auto& [name, value] : by_name)
-    require(targets.size() == by_name.size() || std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.first == name; }),
-            where, [&] { return text("'", name, "' is left over: the model has no such parameter"); },
-            "the file belongs to a model with other options");
+    require(
+        targets.size() == by_name.size() ||
+            std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.first == name; }),
+        where, [&] { return text("'", name, "' is left over: the model has no such parameter"); },
+        "the file belongs to a model with other options");
   for (auto [name, target] : targets) copy_(target, by_name.at(name));
 }
 
