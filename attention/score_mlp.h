@@ -7,9 +7,9 @@
 // then softmax over the allowed keys. The first layer is separable, W_h [q′; k′] = A q′ + C k′ with W_h = [A C], so it is
 // computed once per token; pairs meet in a sum (pair_hidden.h). The N × N concatenation is the oracle in tests/.
 //
-// b_a and b_3 cancel in the softmax: their gradient is exactly 0. In the released form with d′ = 2 one unit gates every pair:
-// when it is off for all of them attention is uniform for ever (at least 1/8 of default initialisations). So the recorder is
-// given "gate": the share of allowed (pair, unit) of the last hidden layer that are active, a scalar.
+// b_a and b_3 cancel in the softmax: their gradient is exactly 0. In the released form with d′ = 2 one unit gates every
+// pair: when it is off for all of them attention is uniform for ever (at least 1/8 of default initialisations). So the
+// recorder is given "gate": the share of allowed (pair, unit) of the last hidden layer that are active, a scalar.
 #pragma once
 #include <memory>
 
@@ -29,9 +29,11 @@ struct ScoreMlpOptions : nn::Options {
   int64_t reduced_width(int64_t head_width) const { return reduced ? reduced : head_width >= 32 ? head_width / 32 : 1; }
 
   void fields(nn::FieldVisitor& visit) override {
-    visit("form", form, "score network: one hidden layer as in the paper, or two as in the released code", {"paper", "released"});
+    visit("form", form, "score network: one hidden layer as in the paper, or two as in the released code",
+          {"paper", "released"});
     visit("layers", layers, "blocks that use it; the others use dot_product", {"first", "all"});
-    visit("reduced", reduced, "width d′ of queries and keys in the network; 0: a 32nd of the head width", nn::between(0, 4096));
+    visit("reduced", reduced, "width d′ of queries and keys in the network; 0: a 32nd of the head width",
+          nn::between(0, 4096));
     visit("hidden", hidden, "hidden units of the paper form (the released form has d′ and d′/2)", nn::between(1, 4096));
     visit("scale", scale, "divide scores by the root of the head width");
     visit("shared", shared, "one network for all heads of a layer");

@@ -4,7 +4,7 @@
 //
 //   struct Mul {                                                             // y = a b      da = g b,  db = g a
 //     static constexpr const char* name = "mul";
-//     static constexpr bool broadcasts = true;                               // its gradients are summed to the inputs' shapes
+//     static constexpr bool broadcasts = true;      // its gradients are summed to the inputs' shapes
 //     Saved a, b;
 //     Tensor forward(const Tensor& a_, const Tensor& b_) { a = a_; b = b_; return map(name, scalar::Times{}, a_, b_); }
 //     Gradients backward(const Tensor& g, const Backward&) const { return {mul(g, *b), mul(g, *a)}; }
@@ -33,7 +33,7 @@ class Saved {
 
   const Tensor& operator*() const {
     require(!tensor_.defined() || tensor_.version() == version_, "backward",
-            [&] { return text("a tensor of shape ", tensor_.shape(), " that was saved for backward was written in place"); },
+            [&] { return text("a tensor saved for backward, of shape ", tensor_.shape(), ", was written in place"); },
             "write into a copy(), or after backward");
     return tensor_;
   }

@@ -15,14 +15,14 @@ struct WalkOptions {
 Tensor requires_grad(const Tensor& value);
 
 // ∂loss/∂leaf is added to the gradient of every leaf that `loss` depends on. Throws Error unless `loss` has one element and
-// a graph that was not freed. There is no create_graph here: a gradient that lives in a leaf would keep its own graph alive.
+// a graph that was not freed. There is no create_graph here: a gradient that lives in a leaf would keep its own graph.
 void backward(const Tensor& loss, bool retain = false);
 
 // The gradient accumulated in a leaf, undefined if there is none. Throws Error if `leaf` is not a leaf.
 Tensor gradient(const Tensor& leaf);
 void set_gradient(const Tensor& leaf, const Tensor& value);   // an undefined value clears it
 
-// Σ_o ⟨cotangent_o, ∂output_o/∂input⟩ for each input, which may be any tensor with a node; zeros where nothing depends on it.
+// Σ_o ⟨cotangent_o, ∂output_o/∂input⟩ for each input, any tensor with a node; zeros where nothing depends on it.
 // Leaves are not touched. `cotangents` may be left out for outputs of one element. Throws Error when the graph was freed.
 std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
                          std::vector<Tensor> cotangents = {}, WalkOptions options = {});

@@ -1,6 +1,6 @@
 // Node: one application of an op, the place where a gradient finds its way back. The graph is nothing but nodes that
-// hold their inputs' nodes; a tensor holds the node that made it. There is no tape: each node takes the next creation number, and
-// descending numbers are a topological order.
+// hold their inputs' nodes; a tensor holds the node that made it. There is no tape: each node takes the next creation
+// number, and descending numbers are a topological order.
 #pragma once
 #include <cstdint>
 #include <memory>

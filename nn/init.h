@@ -10,7 +10,7 @@ class Init {
   static Init constant(double value) { return {Rule::constant, value}; }
   static Init normal(double deviation) { return {Rule::normal, deviation}; }    // mean 0
   static Init uniform(double bound) { return {Rule::uniform, bound}; }          // in (−bound, bound)
-  static Init fan_in(int64_t inputs);                                           // uniform(1/√inputs), the usual default of linear layers
+  static Init fan_in(int64_t inputs);                    // uniform(1/√inputs), usual in linear layers
 
   void fill(Tensor& value, const RandomKey& key) const;
 

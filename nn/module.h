@@ -2,7 +2,8 @@
 // registers its parameters under names, so "blocks.3.attention.query.weight" means the same in files, logs and errors.
 //
 //   struct Linear : Module {
-//     Linear(int64_t in, int64_t out) : weight(parameter("weight", {out, in}, ParameterKind::weight, Init::normal(0.02))) {}
+//     Linear(int64_t in, int64_t out)
+//         : weight(parameter("weight", {out, in}, ParameterKind::weight, Init::normal(0.02))) {}
 //     Tensor forward(const Tensor& x) const { const Scope scope = enter(); return linear(x, weight.value); }
 //     Parameter& weight;
 //   };
@@ -39,8 +40,8 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  // Allocates every parameter and fills it by its own rule. A value depends on seed, full name and element alone, not on the
-  // order of construction.
+  // Allocates every parameter and fills it by its own rule. A value depends on seed, full name and element alone, not on
+  // the order of construction.
   void initialise(uint64_t seed, DType type = DType::f32, Device device = Device::cpu);
 
   // Calls visit(full name, parameter) in the order of registration.

@@ -12,7 +12,8 @@ struct Schedule : Options {
 
   void fields(FieldVisitor& visit) override {
     visit("rate", rate, "highest learning rate", between(0, 100));
-    visit("shape", shape, "after the warm-up: stays, or falls to floor × rate by the end of the run", {"constant", "cosine", "linear"});
+    visit("shape", shape, "after the warm-up: stays, or falls to floor × rate by the end of the run",
+          {"constant", "cosine", "linear"});
     visit("warmup", warmup, "steps in which the rate grows linearly from rate/warmup", between(0, 1e12));
     visit("floor", floor, "share of the rate that is left at the end", between(0, 1));
   }

@@ -41,7 +41,7 @@ class Scope {
 
 class Error : public std::runtime_error {
  public:
-  // `where` is the op, program or file that complains; `rule` says what is wrong and what was expected; `hint` may be empty.
+  // `where`: the op, program or file that complains; `rule`: what is wrong and what was expected; `hint` may be empty.
   Error(std::string_view where, std::string_view rule, std::string_view hint = {});
 };
 

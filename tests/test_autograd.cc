@@ -181,7 +181,7 @@ TEST_CASE("autograd: a tensor written in place after it was saved is an error, n
   const Tensor loss = sum(mul(x, factor));
   scale_(factor, 2);
   CHECK(message_of([&] { backward(loss); }) ==
-        "backward: a tensor of shape [2] that was saved for backward was written in place; hint: write into a copy(), or "
+        "backward: a tensor saved for backward, of shape [2], was written in place; hint: write into a copy(), or "
         "after "
         "backward");
   Tensor output = exp(y);

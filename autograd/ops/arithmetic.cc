@@ -10,7 +10,7 @@ struct Plus { template <class T> HD T operator()(T a, T b) const { return a + b;
 struct Minus { template <class T> HD T operator()(T a, T b) const { return a - b; } };
 struct Times { template <class T> HD T operator()(T a, T b) const { return a * b; } };
 struct Over { template <class T> HD T operator()(T a, T b) const { return a / b; } };
-struct Larger { template <class T> HD T operator()(T a, T b) const { return a > b || a != a ? a : b; } };   // NaN goes through
+struct Larger { template <class T> HD T operator()(T a, T b) const { return a > b || a != a ? a : b; } };  // NaN passes
 struct Smaller { template <class T> HD T operator()(T a, T b) const { return a < b || a != a ? a : b; } };
 struct LargerShare { template <class T> HD T operator()(T a, T b) const { return a > b ? T(1) : a == b ? T(0.5) : T(0); } };
 
@@ -126,8 +126,10 @@ struct Where {
   Tensor condition;
   Tensor forward(const Tensor& a, const Tensor& b) {
     require_same_kind(name, {&a, &b});
-    require(condition.dtype() == DType::u8, name, [&] { return text("the condition must be u8, got ", condition.dtype()); });
-    Tensor y = Tensor::empty(broadcast(name, condition.shape(), broadcast(name, a.shape(), b.shape())), a.dtype(), a.device());
+    require(condition.dtype() == DType::u8, name,
+            [&] { return text("the condition must be u8, got ", condition.dtype()); });
+    const Shape shape = broadcast(name, condition.shape(), broadcast(name, a.shape(), b.shape()));
+    Tensor y = Tensor::empty(shape, a.dtype(), a.device());
     with_float(name, a.dtype(), [&](auto zero) {
       using T = decltype(zero);
       map_into<T, uint8_t, T, T>(y, Choose{}, condition, a, b);

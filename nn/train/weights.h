@@ -18,7 +18,8 @@ void load_weights(const std::filesystem::path& path, nn::Module& model);
 
 // The same from tensors in memory; `where` names the caller in errors.
 void assign_weights(const char* where, nn::Module& model, const std::vector<NamedTensor>& values);
-void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>& targets, const std::vector<NamedTensor>& values);
+void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>& targets,
+            const std::vector<NamedTensor>& values);
 
 // SHA-256 over names, shapes, element types and bytes of all parameters.
 std::string weights_digest(nn::Module& model);
