@@ -84,8 +84,10 @@ class Reader final : public nn::FieldVisitor {
 
   void require_all_known() const {
     for (const auto& [key, value] : table_)
-      require(std::find(known_.begin(), known_.end(), key.str()) != known_.end(), "config",
-              [&] { return text("there is no key '", key.str(), "' in [", section_, ']'); }, hint_for(std::string(key.str()), known_));
+      require(
+          std::find(known_.begin(), known_.end(), key.str()) != known_.end(), "config",
+          [&] { return text("there is no key '", key.str(), "' in [", section_, ']'); },
+          hint_for(std::string(key.str()), known_));
   }
 
  private:
@@ -123,7 +125,9 @@ class Writer final : public nn::FieldVisitor {
   void operator()(const char* key, int64_t& value, const char*, const nn::Range&) override { table.insert(key, value); }
   void operator()(const char* key, double& value, const char*, const nn::Range&) override { table.insert(key, value); }
   void operator()(const char* key, bool& value, const char*) override { table.insert(key, value); }
-  void operator()(const char* key, std::string& value, const char*, const nn::Choices&) override { table.insert(key, value); }
+  void operator()(const char* key, std::string& value, const char*, const nn::Choices&) override {
+    table.insert(key, value);
+  }
 
   toml::table table;
 };
@@ -150,7 +154,8 @@ void set_value(toml::table& config, const std::string& assignment) {
 
 void read_section(const toml::table& config, const std::string& section, nn::Options& options) {
   const toml::node* node = config.get(section);
-  require(!node || node->is_table(), "config", [&] { return text("'", section, "' must be a table, written [", section, ']'); });
+  require(!node || node->is_table(), "config",
+          [&] { return text("'", section, "' must be a table, written [", section, ']'); });
   const toml::table none;
   Reader reader(section, node ? *node->as_table() : none);
   options.fields(reader);

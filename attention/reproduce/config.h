@@ -14,7 +14,8 @@ namespace tapir {
 // that names file, line and column for what is not TOML, and for files that extend themselves.
 toml::table read_config(const std::filesystem::path& file);
 
-// Sets "section.key=value", value in TOML's notation; what is not TOML is taken as a string. Throws Error unless it has this form.
+// Sets "section.key=value", value in TOML's notation; what is not TOML is taken as a string. Throws Error unless it has
+// this form.
 void set_value(toml::table& config, const std::string& assignment);
 
 // Reads the section's keys into `options`. Throws an Error that names the section and key for a key that no field has (with

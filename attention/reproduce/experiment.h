@@ -57,8 +57,8 @@ struct Experiment {
   std::string identity();   // SHA-256 of what fixes the numbers: all of the above but run.name
 };
 
-// Throws an Error for whatever read_config and read_section refuse, for a mechanism that does not exist, and for a batch that
-// does not divide into its parts.
+// Throws an Error for whatever read_config and read_section refuse, for a mechanism that does not exist, and for a batch
+// that does not divide into its parts.
 Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments);
 
 }  // namespace tapir

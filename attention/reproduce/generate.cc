@@ -42,7 +42,8 @@ int run_generate(const GenerateCommand& command) {
     const Tensor logits = task.model().forward(Tensor::from(window, {1, length}), {});
     const std::vector<double> all = logits.to(DType::f64).values<double>();
     const std::vector<double> last(all.end() - task.tokenizer().size(), all.end());
-    const Philox4 bits = random_block({.seed = command.seed, .step = 0, .site = site_of("generate")}, static_cast<uint64_t>(k));
+    const Philox4 bits =
+        random_block({.seed = command.seed, .step = 0, .site = site_of("generate")}, static_cast<uint64_t>(k));
     ids.push_back(draw(last, command.temperature, uniform(bits[0])));
   }
   fmt::print("{}\n", task.tokenizer().decode(ids));

@@ -22,7 +22,8 @@ LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokeniz
   experiment.model.vocabulary = corpus_.tokenizer->size();
   const Mechanism& row = mechanism(experiment.attention.mechanism);
   model_ = std::make_unique<nn::LanguageModel>(experiment.model, [&](int64_t layer) {
-    return row.make(*experiment.attention.own, {.width = experiment.model.width, .heads = experiment.model.heads, .layer = layer});
+    return row.make(*experiment.attention.own,
+                    {.width = experiment.model.width, .heads = experiment.model.heads, .layer = layer});
   });
   const Device device = experiment.run.device == "cuda" ? Device::cuda : Device::cpu;
   model_->initialise(static_cast<uint64_t>(experiment.run.seed), experiment.dtype(), device);
@@ -37,9 +38,11 @@ TrainTask LanguageTask::train_task() {
   const auto loss = [this](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
     const TokenBatch batch = training_.batch(step);
     const int64_t rows = batch.rows / parts, begin = part * rows * batch.columns;
-    const std::span inputs(batch.inputs.data() + begin, rows * batch.columns), targets(batch.targets.data() + begin, rows * batch.columns);
+    const std::span inputs(batch.inputs.data() + begin, rows * batch.columns),
+        targets(batch.targets.data() + begin, rows * batch.columns);
     const Shape shape{rows, batch.columns};
-    return LossSum{forward_loss(Tensor::from<int32_t>(inputs, shape), Tensor::from<int32_t>(targets, shape), call), count_targets(targets)};
+    return LossSum{forward_loss(Tensor::from<int32_t>(inputs, shape), Tensor::from<int32_t>(targets, shape), call),
+                   count_targets(targets)};
   };
   const TokenBatch first = EvaluationBatches(corpus_.valid, experiment_.train.batch, experiment_.model.context).batch(0);
   const auto evaluate = [this, first](const nn::Call&) {

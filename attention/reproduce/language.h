@@ -21,8 +21,8 @@ class LanguageTask {
   const Tokenizer& tokenizer() const { return *corpus_.tokenizer; }
   int64_t steps_per_epoch() const { return training_.batches_per_epoch(); }
 
-  // Loss over a part of the corpus, every token but the first of each of `batch` parallel streams counted once, each window of
-  // `context` tokens predicted from its own beginning on.
+  // Loss over a part of the corpus, every token but the first of each of `batch` parallel streams counted once, each window
+  // of `context` tokens predicted from its own beginning on.
   struct Result {
     double nll = 0;          // mean, nats per token
     int64_t tokens = 0;      // counted

@@ -69,7 +69,8 @@ int run(int argc, char** argv) {
   generate_app->add_option("run", generate.run, "run folder")->required();
   generate_app->add_option("--prompt", generate.prompt, "text to go on from");
   generate_app->add_option("--tokens", generate.tokens, "how many")->check(CLI::Range(1, 100000));
-  generate_app->add_option("--temperature", generate.temperature, "of the choice; 0: the likeliest token")->check(CLI::Range(0.0, 100.0));
+  generate_app->add_option("--temperature", generate.temperature, "of the choice; 0: the likeliest token")
+      ->check(CLI::Range(0.0, 100.0));
 
   CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
 
@@ -93,7 +94,8 @@ int run(int argc, char** argv) {
   }
   if (common.threads) set_threads(common.threads);
   if (*train_app) {
-    require(!train.experiment.empty() || !train.resume.empty(), "train", [] { return "needs an experiment file or --resume RUN"; });
+    require(!train.experiment.empty() || !train.resume.empty(), "train",
+            [] { return "needs an experiment file or --resume RUN"; });
     common.apply(train.assignments);
     return run_train(train);
   }

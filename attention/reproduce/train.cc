@@ -42,9 +42,9 @@ int run_train(const TrainCommand& command) {
     save_tokenizer(task.tokenizer(), folder / tokenizer_file);
     write_atomically(folder / experiment_file, experiment.toml());
   }
-  fmt::print(stderr, "{}: {}, {} tokens in the vocabulary, {} steps an epoch, {} parameters, {} thread{}\n", folder.string(),
-             experiment.attention.mechanism, task.tokenizer().size(), task.steps_per_epoch(), task.model().parameter_count(),
-             threads(), threads() == 1 ? "" : "s");
+  fmt::print(stderr, "{}: {}, {} tokens in the vocabulary, {} steps an epoch, {} parameters, {} thread{}\n",
+             folder.string(), experiment.attention.mechanism, task.tokenizer().size(), task.steps_per_epoch(),
+             task.model().parameter_count(), threads(), threads() == 1 ? "" : "s");
   const TrainReport report =
       train(loop, experiment.train, experiment.schedule, experiment.adamw, static_cast<uint64_t>(experiment.run.seed),
             {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = command.stop_after,

@@ -13,8 +13,8 @@ std::string version_text() {
 #else
   const char* threading = "no OpenMP";
 #endif
-  return fmt::format("tapir {}\ncompiler {}\nflags {}\nthreads {} ({})\nblas OpenBLAS, core {}\ndevices cpu", TAPIR_VERSION, TAPIR_COMPILER,
-                     TAPIR_FLAGS, threads(), threading, blas_core());
+  return fmt::format("tapir {}\ncompiler {}\nflags {}\nthreads {} ({})\nblas OpenBLAS, core {}\ndevices cpu", TAPIR_VERSION,
+                     TAPIR_COMPILER, TAPIR_FLAGS, threads(), threading, blas_core());
 }
 
 }  // namespace tapir

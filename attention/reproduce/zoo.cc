@@ -11,7 +11,9 @@ namespace {
 
 std::string claims_text(const Claims& claims) {
   std::string list;
-  const auto name = [&](bool made, const char* claim) { if (made) list += (list.empty() ? "" : ", ") + std::string(claim); };
+  const auto name = [&](bool made, const char* claim) {
+    if (made) list += (list.empty() ? "" : ", ") + std::string(claim);
+  };
   name(claims.exact, "exact");
   name(claims.causal, "causal");
   name(claims.distribution, "distribution");
@@ -23,8 +25,12 @@ std::string claims_text(const Claims& claims) {
 // Prints a line for every field: key, default, help.
 class Help final : public nn::FieldVisitor {
  public:
-  void operator()(const char* key, int64_t& value, const char* help, const nn::Range&) override { line(key, fmt::format("{}", value), help); }
-  void operator()(const char* key, double& value, const char* help, const nn::Range&) override { line(key, fmt::format("{}", value), help); }
+  void operator()(const char* key, int64_t& value, const char* help, const nn::Range&) override {
+    line(key, fmt::format("{}", value), help);
+  }
+  void operator()(const char* key, double& value, const char* help, const nn::Range&) override {
+    line(key, fmt::format("{}", value), help);
+  }
   void operator()(const char* key, bool& value, const char* help) override { line(key, value ? "true" : "false", help); }
   void operator()(const char* key, std::string& value, const char* help, const nn::Choices& choices) override {
     std::string listed;
@@ -42,8 +48,8 @@ class Help final : public nn::FieldVisitor {
 
 int run_zoo() {
   for (const Mechanism& row : zoo()) {
-    fmt::print("{}   {}, {}\n    {}\n    cost: {}\n    claims: {}\n", row.name, row.title, row.paper, row.equation, row.cost,
-               claims_text(row.claims));
+    fmt::print("{}   {}, {}\n    {}\n    cost: {}\n    claims: {}\n", row.name, row.title, row.paper, row.equation,
+               row.cost, claims_text(row.claims));
     Help help;
     row.options()->fields(help);
   }
