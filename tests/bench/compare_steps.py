@@ -29,6 +29,9 @@ class Stepper:
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
 
+    def finish(self):
+        self.process.communicate()
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,8 +43,10 @@ def main():
     parser.add_argument("--compile", action="store_true", help="PyTorch's torch.compile")
     options = parser.parse_args()
 
-    # Idle threads sleep: a spinning one would take the core from the program whose turn it is.
-    environment = os.environ | {"TAPIR_DATA": str(options.data), "OMP_WAIT_POLICY": "passive"}
+    # Each program chooses its own matrix kernels. Idle threads sleep: a spinning one would take the core from the program
+    # whose turn it is.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "MKL_"))}
+    environment |= {"TAPIR_DATA": str(options.data), "OMP_WAIT_POLICY": "passive"}
     experiment = HERE.parents[1] / "attention" / "reproduce" / f"{EXPERIMENTS[options.variant]}.toml"
     tapir = Stepper([options.tapir, str(experiment), str(options.threads)], environment)
     torch_command = [sys.executable, str(HERE / "pytorch_step.py"), "--data", str(options.data), "--variant", options.variant,
@@ -49,6 +54,8 @@ def main():
     torch = Stepper(torch_command + (["--compile"] if options.compile else []), environment)
 
     pairs = [(tapir.step(), torch.step()) for _ in range(options.pairs)]
+    tapir.finish()
+    torch.finish()
     for name, times in zip(("tapir", "pytorch"), zip(*pairs)):
         print(f"{name:<8} median {statistics.median(times):8.1f} ms   min {min(times):8.1f} ms")
     ratios = [a / b for a, b in pairs]
