@@ -209,7 +209,8 @@ TEST_CASE("mechanisms: the output bias of a score network cancels, and score gra
     const Sizes sizes{.B = 2, .H = 2, .T = 4, .S = 6, .D = 4};
     Subject subject("score_mlp", options, sizes, 11);
     const Tensor y = subject.attend();
-    for (const double g : subject.gradients(y).at("out.bias")) CHECK(std::fabs(g) <= 1e-14);
+    const auto gradients = subject.gradients(y);
+    for (const double g : gradients.at("out.bias")) CHECK(std::fabs(g) <= 1e-14);
     Tensor& bias = subject.parameters.at("score.out.bias")->value;
     bias = affine(bias, 1, 5).detach();
     CHECK(frobenius_error(subject.attend().values<double>(), y.values<double>()) <= 1e-13);
