@@ -1,12 +1,12 @@
 #!/bin/sh
 # The thread sanitizer sees what OpenMP orders only through LLVM's tool archer. This proves that it works here: a loop
 # without a race must pass, and a loop with one must be found. Otherwise the ring could be green because it is blind.
-# Usage: check_races.sh LLVM_ROOT
+# Usage: check_races.sh CLANG++ LIBARCHER
 set -eu
-llvm=$1
+compiler=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export OMP_TOOL_LIBRARIES="$llvm/lib/libarcher.so" TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=66"
+export OMP_TOOL_LIBRARIES="$2" TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=66"
 
 cat > "$work/loop.cc" <<'END'
 #include <cstdio>
@@ -24,7 +24,7 @@ int main() {
 }
 END
 build() {
-  "$llvm/bin/clang++" -Wall -g -O1 -fopenmp -fsanitize=thread "-DREDUCTION=$1" "$work/loop.cc" -o "$work/loop"
+  "$compiler" -Wall -g -O1 -fopenmp -fsanitize=thread "-DREDUCTION=$1" "$work/loop.cc" -o "$work/loop"
 }
 
 build 'reduction(+ : sum)'

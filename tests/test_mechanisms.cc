@@ -60,10 +60,11 @@ struct Subject {
 
 void compare_gradients(const std::map<std::string, Values>& found, const std::map<std::string, Values>& expected) {
   CHECK(found.size() == expected.size());
-  for (const auto& [name, values] : expected) {
+  for (const auto& named : expected) {
+    const std::string& name = named.first;
     CAPTURE(name);
     REQUIRE(found.contains(name));
-    CHECK(frobenius_error(found.at(name), values) <= (name == "out.bias" ? 1e-12 : gradient_bound));
+    CHECK(frobenius_error(found.at(name), named.second) <= (name == "out.bias" ? 1e-12 : gradient_bound));
   }
 }
 

@@ -181,17 +181,20 @@ TEST_CASE("nn: initial values have the moments of their rules, and are leaves") 
 }
 
 TEST_CASE("nn: a language model equals scalar loops, with either norm, positions and activation") {
-  const std::vector<std::array<std::string, 3>> variants{{"pre", "learned", "gelu"}, {"post", "sinusoidal", "relu"},
-                                                         {"pre", "sinusoidal", "relu"}, {"post", "learned", "gelu"}};
-  for (const auto& [norm, positions, activation] : variants) {
-    CAPTURE(norm);
-    CAPTURE(positions);
+  struct Variant {
+    std::string norm, positions, activation;
+  };
+  for (const Variant& variant : {Variant{"pre", "learned", "gelu"}, {"post", "sinusoidal", "relu"},
+                                 {"pre", "sinusoidal", "relu"}, {"post", "learned", "gelu"}}) {
+    CAPTURE(variant.norm);
+    CAPTURE(variant.positions);
     nn::TransformerOptions options = tiny();
-    options.norm = norm;
-    options.positions = positions;
-    options.activation = activation;
+    options.norm = variant.norm;
+    options.positions = variant.positions;
+    options.activation = variant.activation;
     const std::unique_ptr<nn::LanguageModel> model = tiny_model(options);
-    reference::LanguageModel scalar{{}, 8, 2, 2, norm == "pre", positions == "learned", activation == "relu"};
+    reference::LanguageModel scalar{{}, 8, 2, 2, variant.norm == "pre", variant.positions == "learned",
+                                    variant.activation == "relu"};
     for (const auto& [name, parameter] : parameters_of(*model)) scalar.parameters[name] = parameter->value.values<double>();
     const Tensor logits = model->forward(tiny_tokens(), {});
     CHECK(logits.shape() == Shape{2, 4, 10});

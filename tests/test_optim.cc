@@ -147,8 +147,9 @@ TEST_CASE("AdamW follows the paper number by number, and decays weights alone") 
     }
   }
   CHECK(optimiser.steps() == 25);
-  for (const auto& [name, parameter] : parameters_of(model)) {
-    const Values theta = parameter->value.values<double>();
+  for (const auto& named : parameters_of(model)) {
+    const std::string& name = named.first;
+    const Values theta = named.second->value.values<double>();
     for (size_t i = 0; i < theta.size(); ++i) {
       INFO(name << '[' << i << ']');
       CHECK(std::abs(theta[i] - reference.at(name)[i].theta) <= 1e-14);

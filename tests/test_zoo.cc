@@ -162,12 +162,16 @@ TEST_CASE("zoo: every row keeps its claims with its default options") {
 
 TEST_CASE("zoo: score_mlp keeps its claims in both forms, for all and for each head, scaled and not, for several widths") {
   const Mechanism& row = mechanism("score_mlp");
-  const std::vector<std::tuple<int64_t, bool, bool>> variants{{4, true, false}, {2, false, true}, {3, true, true}};
+  struct Variant {
+    int64_t reduced;
+    bool shared, scale;
+  };
   for (const std::string form : {"paper", "released"})
-    for (const auto& [reduced, shared, scale] : variants) {
+    for (const Variant& variant : {Variant{4, true, false}, {2, false, true}, {3, true, true}}) {
       CAPTURE(form);
-      CAPTURE(reduced);
-      const std::vector<Proof> proofs = prove(row, score_mlp_options(form, reduced, shared, scale), 2);
+      CAPTURE(variant.reduced);
+      const std::vector<Proof> proofs =
+          prove(row, score_mlp_options(form, variant.reduced, variant.shared, variant.scale), 2);
       check_all_hold(proofs);
       const std::string& evidence = find(proofs, "gradient").evidence;
       CHECK(contains_text(evidence, "score.reduce_query.bias"));

@@ -83,11 +83,11 @@ class Reader final : public nn::FieldVisitor {
   }
 
   void require_all_known() const {
-    for (const auto& [key, value] : table_)
-      require(
-          std::find(known_.begin(), known_.end(), key.str()) != known_.end(), "config",
-          [&] { return text("there is no key '", key.str(), "' in [", section_, ']'); },
-          hint_for(std::string(key.str()), known_));
+    for (const auto& entry : table_) {
+      const std::string key(entry.first.str());
+      require(std::find(known_.begin(), known_.end(), key) != known_.end(), "config",
+              [&] { return text("there is no key '", key, "' in [", section_, ']'); }, hint_for(key, known_));
+    }
   }
 
  private:
@@ -163,9 +163,11 @@ void read_section(const toml::table& config, const std::string& section, nn::Opt
 }
 
 void require_sections(const toml::table& config, const std::vector<std::string>& known) {
-  for (const auto& [key, value] : config)
-    require(std::find(known.begin(), known.end(), key.str()) != known.end(), "config",
-            [&] { return text("there is no section [", key.str(), ']'); }, hint_for(std::string(key.str()), known));
+  for (const auto& entry : config) {
+    const std::string section(entry.first.str());
+    require(std::find(known.begin(), known.end(), section) != known.end(), "config",
+            [&] { return text("there is no section [", section, ']'); }, hint_for(section, known));
+  }
 }
 
 toml::table section_of(nn::Options& options) {

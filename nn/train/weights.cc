@@ -35,18 +35,20 @@ void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>
             const std::vector<NamedTensor>& values) {
   std::unordered_map<std::string, Tensor> by_name;
   for (const NamedTensor& value : values) by_name[value.name] = value.tensor;
-  for (const auto& [name, target] : targets) {
+  for (const auto& named : targets) {
+    const std::string& name = named.first;
+    const Tensor& target = named.second;
     const auto found = by_name.find(name);
     require(found != by_name.end(), where, [&] { return text("there is no '", name, "', which the model needs"); },
             "the file belongs to a model with other options");
     require(found->second.shape() == target.shape(), where,
             [&] { return text("'", name, "' has shape ", found->second.shape(), ", the model needs ", target.shape()); });
   }
-  for (const auto& [name, value] : by_name)
+  for (const NamedTensor& value : values)
     require(
         targets.size() == by_name.size() ||
-            std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.first == name; }),
-        where, [&] { return text("'", name, "' is left over: the model has no such parameter"); },
+            std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.first == value.name; }),
+        where, [&] { return text("'", value.name, "' is left over: the model has no such parameter"); },
         "the file belongs to a model with other options");
   for (auto [name, target] : targets) copy_(target, by_name.at(name));
 }
