@@ -166,12 +166,17 @@ class Writer {
   std::string article() {
     bind();
     std::string article = heading(text("= ", bound_["name"], " of ", bound_["place"], " ="));
-    article += line(text(sentence("opening"), " ", sentence("calling"), facts(2 + dice_.below(3))));
+    // Each draw in a statement of its own: compilers evaluate the arguments of a call in different orders.
+    const std::string introduced = facts(2 + dice_.below(3)), calling = sentence("calling"), opening = sentence("opening");
+    article += line(text(opening, " ", calling, introduced));
     for (const Section& section : sections) {
       if (section.heading != always_present && dice_.below(2) == 0) continue;
       article += heading(text("= = ", section.heading, " = ="));
-      article += line(text(sentence(section.first_sentence), facts(3 + dice_.below(4))));
-      if (dice_.below(2) == 0) article += line(text(sentence("fact"), facts(1 + dice_.below(4))));
+      const std::string told = facts(3 + dice_.below(4)), first = sentence(section.first_sentence);
+      article += line(text(first, told));
+      if (dice_.below(2) != 0) continue;
+      const std::string added = facts(1 + dice_.below(4)), begin = sentence("fact");
+      article += line(text(begin, added));
     }
     return article;
   }
