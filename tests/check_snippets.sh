@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the pages show is true. One line per fault, exit status 1 if there is one.
 #
-#   ```cpp, ```toml   a complete program, or a quotation: its first line is "// from FILE" ("# from FILE"), the others stand
+#   ```cpp, ```toml, ```cmake   a complete program, or a quotation: its first line is "// from FILE" ("# from FILE"), the others stand
 #                     in FILE one after the other; indentation and empty lines do not matter, a line "// …" stands for any
 #   ```output         what the program above it prints
 #   ```console        "$ tapir COMMAND …": the command, its options and its .toml files exist; "$ ./NAME": an executable
@@ -28,7 +28,7 @@ for page; do
     /^```/ {
       inside = 0
       if (language ~ /^(output|console|sh|)$/) next
-      if (language != "cpp" && language != "toml") { fault(begin, "the kind of block \"" language "\" is not known"); next }
+      if (language !~ /^(cpp|toml|cmake)$/) { fault(begin, "the kind of block \"" language "\" is not known"); next }
       if (main) next
       if (line[1] !~ /^(\/\/|#) from [^ ]+$/) { fault(begin, "neither a program nor a quotation"); next }
       sub(/^(\/\/|#) from /, "", line[1])

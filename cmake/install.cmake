@@ -1,0 +1,19 @@
+# cmake --install: the library with its headers, the program with its experiments, and what find_package(tapir) reads.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(TAPIR_PACKAGE ${CMAKE_INSTALL_LIBDIR}/cmake/tapir)
+install(TARGETS tapir EXPORT tapir)
+install(TARGETS tapir_cli)
+foreach(folder tensor autograd nn attention datasets)
+  install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tapir FILES_MATCHING PATTERN *.h
+          PATTERN reproduce EXCLUDE PATTERN ops EXCLUDE)
+endforeach()
+install(DIRECTORY attention/reproduce/ DESTINATION ${CMAKE_INSTALL_DATADIR}/tapir/experiments FILES_MATCHING PATTERN *.toml)
+install(EXPORT tapir NAMESPACE tapir:: FILE tapir-targets.cmake DESTINATION ${TAPIR_PACKAGE})
+
+configure_package_config_file(cmake/tapir-config.cmake.in ${PROJECT_BINARY_DIR}/tapir-config.cmake
+                              INSTALL_DESTINATION ${TAPIR_PACKAGE})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/tapir-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/tapir-config.cmake ${PROJECT_BINARY_DIR}/tapir-config-version.cmake
+        DESTINATION ${TAPIR_PACKAGE})
