@@ -6,31 +6,14 @@ DATA is the folder of data sets (TAPIR_DATA). Needs the packages of tests/golden
 """
 
 import argparse
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
+
+from stepper import Stepper, environment
 
 HERE = pathlib.Path(__file__).resolve().parent
 EXPERIMENTS = {"dot": "wikitext2-dot-product", "neural-released": "wikitext2-score-mlp", "neural-paper": "wikitext2-score-mlp-paper"}
-
-
-class Stepper:
-    """A process that takes a step for each line that it is sent."""
-
-    def __init__(self, command, environment):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        if self.process.stdout.readline().strip() != "ready":
-            sys.exit(f"compare_steps: {command[0]} did not start")
-
-    def step(self):
-        self.process.stdin.write("step\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def finish(self):
-        self.process.communicate()
 
 
 def main():
@@ -43,15 +26,12 @@ def main():
     parser.add_argument("--compile", action="store_true", help="PyTorch's torch.compile")
     options = parser.parse_args()
 
-    # Each program chooses its own matrix kernels. Idle threads sleep: a spinning one would take the core from the program
-    # whose turn it is.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "MKL_"))}
-    environment |= {"TAPIR_DATA": str(options.data), "OMP_WAIT_POLICY": "passive"}
+    variables = environment() | {"TAPIR_DATA": str(options.data)}
     experiment = HERE.parents[1] / "attention" / "reproduce" / f"{EXPERIMENTS[options.variant]}.toml"
-    tapir = Stepper([options.tapir, str(experiment), str(options.threads)], environment)
+    tapir = Stepper([options.tapir, str(experiment), str(options.threads)], variables)
     torch_command = [sys.executable, str(HERE / "pytorch_step.py"), "--data", str(options.data), "--variant", options.variant,
                      "--threads", str(options.threads)]
-    torch = Stepper(torch_command + (["--compile"] if options.compile else []), environment)
+    torch = Stepper(torch_command + (["--compile"] if options.compile else []), variables)
 
     pairs = [(tapir.step(), torch.step()) for _ in range(options.pairs)]
     tapir.finish()

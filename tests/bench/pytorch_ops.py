@@ -1,0 +1,98 @@
+"""Ops in f32 in PyTorch, one at a time: the other side of tapir_ops.cc, whose protocol and shapes these are.
+
+    python pytorch_ops.py THREADS
+"""
+
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
+import pytorch_setup
+
+pytorch_setup.configure()
+
+import torch
+import torch.nn.functional as F
+
+LEAST_OF = 3
+WIDE, ROWS, WIDTH = (2048, 1024), (16384, 256), (2048, 768)
+
+
+def tokens(count, vocabulary):
+    return torch.arange(count) * 7919 % vocabulary
+
+
+def cases():
+    table = {name: ([WIDE], getattr(torch, name)) for name in
+             ("neg", "exp", "log", "sqrt", "rsqrt", "square", "sin", "tanh", "sigmoid", "relu", "erf")}
+    table |= {name: ([WIDE, WIDE], getattr(torch, name)) for name in ("add", "sub", "mul", "div", "maximum")}
+    table |= {
+        "bias_add": ([WIDE, (1024,)], torch.add),
+        "softplus": ([WIDE], F.softplus),
+        "gelu": ([WIDE], F.gelu),
+        "gelu_tanh": ([WIDE], lambda x: F.gelu(x, approximate="tanh")),
+        "silu": ([WIDE], F.silu),
+        "softmax": ([ROWS], lambda x: torch.softmax(x, -1)),
+        "log_softmax": ([ROWS], lambda x: torch.log_softmax(x, -1)),
+        "logsumexp": ([ROWS], lambda x: torch.logsumexp(x, -1)),
+        "sum_rows": ([WIDE], lambda x: x.sum(1)),
+        "sum_columns": ([WIDE], lambda x: x.sum(0)),
+        "sum_all": ([WIDE], torch.sum),
+        "matmul_512": ([(512, 512), (512, 512)], torch.matmul),
+        "matmul_heads": ([(32, 256, 64), (32, 64, 256)], torch.matmul),
+        "linear": ([WIDTH, (3072, 768), (3072,)], F.linear),
+        "layer_norm": ([WIDTH, (768,), (768,)], lambda x, weight, bias: F.layer_norm(x, (768,), weight, bias)),
+        "concat": ([WIDE, WIDE], lambda a, b: torch.cat([a, b], 1)),
+        "transpose_copy": ([WIDE], lambda x: (x.T * x.T).contiguous()),
+        "dropout": ([WIDE], lambda x: F.dropout(x, 0.1)),
+        "embedding": ([(33278, 512)], lambda table, ids=tokens(2048, 33278): F.embedding(ids, table)),
+    }
+    for vocabulary in (10000, 33278):
+        table[f"cross_entropy_{vocabulary}"] = (
+            [(2048, vocabulary)],
+            lambda x, targets=tokens(2048, vocabulary): F.cross_entropy(x, targets, reduction="sum"))
+    return table
+
+
+def runner(shapes, f, with_gradient):
+    inputs = [torch.rand(shape) * 0.9 + 0.1 for shape in shapes]
+    if not with_gradient:
+        def forward():
+            with torch.no_grad():
+                f(*inputs)
+        return forward
+    for x in inputs:
+        x.requires_grad_()
+    g = torch.rand_like(f(*inputs).detach())
+    return lambda: torch.autograd.grad(f(*inputs), inputs, g)
+
+
+def adamw():
+    parameter = torch.nn.Parameter(torch.randn(8192, 1024) * 0.02)
+    parameter.grad = torch.rand(8192, 1024)
+    return torch.optim.AdamW([parameter], lr=1e-4, weight_decay=0.1, fused=True).step
+
+
+def main():
+    torch.set_num_threads(int(sys.argv[1]))
+    table = cases()
+    print("ready", flush=True)
+    current, run = None, None
+    for line in sys.stdin:
+        work = line.strip()
+        if work != current:
+            run = None   # frees the last op's tensors first
+            name = work.split()[0]
+            current, run = work, adamw() if name == "adamw" else runner(*table[name], work.endswith(" backward"))
+            run()
+        least = float("inf")
+        for _ in range(LEAST_OF):
+            begin = time.perf_counter()
+            run()
+            least = min(least, 1e3 * (time.perf_counter() - begin))
+        print(least, flush=True)
+
+
+if __name__ == "__main__":
+    main()
