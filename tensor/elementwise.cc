@@ -1,5 +1,7 @@
 #include "tensor/elementwise.h"
 
+#include <algorithm>
+
 namespace tapir {
 namespace {
 
@@ -21,6 +23,49 @@ template <class T> struct Times {
   HD T operator()(T x) const { return factor * x; }
 };
 
+// Copies x, dense along the axis `lead` of the merged geometry and strided along the last one, where y is dense: in tiles of
+// both axes, turned in a buffer, so that a line of the cache is read and written whole.
+template <class T>
+void transpose_into(T* y, const T* x, const Geometry<2>& geometry, int lead) {
+  constexpr int64_t tile = 32;
+  const int inner = geometry.rank - 1;
+  const int64_t rows = geometry.extent[lead], columns = geometry.extent[inner], strips = (rows + tile - 1) / tile;
+  const int64_t step_y = geometry.stride[lead][0], step_x = geometry.stride[inner][1];
+  int64_t outer = 1;
+  for (int axis = 0; axis < inner; ++axis)
+    if (axis != lead) outer *= geometry.extent[axis];
+  const int64_t strips_per_range = std::max<int64_t>(1, elements_per_range / (tile * columns));
+  for_each_range(outer * strips, strips_per_range, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first_row = i % strips * tile, last_row = std::min(rows, first_row + tile);
+      int64_t rest = i / strips, from = first_row, to = first_row * step_y;
+      for (int axis = inner - 1; axis >= 0; --axis) {
+        if (axis == lead) continue;
+        const int64_t place = rest % geometry.extent[axis];
+        rest /= geometry.extent[axis];
+        to += place * geometry.stride[axis][0];
+        from += place * geometry.stride[axis][1];
+      }
+      for (int64_t column = 0; column < columns; column += tile) {
+        const int64_t height = last_row - first_row, width = std::min(tile, columns - column);
+        T turned[tile][tile];
+        for (int64_t c = 0; c < width; ++c)
+          for (int64_t row = 0; row < height; ++row) turned[row][c] = x[from + row + (column + c) * step_x];
+        for (int64_t row = 0; row < height; ++row) std::copy_n(turned[row], width, y + to + row * step_y + column);
+      }
+    }
+  });
+}
+
+// The axis along which x is dense, where that is not the last one and y is dense in the last; else −1.
+int transposed_axis(const Geometry<2>& geometry) {
+  const int inner = geometry.rank - 1;
+  if (geometry.stride[inner][0] != 1 || geometry.stride[inner][1] <= 1) return -1;
+  for (int axis = 0; axis < inner; ++axis)
+    if (geometry.stride[axis][1] == 1) return axis;
+  return -1;
+}
+
 void require_expands(const char* op, const Tensor& y, const Tensor& x) {
   require(broadcast(op, y.shape(), x.shape()) == y.shape(), op,
           [&] { return text("shape ", x.shape(), " does not expand to ", y.shape()); });
@@ -38,9 +83,18 @@ void fill_(Tensor& y, double value) {
 
 void copy_(Tensor& y, const Tensor& x) {
   require_expands("copy_", y, x);
-  with_type(y.dtype(), [&](auto to) {
-    with_type(x.dtype(), [&](auto from) { map_into<decltype(to), decltype(from)>(y, Convert<decltype(to)>{}, x); });
-  });
+  const Geometry<2> geometry(y.shape(), {y.strides(), strides_within(y.shape(), x)});
+  const int lead = y.dtype() == x.dtype() && y.elements() > 0 ? transposed_axis(geometry) : -1;
+  if (lead >= 0) {
+    with_type(y.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      transpose_into<T>(y.data<T>(), x.data<T>(), geometry, lead);
+    });
+  } else {
+    with_type(y.dtype(), [&](auto to) {
+      with_type(x.dtype(), [&](auto from) { map_into<decltype(to), decltype(from)>(y, Convert<decltype(to)>{}, x); });
+    });
+  }
   y.wrote();
 }
 

@@ -36,6 +36,14 @@ struct Geometry {
   }
 };
 
+// Strides of x seen as a tensor of `shape`, to which it expands.
+inline Strides strides_within(const Shape& shape, const Tensor& x) {
+  Strides strides{};
+  for (int axis = 0; axis < x.rank(); ++axis)
+    strides[shape.rank() - x.rank() + axis] = x.size(axis) == 1 ? 0 : x.stride(axis);
+  return strides;
+}
+
 namespace detail {
 
 // One run of the innermost axis. Unit[k] says that operand k is dense; otherwise it is constant over the run.
@@ -95,15 +103,13 @@ template <class Y, class... X, class F, class... Tensors>
 void map_into(Tensor& y, const F& f, const Tensors&... x) {
   static_assert(sizeof...(X) == sizeof...(Tensors));
   if (y.elements() == 0) return;
-  const int rank = y.rank();
-  [[maybe_unused]] const auto aligned = [&](const Tensor& t) {
-    Strides strides{};
-    for (int axis = 0; axis < t.rank(); ++axis)
-      strides[rank - t.rank() + axis] = t.size(axis) == 1 ? 0 : t.stride(axis);
-    return strides;
-  };
-  const Geometry<1 + sizeof...(X)> geometry(y.shape(), {y.strides(), aligned(x)...});
+  const Geometry<1 + sizeof...(X)> geometry(y.shape(), {y.strides(), strides_within(y.shape(), x)...});
   detail::walk(f, geometry, y.data<Y>(), std::index_sequence_for<X...>{}, static_cast<const X*>(x.template data<X>())...);
+}
+
+// x, or a copy of it where its last axis is strided: reading that in tiles, once, is faster than striding through it.
+inline Tensor with_dense_rows(const Tensor& x) {
+  return x.rank() > 0 && x.size(-1) > 1 && x.stride(-1) > 1 ? x.contiguous() : x;
 }
 
 // Fresh tensor of the broadcast shape with y_i = f(a_i …), all of type T. Throws an Error named after `op` when shapes,
@@ -113,7 +119,7 @@ Tensor map(const char* op, const F& f, const Tensor& a) {
   return with_float(op, a.dtype(), [&](auto zero) {
     using T = decltype(zero);
     Tensor y = Tensor::empty(a.shape(), a.dtype(), a.device());
-    map_into<T, T>(y, f, a);
+    map_into<T, T>(y, f, with_dense_rows(a));
     return y;
   });
 }
@@ -124,7 +130,7 @@ Tensor map(const char* op, const F& f, const Tensor& a, const Tensor& b) {
   return with_float(op, a.dtype(), [&](auto zero) {
     using T = decltype(zero);
     Tensor y = Tensor::empty(broadcast(op, a.shape(), b.shape()), a.dtype(), a.device());
-    map_into<T, T, T>(y, f, a, b);
+    map_into<T, T, T>(y, f, with_dense_rows(a), with_dense_rows(b));
     return y;
   });
 }

@@ -97,12 +97,16 @@ Tensor affine(const Tensor& x, double factor, double shift) { return apply(Affin
 struct Maximum {
   static constexpr const char* name = "maximum";
   static constexpr bool broadcasts = true;
-  Saved share;
-  Tensor forward(const Tensor& a, const Tensor& b) {
-    share = map(name, LargerShare{}, a, b);
-    return map(name, Larger{}, a, b);
+  Saved a, b;
+  Tensor forward(const Tensor& a_, const Tensor& b_) {
+    a = a_;
+    b = b_;
+    return map(name, Larger{}, a_, b_);
   }
-  Gradients backward(const Tensor& g, const Backward&) const { return {mul(g, *share), mul(g, affine(*share, -1, 1))}; }
+  Gradients backward(const Tensor& g, const Backward&) const {
+    const Tensor share = map(name, LargerShare{}, *a, *b);
+    return {mul(g, share), mul(g, affine(share, -1, 1))};
+  }
 };
 Tensor maximum(const Tensor& a, const Tensor& b) { return apply(Maximum{}, a, b); }
 
@@ -110,12 +114,16 @@ Tensor maximum(const Tensor& a, const Tensor& b) { return apply(Maximum{}, a, b)
 struct Minimum {
   static constexpr const char* name = "minimum";
   static constexpr bool broadcasts = true;
-  Saved share;   // of b
-  Tensor forward(const Tensor& a, const Tensor& b) {
-    share = map(name, LargerShare{}, a, b);
-    return map(name, Smaller{}, a, b);
+  Saved a, b;
+  Tensor forward(const Tensor& a_, const Tensor& b_) {
+    a = a_;
+    b = b_;
+    return map(name, Smaller{}, a_, b_);
   }
-  Gradients backward(const Tensor& g, const Backward&) const { return {mul(g, affine(*share, -1, 1)), mul(g, *share)}; }
+  Gradients backward(const Tensor& g, const Backward&) const {
+    const Tensor share_of_b = map(name, LargerShare{}, *a, *b);
+    return {mul(g, affine(share_of_b, -1, 1)), mul(g, share_of_b)};
+  }
 };
 Tensor minimum(const Tensor& a, const Tensor& b) { return apply(Minimum{}, a, b); }
 
