@@ -4,10 +4,15 @@
 
 namespace tapir {
 
-struct PairHidden;   // pair_hidden.cc
+struct ReluUnit;                             // pair_hidden.cc
+struct TanhUnit;
+template <class Unit> struct PairHidden;
+struct ExpressiveWeights;                    // expressive_weights.cc
 
-using AttentionOps = OpList<PairHidden>;
+using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights>;
 
-template <> inline constexpr bool is_listed<PairHidden> = contains<PairHidden, AttentionOps>;
+template <class Unit>
+inline constexpr bool is_listed<PairHidden<Unit>> = contains<PairHidden<Unit>, AttentionOps>;
+template <> inline constexpr bool is_listed<ExpressiveWeights> = contains<ExpressiveWeights, AttentionOps>;
 
 }  // namespace tapir

@@ -3,10 +3,30 @@
 #include "attention/all_ops.h"
 #include "autograd/apply.h"
 #include "tensor/parallel.h"
+#include "tensor/scalar_math.h"
 #include "tensor/view.h"
 
 namespace tapir {
-namespace {
+
+// A hidden unit: its value h(z), what it passes back of a gradient g, g h′(z), and h as an op for the composite.
+struct ReluUnit {
+  static constexpr const char* name = "pair_hidden";
+  static constexpr bool homogeneous = true;   // h(z) = z h′(z)
+  template <class T> HD_INLINE static T value(T z) { return z > T(0) ? z : T(0); }
+  template <class T> HD_INLINE static T pull_back(T z, T g) { return z > T(0) ? g : T(0); }
+  static Tensor op(const Tensor& z) { return relu(z); }
+};
+
+struct TanhUnit {
+  static constexpr const char* name = "pair_hidden_tanh";
+  static constexpr bool homogeneous = false;
+  template <class T> HD_INLINE static T value(T z) { return math::tanh(z); }
+  template <class T> HD_INLINE static T pull_back(T z, T g) {
+    const T h = math::tanh(z);
+    return g * ((T(1) - h) * (T(1) + h));
+  }
+  static Tensor op(const Tensor& z) { return tanh(z); }
+};
 
 // Rows are numbered over (B,H,R,T) or (B,H,R,M). Columns of keys lie dense: c is (B,H,M,S).
 struct PairShape {
@@ -24,8 +44,10 @@ struct PairShape {
   }
 };
 
-// y_s = Σ_k W_k ReLU(a_k + c_ks)
-template <class T> struct PairRow {
+namespace {
+
+// y_s = Σ_k W_k h(a_k + c_ks)
+template <class T, class Unit> struct PairRow {
   const T *a, *c, *weight;
   T* y;
   PairShape shape;
@@ -40,16 +62,13 @@ template <class T> struct PairRow {
     for (int64_t k = 0; k < units; ++k) {
       const T query = at[k], factor = w[k];
       const T* key = ck + k * keys;
-      team.each(seen, [&](int64_t s) {
-        const T z = query + key[s];
-        out[s] += factor * (z > T(0) ? z : T(0));
-      });
+      team.each(seen, [&](int64_t s) { out[s] += factor * Unit::value(query + key[s]); });
     }
   }
 };
 
-// F_k = Σ_s g_s 1[a_k + c_ks > 0]
-template <class T> struct QuerySumRow {
+// F_k = Σ_s g_s h′(a_k + c_ks), or with `values` P_k = Σ_s g_s h(a_k + c_ks)
+template <class T, class Unit, bool values> struct QuerySumRow {
   const T *a, *c, *g;
   T* sums;   // (B,H,R,T,M)
   PairShape shape;
@@ -59,13 +78,16 @@ template <class T> struct QuerySumRow {
     for (int64_t k = 0; k < units; ++k) {
       const T query = a[(bh * shape.queries + t) * units + k];
       const T* key = c + (bh * units + k) * keys;
-      sums[row * units + k] = team.sum(shape.seen(t), [&](int64_t s) { return query + key[s] > T(0) ? gr[s] : T(0); });
+      sums[row * units + k] = team.sum(shape.seen(t), [&](int64_t s) {
+        if constexpr (values) return gr[s] * Unit::value(query + key[s]);
+        else return Unit::pull_back(query + key[s], gr[s]);
+      });
     }
   }
 };
 
-// G_s = Σ_t g_ts 1[a_tk + c_s > 0] for one unit k
-template <class T> struct KeySumRow {
+// G_s = Σ_t g_ts h′(a_tk + c_s) for one unit k
+template <class T, class Unit> struct KeySumRow {
   const T *a, *c, *g;
   T* sums;   // (B,H,R,M,S)
   PairShape shape;
@@ -78,15 +100,16 @@ template <class T> struct KeySumRow {
     for (int64_t t = 0; t < shape.queries; ++t) {
       const T query = a[(bh * shape.queries + t) * units + k];
       const T* gt = gr + t * keys;
-      team.each(shape.seen(t), [&](int64_t s) { out[s] += query + key[s] > T(0) ? gt[s] : T(0); });
+      team.each(shape.seen(t), [&](int64_t s) { out[s] += Unit::pull_back(query + key[s], gt[s]); });
     }
   }
 };
 
 }  // namespace
 
+template <class Unit>
 struct PairHidden {
-  static constexpr const char* name = "pair_hidden";
+  static constexpr const char* name = Unit::name;
   Mask mask;
   Saved a, c, weight;
 
@@ -108,7 +131,7 @@ struct PairHidden {
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(y.device(), a_.size(0) * shape.heads * shape.outputs * shape.queries, shape.keys * shape.units,
-                   PairRow<T>{query.data<T>(), key.data<T>(), w.data<T>(), y.data<T>(), shape});
+                   PairRow<T, Unit>{query.data<T>(), key.data<T>(), w.data<T>(), y.data<T>(), shape});
     });
     return y;
   }
@@ -122,16 +145,28 @@ struct PairHidden {
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(g.device(), rows * shape.queries, shape.keys * shape.units,
-                   QuerySumRow<T>{query.data<T>(), key.data<T>(), g.data<T>(), F.data<T>(), shape});
+                   QuerySumRow<T, Unit, false>{query.data<T>(), key.data<T>(), g.data<T>(), F.data<T>(), shape});
       for_each_row(g.device(), rows * shape.units, shape.keys * shape.queries,
-                   KeySumRow<T>{query.data<T>(), key.data<T>(), g.data<T>(), G.data<T>(), shape});
+                   KeySumRow<T, Unit>{query.data<T>(), key.data<T>(), g.data<T>(), G.data<T>(), shape});
     });
     const int64_t R = shape.outputs, M = shape.units;
     const Tensor W = reshape(*weight, {1, shape.weight_heads, R, 1, M}), by_key = transpose(G, 3, 4);  // by_key (B,H,R,S,M)
     const Tensor da = sum(mul(W, F), 2), dc = sum(mul(W, by_key), 2);
-    const Tensor from_queries = sum(mul(reshape(query, {batch, shape.heads, 1, shape.queries, M}), F), 3);
-    const Tensor from_keys = sum(mul(reshape(*c, {batch, shape.heads, 1, shape.keys, M}), by_key), 3);
-    return {da, dc, reshape(sum_to(add(from_queries, from_keys), {1, shape.weight_heads, R, M}), weight->shape())};
+    Tensor dW;   // (B,H,R,M)
+    if constexpr (Unit::homogeneous) {
+      const Tensor from_queries = sum(mul(reshape(query, {batch, shape.heads, 1, shape.queries, M}), F), 3);
+      const Tensor from_keys = sum(mul(reshape(*c, {batch, shape.heads, 1, shape.keys, M}), by_key), 3);
+      dW = add(from_queries, from_keys);
+    } else {
+      const Tensor P = Tensor::empty(F.shape(), g.dtype(), g.device());
+      with_float(name, g.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        for_each_row(g.device(), rows * shape.queries, shape.keys * shape.units,
+                     QuerySumRow<T, Unit, true>{query.data<T>(), key.data<T>(), g.data<T>(), P.data<T>(), shape});
+      });
+      dW = sum(P, 3);
+    }
+    return {da, dc, reshape(sum_to(dW, {1, shape.weight_heads, R, M}), weight->shape())};
   }
 
   std::vector<Saved> inputs() const { return {a, c, weight}; }
@@ -141,7 +176,7 @@ struct PairHidden {
     const int64_t batch = in[0].size(0), H = shape.heads, T = shape.queries, S = shape.keys, M = shape.units,
                   R = shape.outputs;
     const Tensor z = add(reshape(in[0], {batch, H, T, 1, M}), reshape(in[1], {batch, H, 1, S, M}));
-    const Tensor pairs_first = matmul(reshape(relu(z), {batch, H, T * S, M}), transpose(in[2]));   // (B,H,T·S,R)
+    const Tensor pairs_first = matmul(reshape(Unit::op(z), {batch, H, T * S, M}), transpose(in[2]));   // (B,H,T·S,R)
     std::vector<double> allowed(T * S);
     for (int64_t t = 0; t < T; ++t) std::fill_n(allowed.begin() + t * S, shape.seen(t), 1.0);
     const Tensor kept = Tensor::from(allowed, {T, S}).to(in[0].dtype());
@@ -155,7 +190,11 @@ struct PairHidden {
 };
 
 Tensor pair_hidden(const Tensor& a, const Tensor& c, const Tensor& weight, const Mask& mask) {
-  return apply(PairHidden{mask, {}, {}, {}}, a, c, weight);
+  return apply(PairHidden<ReluUnit>{mask, {}, {}, {}}, a, c, weight);
+}
+
+Tensor pair_hidden_tanh(const Tensor& a, const Tensor& c, const Tensor& weight, const Mask& mask) {
+  return apply(PairHidden<TanhUnit>{mask, {}, {}, {}}, a, c, weight);
 }
 
 }  // namespace tapir

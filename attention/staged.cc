@@ -17,13 +17,17 @@ Tensor merge_heads(const Tensor& x) {   // (B,H,T,D) → (B,T,C)
 
 }  // namespace
 
-StagedAttention::StagedAttention(const MixerShape& shape)
-    : shape_(shape), query_(child<nn::Linear>("query", shape.width, shape.width, false, nn::Init::normal(0.02))),
-      key_(child<nn::Linear>("key", shape.width, shape.width, false, nn::Init::normal(0.02))),
-      value_(child<nn::Linear>("value", shape.width, shape.width, false, nn::Init::normal(0.02))),
-      out_(child<nn::Linear>("out", shape.width, shape.width, false, nn::Init::normal(0.02))) {
+const char* name_of(Projection projection) {
+  constexpr const char* names[] = {"query", "key", "value", "out"};
+  return names[static_cast<int>(projection)];
+}
+
+StagedAttention::StagedAttention(const MixerShape& shape, const std::set<Projection>& replaced) : shape_(shape) {
   require(shape.heads > 0 && shape.width % shape.heads == 0, "attention",
           [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
+  for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out})
+    if (!replaced.contains(which))
+      linear_[which] = &child<nn::Linear>(name_of(which), shape.width, shape.width, false, nn::Init::normal(0.02));
 }
 
 Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn::Call& call) {
@@ -31,10 +35,13 @@ Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn
   require(
       x.rank() == 3 && context.rank() == 3 && x.size(2) == shape_.width && context.size(2) == shape_.width, "attention",
       [&] { return text("x and context must be (B,T,", shape_.width, "), got ", x.shape(), " and ", context.shape()); });
-  return out_.forward(
-      merge_heads(attend(split_heads(query_.forward(x), shape_.heads), split_heads(key_.forward(context), shape_.heads),
-                         split_heads(value_.forward(context), shape_.heads), call)));
+  const Tensor Q = split_heads(project(Projection::query, x), shape_.heads);
+  const Tensor K = split_heads(project(Projection::key, context), shape_.heads);
+  const Tensor V = split_heads(project(Projection::value, context), shape_.heads);
+  return project(Projection::out, merge_heads(attend(Q, K, V, call)));
 }
+
+Tensor StagedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }
 
 Tensor StagedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
   const Tensor A = weights(scores(Q, K, call), call);

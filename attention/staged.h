@@ -3,6 +3,9 @@
 //
 // Letters: B batch, H heads, T queries, S keys, D head width, C = H·D.
 #pragma once
+#include <map>
+#include <set>
+
 #include "nn/layers.h"
 #include "nn/token_mixer.h"
 
@@ -15,9 +18,13 @@ struct MixerShape {
   int64_t head_width() const { return width / heads; }   // D
 };
 
+enum class Projection { query, key, value, out };
+const char* name_of(Projection projection);
+
 class StagedAttention : public nn::TokenMixer {
  public:
-  explicit StagedAttention(const MixerShape& shape);
+  // Makes a linear layer for each projection but those in `replaced`, for which project() must be overridden.
+  explicit StagedAttention(const MixerShape& shape, const std::set<Projection>& replaced = {});
 
   Tensor forward(const Tensor& x, const Tensor& context, const nn::Call& call) final;
 
@@ -25,6 +32,7 @@ class StagedAttention : public nn::TokenMixer {
   Tensor attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
 
  protected:
+  virtual Tensor project(Projection which, const Tensor& x) const;                       // (B,T,C)     x Wᵀ, no bias
   virtual Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const;   // (B,H,T,S)   Q Kᵀ / √D
   virtual Tensor weights(const Tensor& E, const nn::Call& call) const;                   // (B,H,T,S)   softmax, masked
   virtual Tensor mix(const Tensor& A, const Tensor& V, const nn::Call& call) const;      // (B,H,T,D)   A V
@@ -32,7 +40,7 @@ class StagedAttention : public nn::TokenMixer {
   const MixerShape shape_;
 
  private:
-  nn::Linear &query_, &key_, &value_, &out_;   // (C,C), no bias
+  std::map<Projection, nn::Linear*> linear_;   // (C,C), no bias
 };
 
 }  // namespace tapir

@@ -1,6 +1,9 @@
 #include "attention/zoo.h"
 
+#include "attention/additive.h"
 #include "attention/dot_product.h"
+#include "attention/expressive.h"
+#include "attention/mlp_qkv.h"
 #include "attention/score_mlp.h"
 
 namespace tapir {
@@ -39,8 +42,44 @@ Mechanism score_mlp_row() {
   return row;
 }
 
+Mechanism additive_row() {
+  Mechanism row{.name = "additive",
+                .title = "Additive attention",
+                .paper = "Bahdanau, Cho & Bengio 2015, arXiv 1409.0473",
+                .equation = "s_ij = vᵀ tanh(W q_i + U k_j)",
+                .cost = "3 M operations and M tanh a pair for M hidden units; memory T × S",
+                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .options = {}, .make = {}};
+  set_maker<AdditiveOptions>(row, make_additive);
+  return row;
+}
+
+Mechanism expressive_row() {
+  Mechanism row{.name = "expressive",
+                .title = "Expressive Attention",
+                .paper = "Gros 2024, arXiv 2407.18601",
+                .equation = "a_ij = g_ij / Σ_l g_il, g = z²/(1 + z²), z = β q_i·k_j",
+                .cost = "2 D operations a pair; memory T × S",
+                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .options = {}, .make = {}};
+  set_maker<ExpressiveOptions>(row, make_expressive);
+  return row;
+}
+
+Mechanism mlp_qkv_row() {
+  Mechanism row{.name = "mlp_qkv",
+                .title = "MLP-QKV",
+                .paper = "Zhang 2023, arXiv 2310.11398",
+                .equation = "Q, K, V = W₂ ReLU(LayerNorm(W₁ x + b₁)) + b₂, s_ij = q_i·k_j / √D",
+                .cost = "2 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S",
+                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .options = {}, .make = {}};
+  set_maker<MlpQkvOptions>(row, make_mlp_qkv);
+  return row;
+}
+
 std::deque<Mechanism>& rows() {
-  static std::deque<Mechanism> table{dot_product_row(), score_mlp_row()};
+  static std::deque<Mechanism> table{dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row()};
   return table;
 }
 

@@ -9,12 +9,15 @@
 #include <string>
 #include <vector>
 
+#include "attention/additive.h"
+#include "attention/expressive.h"
 #include "attention/score_mlp.h"
 #include "attention/zoo.h"
 #include "autograd/backward.h"
 #include "tensor/random.h"
 #include "tests/messages.h"
-#include "tests/reference_attention.h"
+#include "tests/reference_additive.h"
+#include "tests/reference_expressive.h"
 
 namespace tapir {
 
@@ -25,6 +28,20 @@ inline ScoreMlpOptions score_mlp_options(const std::string& form, int64_t reduce
   options.hidden = 6;
   options.shared = shared;
   options.scale = scale;
+  return options;
+}
+
+inline AdditiveOptions additive_options(int64_t hidden, bool bias) {
+  AdditiveOptions options;
+  options.hidden = hidden;
+  options.bias = bias;
+  return options;
+}
+
+inline ExpressiveOptions expressive_options(double beta, bool alibi) {
+  ExpressiveOptions options;
+  options.beta = beta;
+  options.alibi = alibi;
   return options;
 }
 
@@ -86,6 +103,27 @@ inline const std::map<std::string, AttentionReference>& references() {
          const auto& options = static_cast<const ScoreMlpOptions&>(any);
          const double factor = options.scale ? 1 / std::sqrt(static_cast<double>(sizes.D)) : 1;
          return reference::attend(network_of(parameters, options.form, factor), sizes, q, k, v, g);
+       }},
+      {"additive",
+       [](const auto&, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
+          const auto& g) {
+         const auto values = [&](const std::string& name) {
+           const auto found = parameters.find("score." + name);
+           return found == parameters.end() ? reference::Values() : found->second->value.template values<double>();
+         };
+         const int64_t units = parameters.at("score.vector")->shape[1];
+         const reference::Additive additive{units, values("query"), values("key"), values("bias"), values("vector")};
+         return reference::attend(additive, sizes, q, k, v, g);
+       }},
+      {"expressive",
+       [](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
+         const auto& options = static_cast<const ExpressiveOptions&>(any);
+         const double beta = options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(sizes.D));
+         return reference::Expressive{beta, options.alibi}.attend(sizes, q, k, v, g);
+       }},
+      {"mlp_qkv",   // on heads it is the dot product; test_mlp_qkv.cc has the reference of the whole mixer
+       [](const auto&, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
+         return reference::attend(reference::DotProduct{}, sizes, q, k, v, g);
        }}};
   return table;
 }

@@ -4,10 +4,12 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "attention/expressive_weights.h"
 #include "attention/pair_hidden.h"
 #include "attention/score_mlp.h"
 #include "autograd/node.h"
 #include "autograd/ops.h"
+#include "tensor/arena.h"
 #include "tests/attention_helpers.h"
 
 using namespace tapir;
@@ -121,27 +123,35 @@ TEST_CASE("mechanisms: score_mlp equals the concatenation of every pair in scala
   }
 }
 
-TEST_CASE("mechanisms: both equal independent PyTorch values in float64") {
+TEST_CASE("mechanisms: all equal independent PyTorch values in float64") {
   std::ifstream file(TAPIR_SOURCE_DIR "/tests/golden/mechanisms.json");
   REQUIRE(file.good());
   const nlohmann::json golden = nlohmann::json::parse(file);
-  CHECK(golden["cases"].size() >= 20);
+  CHECK(golden["cases"].size() >= 36);
   for (const nlohmann::json& one : golden["cases"]) {
+    if (one["mechanism"] == "mlp_qkv") continue;   // test_mlp_qkv.cc
     CAPTURE(one["name"].get<std::string>());
     const auto tensor = [](const nlohmann::json& entry) {
       Shape shape;
       for (const int64_t extent : entry["shape"]) shape.push_back(extent);
       return Tensor::from(entry["data"].get<Values>(), shape);
     };
-    const bool neural = one["mechanism"] == "neural";
+    const std::string of = one["mechanism"];
     const Tensor q = tensor(one["inputs"]["q"]), k = tensor(one["inputs"]["k"]);
-    ScoreMlpOptions options = score_mlp_options("released", 2, one["shared"], one["scale"]);
-    if (neural) {
-      options.form = one["form"].get<std::string>().starts_with("paper") ? "paper" : "released";
-      options.reduced = tensor(one["parameters"]["reduce_query.bias"]).size(-1);
+    std::unique_ptr<nn::Options> options = std::make_unique<nn::Options>();
+    if (of == "neural") {
+      const bool paper = one["form"].get<std::string>().starts_with("paper");
+      const int64_t reduced = tensor(one["parameters"]["reduce_query.bias"]).size(-1);
+      options = std::make_unique<ScoreMlpOptions>(
+          score_mlp_options(paper ? "paper" : "released", reduced, one["shared"], one["scale"]));
+    } else if (of == "additive") {
+      options = std::make_unique<AdditiveOptions>(
+          additive_options(tensor(one["parameters"]["vector"]).size(-1), one["bias"]));
+    } else if (of == "expressive") {
+      options = std::make_unique<ExpressiveOptions>(expressive_options(one["beta"], one["alibi"]));
     }
     const Sizes sizes{q.size(0), q.size(1), q.size(2), k.size(2), q.size(3), one["causal"].get<bool>()};
-    Subject subject(neural ? "score_mlp" : "dot_product", options, sizes, 1);
+    Subject subject(of == "neural" ? "score_mlp" : of, *options, sizes, 1);
     subject.Q = requires_grad(q);
     subject.K = requires_grad(k);
     subject.V = requires_grad(tensor(one["inputs"]["v"]));
@@ -161,9 +171,9 @@ TEST_CASE("mechanisms: both equal independent PyTorch values in float64") {
 
 TEST_CASE("mechanisms: f32 agrees with f64") {
   const Sizes sizes{.B = 2, .H = 2, .T = 17, .S = 33, .D = 8};
-  for (const char* name : {"dot_product", "score_mlp"}) {
-    const ScoreMlpOptions options = score_mlp_options("released", 4);
-    Subject subject(name, options, sizes, 7);
+  for (const char* name : {"dot_product", "score_mlp", "additive", "expressive", "mlp_qkv"}) {
+    const std::unique_ptr<nn::Options> options = mechanism(name).options();
+    Subject subject(name, *options, sizes, 7);
     const Values wide = subject.attend().values<double>();
     for (auto& [key, parameter] : subject.parameters) parameter->value = parameter->value.detach().to(DType::f32);
     for (Tensor* x : {&subject.Q, &subject.K, &subject.V}) *x = x->detach().to(DType::f32);
@@ -297,4 +307,93 @@ TEST_CASE("mechanisms: at least an eighth of default initialisations of the rele
     CHECK(share == 0);
   }
   CHECK(std::abs(closed - draws / 8) < 4 * 13);
+}
+
+TEST_CASE("mechanisms: additive equals scalar loops over every pair") {
+  for (const int64_t hidden : {0, 3})
+    for (const bool bias : {false, true}) {
+      CAPTURE(hidden);
+      CAPTURE(bias);
+      compare_with_scalar_loops("additive", additive_options(hidden, bias));
+    }
+}
+
+TEST_CASE("mechanisms: additive stores no value for each pair and unit, forward and backward") {
+  const Sizes sizes{.B = 1, .H = 2, .T = 128, .S = 128, .D = 8};
+  constexpr int64_t units = 32;
+  const Subject subject("additive", additive_options(units, true), sizes, 3);
+  Arena& arena = Arena::of(Device::cpu);
+  const int64_t before = arena.statistics().in_use, pairs = sizes.H * sizes.T * sizes.S * 8;
+  arena.reset_peak();
+  backward(sum(subject.attend()));
+  CHECK(arena.statistics().peak - before < 8 * pairs);   // the plain form stores 32 of them at least
+}
+
+TEST_CASE("mechanisms: expressive equals scalar loops") {
+  for (const double beta : {1.0, 0.0, 0.3})
+    for (const bool alibi : {false, true}) {
+      CAPTURE(beta);
+      CAPTURE(alibi);
+      compare_with_scalar_loops("expressive", expressive_options(beta, alibi));
+    }
+}
+
+TEST_CASE("mechanisms: expressive weights are even in the score, free of scale where small, uniform where large") {
+  const auto weights = [](const Values& z) {
+    const int64_t keys = static_cast<int64_t>(z.size());
+    return expressive_weights(Tensor::from(z, {1, 1, 1, keys}), {}, false).values<double>();
+  };
+  CHECK(weights({2, -2, 0, 0.5}) == weights({-2, 2, 0, -0.5}));
+  CHECK(weights({2, -2, 0, 0.5})[0] == doctest::Approx(0.8 / 1.8).epsilon(1e-15));   // parallel
+  CHECK(weights({2, -2, 0, 0.5})[1] == doctest::Approx(0.8 / 1.8).epsilon(1e-15));   // anti-parallel
+  CHECK(weights({2, -2, 0, 0.5})[2] == 0);                                            // orthogonal
+  CHECK(frobenius_error(weights({1e-5, -2e-5, 3e-5}), {1 / 14.0, 4 / 14.0, 9 / 14.0}) <= 1e-8);
+  CHECK(frobenius_error(weights({1e-6, -2e-6, 3e-6}), weights({1e-5, -2e-5, 3e-5})) <= 1e-8);
+  CHECK(weights({1e10, -1e12, 0, 1e200}) == Values{1 / 3.0, 1 / 3.0, 0, 1 / 3.0});
+  CHECK(weights({-INFINITY, 1e-3, INFINITY})[2] == doctest::Approx(0.5).epsilon(1e-6));
+  for (const double z : {1e-150, 3e-5, 0.7, 1e5, 1e300}) CHECK(weights({z}) == Values{1});   // a key alone has weight 1
+}
+
+TEST_CASE("mechanisms: the slope of an expressive weight is 0 at an orthogonal key and decays with the third power") {
+  const auto slope = [](double z) {   // ∂a_1/∂z_1 beside a key of g = ½
+    const Tensor scores = requires_grad(Tensor::from(Values{z, 1}, {1, 1, 1, 2}));
+    return grad({slice(expressive_weights(scores, {}, false), -1, 0, 1)}, {scores})[0].values<double>()[0];
+  };
+  CHECK(slope(0) == 0);
+  CHECK(slope(0.5) == doctest::Approx(-slope(-0.5)));
+  // a_1 = g/(g + ½), so ∂a_1 = ½ g′/(g + ½)²; at z = 1/√3: g = ¼, g′ = 2z/(1 + z²)²
+  const double z = 1 / std::sqrt(3.0);
+  CHECK(slope(z) == doctest::Approx(0.5 * (2 * z / std::pow(4 / 3.0, 2)) / std::pow(0.75, 2)).epsilon(1e-14));
+  CHECK(slope(1e3) / slope(2e3) == doctest::Approx(8).epsilon(1e-5));
+  CHECK(slope(1e300) == 0);
+}
+
+TEST_CASE("mechanisms: an expressive row whose scores are all 0 has weights 0 and gradient 0, first and second") {
+  const Tensor scores = requires_grad(Tensor::from(Values{0, 0, 0, 1, 0, 2}, {1, 1, 2, 3}));
+  const Tensor a = expressive_weights(scores, {}, false), u = random_normal({1, 1, 2, 3}, 1, "u");
+  CHECK(frobenius_error(a.values<double>(), {0, 0, 0, 5 / 13.0, 0, 8 / 13.0}) <= 1e-15);
+  const Tensor first = grad({a}, {scores}, {u}, {.create_graph = true})[0];
+  const Tensor second = grad({first}, {scores}, {random_normal({1, 1, 2, 3}, 1, "w")})[0];
+  for (const Tensor& g : {first, second})
+    for (size_t i = 0; i < 6; ++i) {
+      const double value = g.values<double>()[i];
+      CHECK(std::isfinite(value));
+      if (i < 3) CHECK(value == 0);
+    }
+  CHECK(first.values<double>()[3] != 0);
+}
+
+TEST_CASE("mechanisms: masked expressive scores are not squared: -1e20 and NaN in forbidden places change nothing") {
+  const Tensor scores = random_normal({1, 2, 4, 4}, 5, "scores", DType::f32);
+  const Tensor u = random_normal({1, 2, 4, 4}, 5, "u", DType::f32);
+  std::vector<uint8_t> seen;
+  for (int64_t i = 0; i < 32; ++i) seen.push_back(i % 4 <= i / 4 % 4);
+  const Mask causal{.causal = true, .offset = 0, .keys = {}};
+  const auto both = [&](double forbidden) {
+    const Tensor z = requires_grad(where(Tensor::from(seen, {1, 2, 4, 4}), scores, Tensor::full({}, forbidden)).detach());
+    const Tensor a = expressive_weights(z, causal, true);
+    return std::pair(a.values<float>(), grad({a}, {z}, {u})[0].values<float>());
+  };
+  const auto plain = both(0);
+  for (const double forbidden : {-1e20, -HUGE_VAL, std::nan("")}) CHECK(both(forbidden) == plain);
 }

@@ -7,6 +7,7 @@
 #include "attention/dot_product.h"
 #include "attention/score_mlp.h"
 #include "autograd/ops.h"
+#include "nn/transformer.h"
 #include "tests/attention_helpers.h"
 
 using namespace tapir;
@@ -155,7 +156,9 @@ TEST_CASE("zoo: every row keeps its claims with its default options") {
     check_all_hold(proofs);
     const Claims& claims = row.claims;
     CHECK(proofs.size() == 2u + claims.causal + claims.distribution + claims.equivariant + claims.padding_safe);
-    for (const char* name : {"x", "context", "query.weight", "key.weight", "value.weight", "out.weight"})
+    const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
+    for (const auto& named : parameters_of(*mixer)) CHECK(contains_text(find(proofs, "gradient").evidence, named.first));
+    for (const char* name : {"x", "context", "query", "key", "value", "out"})
       CHECK(contains_text(find(proofs, "gradient").evidence, name));
   }
 }
@@ -245,4 +248,70 @@ TEST_CASE("zoo: rows added at run time are found and proved; names are taken onc
   check_all_hold(prove(mechanism("of_the_user"), *mechanism("of_the_user").options(), 4));
   CHECK(contains_text(message_of([] { mechanism("nobody"); }), "of_the_user"));
   CHECK(!references().contains("of_the_user"));   // such a row in the table would not pass the tests
+}
+
+TEST_CASE("zoo: additive and expressive keep their claims with other options; ALiBi is a bias of position") {
+  check_all_hold(prove(mechanism("additive"), additive_options(3, true), 2));
+  check_all_hold(prove(mechanism("expressive"), expressive_options(0, false), 2));
+  for (const Proof& proof : prove(mechanism("expressive"), expressive_options(1, true), 2)) {
+    CAPTURE(proof.claim);
+    CAPTURE(proof.evidence);
+    CHECK(proof.holds == (proof.claim != "equivariant"));
+    if (!proof.holds) CHECK(contains_text(proof.evidence, "permuted tokens change the permuted outputs"));
+  }
+}
+
+TEST_CASE("zoo: every mechanism gives its weights to the recorder, (B,H,T,S), and they are those that it mixes with") {
+  const Tensor Q = random_normal({2, 2, 3, 4}, 1, "Q"), K = random_normal({2, 2, 5, 4}, 1, "K"),
+               V = random_normal({2, 2, 5, 4}, 1, "V");
+  for (const Mechanism& row : zoo()) {
+    CAPTURE(row.name);
+    const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
+    mixer->initialise(1, DType::f64);
+    spread_parameters(*mixer, 1);
+    std::vector<Tensor> recorded;
+    nn::Call call;
+    call.mask = {.causal = true, .offset = 2, .keys = Tensor::from<uint8_t>({1, 1, 0, 1, 1, 1, 1, 1, 1, 0}, {2, 5})};
+    const auto& staged = dynamic_cast<const StagedAttention&>(*mixer);
+    const Tensor unheard = staged.attend(Q, K, V, call);
+    call.recorder = [&](const std::string&, const std::string& name, const Tensor& value) {
+      if (name == "weights") recorded.push_back(value);
+    };
+    const Tensor y = staged.attend(Q, K, V, call);
+    REQUIRE(recorded.size() == 1);
+    CHECK(recorded[0].shape() == Shape{2, 2, 3, 5});
+    CHECK(!recorded[0].node);
+    CHECK(y.values<double>() == unheard.values<double>());
+    CHECK(frobenius_error(matmul(recorded[0], V).values<double>(), y.values<double>()) <= 1e-14);
+    const std::vector<double> a = recorded[0].values<double>();
+    for (int64_t i = 0; i < 60; ++i) {
+      const int64_t b = i / 30, t = i / 5 % 3, s = i % 5;
+      if (s > t + 2 || s == (b == 0 ? 2 : 4)) CHECK(a[i] == 0);
+    }
+  }
+}
+
+TEST_CASE("zoo: in a model the recorder gets the weights of each layer under its module path") {
+  nn::TransformerOptions options;
+  options.vocabulary = 10;
+  options.context = 6;
+  options.width = 8;
+  options.layers = 3;
+  options.heads = 2;
+  for (const Mechanism& row : zoo()) {
+    CAPTURE(row.name);
+    nn::LanguageModel model(options, [&](int64_t layer) {
+      return row.make(*row.options(), {.width = 8, .heads = 2, .layer = layer});
+    });
+    model.initialise(1, DType::f64);
+    std::vector<std::string> paths;
+    nn::Call call;
+    call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
+      if (name != "weights") return;
+      paths.push_back(path);
+      CHECK(value.shape() == Shape{2, 2, 4, 4});
+    };
+    model.forward(Tensor::from(std::vector<int32_t>{3, 1, 4, 1, 5, 9, 2, 6}, {2, 4}), call);
+    CHECK(paths == std::vector<std::string>{"blocks.0.attention", "blocks.1.attention", "blocks.2.attention"});
+  }
 }

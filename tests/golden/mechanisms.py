@@ -1,4 +1,4 @@
-"""Golden values of dot-product and Neural Attention in float64, straight from the papers' formulas.
+"""Golden values of the mechanisms in float64, straight from the papers' formulas.
 
     python mechanisms.py        writes mechanisms.json beside this file
 
@@ -8,9 +8,15 @@ Neural Attention:    s_ij = N([q'_i ; k'_j]),  q' = P_q q + p_q,  k' = P_k k + p
   released form:     N(z) = w . relu(W2 relu(W1 z + b1) + b2) + b3
   scale:             s_ij / sqrt(D);  shared: one N for all heads, else parameters have a leading axis H.
 Then o_i = sum_j softmax_j(s_ij) v_j, over j <= i when causal. Every pair [q'_i ; k'_j] is concatenated.
+Additive:            s_ij = v . tanh(W q_i + U k_j + b), one network for each head (arXiv 1409.0473)
+Expressive:          o_i = sum_j g_ij v_j / sum_j g_ij,  g = d z^2 / (1 + z^2),  z = beta q_i . k_j (arXiv 2407.18601)
+  alibi:             d = exp(-2^(-8h/H) |i - j|) for head h = 1 ... H, else 1
+MLP-QKV:             q = W2 norm(f(W1 x + b1)) + b2, norm before f, after it or not at all, f relu or mish; q, k, v, o
+                     each such a network or a plain matrix; then scaled dot product (arXiv 2310.11398)
 
 Each case holds q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream gradient g (B,H,T,D), the output and the
-gradients of sum(output * g). Its score network is drawn again until, in each head and hidden layer, 20 % to 80 % of
+gradients of sum(output * g). A case of MLP-QKV is a whole mixer: its inputs are x (B,T,C) and context (B,S,C), its output
+and upstream gradient (B,T,C). The score network of Neural Attention is drawn again until, in each head and hidden layer, 20 % to 80 % of
 the units over all allowed pairs are above 0 (`gate_active_share`), each unit is both on and off for the keys of some
 query (else its bias would cancel in the softmax), and none lies within 1e-3 of the kink.
 """
@@ -126,6 +132,114 @@ def case(name, options, keys, generator):
     }
 
 
+def draw(generator, *shape, scale=1.0):
+    """Normal, rounded to 1/128: short in the file, and exact in it."""
+    return torch.round(torch.randn(*shape, generator=generator, dtype=torch.float64) * scale * 128) / 128
+
+
+def record(name, options, inputs, parameters, upstream, forward):
+    leaves = {key: value.requires_grad_() for key, value in (inputs | parameters).items()}
+    output = forward(leaves)
+    gradients = torch.autograd.grad((output * upstream).sum(), list(leaves.values()))
+    return {
+        "name": name,
+        **options,
+        "inputs": {key: tensor(value) for key, value in inputs.items()},
+        "parameters": {key: tensor(value) for key, value in parameters.items()},
+        "upstream": tensor(upstream),
+        "output": tensor(output),
+        "gradients": {key: tensor(value) for key, value in zip(leaves, gradients)},
+    }
+
+
+def staged_case(name, options, keys, generator):
+    """Additive or Expressive on heads."""
+    inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
+    inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
+    parameters = {}
+    if options["mechanism"] == "additive":
+        for which, shape in (("query", (HEADS, 5, WIDTH)), ("key", (HEADS, 5, WIDTH)), ("vector", (HEADS, 5))):
+            parameters[which] = draw(generator, *shape)
+        if options["bias"]:
+            parameters["bias"] = draw(generator, HEADS, 5)
+    allowed = torch.ones(3, keys, dtype=torch.bool)
+    if options["causal"]:
+        allowed = allowed.tril()
+
+    def additive(x):
+        a = torch.einsum("bhid,hmd->bhim", x["q"], x["query"])[:, :, :, None]
+        c = torch.einsum("bhjd,hmd->bhjm", x["k"], x["key"])[:, :, None]
+        b = x["bias"][:, None, None] if options["bias"] else 0.0
+        return attend(torch.einsum("bhijm,hm->bhij", torch.tanh(a + c + b), x["vector"]), x["v"], allowed)
+
+    def expressive(x):
+        z = options["beta"] * torch.einsum("bhid,bhjd->bhij", x["q"], x["k"])
+        g = z**2 / (1 + z**2) * allowed
+        if options["alibi"]:
+            distance = (torch.arange(3)[:, None] - torch.arange(keys)[None]).abs()
+            slopes = torch.tensor([2.0 ** (-8 * (h + 1) / HEADS) for h in range(HEADS)], dtype=torch.float64)
+            g = g * torch.exp(-slopes[:, None, None] * distance)
+        return torch.einsum("bhij,bhjd->bhid", g / g.sum(-1, keepdim=True), x["v"])
+
+    forward = additive if options["mechanism"] == "additive" else expressive
+    return record(name, options, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forward)
+
+
+VERSIONS = {  # of MLP-QKV: networks, norm, activation, hidden_mult, norm_shared, output_bias
+    "paper": ("qkv", "after", "relu", 2, False, True),
+    "marian": ("qko", "before", "relu", 2, False, True),
+    "roberta": ("qkv", "none", "relu", 2, False, True),
+    "ceres": ("qkv", "before", "mish", 1, True, False),
+}
+
+
+def mlp_qkv_case(version, generator):
+    networks, norm, activation, hidden_mult, norm_shared, output_bias = VERSIONS[version]
+    width, length, keys = 4, 3, 4
+    hidden, parameters = hidden_mult * width, {}
+    names = {"q": "query", "k": "key", "v": "value", "o": "out"}
+    for letter, name in names.items():
+        if letter not in networks:
+            parameters[f"{name}.weight"] = draw(generator, width, width, scale=0.75)
+            continue
+        parameters[f"{name}.hidden.weight"] = draw(generator, hidden, width, scale=0.75)
+        parameters[f"{name}.hidden.bias"] = draw(generator, hidden, scale=0.5)
+        parameters[f"{name}.out.weight"] = draw(generator, width, hidden, scale=0.75)
+        if output_bias:
+            parameters[f"{name}.out.bias"] = draw(generator, width, scale=0.5)
+    owners = ["norm"] if norm_shared else [f"{names[letter]}.norm" for letter in networks]
+    for owner in owners if norm != "none" else []:
+        parameters[f"{owner}.weight"] = 1 + draw(generator, hidden, scale=0.5)
+        parameters[f"{owner}.bias"] = draw(generator, hidden, scale=0.5)
+
+    def forward(p):
+        def normalise(t, name):
+            owner = "norm" if norm_shared else f"{name}.norm"
+            return torch.nn.functional.layer_norm(t, [hidden], p[f"{owner}.weight"], p[f"{owner}.bias"], 1e-5)
+
+        def project(tokens, letter):
+            name = names[letter]
+            if letter not in networks:
+                return tokens @ p[f"{name}.weight"].T
+            t = tokens @ p[f"{name}.hidden.weight"].T + p[f"{name}.hidden.bias"]
+            t = normalise(t, name) if norm == "before" else t
+            t = torch.relu(t) if activation == "relu" else torch.nn.functional.mish(t)
+            t = normalise(t, name) if norm == "after" else t
+            return t @ p[f"{name}.out.weight"].T + (p[f"{name}.out.bias"] if output_bias else 0.0)
+
+        def heads(tokens):
+            return tokens.reshape(1, -1, HEADS, width // HEADS).transpose(1, 2)
+
+        q, k, v = heads(project(p["x"], "q")), heads(project(p["context"], "k")), heads(project(p["context"], "v"))
+        scores = torch.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(width // HEADS)
+        mixed = attend(scores, v, torch.ones(length, keys, dtype=torch.bool))
+        return project(mixed.transpose(1, 2).reshape(1, length, width), "o")
+
+    inputs = {"x": draw(generator, 1, length, width), "context": draw(generator, 1, keys, width)}
+    options = {"mechanism": "mlp_qkv", "version": version}
+    return record(f"mlp_qkv, {version}", options, inputs, parameters, draw(generator, 1, length, width), forward)
+
+
 def cases():
     generator = torch.Generator().manual_seed(2502)
     lengths = {"causal": QUERIES, "self": QUERIES, "cross": 7}
@@ -136,6 +250,17 @@ def cases():
         options = {"mechanism": "neural", "form": form, "causal": kind == "causal", "scale": scale, "shared": shared}
         words = [form, kind, "shared" if shared else "per head"] + ["scaled"] * scale
         yield case(f"neural, {', '.join(words)}", options, lengths[kind], generator)
+    generator = torch.Generator().manual_seed(2407)
+    for bias, causal in ((False, True), (True, False)):
+        options = {"mechanism": "additive", "bias": bias, "causal": causal}
+        words = ["causal" if causal else "cross"] + ["bias"] * bias
+        yield staged_case(f"additive, {', '.join(words)}", options, 3 if causal else 4, generator)
+    for beta, alibi, causal in ((1.0, False, True), (1 / math.sqrt(WIDTH), False, False), (1.0, True, True)):
+        options = {"mechanism": "expressive", "beta": beta, "alibi": alibi, "causal": causal}
+        words = ["causal" if causal else "cross", f"beta {beta}"] + ["alibi"] * alibi
+        yield staged_case(f"expressive, {', '.join(words)}", options, 3 if causal else 4, generator)
+    for version in VERSIONS:
+        yield mlp_qkv_case(version, generator)
 
 
 def main():

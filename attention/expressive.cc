@@ -1,0 +1,34 @@
+#include "attention/expressive.h"
+
+#include <cmath>
+
+#include "attention/expressive_weights.h"
+#include "autograd/ops.h"
+
+namespace tapir {
+namespace {
+
+class Expressive final : public StagedAttention {
+ public:
+  Expressive(const ExpressiveOptions& options, const MixerShape& shape)
+      : StagedAttention(shape),
+        beta_(options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(shape.head_width()))),
+        alibi_(options.alibi) {}
+
+ private:
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call&) const override {
+    return matmul(affine(Q, beta_, 0), transpose(K));
+  }
+  Tensor weights(const Tensor& E, const nn::Call& call) const override { return expressive_weights(E, call.mask, alibi_); }
+
+  const double beta_;
+  const bool alibi_;
+};
+
+}  // namespace
+
+std::unique_ptr<nn::TokenMixer> make_expressive(const ExpressiveOptions& options, const MixerShape& shape) {
+  return std::make_unique<Expressive>(options, shape);
+}
+
+}  // namespace tapir
