@@ -18,16 +18,16 @@ constexpr uint64_t pair_key(int32_t left, int32_t right) {
 
 constexpr bool is_visible(int byte) { return (byte > 32 && byte < 127) || (byte > 160 && byte != 173); }
 
-// The character that stands for each byte.
+// The characters that stand for the bytes, each in UTF-8.
 const std::array<std::string, 256>& byte_characters() {
   static const auto characters = [] {
     std::array<std::string, 256> table;
     int others = 0;
     for (int byte = 0; byte < 256; ++byte) {
       const int code_point = is_visible(byte) ? byte : 256 + others++;
-      table[static_cast<size_t>(byte)] =
-          code_point < 128 ? std::string(1, static_cast<char>(code_point))
-                           : std::string{static_cast<char>(0xC0 | code_point >> 6), static_cast<char>(0x80 | (code_point & 63))};
+      std::string& character = table[static_cast<size_t>(byte)];
+      if (code_point >= 128) character += static_cast<char>(0xC0 | code_point >> 6);
+      character += static_cast<char>(code_point < 128 ? code_point : 0x80 | (code_point & 63));
     }
     return table;
   }();
@@ -37,7 +37,8 @@ const std::array<std::string, 256>& byte_characters() {
 std::string bytes_of_entry(const std::string& entry, size_t id) {
   static const auto byte_of = [] {
     TextMap<char> bytes;
-    for (int byte = 0; byte < 256; ++byte) bytes.emplace(byte_characters()[static_cast<size_t>(byte)], static_cast<char>(byte));
+    for (int byte = 0; byte < 256; ++byte)
+      bytes.emplace(byte_characters()[static_cast<size_t>(byte)], static_cast<char>(byte));
     return bytes;
   }();
   std::string bytes;
@@ -89,8 +90,8 @@ int32_t BpeTokenizer::merged(int32_t left, int32_t right) const {
 // (merge, position) takes the neighbours in the order of the definition.
 std::vector<int32_t> BpeTokenizer::encode_piece(std::string_view piece) const {
   const size_t n = piece.size();
-  std::vector<int32_t> ids(n);            // −1: joined to a token further left
-  std::vector<size_t> next(n), last(n);   // neighbours that are left
+  std::vector<int32_t> ids(n);           // −1: joined to a token further left
+  std::vector<size_t> next(n), last(n);  // neighbours that are left
   using Candidate = std::pair<int32_t, size_t>;
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
   const auto joined = [&](size_t at) { return next[at] < n ? merged(ids[at], ids[next[at]]) : -1; };
@@ -107,7 +108,7 @@ std::vector<int32_t> BpeTokenizer::encode_piece(std::string_view piece) const {
   while (!candidates.empty()) {
     const auto [id, at] = candidates.top();
     candidates.pop();
-    if (ids[at] < 0 || joined(at) != id) continue;   // an earlier merge took one of the two
+    if (ids[at] < 0 || joined(at) != id) continue;  // an earlier merge took one of the two
     const size_t right = next[at];
     ids[at] = id;
     ids[right] = -1;
@@ -123,7 +124,7 @@ std::vector<int32_t> BpeTokenizer::encode_piece(std::string_view piece) const {
 std::vector<int32_t> BpeTokenizer::encode(std::string_view text, const Origin& origin) const {
   if (first_invalid_utf8(text)) return encode(replace_invalid_utf8(text), origin);
   std::vector<int32_t> ids;
-  TextMap<std::vector<int32_t>> seen;   // most pieces of a text are repeated
+  TextMap<std::vector<int32_t>> seen;  // most pieces of a text are repeated
   for_each_piece(text, [&](std::string_view piece) {
     auto found = seen.find(piece);
     if (found == seen.end()) found = seen.emplace(piece, encode_piece(piece)).first;
@@ -135,7 +136,7 @@ std::vector<int32_t> BpeTokenizer::encode(std::string_view text, const Origin& o
 std::string BpeTokenizer::decode(std::span<const int32_t> ids) const {
   std::string bytes;
   for (const int32_t id : ids) {
-    vocabulary().entry(id);   // throws for an id out of range
+    vocabulary().entry(id);  // throws for an id out of range
     bytes += bytes_[static_cast<size_t>(id)];
   }
   return first_invalid_utf8(bytes) ? replace_invalid_utf8(bytes) : bytes;

@@ -43,8 +43,8 @@ class BpeTokenizer final : public Tokenizer {
   std::vector<int32_t> encode_piece(std::string_view piece) const;
 
   std::array<int32_t, 256> id_of_byte_{};
-  std::vector<std::string> bytes_;                 // of each entry
-  std::unordered_map<uint64_t, int32_t> merges_;   // (left, right) to the id of both joined
+  std::vector<std::string> bytes_;                // of each entry
+  std::unordered_map<uint64_t, int32_t> merges_;  // (left, right) to the id of both joined
 };
 
 // The 256 bytes as entries, ordered by the characters that they are written as.
@@ -56,8 +56,8 @@ std::vector<std::string> byte_entries();
 BpeTokenizer train_bpe(std::string_view training_text, int64_t size);
 
 // The tokenizer of GPT-2 from its published files `encoder.json` (entry to id) and `vocab.bpe` (the merges in order).
-// Errors name the file and the byte: a file is missing or malformed, ids are not 0, 1, 2, …, the merges are not those of the
-// entries; and what the constructor refuses.
+// Errors name the file and the byte: a file is missing or malformed, ids are not 0, 1, 2, …, the merges are not those of
+// the entries; and what the constructor refuses.
 BpeTokenizer read_gpt2_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace tapir

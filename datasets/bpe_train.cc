@@ -37,7 +37,7 @@ class Pieces {
   std::optional<Pair> most_frequent() {
     while (!queue_.empty()) {
       const Queued top = queue_.top();
-      const int64_t now = pairs_[top.pair].occurrences;   // a pair only becomes rarer, once the merge that made it is done
+      const int64_t now = pairs_[top.pair].occurrences;  // a pair only becomes rarer, once the merge that made it is done
       if (now == top.occurrences) return top.pair;
       queue_.pop();
       if (now > 0) queue_.push({now, top.pair});
@@ -65,17 +65,17 @@ class Pieces {
  private:
   struct Piece {
     std::vector<int32_t> ids;
-    int64_t occurrences;   // in the text
+    int64_t occurrences;  // in the text
   };
   struct Found {
-    int64_t occurrences = 0;       // in the text
-    std::vector<size_t> pieces;    // that have it, or had it once
+    int64_t occurrences = 0;     // in the text
+    std::vector<size_t> pieces;  // that have it, or had it once
     bool is_queued = false;
   };
   struct Queued {
     int64_t occurrences;
     Pair pair;
-    bool operator<(const Queued& other) const {   // the top is the largest
+    bool operator<(const Queued& other) const {  // the top is the largest
       return occurrences != other.occurrences ? occurrences < other.occurrences : pair > other.pair;
     }
   };
@@ -103,7 +103,7 @@ class Pieces {
   std::vector<Piece> pieces_;
   std::unordered_map<Pair, Found, PairHash> pairs_;
   std::priority_queue<Queued> queue_;
-  std::vector<Pair> new_pairs_;   // since the last merge
+  std::vector<Pair> new_pairs_;  // since the last merge
 };
 
 }  // namespace

@@ -14,9 +14,10 @@ namespace {
 //   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 // Here \s is written out as Unicode's White_Space, its meaning there: PCRE2's own \s has U+180E too.
 #define SPACE R"(\p{Z}\t-\r\x{85})"
-constexpr std::string_view pattern = "'s|'t|'re|'ve|'m|'ll|'d"
-                                     R"(| ?\p{L}+| ?\p{N}+| ?[^)" SPACE R"(\p{L}\p{N}]+)"
-                                     "|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+";
+constexpr std::string_view pattern =
+    "'s|'t|'re|'ve|'m|'ll|'d"
+    R"(| ?\p{L}+| ?\p{N}+| ?[^)" SPACE R"(\p{L}\p{N}]+)"
+    "|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+";
 #undef SPACE
 
 struct Free {

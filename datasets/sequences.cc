@@ -94,9 +94,9 @@ void write_parity(const SequenceSpec&, Draws& draws, std::span<int32_t> inputs, 
 
 struct Row {
   std::string name;
-  int64_t smallest;                 // size
-  int64_t repeats;                  // tokens of a sequence over size
-  int64_t per_symbol, more;         // the vocabulary is per_symbol N + more
+  int64_t smallest;          // size
+  int64_t repeats;           // tokens of a sequence over size
+  int64_t per_symbol, more;  // the vocabulary is per_symbol N + more
   Write write;
 };
 

@@ -75,7 +75,9 @@ std::string joined(const Words& words) {
   return text;
 }
 
-std::string digest_of_entries(const BpeTokenizer& tokenizer) { return sha256_hex(joined(tokenizer.vocabulary().entries()) + "\n"); }
+std::string digest_of_entries(const BpeTokenizer& tokenizer) {
+  return sha256_hex(joined(tokenizer.vocabulary().entries()) + "\n");
+}
 
 void add_ids(Sha256& sha, Ids ids) {
   ids.push_back(-1);
@@ -120,7 +122,7 @@ Words entries_by_definition(std::string_view text, size_t size) {
     const auto best =
         std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     if (best == counts.end()) break;
-    const std::pair<int32_t, int32_t> pair = best->first;   // of equals the first, which is the smallest
+    const std::pair<int32_t, int32_t> pair = best->first;  // of equals the first, which is the smallest
     for (Ids& ids : pieces)
       for (size_t i = 0; i + 1 < ids.size(); ++i)
         if (std::pair(ids[i], ids[i + 1]) == pair) {
@@ -146,21 +148,21 @@ const BpeTokenizer& gpt2() {
 }  // namespace
 
 TEST_CASE("bytes that are not UTF-8 are replaced as Python replaces them") {
-  const auto replaced = [](std::string_view bytes) {   // R for U+FFFD
+  const auto replaced = [](std::string_view bytes) {  // R for U+FFFD
     std::string text = replace_invalid_utf8(bytes);
     for (size_t at; (at = text.find("\uFFFD")) != text.npos;) text.replace(at, 3, "R");
     return text;
   };
   CHECK(replace_invalid_utf8("aé€😀") == "aé€😀");
   CHECK(replaced("\xFF\x80z") == "RRz");
-  CHECK(replaced("\xC0\xAF") == "RR");                     // overlong
+  CHECK(replaced("\xC0\xAF") == "RR");  // overlong
   CHECK(replaced("\xE0\x80\x80") == "RRR");
-  CHECK(replaced("\xED\xA0\x80") == "RRR");                // surrogate
-  CHECK(replaced("\xE2\x82") == "R");                      // the beginning of a character is one
+  CHECK(replaced("\xED\xA0\x80") == "RRR");  // surrogate
+  CHECK(replaced("\xE2\x82") == "R");        // the beginning of a character is one
   CHECK(replaced("\xE2\x82q\xE2q") == "RqRq");
   CHECK(replaced("\xF0\x9F\x98\xF0\x9F\xF0") == "RRR");
   CHECK(replaced("\xF0\x8F\x80\x80") == "RRRR");
-  CHECK(replaced("\xF4\x90\x80\x80") == "RRRR");           // above U+10FFFF
+  CHECK(replaced("\xF4\x90\x80\x80") == "RRRR");  // above U+10FFFF
   CHECK(replaced("\xF1\x80\xE2\x82") == "RR");
   CHECK(replaced("\xF8\x88\x80\x80\x80") == "RRRRR");
 }
@@ -170,8 +172,10 @@ TEST_CASE("a text is cut into pieces as GPT-2 cuts it") {
   CHECK(pieces_of("The cat's 12 naïve cats'll  run...\n\n") ==
         Words{"The", " cat", "'s", " 12", " naïve", " cats", "'ll", " ", " run", "...", "\n\n"});
   CHECK(pieces_of("it'S 'dog' a1b!?c") == Words{"it", "'", "S", " '", "dog", "'", " a", "1", "b", "!?", "c"});
-  CHECK(pieces_of("a\t\tb\u00A0\u3000c \r\nd  ") == Words{"a", "\t", "\t", "b", "\u00A0", "\u3000", "c", " \r", "\n", "d", "  "});
-  CHECK(pieces_of("a\u180E\u180Eb\u200Bc\x1C") == Words{"a", "\u180E\u180E", "b", "\u200B", "c", "\x1C"});   // no white space
+  CHECK(pieces_of("a\t\tb\u00A0\u3000c \r\nd  ") ==
+        Words{"a", "\t", "\t", "b", "\u00A0", "\u3000", "c", " \r", "\n", "d", "  "});
+  CHECK(pieces_of("a\u180E\u180Eb\u200Bc\x1C") ==
+        Words{"a", "\u180E\u180E", "b", "\u200B", "c", "\x1C"});  // no white space
   CHECK(pieces_of("e\u0301 ²٣Ⅷ") == Words{"e", "\u0301", " ²٣Ⅷ"});
   CHECK(pieces_of(std::string("a\0b", 3)) == Words{"a", std::string(1, '\0'), "b"});
   for (const std::string& string : hostile_strings()) {
@@ -183,15 +187,16 @@ TEST_CASE("a text is cut into pieces as GPT-2 cuts it") {
 }
 
 TEST_CASE("a vocabulary is learned as worked by hand") {
-  // aaabdaaabac: aa occurs 4 times. aa a b d aa a b a c: (aa, a) and (a, b) twice, and a comes before aa. aa ab d aa ab a c:
-  // (aa, ab) twice. aaab d aaab a c: all once, of them (a, c) is the smallest. Then (d, aaab), and so on until one is left.
+  // aaabdaaabac: aa occurs 4 times. aa a b d aa a b a c: (aa, a) and (a, b) twice, and a comes before aa. aa ab d aa ab a
+  // c: (aa, ab) twice. aaab d aaab a c: all once, of them (a, c) is the smallest. Then (d, aaab), and so on until one is
+  // left.
   const Words learned{"aa", "ab", "aaab", "ac", "daaab", "aaabdaaab", "aaabdaaabac"};
   for (size_t merges = 0; merges <= learned.size(); ++merges) {
     Words expected = byte_entries();
     expected.insert(expected.end(), learned.begin(), learned.begin() + static_cast<int64_t>(merges));
     CHECK(train_bpe("aaabdaaabac", static_cast<int64_t>(256 + merges)).vocabulary().entries() == expected);
   }
-  const BpeTokenizer whole = train_bpe("aaabdaaabac", 1000);   // there is no more to learn
+  const BpeTokenizer whole = train_bpe("aaabdaaabac", 1000);  // there is no more to learn
   CHECK(whole.size() == 263);
   CHECK(whole.merges() == 7);
   CHECK(whole.encode("aaabdaaabac") == Ids{262});
@@ -222,7 +227,7 @@ TEST_CASE("training and encoding follow their definitions") {
 
 TEST_CASE("what an entry cannot be split into by the merges before it is never made") {
   Words entries = byte_entries();
-  entries.insert(entries.end(), {"abc", "ab", "abcd"});   // abc comes before ab: three tokens, no merge
+  entries.insert(entries.end(), {"abc", "ab", "abcd"});  // abc comes before ab: three tokens, no merge
   const BpeTokenizer tokenizer(entries);
   CHECK(tokenizer.merges() == 1);
   CHECK(tokenizer.merged(64, 65) == 257);
@@ -259,7 +264,7 @@ TEST_CASE("GPT-2: the ids of the reference on hostile strings and on runs of 1 M
   CHECK(gpt2().merges() == 50'000);
   CHECK(gpt2().decode(Ids{50'256}) == "<|endoftext|>");
   CHECK(gpt2().encode("Hello world") == Ids{15496, 995});
-  CHECK(gpt2().encode("<|endoftext|>").size() == 7);   // a text cannot end a document
+  CHECK(gpt2().encode("<|endoftext|>").size() == 7);  // a text cannot end a document
   Sha256 sha;
   for (const Words& strings : {hostile_strings(), runs_of_a_mebibyte()})
     for (const std::string& string : strings) {
@@ -311,8 +316,8 @@ TEST_CASE("a saved vocabulary of byte pairs is loaded unchanged") {
 
 TEST_CASE("GPT-2's files, damaged, are refused with file and byte") {
   const TemporaryFolder folder;
-  const std::string root = folder.path().string(), hint = "; hint: put the files encoder.json and vocab.bpe of GPT-2 there, "
-                                                          "as OpenAI published them";
+  const std::string root = folder.path().string();
+  const std::string hint = "; hint: put the files encoder.json and vocab.bpe of GPT-2 there, as OpenAI published them";
   nlohmann::ordered_json encoder;
   for (const std::string& entry : byte_entries()) encoder[entry] = encoder.size();
   encoder["he"] = 256;
@@ -353,8 +358,7 @@ TEST_CASE("GPT-2's files, damaged, are refused with file and byte") {
   CHECK(refused(R"({"a": 1.5})", merges) == "encoder.json: byte 10: expected {\"entry\": id, …}, found 1.5");
   CHECK(refused(R"({"a": "b"})", merges) == "encoder.json: byte 9: expected {\"entry\": id, …}, found \"b\"");
   CHECK(refused(R"({"a": 4294967296})", merges) == "encoder.json: byte 17: expected {\"entry\": id, …}, found 4294967296");
-  CHECK(refused(R"({"a": 1})", merges) ==
-        "encoder.json: byte 4: expected an id in [0, 1), one for each entry, found 1");
+  CHECK(refused(R"({"a": 1})", merges) == "encoder.json: byte 4: expected an id in [0, 1), one for each entry, found 1");
   CHECK(refused(R"({"a": 0, "b": 0})", merges) ==
         "encoder.json: byte 12: expected an id and an entry of its own, found 0 for \"b\"");
   CHECK(refused(R"({"": 0})", merges) == "encoder.json: byte 3: expected an id and an entry of its own, found 0 for \"\"");
