@@ -25,8 +25,8 @@ struct CorpusSpec {
   // last 5 % test. A folder: it has the three parts as train.txt, valid.txt, test.txt.
   std::filesystem::path path;
 
-  std::string tokens = "word";  // "word" | "character"
-  int64_t max_types = 0;        // size of the vocabulary; 0 is no limit (TypeCounter::types)
+  std::string tokens = "word";  // "word" | "character" | "bpe" | "gpt2"
+  int64_t max_types = 0;        // size of the vocabulary; 0 is no limit (TypeCounter::types). "bpe" needs it
   Limits limits;
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "datasets/bpe.h"
+#include "datasets/location.h"
 #include "datasets/utf8.h"
 #include "tensor/error.h"
 #include "tensor/sha256.h"
@@ -143,7 +145,17 @@ std::shared_ptr<const Tokenizer> tokenizer_from_text(std::string_view kind, std:
   if (kind == "word") return std::make_shared<WordTokenizer>(WordTokenizer::from_text(training_text, max_types));
   if (kind == "character")
     return std::make_shared<CharacterTokenizer>(CharacterTokenizer::from_text(training_text, max_types));
-  throw Error("tokenizer", text("expected tokens = \"word\" or \"character\", found ", shown(kind)));
+  if (kind == "bpe") {
+    require(max_types > 0, "tokenizer", [] { return "the kind \"bpe\" needs max_types, the size of its vocabulary"; });
+    return std::make_shared<BpeTokenizer>(train_bpe(training_text, max_types));
+  }
+  if (kind == "gpt2") {
+    require(max_types == 0, "tokenizer",
+            [&] { return text("the vocabulary of \"gpt2\" is fixed: expected max_types = 0, found ", max_types); });
+    return std::make_shared<BpeTokenizer>(read_gpt2_tokenizer(data_root() / "gpt2-bpe"));
+  }
+  throw Error("tokenizer",
+              text("expected tokens = \"word\", \"character\", \"bpe\" or \"gpt2\", found ", shown(kind)));
 }
 
 }  // namespace tapir

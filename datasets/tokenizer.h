@@ -22,7 +22,7 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  virtual std::string_view kind() const = 0;  // "word" or "character"
+  virtual std::string_view kind() const = 0;  // "word", "character" or "bpe"
 
   // Linear in text.size(). A type that the vocabulary lacks becomes the unknown type; where there is none: Error with the
   // type, the file and the line.
@@ -82,7 +82,8 @@ class CharacterTokenizer final : public Tokenizer {
 // Number of tokens that a WordTokenizer makes of a text.
 int64_t count_word_tokens(std::string_view text);
 
-// kind = "word" | "character". Error: another kind.
+// kind = "word" | "character" | "bpe" (trained, max_types entries) | "gpt2" (from data_root()/gpt2-bpe; datasets/bpe.h).
+// Error: another kind; "bpe" without max_types, "gpt2" with it.
 std::shared_ptr<const Tokenizer> tokenizer_from_text(std::string_view kind, std::string_view training_text,
                                                      int64_t max_types);
 

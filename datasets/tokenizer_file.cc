@@ -2,6 +2,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "datasets/bpe.h"
 #include "datasets/text_file.h"
 #include "datasets/tokenizer.h"
 #include "datasets/utf8.h"
@@ -26,7 +27,8 @@ json parse(const std::filesystem::path& file) {
 std::shared_ptr<const Tokenizer> tokenizer_of(const std::string& kind, std::vector<std::string> entries) {
   if (kind == "word") return std::make_shared<WordTokenizer>(std::move(entries));
   if (kind == "character") return std::make_shared<CharacterTokenizer>(std::move(entries));
-  throw Error("tokens", text("expected \"word\" or \"character\", found ", shown(kind)));
+  if (kind == "bpe") return std::make_shared<BpeTokenizer>(std::move(entries));
+  throw Error("tokens", text("expected \"word\", \"character\" or \"bpe\", found ", shown(kind)));
 }
 
 }  // namespace

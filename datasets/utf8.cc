@@ -11,6 +11,17 @@ std::string hexadecimal(char byte) {
   return {"0123456789abcdef"[value >> 4], "0123456789abcdef"[value & 15]};
 }
 
+// Number of bytes at `offset`, where no character stands, that begin one; 1 if none does.
+size_t broken_length(std::string_view text, size_t offset) {
+  const auto byte = [&](size_t i) { return offset + i < text.size() ? static_cast<unsigned char>(text[offset + i]) : 0; };
+  const int lead = byte(0);
+  if (lead < 0xC2 || lead > 0xF4) return 1;
+  const int low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;    // no overlong forms
+  const int high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;   // no surrogates, nothing above U+10FFFF
+  if (byte(1) < low || byte(1) > high) return 1;
+  return lead >= 0xF0 && (byte(2) & 0xC0) == 0x80 ? 3 : 2;
+}
+
 }  // namespace
 
 size_t utf8_length(std::string_view text, size_t offset) {
@@ -36,6 +47,16 @@ std::optional<size_t> first_invalid_utf8(std::string_view text) {
     offset += length;
   }
   return std::nullopt;
+}
+
+std::string replace_invalid_utf8(std::string_view text) {
+  std::string valid;
+  for (size_t offset = 0; offset < text.size();) {
+    const size_t length = utf8_length(text, offset);
+    valid += length > 0 ? text.substr(offset, length) : "\uFFFD";
+    offset += length > 0 ? length : broken_length(text, offset);
+  }
+  return valid;
 }
 
 std::string shown(std::string_view text) {

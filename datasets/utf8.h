@@ -14,6 +14,10 @@ size_t utf8_length(std::string_view text, size_t offset);
 // Offset of the first byte at which `text` is not UTF-8.
 std::optional<size_t> first_invalid_utf8(std::string_view text);
 
+// `text` with U+FFFD in place of what is not UTF-8: one for each longest beginning of a character, else one for each byte
+// (Unicode 15, section 3.9; bytes.decode(errors="replace") of Python).
+std::string replace_invalid_utf8(std::string_view text);
+
 // "text" in double quotes, for a message: control characters and stray bytes as \x1f, more than 60 bytes cut with "...".
 std::string shown(std::string_view text);
 

@@ -12,10 +12,12 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
 
 #include "attention/zoo.h"
+#include "datasets/bpe.h"
 #include "nn/train/metrics.h"
 #include "tests/datasets_helpers.h"
 #include "tests/messages.h"
@@ -416,6 +418,78 @@ TEST_CASE("SIGINT and SIGTERM save, exit with 130 and 143, and the run goes on a
     CHECK(digest_in(resumed.out) == digest_in(uncut.out));
     CHECK(contents(run / "metrics.jsonl") == contents(whole / "metrics.jsonl"));
   }
+}
+
+TEST_CASE("sequence tasks are trained, resumed exactly, and judged by accuracy") {
+  const TemporaryFolder folder;
+  const std::string model = "\n[model]\ncontext = 24\nwidth = 16\nlayers = 1\nheads = 2\n[train]\nsteps = 12\nbatch = 4\n";
+  for (const std::string options :
+       {"name = 'nt'\nsymbols = 3\ndelay = 2\nlonger = 20", "name = 'recall'\nsymbols = 4\nsize = 4",
+        "name = 'copy'\nsize = 5", "name = 'induction'", "name = 'parity'\nevaluated = 9"}) {
+    CAPTURE(options);
+    const std::string experiment = in_quotes(folder.write("task.toml", "[task]\n" + options + model));
+    const fs::path whole = folder.path() / "whole", cut = folder.path() / "cut";
+    const Outcome uncut = tapir("train " + experiment + " --out " + in_quotes(whole));
+    CHECK(uncut.status == 0);
+    CHECK(contains_text(uncut.out, "\nvalidation_loss "));
+    CHECK(contains_text(uncut.out, "\nvalidation_accuracy "));
+    CHECK(contains_text(uncut.out, "\nlonger_accuracy ") == contains_text(options, "longer"));
+    tapir("train " + experiment + " --stop-after 5 --out " + in_quotes(cut));
+    CHECK(digest_in(tapir("train --resume " + in_quotes(cut)).out) == digest_in(uncut.out));
+    CHECK(contents(cut / "metrics.jsonl") == contents(whole / "metrics.jsonl"));
+    const Outcome eval = tapir("eval " + in_quotes(whole) + " " + in_quotes(trained().run) + " --part test");
+    CHECK(eval.status == 0);
+    CHECK(contains_text(eval.out, "parameters      judged    accuracy        nats"));
+    CHECK(contains_text(eval.out, "parameters      tokens  perplexity        nats"));
+    CHECK(contains_text(eval.out, "\nwhole: test part of "));
+    fs::remove_all(whole);
+    fs::remove_all(cut);
+  }
+}
+
+TEST_CASE("a sequence task that is wrong gets one line, and has no text") {
+  const TemporaryFolder folder;
+  const auto refused = [&](const std::string& toml, const std::string& rest = "") {
+    return refusal("train " + in_quotes(folder.write("task.toml", toml)) + " --out " + in_quotes(folder.path() / "run") +
+                   rest);
+  };
+  CHECK(contains_text(refused("[task]\nname = 'sort'"), "task.name: 'sort' is none of: language, nt, recall, copy"));
+  CHECK(contains_text(refused("[task]\nname = 'copy'\ndelay = 2"), "there is no key 'delay' in [task]"));
+  CHECK(contains_text(refused("[task]\nname = 'nt'\n[data]\nkind = 'generated'"), "there is no section [data]"));
+  CHECK(contains_text(refused("[task]\nsize = 4"), "there is no key 'size' in [task]"));
+  CHECK(contains_text(refused("[task]\nname = 'nt'\ndelay = 20"), "nt: expected a delay in [1, 16], the size, found 20"));
+  CHECK(contains_text(refused("[task]\nname = 'copy'\nsize = 12\nlonger = 20\n[model]\ncontext = 32"),
+                      "copy: sequences of 40 tokens exceed model.context = 32"));
+  const std::string tiny_parity =
+      "[task]\nname = 'parity'\n[model]\nwidth = 8\nheads = 1\nlayers = 1\n[train]\nsteps = 1\n";
+  const fs::path run = folder.path() / "parity";
+  tapir("train " + in_quotes(folder.write("task.toml", tiny_parity)) + " --out " + in_quotes(run));
+  CHECK(contains_text(refusal("generate " + in_quotes(run)), "parity has learned the task 'parity', not a text"));
+}
+
+TEST_CASE("byte pairs, learned or GPT-2's, are saved with the run: it needs their files no more") {
+  const TemporaryFolder folder;
+  nlohmann::ordered_json encoder;
+  for (const std::string& entry : byte_entries()) encoder[entry] = encoder.size();
+  encoder["he"] = 256;
+  encoder["the"] = 257;
+  folder.write("gpt2-bpe/encoder.json", encoder.dump());
+  folder.write("gpt2-bpe/vocab.bpe", "#version: 0.2\nh e\nt he\n");
+  const std::string here = "TAPIR_DATA=" + in_quotes(folder.path());
+  for (const std::string options : {"--set data.tokens=gpt2", "--set data.tokens=bpe --set data.max_types=300"}) {
+    const fs::path run = folder.path() / "run";
+    CHECK(tapir(train_line(options + " --out " + in_quotes(run)), here).status == 0);
+    const Outcome eval = tapir("eval " + in_quotes(run), "TAPIR_DATA=/nowhere");
+    CHECK(eval.status == 0);
+    CHECK(contains_text(eval.out, ", per bpe, vocabulary "));
+    const Outcome text = tapir("generate " + in_quotes(run) + " --prompt 'The naïve €' --tokens 4", "TAPIR_DATA=/nowhere");
+    CHECK(text.status == 0);
+    CHECK(text.out.starts_with("The naïve €"));
+    fs::remove_all(run);
+  }
+  CHECK(contains_text(
+      refusal(train_line("--set data.tokens=gpt2 --out " + in_quotes(folder.path() / "no")), "TAPIR_DATA=/nowhere"),
+      "gpt2: /nowhere/gpt2-bpe/encoder.json is missing; hint: put the files encoder.json and vocab.bpe"));
 }
 
 }  // namespace tapir

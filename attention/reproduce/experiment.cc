@@ -12,7 +12,8 @@ namespace {
 template <class Visit>
 void each_section(Experiment& experiment, const Visit& visit) {
   visit("run", experiment.run);
-  visit("data", experiment.data);
+  visit("task", experiment.task);
+  if (experiment.task.name == "language") visit("data", experiment.data);
   visit("model", experiment.model);
   visit("attention", experiment.attention);
   visit("train", experiment.train);
@@ -30,12 +31,27 @@ std::string written(Experiment& experiment) {
 
 }  // namespace
 
+void TaskOptions::fields(nn::FieldVisitor& visit) {
+  nn::Choices names = sequence_tasks();
+  names.insert(names.begin(), "language");
+  visit("name", name, "what is learned: the next token of the text of [data], or a generated sequence task", names);
+  if (name == "language") return;
+  sequence.task = name;
+  if (name != "parity") visit("symbols", sequence.symbols, "N, how many symbols there are", nn::between(2, 1 << 20));
+  if (name == "nt") visit("delay", sequence.delay, "τ, tokens from the older summand to the sum", nn::between(1, 1 << 20));
+  visit("size", sequence.size, "n, of training sequences: tokens; of recall: pairs; of copy: symbols",
+        nn::between(1, 1 << 20));
+  visit("longer", longer, "a second size to evaluate at, as a test of extrapolation; 0: none", nn::between(0, 1 << 20));
+  visit("evaluated", evaluated, "sequences of an evaluation, in whole batches", nn::between(1, 1e9));
+}
+
 void DataOptions::fields(nn::FieldVisitor& visit) {
   std::string path = spec.path.string();
   visit("kind", spec.kind, "the corpus", {"wikitext-2", "wikitext-103", "file", "generated"});
   visit("path", path, "of the kind \"file\": a text file, or a folder with train.txt, valid.txt, test.txt", {});
-  visit("tokens", spec.tokens, "what a token is", {"word", "character"});
-  visit("max_types", spec.max_types, "size of the vocabulary, the most frequent types stay; 0: all", nn::between(0, 1e9));
+  visit("tokens", spec.tokens, "what a token is", {"word", "character", "bpe", "gpt2"});
+  visit("max_types", spec.max_types, "size of the vocabulary, the most frequent types stay; 0: all; needed for bpe",
+        nn::between(0, 1e9));
   visit("train_tokens", spec.limits.train, "tokens of the training part that are used; 0: all", nn::between(0, 1e12));
   visit("valid_tokens", spec.limits.valid, "of the validation part", nn::between(0, 1e12));
   visit("test_tokens", spec.limits.test, "of the test part", nn::between(0, 1e12));

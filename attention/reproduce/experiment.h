@@ -7,6 +7,7 @@
 
 #include "attention/zoo.h"
 #include "datasets/corpus.h"
+#include "datasets/sequences.h"
 #include "nn/optim.h"
 #include "nn/schedule.h"
 #include "nn/train/trainer.h"
@@ -23,11 +24,20 @@ struct RunOptions : nn::Options {   // [run]
 
   void fields(nn::FieldVisitor& visit) override {
     visit("name", name, "of the run's folder", {});
-    visit("seed", seed, "of initial weights and dropout", nn::between(0, 9007199254740992.0));
+    visit("seed", seed, "of initial weights, dropout and generated sequences", nn::between(0, 9007199254740992.0));
     visit("dtype", dtype, "element type of weights and activations", {"f32", "f64"});
     visit("device", device, "where the run computes", {"cpu", "cuda"});
     visit("initial", initial, "safetensors file of initial weights; empty: drawn from the seed", {});
   }
+};
+
+struct TaskOptions : nn::Options {   // [task]
+  std::string name = "language";        // or one of sequence_tasks()
+  SequenceSpec sequence;
+  int64_t longer = 0;
+  int64_t evaluated = 512;
+
+  void fields(nn::FieldVisitor& visit) override;
 };
 
 struct DataOptions : nn::Options {   // [data]
@@ -45,7 +55,8 @@ struct AttentionOptions : nn::Options {   // [attention], beside the mechanism's
 
 struct Experiment {
   RunOptions run;
-  DataOptions data;
+  TaskOptions task;
+  DataOptions data;   // of the task "language" alone
   nn::TransformerOptions model;
   AttentionOptions attention;
   TrainOptions train;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "attention/reproduce/commands.h"
+#include "attention/reproduce/language.h"
 #include "attention/reproduce/run_folder.h"
 #include "autograd/node.h"
 
@@ -27,7 +28,10 @@ int32_t draw(const std::vector<double>& logits, double temperature, float unifor
 int run_generate(const GenerateCommand& command) {
   const std::unique_ptr<OpenRun> run = open_run(command.run);
   const NoGrad guard;
-  LanguageTask& task = *run->task;
+  auto* const language = dynamic_cast<LanguageTask*>(run->task.get());
+  require(language, "generate", [&] { return text(command.run.string(), " has learned the task '",
+                                                  run->experiment.task.name, "', not a text"); });
+  LanguageTask& task = *language;
   std::vector<int32_t> ids = task.tokenizer().encode(command.prompt, {.name = "the prompt"});
   const bool words = task.tokenizer().kind() == "word";
   if (words && !ids.empty() && !command.prompt.ends_with('\n')) {   // the tokenizer ended the line, the prompt did not

@@ -1,48 +1,22 @@
 #include "attention/reproduce/language.h"
 
+#include <fmt/core.h>
+
 #include <cmath>
-#include <span>
 
 #include "autograd/node.h"
-#include "autograd/ops.h"
-#include "nn/train/weights.h"
 
 namespace tapir {
-namespace {
-
-int64_t count_targets(std::span<const int32_t> targets) {
-  return std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target != ignored_target; });
-}
-
-}  // namespace
 
 LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer)
-    : experiment_(experiment), corpus_(read_corpus(experiment.data.spec, tokenizer)),
+    : Task(experiment), corpus_(read_corpus(experiment.data.spec, tokenizer)),
       training_(corpus_.train, experiment.train.batch, experiment.model.context) {
-  experiment.model.vocabulary = corpus_.tokenizer->size();
-  const Mechanism& row = mechanism(experiment.attention.mechanism);
-  model_ = std::make_unique<nn::LanguageModel>(experiment.model, [&](int64_t layer) {
-    return row.make(*experiment.attention.own,
-                    {.width = experiment.model.width, .heads = experiment.model.heads, .layer = layer});
-  });
-  const Device device = experiment.run.device == "cuda" ? Device::cuda : Device::cpu;
-  model_->initialise(static_cast<uint64_t>(experiment.run.seed), experiment.dtype(), device);
-  if (!tokenizer && !experiment.run.initial.empty()) load_weights(experiment.run.initial, *model_);
-}
-
-Tensor LanguageTask::forward_loss(const Tensor& inputs, const Tensor& targets, const nn::Call& call) {
-  return cross_entropy(model_->forward(inputs, call), targets);
+  make_model(corpus_.tokenizer->size(), !tokenizer);
 }
 
 TrainTask LanguageTask::train_task() {
   const auto loss = [this](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
-    const TokenBatch batch = training_.batch(step);
-    const int64_t rows = batch.rows / parts, begin = part * rows * batch.columns;
-    const std::span inputs(batch.inputs.data() + begin, rows * batch.columns),
-        targets(batch.targets.data() + begin, rows * batch.columns);
-    const Shape shape{rows, batch.columns};
-    return LossSum{forward_loss(Tensor::from<int32_t>(inputs, shape), Tensor::from<int32_t>(targets, shape), call),
-                   count_targets(targets)};
+    return this->loss(training_.batch(step), part, parts, call);
   };
   const TokenBatch first = EvaluationBatches(corpus_.valid, experiment_.train.batch, experiment_.model.context).batch(0);
   const auto evaluate = [this, first](const nn::Call&) {
@@ -51,7 +25,7 @@ TrainTask LanguageTask::train_task() {
     for (const auto& gate : gates(first)) metrics.push_back(gate);
     return metrics;
   };
-  return {*model_, loss, evaluate, experiment_.identity()};
+  return {model(), loss, evaluate, experiment_.identity()};
 }
 
 LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {
@@ -59,16 +33,34 @@ LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {
   const EvaluationBatches batches(ids, experiment_.train.batch, experiment_.model.context);
   Result result;
   for (int64_t k = 0; k < batches.size(); ++k) {
-    const TokenBatch batch = batches.batch(k);
-    const Shape shape{batch.rows, batch.columns};
-    result.nll += forward_loss(Tensor::from(batch.inputs, shape), Tensor::from(batch.targets, shape), {}).item();
-    result.tokens += count_targets(batch.targets);
+    const LossSum sum = loss(batches.batch(k));
+    result.nll += sum.sum.item();
+    result.tokens += sum.count;
   }
   result.nll /= static_cast<double>(result.tokens);
   return result;
 }
 
 double LanguageTask::Result::perplexity() const { return std::exp(nll); }
+
+Task::Results LanguageTask::evaluate_part(const std::string& part) {
+  const Result result = evaluate(part == "test" ? corpus_.test : corpus_.valid);
+  return {{"tokens", fmt::format("{}", result.tokens)},
+          {"perplexity", fmt::format("{:.3f}", result.perplexity())},
+          {"nats", fmt::format("{:.5f}", result.nll)}};
+}
+
+std::string LanguageTask::signature(const std::string& part) const {
+  return fmt::format("{} part of {}, per {}, vocabulary {} ({}), context {}, {} streams, no overlap", part,
+                     experiment_.data.spec.kind, tokenizer().kind(), tokenizer().size(), tokenizer().digest().substr(0, 12),
+                     experiment_.model.context, experiment_.train.batch);
+}
+
+std::string LanguageTask::summary() const {
+  return fmt::format("{} tokens in the vocabulary, {} steps an epoch", tokenizer().size(), training_.batches_per_epoch());
+}
+
+void LanguageTask::save(const std::filesystem::path& folder) const { save_tokenizer(tokenizer(), folder / tokenizer_file); }
 
 Metrics LanguageTask::gates(const TokenBatch& batch) {
   const NoGrad guard;
@@ -77,7 +69,7 @@ Metrics LanguageTask::gates(const TokenBatch& batch) {
   call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
     if (name == "gate") gates.emplace_back(path + ".gate", value.item());
   };
-  model_->forward(Tensor::from(batch.inputs, {batch.rows, batch.columns}), call);
+  model().forward(Tensor::from(batch.inputs, {batch.rows, batch.columns}), call);
   return gates;
 }
 

@@ -1,6 +1,5 @@
 #include "attention/reproduce/run_folder.h"
 
-#include "datasets/tokenizer.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/weights.h"
 
@@ -15,7 +14,7 @@ Experiment read_run(const std::filesystem::path& folder, const std::vector<std::
 std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder) {
   auto run = std::make_unique<OpenRun>();
   run->experiment = read_run(folder);
-  run->task = std::make_unique<LanguageTask>(run->experiment, load_tokenizer(folder / tokenizer_file));
+  run->task = make_task(run->experiment, folder);
 
   std::vector<std::string> notes;
   const CheckpointFolder checkpoints(folder / "checkpoints");

@@ -3,13 +3,13 @@
 #include <filesystem>
 #include <memory>
 
-#include "attention/reproduce/language.h"
+#include "attention/reproduce/task.h"
 
 namespace tapir {
 
 struct OpenRun {
   Experiment experiment;
-  std::unique_ptr<LanguageTask> task;   // with the trained weights
+  std::unique_ptr<Task> task;           // with the trained weights
   std::string weights;                  // which: "best on validation, step 750" or "last, step 1000"
 };
 
@@ -20,6 +20,5 @@ Experiment read_run(const std::filesystem::path& folder, const std::vector<std::
 std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder);
 
 inline constexpr const char* experiment_file = "experiment.toml";
-inline constexpr const char* tokenizer_file = "tokenizer.json";
 
 }  // namespace tapir

@@ -14,7 +14,7 @@
 namespace tapir {
 namespace {
 
-std::string summary(const Experiment& experiment, LanguageTask& task, const TrainReport& report) {
+std::string summary(const Experiment& experiment, Task& task, const TrainReport& report) {
   const MemoryStatistics memory = Arena::of(Device::cpu).statistics();
   std::string lines = fmt::format("{} steps of {}, {} parameters, {:.0f} tokens/s, peak {:.0f} MiB\n", report.steps,
                                   experiment.train.steps, task.model().parameter_count(),
@@ -35,21 +35,20 @@ int run_train(const TrainCommand& command) {
   require(resume || !std::filesystem::exists(folder / experiment_file), folder.string(), [] { return "has a run already"; },
           "go on with --resume, or give another folder with --out");
 
-  LanguageTask task(experiment, resume ? load_tokenizer(folder / tokenizer_file) : nullptr);
-  TrainTask loop = task.train_task();
+  const std::unique_ptr<Task> task = make_task(experiment, resume ? folder : "");
+  TrainTask loop = task->train_task();
   if (!resume) {
     create_folders(folder);
-    save_tokenizer(task.tokenizer(), folder / tokenizer_file);
+    task->save(folder);
     write_atomically(folder / experiment_file, experiment.toml());
   }
-  fmt::print(stderr, "{}: {}, {} tokens in the vocabulary, {} steps an epoch, {} parameters, {} thread{}\n",
-             folder.string(), experiment.attention.mechanism, task.tokenizer().size(), task.steps_per_epoch(),
-             task.model().parameter_count(), threads(), threads() == 1 ? "" : "s");
+  fmt::print(stderr, "{}: {}, {}, {} parameters, {} thread{}\n", folder.string(), experiment.attention.mechanism,
+             task->summary(), task->model().parameter_count(), threads(), threads() == 1 ? "" : "s");
   const TrainReport report =
       train(loop, experiment.train, experiment.schedule, experiment.adamw, static_cast<uint64_t>(experiment.run.seed),
             {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = command.stop_after,
              .minutes = command.minutes, .out = std::cerr});
-  fmt::print("{}", summary(experiment, task, report));
+  fmt::print("{}", summary(experiment, *task, report));
   if (report.steps < experiment.train.steps) fmt::print("stopped; go on with: tapir train --resume {}\n", folder.string());
   return report.signal ? 128 + report.signal : 0;
 }

@@ -1,0 +1,40 @@
+#include "attention/reproduce/task.h"
+
+#include <algorithm>
+#include <span>
+
+#include "attention/reproduce/language.h"
+#include "attention/reproduce/sequence.h"
+#include "autograd/ops.h"
+#include "nn/train/weights.h"
+
+namespace tapir {
+
+void Task::make_model(int64_t vocabulary, bool reads_initial) {
+  experiment_.model.vocabulary = vocabulary;
+  const Mechanism& row = mechanism(experiment_.attention.mechanism);
+  model_ = std::make_unique<nn::LanguageModel>(experiment_.model, [&](int64_t layer) {
+    return row.make(*experiment_.attention.own,
+                    {.width = experiment_.model.width, .heads = experiment_.model.heads, .layer = layer});
+  });
+  const Device device = experiment_.run.device == "cuda" ? Device::cuda : Device::cpu;
+  model_->initialise(static_cast<uint64_t>(experiment_.run.seed), experiment_.dtype(), device);
+  if (reads_initial && !experiment_.run.initial.empty()) load_weights(experiment_.run.initial, *model_);
+}
+
+LossSum Task::loss(const TokenBatch& batch, int64_t part, int64_t parts, const nn::Call& call) const {
+  const int64_t rows = batch.rows / parts, begin = part * rows * batch.columns;
+  const std::span inputs(batch.inputs.data() + begin, rows * batch.columns),
+      targets(batch.targets.data() + begin, rows * batch.columns);
+  const Shape shape{rows, batch.columns};
+  const Tensor logits = model_->forward(Tensor::from<int32_t>(inputs, shape), call);
+  return {cross_entropy(logits, Tensor::from<int32_t>(targets, shape)),
+          std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target != ignored_target; })};
+}
+
+std::unique_ptr<Task> make_task(Experiment& experiment, const std::filesystem::path& trained) {
+  if (experiment.task.name != "language") return std::make_unique<SequenceTask>(experiment, trained.empty());
+  return std::make_unique<LanguageTask>(experiment, trained.empty() ? nullptr : load_tokenizer(trained / tokenizer_file));
+}
+
+}  // namespace tapir
