@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "attention/pair_hidden.h"
 #include "autograd/backward.h"
 #include "autograd/node.h"
 #include "autograd/ops.h"
@@ -244,6 +245,10 @@ TEST_CASE("autograd: at kinks the documented subgradient") {
   const std::vector<Tensor> larger = grad({maximum(x, y)}, {x, y}, {Tensor::from(Values{1, 1, 1})});
   CHECK(values(larger[0]) == Values{0.5, 1, 0});
   CHECK(values(larger[1]) == Values{0.5, 0, 1});
+  // Σ_k ReLU(a_k + c_k) with a = −c
+  const Tensor a = requires_grad(Tensor::from(Values{1, -1}, {1, 1, 1, 2})), ones = leaf({1, 1});
+  const Tensor c = requires_grad(Tensor::from(Values{-1, 1}, {1, 1, 1, 2})), weight = reshape(ones, {1, 1, 2});
+  for (const Tensor& g : grad({pair_hidden(a, c, weight, {})}, {a, c, ones})) CHECK(values(g) == Values{0, 0});
   const double nan = std::nan("");
   CHECK(std::isnan(maximum(leaf({nan}), leaf({1})).item()));
   CHECK(std::isnan(minimum(leaf({1}), leaf({nan})).item()));

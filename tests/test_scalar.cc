@@ -152,12 +152,13 @@ void check_special_values() {
   CHECK(same(math::sign(T(-3)), T(-1)));
 }
 
-// The functions by name: f, df, and df on dual numbers, all in double.
+// The functions by name: f and df, in double and on dual numbers.
 struct Row {
   std::string name;
   double (*f)(double);
   double (*df)(double);
-  double (*second)(double);       // df on Dual
+  Dual<double> (*dual_f)(Dual<double>);
+  Dual<double> (*dual_df)(Dual<double>);
   double (*second_nested)(double);  // f on Dual<Dual>
   std::vector<double> at;
 };
@@ -165,10 +166,7 @@ struct Row {
 template <class S>
 Row row(std::vector<double> at) {
   return {S::name, [](double x) { return S::f(x); }, [](double x) { return S::df(x, S::f(x)); },
-          [](double x) {
-            const Dual<double> dual(x, 1.0);
-            return S::df(dual, S::f(dual)).d;
-          },
+          [](Dual<double> x) { return S::f(x); }, [](Dual<double> x) { return S::df(x, S::f(x)); },
           [](double x) { return S::f(Dual<Dual<double>>(Dual<double>(x, 1.0), Dual<double>(1.0))).d.d; }, std::move(at)};
 }
 
@@ -229,7 +227,7 @@ TEST_CASE("df on dual numbers is the second derivative, and f on nested dual num
     for (const double x : row.at) {
       CAPTURE(row.name);
       CAPTURE(x);
-      const double second = row.second(x), h = x == 0 ? 2e-2 : std::min(2e-2, std::fabs(x) / 40);
+      const double second = row.dual_df({x, 1.0}).d, h = x == 0 ? 2e-2 : std::min(2e-2, std::fabs(x) / 40);
       CHECK(std::fabs(derivative(row.df, x, h) - second) <= tolerance(second));
       CHECK(std::fabs(row.second_nested(x) - second) <= tolerance(second));
     }
@@ -269,6 +267,29 @@ TEST_CASE("gelu keeps relative accuracy in the lower tail, and is not the tanh f
   CHECK(scalar::GeluTanh::f(2.0) == doctest::Approx(1 + std::tanh(u)).epsilon(1e-14));
 }
 
+TEST_CASE("dual numbers carry the value and the derivative in any direction: f(x + d ε) = f(x) + f′(x) d ε") {
+  for (const Row& row : rows())
+    for (const double x : row.at) {
+      CAPTURE(row.name);
+      CAPTURE(x);
+      const Dual<double> y = row.dual_f({x, 3.0}), slope = row.dual_df({x, 3.0});
+      CHECK(std::fabs(y.v - row.f(x)) <= tolerance(y.v));
+      CHECK(std::fabs(y.d - 3 * row.df(x)) <= tolerance(y.d));
+      CHECK(std::fabs(slope.v - row.df(x)) <= tolerance(slope.v));
+      CHECK(std::fabs(slope.d - 3 * row.dual_df({x, 1.0}).d) <= tolerance(slope.d));
+    }
+}
+
+TEST_CASE("dual numbers compare by their values") {
+  const Dual<double> x(0.7, 1.0), same(0.7, 5.0), more(0.8, 0.0);
+  CHECK((x == same && !(x == more)));
+  CHECK((x != more && !(x != same)));
+  CHECK((x < more && !(x < same) && !(more < x)));
+  CHECK((x <= more && x <= same && !(more <= x)));
+  CHECK((more > x && !(x > same) && !(x > more)));
+  CHECK((more >= x && x >= same && !(x >= more)));
+}
+
 TEST_CASE("dual numbers obey the quotient and chain rules") {
   const Dual<double> x(0.7, 1.0);
   const Dual<double> y = math::sin(x) / (x * x - Dual<double>(3));
@@ -278,7 +299,7 @@ TEST_CASE("dual numbers obey the quotient and chain rules") {
   CHECK(math::select(x > Dual<double>(0), -x, x).d == -1);
   CHECK((2.0 * x + 1.0).v == doctest::Approx(2.4));
   CHECK((2.0 * x + 1.0).d == 2);
-  CHECK(x == Dual<double>(0.7, 5.0));
+  CHECK(math::select(x < Dual<double>(0), -x, x).d == 1);
   CHECK(math::erf(x).d == doctest::Approx(2 / std::sqrt(M_PI) * std::exp(-0.49)).epsilon(1e-14));
   CHECK(math::normal_density(x).d == doctest::Approx(-0.7 * std::exp(-0.245) / std::sqrt(2 * M_PI)).epsilon(1e-14));
 }

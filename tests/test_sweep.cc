@@ -17,6 +17,7 @@
 #include "tests/examples_shape.h"
 #include "tests/examples_unary.h"
 #include "tests/messages.h"
+#include "tests/sweep.h"
 
 using namespace tapir;
 
@@ -37,6 +38,7 @@ void for_every_row(const Judge& judge) {
   static const std::vector<OpExamples> all = examples_of_every_op();
   for (const OpExamples& op : all)
     for (const Example& row : op.rows) {
+      if (sweep_takes && !sweep_takes(op, row)) continue;
       INFO("op ", op.op, ", row '", row.label, "'");
       judge(op, row);
     }

@@ -1,0 +1,47 @@
+// Writes mutated copies of sources (mutate.h) and the table of their mutants.
+//
+//   mutation_generate ROOT FOLDER FILE…     reads ROOT/FILE, writes FOLDER/FILE and FOLDER/mutants
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "tests/mutation/mutate.h"
+
+using namespace tapir::mutation;
+
+namespace {
+
+std::string contents(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  if (!in) throw std::runtime_error(file.string() + " cannot be read");
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+void write(const std::filesystem::path& file, const std::string& text) {
+  if (std::filesystem::exists(file) && contents(file) == text) return;   // what has not changed is not compiled again
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream out(file);
+  out << text;
+  if (!out.flush()) throw std::runtime_error(file.string() + " cannot be written");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.size() < 3) throw std::runtime_error("usage: mutation_generate ROOT FOLDER FILE…");
+  const std::filesystem::path root = arguments[0], folder = arguments[1];
+  const TensorFunctions functions = tensor_functions(Source("autograd/ops.h", contents(root / "autograd/ops.h")));
+  std::vector<Mutant> mutants;
+  for (size_t i = 2; i < arguments.size(); ++i)
+    write(folder / arguments[i], mutate(Source(arguments[i], contents(root / arguments[i])), functions, mutants));
+  std::string table;
+  for (const Mutant& m : mutants) table += m.file + '\t' + m.function + '\t' + m.original + '\t' + m.mutated + '\n';
+  write(folder / "mutants", table);
+} catch (const std::exception& error) {
+  std::cerr << "mutation_generate: " << error.what() << '\n';
+  return 1;
+}
