@@ -133,6 +133,6 @@ Tensor l1(const Tensor& x, const Tensor& target);                             //
 Tensor smooth_l1(const Tensor& x, const Tensor& target, double beta = 1);
 // Σ −t log σ(x) − (1 − t) log σ(−x), σ the sigmoid, x of any size: a right answer costs e^−|x|, a wrong one |x|
 Tensor bce_with_logits(const Tensor& x, const Tensor& target);
-Tensor kl_div(const Tensor& log_q, const Tensor& p);                          // Σ p (log p − log q); 0, also dp, where p = 0
+Tensor kl_div(const Tensor& log_q, const Tensor& p);                          // Σ p (log p − log q); 0 where p = 0, and dp
 
 }  // namespace tapir

@@ -56,7 +56,8 @@ struct BceWithLogits {
 
 struct NonZero { template <class T> HD uint8_t operator()(T x) const { return x != T(0); } };
 
-// f = p (log p − log q), 0 where p = 0, whatever q is
+// f = p (log p − log q), 0 where p = 0, whatever q is. There ∂f/∂p is 0 too, not −∞: behind a softmax that underflowed to 0
+// comes a factor of 0.
 struct KlDiv {
   static constexpr const char* name = "kl_div";
   template <class T> HD_INLINE T f(T log_q, T p) const { return math::select(p == T(0), T(0), p * (math::log(p) - log_q)); }
