@@ -28,6 +28,14 @@ struct Silu;
 struct Erf;
 }  // namespace scalar
 
+namespace loss {     // ops/pair_loss.cc
+struct SquaredError;
+struct L1;
+struct SmoothL1;
+struct BceWithLogits;
+struct KlDiv;
+}  // namespace loss
+
 template <class F, int order = 0> struct Unary;   // ops/unary.cc
 struct Identity;                                  // ops/arithmetic.cc
 struct Add;
@@ -51,11 +59,20 @@ struct Slice;
 struct Pad;
 struct Expand;
 struct Concat;
+struct Flip;
+struct Tril;
+struct Triu;
 struct Embedding;                                 // ops/embedding.cc
 struct ScatterRows;
+struct Gather;                                    // ops/index.cc
+struct ScatterAdd;
 struct LayerNorm;                                 // ops/layer_norm.cc
 struct Dropout;                                   // ops/dropout.cc
 struct CrossEntropy;                              // ops/cross_entropy.cc
+struct RmsNorm;                                   // ops/rms_norm.cc
+struct GroupNorm;                                 // ops/group_norm.cc
+struct BatchNorm;                                 // ops/batch_norm.cc
+template <class F> struct PairLoss;               // ops/pair_loss.cc
 
 template <class... Ops> struct OpList {};
 
@@ -65,7 +82,9 @@ using AllOps = OpList<
     Unary<scalar::Sin>, Unary<scalar::Cos>, Unary<scalar::Tanh>, Unary<scalar::Sigmoid>, Unary<scalar::Softplus>,
     Unary<scalar::Relu>, Unary<scalar::Gelu>, Unary<scalar::GeluTanh>, Unary<scalar::Silu>, Unary<scalar::Erf>,
     Identity, Add, Sub, Mul, Div, Affine, Maximum, Minimum, Where, Matmul, Linear, Sum, SumTo, LogSumExp, Softmax,
-    LogSoftmax, Reshape, Transpose, Slice, Pad, Expand, Concat, Embedding, ScatterRows, LayerNorm, Dropout, CrossEntropy>;
+    LogSoftmax, Reshape, Transpose, Slice, Pad, Expand, Concat, Embedding, ScatterRows, LayerNorm, Dropout, CrossEntropy,
+    Flip, Tril, Triu, Gather, ScatterAdd, RmsNorm, GroupNorm, BatchNorm, PairLoss<loss::SquaredError>, PairLoss<loss::L1>,
+    PairLoss<loss::SmoothL1>, PairLoss<loss::BceWithLogits>, PairLoss<loss::KlDiv>>;
 
 template <class Op, class List> inline constexpr bool contains = false;
 template <class Op, class... Ops> inline constexpr bool contains<Op, OpList<Ops...>> = (std::is_same_v<Op, Ops> || ...);

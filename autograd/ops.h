@@ -65,25 +65,74 @@ Tensor softmax(const Tensor& x);
 // nothing is allowed. Forbidden scores are never read.
 Tensor softmax(const Tensor& scores, const Mask& mask);
 
-// ---- shapes (ops/shape.cc): views without a copy, but for concat and pad ------------------------------------------
+// ---- shapes (ops/shape.cc): views without a copy up to expand, and permute ------------------------------------------
 Tensor reshape(const Tensor& x, const Shape& shape);                          // one extent may be −1: what is left
 Tensor transpose(const Tensor& x, int a = -2, int b = -1);                    // axes a and b change places
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t length);
 Tensor expand(const Tensor& x, const Shape& shape);                           // repeats axes of extent 1
 Tensor concat(const std::vector<Tensor>& parts, int axis);
 Tensor pad(const Tensor& x, int axis, int64_t before, int64_t after);         // zeros around
+Tensor permute(const Tensor& x, const std::vector<int>& axes);                // axis a of y is axis axes[a] of x
+Tensor flip(const Tensor& x, int axis);                                       // a copy, last element first
+// Of the last two axes, (…,M,N): a copy where j − i ≤ k (tril) or j − i ≥ k (triu), else exactly 0, even where x is NaN.
+Tensor tril(const Tensor& x, int64_t k = 0);
+Tensor triu(const Tensor& x, int64_t k = 0);
 
 // ---- rows by index (ops/embedding.cc): indices i32 of any shape (…) -----------------------------------------------
 Tensor embedding(const Tensor& table, const Tensor& indices);                 // (V,C), (…) → (…,C)
 Tensor scatter_rows(const Tensor& rows, const Tensor& indices, int64_t size); // (…,C), (…) → (size,C): equal ones add up
+
+// ---- elements by index (ops/index.cc): indices i32; an Error tells the first one out of range, and its place ------
+// In three axes, with axis = 1: y[i][k][j] = x[i][indices[i][k][j]][j]. Beside the axis the indices have the shape of x.
+Tensor gather(const Tensor& x, int axis, const Tensor& indices);
+Tensor index_select(const Tensor& x, int axis, const Tensor& indices);        // indices (K): … = x[i][indices[k]][j]
+// y = base, then y[i][indices[i][k][j]][j] += source[i][k][j] in the order of k, whatever the threads; adjoint of gather.
+Tensor scatter_add(const Tensor& base, int axis, const Tensor& indices, const Tensor& source);
+
+struct Sorted {
+  Tensor values, indices;   // values = gather(x, axis, indices); the indices are i32 and have no gradient
+};
+Sorted sort(const Tensor& x, int axis = -1, bool descending = false);         // stable; NaN counts as the largest number
+Sorted topk(const Tensor& x, int64_t k, int axis = -1);                       // the k largest, as sorted descending
 
 // ---- layers -------------------------------------------------------------------------------------------------------
 // y = weight (x − mean)/√(variance + epsilon) + bias along the last axis; weight, bias (C)      Ba et al. 2016, eq. 4
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon = 1e-5);
 // y = x/(1 − p) with probability 1 − p, else 0; element i draws Philox at (key, i)              Srivastava et al. 2014
 Tensor dropout(const Tensor& x, double p, const RandomKey& key);
-// Σ_n −log softmax(logits_n)[target_n] over the rows with target ≥ 0: the caller divides by its global count.
-// logits (…,V), targets i32 (…); target −1: the row does not count
-Tensor cross_entropy(const Tensor& logits, const Tensor& targets);
+// y = weight x/√(mean x² + epsilon) along the last axis; weight (C)                          Zhang & Sennrich 2019, eq. 4
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon = 1e-6);
+// As layer_norm, but mean and variance are those of one of `groups` groups of consecutive channels, over all their places.
+// x (B,C,…), weight and bias (C), groups divides C                                              Wu & He 2018, eq. 7
+Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double epsilon = 1e-5);
+// As layer_norm, but for each channel (an index of `axis`, C of them) over all else; weight, bias (C).
+// Running statistics take mean and variance n/(n − 1), n = x.elements()/C; no gradient there.   Ioffe & Szegedy 2015
+struct BatchNormed {
+  Tensor y, mean, variance;   // as x, (C), (C): Σ (x − mean)²/n
+};
+BatchNormed batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int axis = 1, double epsilon = 1e-5);
+// The same with a given mean and variance (C), for inference.
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& variance,
+                  int axis = 1, double epsilon = 1e-5);
+
+// ---- losses (ops/cross_entropy.cc, ops/pair_loss.cc): sums over rows or elements, not means -----------------------
+// The caller divides, once, by the count of the whole batch: sums of its parts (accumulated steps, several machines) add up
+// to the loss of the whole; means of parts of different size do not.
+//
+// Σ_n −log softmax(logits_n)[target_n] over the rows whose target is not `ignored`; logits (…,V), targets i32 (…).
+// label_smoothing ε: the target distribution is (1 − ε) onehot + ε/V                            Szegedy et al. 2016, § 7
+struct CrossEntropyOptions {
+  int32_t ignored = -1;
+  double label_smoothing = 0;
+};
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
+// x and target of one shape. The gradient of target, where wanted, is right too.
+Tensor squared_error(const Tensor& x, const Tensor& target);                  // Σ (x − t)²
+Tensor l1(const Tensor& x, const Tensor& target);                             // Σ |x − t|, derivative 0 at 0
+// Σ d²/(2 beta) where |d| < beta, else |d| − beta/2; d = x − t, beta > 0                         Girshick 2015, eq. 3
+Tensor smooth_l1(const Tensor& x, const Tensor& target, double beta = 1);
+// Σ −t log σ(x) − (1 − t) log σ(−x), σ the sigmoid, x of any size: a right answer costs e^−|x|, a wrong one |x|
+Tensor bce_with_logits(const Tensor& x, const Tensor& target);
+Tensor kl_div(const Tensor& log_q, const Tensor& p);                          // Σ p (log p − log q); 0 where p = 0, and dp
 
 }  // namespace tapir

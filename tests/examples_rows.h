@@ -141,16 +141,23 @@ template <> struct Examples<Dropout> {
 template <> struct Examples<CrossEntropy> {
   static OpExamples all() {
     const auto row = [](const std::string& label, const Shape& shape, int64_t classes, const std::vector<int32_t>& targets,
-                        bool may_vanish = false, double low = -2, double high = 2) {
+                        bool may_vanish = false, double low = -2, double high = 2,
+                        const CrossEntropyOptions& options = {}) {
       return Example{.label = label,
-                     .function = [=](const std::vector<Tensor>& x) { return cross_entropy(x[0], i32(targets, shape)); },
+                     .function =
+                         [=](const std::vector<Tensor>& x) { return cross_entropy(x[0], i32(targets, shape), options); },
                      .inputs = {{with_last(shape, classes), low, high}},
                      .reference = [=](const Arrays& in) {
                        double loss = 0;
                        for (size_t n = 0; n < targets.size(); ++n) {
                          double total = 0;
                          for (int64_t v = 0; v < classes; ++v) total += std::exp(in[0].values[n * classes + v] - low);
-                         if (targets[n] != -1) loss += std::log(total) - (in[0].values[n * classes + targets[n]] - low);
+                         if (targets[n] == options.ignored) continue;
+                         for (int64_t v = 0; v < classes; ++v) {
+                           const double share = options.label_smoothing / static_cast<double>(classes);
+                           const double wanted = v == targets[n] ? 1 - options.label_smoothing + share : share;
+                           loss += wanted * (std::log(total) - (in[0].values[n * classes + v] - low));
+                         }
                        }
                        return Array{{}, {loss}};
                      },
@@ -164,6 +171,12 @@ template <> struct Examples<CrossEntropy> {
                      row("large numbers", {3}, 5, {4, 0, 2}, false, 1000, 1004),
                      row("all ignored", {3}, 4, {-1, -1, -1}, true), row("one element", {1}, 1, {0}, true),
                      row("no rows", {0}, 3, {}, true), row("several ranges", {400}, 256, many),
+                     row("smoothing", {2, 3}, 4, {3, -1, 1, 0, -1, 2}, false, -2, 2, {.label_smoothing = 0.1}),
+                     row("nothing but smoothing", {4}, 5, {0, 4, 2, 2}, false, -2, 2, {.label_smoothing = 1}),
+                     row("a class is ignored", {5}, 4, {0, 3, 0, 2, 1}, false, -2, 2, {.ignored = 0}),
+                     row("ignored -100 and smoothing, large numbers", {3}, 5, {4, -100, 2}, false, 1000, 1004,
+                         {.ignored = -100, .label_smoothing = 0.3}),
+                     row("several ranges, smoothing", {400}, 256, many, false, -2, 2, {.label_smoothing = 0.2}),
                      row("targets that fill a block of memory", {16}, 3, scattered(16, 3))},
             .errors = {{[] { cross_entropy(zeros({2, 3}), i32({0, 1, 2}, {3})); }, {"cross_entropy", "[2,3]", "i32[3]"}},
                        {[] { cross_entropy(zeros({2, 3, 4}), i32({0, 1, 2, 0, 1, 2}, {3, 2})); }, {"[2,3,4]", "i32[3,2]"}},
@@ -172,7 +185,13 @@ template <> struct Examples<CrossEntropy> {
                        {[] { cross_entropy(zeros({2, 3}), i32({0, 3}, {2})); },
                         {"cross_entropy", "target 3", "position 1", "[2,3]"}},
                        {[] { cross_entropy(zeros({2, 3}), i32({-2, 0}, {2})); },
-                        {"cross_entropy", "target -2", "position 0"}}}};
+                        {"cross_entropy", "target -2", "position 0", "0 … 2", "ignored -1"}},
+                       {[] { cross_entropy(zeros({1, 3}), i32({-1}, {1}), {.ignored = -100}); },
+                        {"cross_entropy", "target -1", "ignored -100"}},
+                       {[] { cross_entropy(zeros({1, 3}), i32({0}, {1}), {.label_smoothing = 1.5}); },
+                        {"cross_entropy", "label_smoothing", "[0, 1]", "1.5"}},
+                       {[] { cross_entropy(zeros({1, 3}), i32({0}, {1}), {.label_smoothing = std::nan("")}); },
+                        {"cross_entropy", "label_smoothing", "nan"}}}};
   }
 };
 

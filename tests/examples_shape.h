@@ -50,12 +50,31 @@ template <> struct Examples<Transpose> {
             });
           });
     };
+    const auto permuted = [](const std::string& label, const Shape& from, const std::vector<int>& axes) {
+      return moving(
+          label, from, [=](const std::vector<Tensor>& x) { return permute(x[0], axes); },
+          [=](const Arrays& in) {
+            Shape to;
+            for (const int axis : axes) to.push_back(from[axis]);
+            return build(to, [&](const Index& i) {
+              Index source(i.size());
+              for (size_t a = 0; a < i.size(); ++a) source[axes[a] < 0 ? axes[a] + i.size() : axes[a]] = i[a];
+              return at(in[0], source);
+            });
+          });
+    };
     return {.op = "transpose",
             .rows = {row("matrix", {3, 4}, -2, -1), row("outer axes", {2, 3, 4}, 0, 2), row("first two", {2, 3, 4}, 1, 0),
                      row("heads", {2, 5, 3, 4}, 1, 2), row("an axis with itself", {3}, 0, -1),
-                     row("one element", {1, 1}, 0, 1), row("none", {0, 3}, 0, 1), row("several ranges", {300, 256}, 0, 1)},
+                     row("one element", {1, 1}, 0, 1), row("none", {0, 3}, 0, 1), row("several ranges", {300, 256}, 0, 1),
+                     permuted("permute", {2, 3, 4}, {2, 0, 1}),
+                     permuted("permute, four axes", {2, 3, 4, 5}, {3, -3, 0, 2})},
             .errors = {{[] { transpose(zeros({3})); }, {"transpose", "axis -2", "[3]"}},
-                       {[] { transpose(zeros({2, 3}), 0, 2); }, {"transpose", "axis 2", "[2,3]"}}},
+                       {[] { transpose(zeros({2, 3}), 0, 2); }, {"transpose", "axis 2", "[2,3]"}},
+                       {[] { permute(zeros({2, 3}), {0, 0}); }, {"permute", "(0,0)", "[2,3]"}},
+                       {[] { permute(zeros({2, 3}), {0, 2}); }, {"permute", "(0,2)", "[2,3]"}},
+                       {[] { permute(zeros({2, 3}), {1}); }, {"permute", "(1)", "[2,3]"}},
+                       {[] { permute(Tensor(), {}); }, {"permute", "no value"}}},
             .any_type = true};
   }
 };
@@ -162,6 +181,59 @@ template <> struct Examples<Concat> {
                        {[] { concat({zeros({2, 3}), zeros({2, 3})}, 2); }, {"concat", "axis 2", "[2,3]"}}},
             .any_type = true};
   }
+};
+
+template <> struct Examples<Flip> {
+  static OpExamples all() {
+    const auto row = [](const std::string& label, const Shape& from, int axis) {
+      return moving(
+          label, from, [=](const std::vector<Tensor>& x) { return flip(x[0], axis); },
+          [=](const Arrays& in) {
+            const int along = axis < 0 ? axis + from.rank() : axis;
+            return build(from, [&](Index i) {
+              i[along] = from[along] - 1 - i[along];
+              return at(in[0], i);
+            });
+          });
+    };
+    return {.op = "flip",
+            .rows = {row("first axis", {3, 4}, 0), row("last axis", {3, 4}, -1), row("middle axis", {2, 3, 4}, 1),
+                     row("one element", {1}, 0), row("none", {0, 3}, 0), row("several ranges", {300, 256}, 0)},
+            .errors = {{[] { flip(zeros({2, 3}), 2); }, {"flip", "axis 2", "[2,3]"}},
+                       {[] { flip(zeros({}), 0); }, {"flip", "axis 0", "[]"}}},
+            .any_type = true};
+  }
+};
+
+// Rows of tril and triu; kept(j − i, k) tells what stays.
+template <class Kept>
+OpExamples triangle(const std::string& name, Tensor (*f)(const Tensor&, int64_t), const Kept& kept) {
+  const auto row = [=](const std::string& label, const Shape& from, int64_t k, bool may_vanish = false) {
+    Example example = moving(
+        label, from, [=](const std::vector<Tensor>& x) { return f(x[0], k); },
+        [=](const Arrays& in) {
+          return build(from, [&](const Index& i) {
+            return kept(i[i.size() - 1] - i[i.size() - 2], k) ? at(in[0], i) : 0;
+          });
+        });
+    example.may_vanish = may_vanish;
+    return example;
+  };
+  return {.op = name,
+          .rows = {row("square", {4, 4}, 0), row("wide, above", {3, 6}, 2), row("high, below", {6, 3}, -2),
+                   row("batch", {2, 3, 4, 5}, 1), row("far above", {3, 4}, std::numeric_limits<int64_t>::max(), true),
+                   row("far below", {3, 4}, std::numeric_limits<int64_t>::min(), true), row("one element", {1, 1}, 0),
+                   row("none", {2, 0, 3}, 0), row("no columns", {3, 0}, 0), row("several ranges", {300, 256}, 3)},
+          .errors = {{[=] { f(zeros({3}), 0); }, {name, "two axes", "[3]"}}},
+          .any_type = true};
+}
+
+template <> struct Examples<Tril> {
+  static OpExamples all() { return triangle("tril", tril, [](int64_t place, int64_t k) { return place <= k; }); }
+};
+
+template <> struct Examples<Triu> {
+  static OpExamples all() { return triangle("triu", triu, [](int64_t place, int64_t k) { return place >= k; }); }
 };
 
 }  // namespace tapir

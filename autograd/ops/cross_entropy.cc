@@ -7,34 +7,44 @@
 namespace tapir {
 namespace {
 
-// loss_n = log Σ exp(logits_n) − logits_n[target_n];  0 where the target is −1
+// loss_n = log Σ exp(logits_n) − (1 − ε) logits_n[target_n] − ε mean(logits_n);  0 where the target is ignored
 template <class T> struct LossRow {
   const T* logits;
   const int32_t* target;
   T *losses, *maxima, *log_totals;   // of each row: max and log Σ exp(logits − max); their sum would lose digits
   int64_t n;
+  int32_t ignored;
+  T smoothing;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = logits + row * n;
     const T m = team.max(n, [&](int64_t i) { return a[i]; });
     const T log_total = math::log(team.sum(n, [&](int64_t i) { return math::exp(a[i] - m); }));
-    losses[row] = target[row] < 0 ? T(0) : log_total - (a[target[row]] - m);
+    T loss = T(0);
+    if (target[row] != ignored) {
+      loss = log_total - (T(1) - smoothing) * (a[target[row]] - m);
+      if (smoothing > T(0)) loss -= smoothing * (team.sum(n, [&](int64_t i) { return a[i] - m; }) / static_cast<T>(n));
+    }
+    losses[row] = loss;
     maxima[row] = m;
     log_totals[row] = log_total;
   }
 };
 
-// dlogits = g (softmax(logits_n) − onehot(target_n))
+// dlogits = g (softmax(logits_n) − (1 − ε) onehot(target_n) − ε/V)
 template <class T> struct LossBackwardRow {
   const T *logits, *maxima, *log_totals, *g;
   const int32_t* target;
   T* dx;
   int64_t n;
+  int32_t ignored;
+  T smoothing;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = logits + row * n;
     T* out = dx + row * n;
-    const T scale = target[row] < 0 ? T(0) : *g, m = maxima[row], log_total = log_totals[row];
-    team.each(n, [&](int64_t i) { out[i] = scale * math::exp((a[i] - m) - log_total); });
-    if (target[row] >= 0) out[target[row]] -= scale;
+    const bool counts = target[row] != ignored;
+    const T scale = counts ? *g : T(0), share = smoothing / static_cast<T>(n), m = maxima[row], log_total = log_totals[row];
+    team.each(n, [&](int64_t i) { out[i] = scale * (math::exp((a[i] - m) - log_total) - share); });
+    if (counts) out[target[row]] -= scale * (T(1) - smoothing);
   }
 };
 
@@ -48,7 +58,8 @@ template <class T> struct Element {
 struct CrossEntropy {
   static constexpr const char* name = "cross_entropy";
   Tensor targets;
-  Saved logits;
+  CrossEntropyOptions options;
+  Saved logits{};
   Tensor maxima{}, log_totals{};   // (N)
 
   Tensor forward(const Tensor& logits_) {
@@ -60,10 +71,12 @@ struct CrossEntropy {
     });
     const int32_t* target = targets.data<int32_t>();
     for (int64_t i = 0; i < rows; ++i)
-      require(target[i] >= -1 && target[i] < n, name, [&] {
-        return text("target ", target[i], " at position ", i, " is outside of −1 … ", n - 1, " for logits ",
-                    logits_.shape());
+      require(target[i] == options.ignored || (target[i] >= 0 && target[i] < n), name, [&] {
+        return text("target ", target[i], " at position ", i, " is neither in 0 … ", n - 1, " nor the ignored ",
+                    options.ignored, "; logits ", logits_.shape());
       });
+    require(options.label_smoothing >= 0 && options.label_smoothing <= 1, name,
+            [&] { return text("label_smoothing must be in [0, 1], got ", options.label_smoothing); });
     logits = logits_;
     const Tensor x = logits_.contiguous(), losses = Tensor::empty({rows}, x.dtype(), x.device());
     const Tensor total = Tensor::empty({}, x.dtype(), x.device());
@@ -72,7 +85,8 @@ struct CrossEntropy {
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(x.device(), rows, n,
-                   LossRow<T>{x.data<T>(), target, losses.data<T>(), maxima.data<T>(), log_totals.data<T>(), n});
+                   LossRow<T>{x.data<T>(), target, losses.data<T>(), maxima.data<T>(), log_totals.data<T>(), n,
+                              options.ignored, static_cast<T>(options.label_smoothing)});
       *total.data<T>() = full_sum<T>(x.device(), rows, Element<T>{losses.data<T>()});
     });
     return total;
@@ -84,25 +98,33 @@ struct CrossEntropy {
       using T = decltype(zero);
       for_each_row(x.device(), targets.elements(), x.size(-1),
                    LossBackwardRow<T>{x.data<T>(), maxima.data<T>(), log_totals.data<T>(), g.data<T>(),
-                                      targets.data<int32_t>(), dx.data<T>(), x.size(-1)});
+                                      targets.data<int32_t>(), dx.data<T>(), x.size(-1), options.ignored,
+                                      static_cast<T>(options.label_smoothing)});
     });
     return {dx};
   }
 
   std::vector<Saved> inputs() const { return {logits}; }
-  // −Σ onehot · log softmax, the one-hot rows as a constant.
+  // −Σ ((1 − ε) onehot + ε/V) · log softmax, the first factor as a constant
   Tensor composite(const std::vector<Tensor>& in) const {
-    const Tensor onehot = Tensor::zeros(in[0].shape(), in[0].dtype(), in[0].device());
+    const int64_t n = in[0].size(-1);
+    const Tensor weights = Tensor::zeros(in[0].shape(), in[0].dtype(), in[0].device());
     with_float(name, in[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for (int64_t i = 0; i < targets.elements(); ++i)
-        if (targets.data<int32_t>()[i] >= 0) onehot.data<T>()[i * in[0].size(-1) + targets.data<int32_t>()[i]] = 1;
+      const T share = static_cast<T>(options.label_smoothing / static_cast<double>(n));
+      for (int64_t i = 0; i < targets.elements(); ++i) {
+        const int32_t target = targets.data<int32_t>()[i];
+        if (target == options.ignored) continue;
+        T* row = weights.data<T>() + i * n;
+        std::fill(row, row + n, share);
+        row[target] += static_cast<T>(1 - options.label_smoothing);
+      }
     });
-    return neg(sum(mul(log_softmax(in[0]), onehot)));
+    return neg(sum(mul(log_softmax(in[0]), weights)));
   }
 };
-Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
-  return apply(CrossEntropy{targets.contiguous(), {}}, logits);
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options) {
+  return apply(CrossEntropy{targets.contiguous(), options}, logits);
 }
 
 }  // namespace tapir

@@ -4,6 +4,7 @@
 
 #include "autograd/apply.h"
 #include "autograd/ops.h"
+#include "autograd/ops/indices.h"
 #include "tensor/parallel.h"
 
 namespace tapir {
@@ -36,14 +37,6 @@ template <class T> struct AddSegment {
     }
   }
 };
-
-void require_indices(const char* op, const Tensor& indices, int64_t size) {
-  require(indices.dtype() == DType::i32, op, [&] { return text("indices must be i32, got ", indices.dtype()); });
-  const int32_t* index = indices.data<int32_t>();
-  for (int64_t i = 0; i < indices.elements(); ++i)
-    require(index[i] >= 0 && index[i] < size, op,
-            [&] { return text("index ", index[i], " at position ", i, " is outside of 0 … ", size - 1); });
-}
 
 Shape with_columns(const Tensor& indices, int64_t columns) {
   Shape shape = indices.shape();

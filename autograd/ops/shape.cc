@@ -1,10 +1,40 @@
-// Ops that move elements without changing them. Views cost nothing; concat and pad write fresh memory.
+// Ops that move elements without changing them. Views cost nothing; concat, pad and what follows them write fresh memory.
 #include "autograd/apply.h"
 #include "autograd/ops.h"
 #include "tensor/elementwise.h"
 #include "tensor/view.h"
 
 namespace tapir {
+namespace {
+
+// y_ij = x_ij where lowest ≤ j − i ≤ highest, else 0; rows of matrices (M,N)
+template <class T> struct BandRow {
+  const T* x;
+  T* y;
+  int64_t m, n, lowest, highest;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T* from = x + row * n;
+    T* to = y + row * n;
+    const int64_t i = row % m;
+    team.each(n, [&](int64_t j) { to[j] = j - i >= lowest && j - i <= highest ? from[j] : T(0); });
+  }
+};
+
+Tensor band(const char* op, const Tensor& x_, int64_t lowest, int64_t highest) {
+  require(x_.rank() >= 2, op, [&] { return text("needs two axes, got shape ", x_.shape()); });
+  const Tensor x = x_.contiguous(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  const int64_t m = x.size(-2), n = x.size(-1);
+  with_type(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (n > 0)
+      for_each_row(x.device(), x.elements() / n, n, BandRow<T>{x.data<T>(), y.data<T>(), m, n, lowest, highest});
+  });
+  return y;
+}
+
+constexpr int64_t no_bound = std::numeric_limits<int64_t>::max();
+
+}  // namespace
 
 // y = x in another shape;  dx = g in x's shape
 struct Reshape {
@@ -107,5 +137,57 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
   require(!parts.empty(), Concat::name, [] { return "needs at least one tensor"; });
   return apply(Concat{axis}, parts);
 }
+
+Tensor permute(const Tensor& x, const std::vector<int>& axes) {
+  require_same_kind("permute", {&x});
+  std::vector<int> place, wanted;   // place[a]: the axis of x that y's axis a is now
+  for (int axis = 0; axis < x.rank(); ++axis) place.push_back(axis);
+  for (const int axis : axes) wanted.push_back(axis < 0 ? axis + x.rank() : axis);
+  require(std::is_permutation(wanted.begin(), wanted.end(), place.begin(), place.end()), "permute", [&] {
+    std::string list;
+    for (const int axis : axes) list += text(list.empty() ? "" : ",", axis);
+    return text("axes (", list, ") are not those of shape ", x.shape(), " in another order");
+  });
+  Tensor y = x;
+  for (int a = 0; a < x.rank(); ++a)
+    if (place[a] != wanted[a]) {
+      const auto b = std::find(place.begin() + a, place.end(), wanted[a]);
+      y = transpose(y, a, static_cast<int>(b - place.begin()));
+      std::swap(place[a], *b);
+    }
+  return y;
+}
+
+// y = x with an axis reversed;  dx = g with it reversed back
+struct Flip {
+  static constexpr const char* name = "flip";
+  int axis;
+  Tensor forward(const Tensor& x) {
+    axis = normal_axis(name, axis, x.shape());
+    Strides strides = x.strides();
+    strides[axis] = -strides[axis];
+    return x.strided(x.shape(), strides, std::max<int64_t>(0, x.size(axis) - 1) * x.stride(axis)).copy();
+  }
+  Gradients backward(const Tensor& g, const Backward&) const { return {flip(g, axis)}; }
+};
+Tensor flip(const Tensor& x, int axis) { return apply(Flip{axis}, x); }
+
+// y_ij = x_ij where j − i ≤ k, else 0;  dx = the same of g
+struct Tril {
+  static constexpr const char* name = "tril";
+  int64_t k;
+  Tensor forward(const Tensor& x) { return band(name, x, -no_bound, k); }
+  Gradients backward(const Tensor& g, const Backward&) const { return {tril(g, k)}; }
+};
+Tensor tril(const Tensor& x, int64_t k) { return apply(Tril{k}, x); }
+
+// y_ij = x_ij where j − i ≥ k, else 0;  dx = the same of g
+struct Triu {
+  static constexpr const char* name = "triu";
+  int64_t k;
+  Tensor forward(const Tensor& x) { return band(name, x, k, no_bound); }
+  Gradients backward(const Tensor& g, const Backward&) const { return {triu(g, k)}; }
+};
+Tensor triu(const Tensor& x, int64_t k) { return apply(Triu{k}, x); }
 
 }  // namespace tapir

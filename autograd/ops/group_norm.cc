@@ -1,0 +1,158 @@
+// Group normalisation (Wu & He 2018) of x (B,C,…). Letters: G groups of C/G channels each, P places of a channel.
+#include "autograd/apply.h"
+#include "autograd/ops.h"
+#include "tensor/parallel.h"
+#include "tensor/scalar_math.h"
+
+namespace tapir {
+namespace {
+
+// Row (b, group) of x is dense: the P places of its first channel, of the second, …
+struct Sizes {
+  int64_t channels, groups, places;
+  HD int64_t in_group() const { return channels / groups; }              // channels
+  HD int64_t width() const { return in_group() * places; }               // elements
+  HD int64_t first_channel(int64_t row) const { return row % groups * in_group(); }
+};
+
+// x̂ = (x − mean) / √(variance + ε);  y = w_c x̂ + b_c
+template <class T> struct GroupNormRow {
+  const T *x, *weight, *bias;
+  T *y, *means, *inverses;
+  Sizes size;
+  T epsilon;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const int64_t n = size.width(), first = size.first_channel(row);
+    const T* a = x + row * n;
+    const T mean = team.sum(n, [&](int64_t i) { return a[i]; }) / static_cast<T>(n);
+    const T variance = team.sum(n, [&](int64_t i) { return (a[i] - mean) * (a[i] - mean); }) / static_cast<T>(n);
+    const T inverse = T(1) / math::sqrt(variance + epsilon);
+    for (int64_t c = 0; c < size.in_group(); ++c) {
+      const T w = weight[first + c], b = bias[first + c];
+      const T* from = a + c * size.places;
+      T* to = y + row * n + c * size.places;
+      team.each(size.places, [&](int64_t i) { to[i] = (from[i] - mean) * inverse * w + b; });
+    }
+    means[row] = mean;
+    inverses[row] = inverse;
+  }
+};
+
+// Of each (b, channel): Σ g and Σ g x̂. Weighted and summed over a group dx needs them; summed over b they are db and dw.
+template <class T> struct ChannelSums {
+  const T *g, *x, *means, *inverses;
+  T *sums, *products;
+  Sizes size;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T *gr = g + row * size.places, *a = x + row * size.places;
+    const T mean = means[row / size.in_group()], inverse = inverses[row / size.in_group()];
+    sums[row] = team.sum(size.places, [&](int64_t i) { return gr[i]; });
+    products[row] = team.sum(size.places, [&](int64_t i) { return gr[i] * ((a[i] - mean) * inverse); });
+  }
+};
+
+// dx = (w g − mean(w g) − x̂ mean(w g x̂)) / √(variance + ε), the means over the group
+template <class T> struct GroupNormBackwardRow {
+  const T *g, *x, *weight, *means, *inverses, *sums, *products;
+  T* dx;
+  Sizes size;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const int64_t n = size.width(), channels = size.in_group(), first = size.first_channel(row);
+    const T mean = means[row], inverse = inverses[row], *s = sums + row * channels, *p = products + row * channels;
+    const T average = team.sum(channels, [&](int64_t c) { return weight[first + c] * s[c]; }) / static_cast<T>(n);
+    const T slope = team.sum(channels, [&](int64_t c) { return weight[first + c] * p[c]; }) / static_cast<T>(n);
+    for (int64_t c = 0; c < channels; ++c) {
+      const T w = weight[first + c];
+      const T *gr = g + row * n + c * size.places, *a = x + row * n + c * size.places;
+      T* out = dx + row * n + c * size.places;
+      team.each(size.places,
+                [&](int64_t i) { out[i] = (w * gr[i] - average - (a[i] - mean) * inverse * slope) * inverse; });
+    }
+  }
+};
+
+template <class T> struct Column {
+  const T* x;
+  int64_t columns;
+  HD T operator()(int64_t i, int64_t j) const { return x[i * columns + j]; }
+};
+
+}  // namespace
+
+struct GroupNorm {
+  static constexpr const char* name = "group_norm";
+  int64_t groups;
+  double epsilon;
+  Saved x{}, weight{}, bias{};
+  Tensor means{}, inverses{};   // (B G): of each row
+
+  Tensor forward(const Tensor& x_, const Tensor& weight_, const Tensor& bias_) {
+    require_same_kind(name, {&x_, &weight_, &bias_});
+    const int64_t channels = x_.rank() >= 2 ? x_.size(1) : 0;
+    require(channels > 0 && weight_.shape() == Shape{channels} && bias_.shape() == Shape{channels}, name, [&] {
+      return text("x (B,C,…) needs weight and bias (C): ", x_.shape(), ", ", weight_.shape(), ", ", bias_.shape());
+    });
+    require(groups > 0 && channels % groups == 0, name,
+            [&] { return text("the channels of ", x_.shape(), " do not fall into ", groups, " groups of one size"); });
+    x = x_;
+    weight = weight_;
+    bias = bias_;
+    const Tensor a = x_.contiguous(), w = weight_.contiguous(), b = bias_.contiguous();
+    const Tensor y = Tensor::empty(a.shape(), a.dtype(), a.device());
+    const Sizes size = sizes();
+    const int64_t rows = a.size(0) * groups;
+    means = Tensor::empty({rows}, a.dtype(), a.device());
+    inverses = Tensor::empty({rows}, a.dtype(), a.device());
+    with_float(name, a.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      for_each_row(a.device(), rows, size.width(),
+                   GroupNormRow<T>{a.data<T>(), w.data<T>(), b.data<T>(), y.data<T>(), means.data<T>(), inverses.data<T>(),
+                                   size, static_cast<T>(epsilon)});
+    });
+    return y;
+  }
+
+  Gradients backward(const Tensor& g_, const Backward& at) const {
+    const Tensor g = g_.contiguous(), a = x->contiguous(), w = weight->contiguous();
+    const Sizes size = sizes();
+    const int64_t batch = a.size(0), channels = size.channels;
+    const auto fresh = [&](const Shape& shape) { return Tensor::empty(shape, g.dtype(), g.device()); };
+    const Tensor sums = fresh({batch, channels}), products = fresh({batch, channels});
+    const Tensor dx = fresh(a.shape()), dw = fresh({channels}), db = fresh({channels});
+    with_float(name, g.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const T *gp = g.data<T>(), *xp = a.data<T>(), *mp = means.data<T>(), *ip = inverses.data<T>();
+      T *sp = sums.data<T>(), *pp = products.data<T>();
+      for_each_row(g.device(), batch * channels, size.places, ChannelSums<T>{gp, xp, mp, ip, sp, pp, size});
+      if (at.needs(0))
+        for_each_row(g.device(), batch * groups, size.width(),
+                     GroupNormBackwardRow<T>{gp, xp, w.data<T>(), mp, ip, sp, pp, dx.data<T>(), size});
+      if (at.needs(1)) column_sum(g.device(), batch, channels, Column<T>{pp, channels}, dw.data<T>());
+      if (at.needs(2)) column_sum(g.device(), batch, channels, Column<T>{sp, channels}, db.data<T>());
+    });
+    return {dx, dw, db};
+  }
+
+  std::vector<Saved> inputs() const { return {x, weight, bias}; }
+  Tensor composite(const std::vector<Tensor>& in) const {
+    const Shape& shape = in[0].shape();
+    Shape per_channel{shape[1]};
+    for (int axis = 2; axis < shape.rank(); ++axis) per_channel.push_back(1);
+    const Tensor rows = reshape(in[0], {shape[0] * groups, sizes().width()});
+    const Tensor centred = sub(rows, mean(rows, -1, true));
+    const Tensor inverse = rsqrt(affine(mean(square(centred), -1, true), 1, epsilon));
+    return add(mul(reshape(mul(centred, inverse), shape), reshape(in[1], per_channel)), reshape(in[2], per_channel));
+  }
+
+ private:
+  Sizes sizes() const {
+    int64_t places = 1;
+    for (int axis = 2; axis < x->rank(); ++axis) places *= x->size(axis);
+    return {x->size(1), groups, places};
+  }
+};
+Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double epsilon) {
+  return apply(GroupNorm{groups, epsilon}, x, weight, bias);
+}
+
+}  // namespace tapir

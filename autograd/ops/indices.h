@@ -1,0 +1,17 @@
+// The check of indices that come from a user.
+#pragma once
+#include "tensor/tensor.h"
+
+namespace tapir {
+
+// Throws an Error named after `op` unless `indices` is i32 with 0 ≤ index < size: it tells the first that is not, and its
+// position in row-major order. The indices must be contiguous.
+inline void require_indices(const char* op, const Tensor& indices, int64_t size) {
+  require(indices.dtype() == DType::i32, op, [&] { return text("indices must be i32, got ", indices.dtype()); });
+  const int32_t* index = indices.data<int32_t>();
+  for (int64_t i = 0; i < indices.elements(); ++i)
+    require(index[i] >= 0 && index[i] < size, op,
+            [&] { return text("index ", index[i], " at position ", i, " is outside of 0 … ", size - 1); });
+}
+
+}  // namespace tapir

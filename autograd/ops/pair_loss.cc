@@ -1,0 +1,149 @@
+// Losses of x and a target of the same shape, summed over elements: y = Σ f(x_i, t_i), dx_i = g ∂f/∂x, dt_i = g ∂f/∂t.
+#include "autograd/apply.h"
+#include "autograd/ops.h"
+#include "tensor/elementwise.h"
+#include "tensor/parallel.h"
+#include "tensor/scalar_math.h"
+
+namespace tapir {
+namespace loss {
+
+// f = d², d = x − t
+struct SquaredError {
+  static constexpr const char* name = "squared_error";
+  template <class T> HD_INLINE T f(T x, T t) const { return (x - t) * (x - t); }
+  template <class T> HD_INLINE T dx(T x, T t) const { return T(2) * (x - t); }
+  template <class T> HD_INLINE T dt(T x, T t) const { return T(-2) * (x - t); }
+  Tensor composite(const Tensor& x, const Tensor& t) const { return square(sub(x, t)); }
+};
+
+// f = |d|
+struct L1 {
+  static constexpr const char* name = "l1";
+  template <class T> HD_INLINE T f(T x, T t) const { return math::abs(x - t); }
+  template <class T> HD_INLINE T dx(T x, T t) const { return math::sign(x - t); }
+  template <class T> HD_INLINE T dt(T x, T t) const { return -math::sign(x - t); }
+  Tensor composite(const Tensor& x, const Tensor& t) const { return abs(sub(x, t)); }
+};
+
+// f = c (d − c/2)/β, c = d clamped to [−β, β];  ∂f/∂d = c/β
+struct SmoothL1 {
+  static constexpr const char* name = "smooth_l1";
+  double beta;
+  template <class T> HD_INLINE T slope(T d) const { return math::clamp(d / T(beta), T(-1), T(1)); }
+  template <class T> HD_INLINE T f(T x, T t) const {
+    return slope(x - t) * ((x - t) - T(0.5) * T(beta) * slope(x - t));
+  }
+  template <class T> HD_INLINE T dx(T x, T t) const { return slope(x - t); }
+  template <class T> HD_INLINE T dt(T x, T t) const { return -slope(x - t); }
+  Tensor composite(const Tensor& x, const Tensor& t) const {
+    const auto number = [&](double value) { return Tensor::full({}, value, x.dtype(), x.device()); };
+    const Tensor d = sub(x, t), c = maximum(minimum(d, number(beta)), number(-beta));
+    return mul(affine(c, 1 / beta, 0), sub(d, affine(c, 0.5, 0)));
+  }
+};
+
+// f = log(1 + eˣ) − t x, from e^−|x| so that the tails are exact;  ∂f/∂x = (1 − t) σ(x) − t σ(−x)
+struct BceWithLogits {
+  static constexpr const char* name = "bce_with_logits";
+  template <class T> HD_INLINE T f(T x, T t) const {
+    return math::select(x > T(0), x * (T(1) - t), -x * t) + math::log1p(math::exp(-math::abs(x)));
+  }
+  template <class T> HD_INLINE T dx(T x, T t) const { return (T(1) - t) * math::sigmoid(x) - t * math::sigmoid(-x); }
+  template <class T> HD_INLINE T dt(T x, T) const { return -x; }
+  Tensor composite(const Tensor& x, const Tensor& t) const { return sub(softplus(x), mul(x, t)); }
+};
+
+struct NonZero { template <class T> HD uint8_t operator()(T x) const { return x != T(0); } };
+
+// f = p (log p − log q), 0 where p = 0, whatever q is. There ∂f/∂p is 0 too, not −∞: behind a softmax that underflowed to 0
+// comes a factor of 0.
+struct KlDiv {
+  static constexpr const char* name = "kl_div";
+  template <class T> HD_INLINE T f(T log_q, T p) const { return math::select(p == T(0), T(0), p * (math::log(p) - log_q)); }
+  template <class T> HD_INLINE T dx(T, T p) const { return -p; }
+  template <class T> HD_INLINE T dt(T log_q, T p) const {
+    return math::select(p == T(0), T(0), math::log(p) + T(1) - log_q);
+  }
+  Tensor composite(const Tensor& log_q, const Tensor& p) const {
+    Tensor some = Tensor::empty(p.shape(), DType::u8, p.device());
+    with_float(name, p.dtype(), [&](auto zero) { map_into<uint8_t, decltype(zero)>(some, NonZero{}, p); });
+    const auto number = [&](double value) { return Tensor::full({}, value, p.dtype(), p.device()); };
+    const Tensor p_or_1 = where(some, p, number(1)), log_q_or_0 = where(some, log_q, number(0));
+    return mul(p_or_1, sub(log(p_or_1), log_q_or_0));
+  }
+};
+
+}  // namespace loss
+
+namespace {
+
+template <class T, class F> struct Term {
+  F loss;
+  const T *x, *target;
+  HD T operator()(int64_t i) const { return loss.f(x[i], target[i]); }
+};
+
+template <class T, class F> struct SlopeInX {
+  F loss;
+  const T *x, *target, *g;
+  T* dx;
+  HD void operator()(int64_t i) const { dx[i] = *g * loss.dx(x[i], target[i]); }
+};
+
+template <class T, class F> struct SlopeInTarget {
+  F loss;
+  const T *x, *target, *g;
+  T* dt;
+  HD void operator()(int64_t i) const { dt[i] = *g * loss.dt(x[i], target[i]); }
+};
+
+}  // namespace
+
+template <class F> struct PairLoss {
+  static constexpr const char* name = F::name;
+  F loss{};
+  Saved x{}, target{};
+
+  Tensor forward(const Tensor& x_, const Tensor& target_) {
+    require_same_kind(name, {&x_, &target_});
+    require(x_.shape() == target_.shape(), name,
+            [&] { return text("both tensors must have one shape, got ", x_.shape(), " and ", target_.shape()); });
+    x = x_;
+    target = target_;
+    const Tensor a = x_.contiguous(), t = target_.contiguous(), total = Tensor::empty({}, a.dtype(), a.device());
+    with_float(name, a.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      *total.data<T>() = full_sum<T>(a.device(), a.elements(), Term<T, F>{loss, a.data<T>(), t.data<T>()});
+    });
+    return total;
+  }
+
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    const Tensor a = x->contiguous(), t = target->contiguous();
+    const Tensor dx = Tensor::empty(a.shape(), a.dtype(), a.device()), dt = Tensor::empty(a.shape(), a.dtype(), a.device());
+    with_float(name, a.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const T *ap = a.data<T>(), *tp = t.data<T>(), *gp = g.data<T>();
+      if (at.needs(0)) for_each(a.device(), a.elements(), SlopeInX<T, F>{loss, ap, tp, gp, dx.data<T>()});
+      if (at.needs(1)) for_each(a.device(), a.elements(), SlopeInTarget<T, F>{loss, ap, tp, gp, dt.data<T>()});
+    });
+    return {dx, dt};
+  }
+
+  std::vector<Saved> inputs() const { return {x, target}; }
+  Tensor composite(const std::vector<Tensor>& in) const { return sum(loss.composite(in[0], in[1])); }
+};
+
+Tensor squared_error(const Tensor& x, const Tensor& target) { return apply(PairLoss<loss::SquaredError>{}, x, target); }
+Tensor l1(const Tensor& x, const Tensor& target) { return apply(PairLoss<loss::L1>{}, x, target); }
+Tensor bce_with_logits(const Tensor& x, const Tensor& target) { return apply(PairLoss<loss::BceWithLogits>{}, x, target); }
+Tensor kl_div(const Tensor& log_q, const Tensor& p) { return apply(PairLoss<loss::KlDiv>{}, log_q, p); }
+
+Tensor smooth_l1(const Tensor& x, const Tensor& target, double beta) {
+  require(beta > 0 && beta < HUGE_VAL, loss::SmoothL1::name, [&] { return text("beta must be positive, got ", beta); },
+          "with beta towards 0 it is l1");
+  return apply(PairLoss<loss::SmoothL1>{{beta}}, x, target);
+}
+
+}  // namespace tapir
