@@ -31,9 +31,10 @@ Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn
   require(
       x.rank() == 3 && context.rank() == 3 && x.size(2) == shape_.width && context.size(2) == shape_.width, "attention",
       [&] { return text("x and context must be (B,T,", shape_.width, "), got ", x.shape(), " and ", context.shape()); });
-  return out_.forward(
-      merge_heads(attend(split_heads(query_.forward(x), shape_.heads), split_heads(key_.forward(context), shape_.heads),
-                         split_heads(value_.forward(context), shape_.heads), call)));
+  const Tensor mixed =
+      attend(split_heads(query_.forward(x), shape_.heads), split_heads(key_.forward(context), shape_.heads),
+             split_heads(value_.forward(context), shape_.heads), call);
+  return leave(out_.forward(merge_heads(mixed)), x, context);
 }
 
 Tensor StagedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {

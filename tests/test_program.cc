@@ -330,6 +330,18 @@ TEST_CASE("generate goes on from a prompt, the same way for the same seed") {
   CHECK(tapir(run + "--prompt 'The zzyzx'").out.starts_with("The <unk>"));
 }
 
+TEST_CASE("a run that diverges names step, op and module under --anomaly") {
+  const TemporaryFolder folder;
+  const std::string diverging = "--set schedule.rate=100 --set schedule.warmup=0 --set adamw.decay=10 --set train.steps=40 "
+                                "--set train.evaluate_every=0 --set train.save_every=0 --out " + in_quotes(folder.path() / "run");
+  const Outcome outcome = tapir(train_line(diverging + " --anomaly"));
+  CAPTURE(outcome.err);
+  CHECK(outcome.status == 1);
+  CHECK(contains_text(outcome.err, "tapir: train: step "));
+  CHECK(contains_text(outcome.err, " gives f32["));
+  CHECK(contains_text(outcome.err, "(in "));
+}
+
 TEST_CASE("a prompt with a word that the vocabulary lacks is refused where there is no <unk>") {
   const TemporaryFolder folder;
   std::string lines;

@@ -14,6 +14,7 @@ struct TrainCommand {
   std::filesystem::path resume;             // run folder to go on with
   int64_t stop_after = 0;                   // step; 0: none
   double minutes = 0;                       // 0: none
+  bool anomaly = false;                     // check every output and gradient
 };
 int run_train(const TrainCommand& command);
 

@@ -57,6 +57,7 @@ int run(int argc, char** argv) {
   train_app->add_option("--stop-after", train.stop_after, "save and stop after this step")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000'000}));
   train_app->add_option("--minutes", train.minutes, "save and stop after so many minutes")->check(CLI::Range(0.0, 1e6));
+  train_app->add_flag("--anomaly", train.anomaly, "check every output and gradient: the first NaN or infinity names its op");
 
   std::vector<std::filesystem::path> runs;
   std::string part = "valid";
