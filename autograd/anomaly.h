@@ -16,8 +16,8 @@ struct Anomaly : Error {
 
 // While it lives, each output and each gradient on this thread is read once more. Without it an op pays one branch.
 //
-// Throws Anomaly from the op, or from the walk, with direction (forward or backward), shapes, counts and ranges of what came
-// out and of what went in, and the module path. A composite or a recomputed function is named as what it is part of.
+// Throws Anomaly from the op, or from the walk, with direction (forward or backward), shapes, counts and ranges of what
+// came out and of what went in, and the module path; inside a composite or a recomputed function, also what it is part of.
 class AnomalyMode final : public Observer {
   void applied(const char* op, const std::vector<Tensor>& inputs, const Tensor& y) override;
   void arrived(const Node& node, const Tensor& g) override;

@@ -153,7 +153,8 @@ class Check {
       const double numeric = dot(cotangent, differences);
       if (!agree(analytic[i], numeric)) {
         differs = true;
-        fail(text("random cotangent, argument ", argument, ", index ", i, ": analytic ", analytic[i], ", numeric ", numeric));
+        fail(text("random cotangent, argument ", argument, ", index ", i, ": analytic ", analytic[i], ", numeric ",
+                  numeric));
       }
       wrong.numeric.push_back(numeric);
       if (small) wrong.jacobian.insert(wrong.jacobian.end(), differences.begin(), differences.end());

@@ -23,7 +23,7 @@ struct GradcheckOptions {
 
 struct GradcheckResult {
   bool passed = true;
-  std::string report;   // a line for each fault: name, argument, index, analytic and numeric value, shapes, seed; then guesses
+  std::string report;   // a line for each fault: name, argument, index, analytic and numeric value, shapes, seed; guesses
   double worst = 0;     // largest |analytic − numeric| / max(|analytic|, |numeric|, absolute / relative)
 };
 

@@ -33,7 +33,7 @@ struct Parameter {
   Tensor value{};     // a leaf once initialised
 };
 
-// Is told what a module was given and what it returns, and may return another output; an undefined tensor leaves it as it is.
+// Is told what a module was given and what it returns, and may return another output; an undefined tensor leaves that one.
 using ForwardHook = std::function<Tensor(const std::vector<Tensor>& inputs, const Tensor& output)>;
 using ForwardHandle = std::shared_ptr<const ForwardHook>;
 

@@ -36,7 +36,7 @@ struct TransformerOptions : Options {
     visit("dropout", dropout,
           "probability: on embedded tokens, after the activation and at the end of every residual branch",
           between(0, 0.99));
-    visit("recompute", recompute, "keep only the blocks' inputs and run each block again in backward: less memory, same bits");
+    visit("recompute", recompute, "run each block again in backward instead of keeping what it computed: same bits");
   }
 };
 

@@ -1,5 +1,5 @@
-// Derivatives of whole models: Jacobian–vector products, vector–Jacobian products and differences along random directions of
-// all parameters at once, for the language model with every mechanism.
+// Derivatives of whole models: Jacobian–vector products, vector–Jacobian products and differences along random directions
+// of all parameters at once, for the language model with every mechanism.
 #include <doctest/doctest.h>
 
 #include "autograd/node.h"
@@ -96,8 +96,8 @@ TEST_CASE("directions: H v and differences of gradients agree on the loss with e
     };
     for (uint64_t direction = 0; direction < 5; ++direction) {
       CAPTURE(direction);
-      const std::vector<Tensor> v = random_direction(parameters, direction), w = random_direction(parameters, 100 + direction),
-                                Hv = hvp(loss, parameters, v);
+      const std::vector<Tensor> v = random_direction(parameters, direction),
+                                w = random_direction(parameters, 100 + direction), Hv = hvp(loss, parameters, v);
       CHECK(relative_error(Hv, differences(gradient_at, parameters, v)) <= 1e-6);
       CHECK(dot(w, Hv) == doctest::Approx(dot(v, hvp(loss, parameters, w))).epsilon(1e-9));
     }

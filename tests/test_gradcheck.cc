@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "attention/reproduce/check_ops.h"
 #include "autograd/ops.h"
 #include "tests/messages.h"
 
@@ -109,8 +110,8 @@ TEST_CASE("gradcheck: says what a wrong gradient looks like") {
       {"sum over axis 1 of the output left out: index 2 alone is counted",
        [](const Inputs& in) { return pretend(mul(in[0], in[1]), mul(in[0].detach(), pad(in[1], 1, 2, 0))); },
        {x, numbers({2, 1})}},
-      {"term g y missing", [](const Inputs& in) { return pretend(mul(in[0], exp(in[0])), mul(in[0], exp(in[0]).detach())); },
-       {x}},
+      {"term g y missing",
+       [](const Inputs& in) { return pretend(mul(in[0], exp(in[0])), mul(in[0], exp(in[0]).detach())); }, {x}},
       {"term -y sum(g y) missing",
        [](const Inputs& in) { return pretend(softmax(in[0]), mul(in[0], softmax(in[0]).detach())); }, {x}},
       {"term -g missing", [](const Inputs& in) { return pretend(sin(in[0]), add(sin(in[0]), in[0])); }, {x}},
@@ -142,4 +143,34 @@ TEST_CASE("gradcheck: inputs must be f64") {
   const auto f = [](const std::vector<Tensor>& x) { return exp(x[0]); };
   CHECK(message_of([&] { gradcheck("f", f, {Tensor::zeros({2})}); }) ==
         "gradcheck: the inputs of 'f' must be f64; hint: let the function keep other inputs to itself");
+}
+
+TEST_CASE("tapir check: an op with a wrong gradient fails, and is told with row, argument, index and guess") {
+  const OpExamples wrong{
+      .op = "wrong",
+      .rows = {{.label = "right row", .function = [](const std::vector<Tensor>& x) { return exp(x[0]); }, .inputs = {{{3}}},
+                .reference = {}},
+               {.label = "wrong row",
+                .function = [](const std::vector<Tensor>& x) { return pretend(square(x[0]), mul(x[0].detach(), x[0])); },
+                .inputs = {{{2, 3}}}, .reference = {}}},
+      .errors = {}};
+  const std::vector<Proof> proofs = check_op(wrong, 7);
+  REQUIRE(proofs.size() == 2);
+  CHECK(proofs[0].claim == "gradient");
+  CHECK(!proofs[0].holds);
+  for (const char* words : {"wrong (wrong row): direction 0: analytic ", "output index 5, argument 0, index 5: analytic ",
+                            "; inputs [2,3], seed 7", "argument 0 looks like: factor 2 missing"})
+    CHECK_MESSAGE(contains_text(proofs[0].evidence, words), proofs[0].evidence);
+  CHECK(proofs[1].claim == "double_gradient");
+  CHECK(!proofs[1].holds);
+}
+
+TEST_CASE("tapir check: the rows of an op hold, small ones in full") {
+  for (const OpExamples& op : examples_of_every_op()) {
+    if (op.op != "softmax" && op.op != "tanh") continue;
+    for (const Proof& proof : check_op(op, 3)) {
+      CHECK_MESSAGE(proof.holds, proof.evidence);
+      CHECK(contains_text(proof.evidence, " of them in full"));
+    }
+  }
 }

@@ -121,9 +121,9 @@ TEST_CASE("hooks: on a module see and replace its output, in their order, as lon
     tiny.loss();
   }
   CHECK(logits() == plain);
-  const nn::ForwardHandle same = mlp.on_forward([](const std::vector<Tensor>&, const Tensor& y) { return affine(y, 1, 0); });
+  const nn::ForwardHandle same = mlp.on_forward([](const auto&, const Tensor& y) { return affine(y, 1, 0); });
   CHECK(logits() == plain);
   CHECK(message_of([&] { tiny.model->at("blocks.0").at("mlpp"); }) ==
-        "module: there is no 'mlpp'; below this one are: norm1, attention, attention.query, attention.key, attention.value, "
-        "attention.out, norm2, mlp, mlp.up, mlp.dropout, mlp.down, dropout1, dropout2");
+        "module: there is no 'mlpp'; below this one are: norm1, attention, attention.query, attention.key, "
+        "attention.value, attention.out, norm2, mlp, mlp.up, mlp.dropout, mlp.down, dropout1, dropout2");
 }

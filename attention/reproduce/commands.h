@@ -30,7 +30,8 @@ struct GenerateCommand {
 int run_generate(const GenerateCommand& command);
 
 int run_zoo();
-int run_check(const std::vector<std::string>& names, uint64_t seed);
+// `names`: mechanisms and ops; none: all mechanisms. `all`: every op and every mechanism.
+int run_check(const std::vector<std::string>& names, bool all, uint64_t seed);
 int run_data_list();
 int run_data_verify();
 std::string version_text();                 // build, flags, BLAS core, devices
