@@ -19,8 +19,8 @@ struct Alignment : nn::Module {
     const int64_t H = vector.shape[0], M = vector.shape[1];
     const Tensor from_query = matmul(Q, transpose(query.value)), c = matmul(K, transpose(key.value));
     const Tensor a = bias ? add(from_query, reshape(bias->value, {H, 1, M})) : from_query;
-    return reshape(pair_hidden_tanh(a, c, reshape(vector.value, {H, 1, M}), mask),
-                   {Q.size(0), H, Q.size(2), K.size(2)});
+    const Tensor scores = pair_hidden_tanh(a, c, reshape(vector.value, {H, 1, M}), mask);
+    return leave(reshape(scores, {Q.size(0), H, Q.size(2), K.size(2)}), Q, K);
   }
 
   nn::Parameter &query, &key, *bias, &vector;   // W, U, b, v

@@ -20,9 +20,8 @@ struct Network : nn::Module {
   Tensor forward(const Tensor& x) const {   // (B,T,C) → (B,T,C)
     const Scope scope = enter();
     const Tensor t = hidden.forward(x);
-    if (options.norm == "before") return out.forward(activate(options.activation, norm->forward(t)));
-    const Tensor r = activate(options.activation, t);
-    return out.forward(options.norm == "after" ? norm->forward(r) : r);
+    const Tensor r = activate(options.activation, options.norm == "before" ? norm->forward(t) : t);
+    return leave(out.forward(options.norm == "after" ? norm->forward(r) : r), x);
   }
 
   const MlpQkvOptions options;

@@ -19,7 +19,7 @@ struct HeadLinear : nn::Module {
 
   Tensor forward(const Tensor& x) const {   // (B,H,T,I) → (B,H,T,O)
     const Scope scope = enter();
-    return add(matmul(x, transpose(weight.value)), per_head_bias());
+    return leave(add(matmul(x, transpose(weight.value)), per_head_bias()), x);
   }
   // The bias as (O) or (H,1,O): it broadcasts over (B,H,T,O).
   Tensor per_head_bias() const {
@@ -76,12 +76,12 @@ struct ScoreNetwork : nn::Module {
       if (call.recorder) record_share(call, pairs, first.weight.shape[-2], [&](int64_t k) {
         return add(slice(a, 3, k, 1), transpose(slice(c, 3, k, 1)));
       });
-      return add(reshape(pair_hidden(a, c, last.by_head(), call.mask), pairs), pair_bias(last, 0));
+      return leave(add(reshape(pair_hidden(a, c, last.by_head(), call.mask), pairs), pair_bias(last, 0)), Q, K);
     }
     const Tensor y = add(pair_hidden(a, c, second->by_head(), call.mask), pair_bias(*second, 1));   // (B,H,R,T,S)
     if (call.recorder) record_share(call, pairs, y.size(2), [&](int64_t r) { return reshape(slice(y, 2, r, 1), pairs); });
     const Tensor weighted = mul(relu(y), reshape(last.by_head(), {last.by_head().size(0), -1, 1, 1}));
-    return add(reshape(sum(weighted, 2), pairs), pair_bias(last, 0));
+    return leave(add(reshape(sum(weighted, 2), pairs), pair_bias(last, 0)), Q, K);
   }
 
   const int64_t reduced;

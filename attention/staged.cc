@@ -38,7 +38,7 @@ Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn
   const Tensor Q = split_heads(project(Projection::query, x), shape_.heads);
   const Tensor K = split_heads(project(Projection::key, context), shape_.heads);
   const Tensor V = split_heads(project(Projection::value, context), shape_.heads);
-  return project(Projection::out, merge_heads(attend(Q, K, V, call)));
+  return leave(project(Projection::out, merge_heads(attend(Q, K, V, call))), x, context);
 }
 
 Tensor StagedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }

@@ -104,7 +104,7 @@ class NodeOf final : public Node {
     const std::vector<Saved> saved = op_->inputs();
     std::vector<Tensor> partial;
     for (size_t i = 0; i < saved.size(); ++i) partial.push_back(inputs[i] ? identity(*saved[i]) : *saved[i]);
-    return grad_until(op_->composite(partial), partial, g);
+    return grad_until(op_->composite(partial), partial, g, {.create_graph = true});
   }
 
   std::optional<Op> op_;
@@ -121,6 +121,7 @@ Tensor record(Op op, const Forward& forward, const std::vector<Tensor>& inputs) 
     y = forward(op);
   }
   y.node = nullptr;
+  for (Observer* o = Observer::newest(); o; o = o->older()) o->applied(Op::name, inputs, y);
   if (!grad_enabled()) return y;
   std::vector<std::shared_ptr<Node>> nodes;
   bool wanted = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "autograd/node.h"
 #include "autograd/ops.h"
@@ -14,6 +15,8 @@ class Walk {
  public:
   explicit Walk(WalkOptions options) : options_(options) {}
 
+  void end_at(const std::shared_ptr<Node>& node) { ends_.insert(node.get()); }   // no hook is called there
+
   void seed(const Tensor& output, const Tensor& cotangent) {
     if (!output.node) return;
     require(cotangent.shape() == output.shape() && cotangent.dtype() == output.dtype(), "grad", [&] {
@@ -23,7 +26,7 @@ class Walk {
     arrive(output.node, cotangent);
   }
 
-  // Calls reached(node, gradient) for every node in descending order; the walk goes on behind it if that returns true.
+  // Calls reached(node, gradient) for every node in descending order.
   template <class Reached>
   void run(const Reached& reached) {
     const GradMode mode(options_.create_graph);
@@ -32,15 +35,26 @@ class Walk {
       const std::shared_ptr<Node> node = std::move(pending_.back());
       pending_.pop_back();
       const auto found = gradients_.find(node.get());
-      const Tensor g = std::move(found->second);
+      Tensor g = std::move(found->second);
       gradients_.erase(found);
-      if (!reached(*node, g)) continue;
+      if (ends_.contains(node.get())) {
+        reached(*node, g);
+        continue;
+      }
+      const Scope scope = Scope::replay(*node->path);
+      if (!node->hooks.empty()) g = hooked(*node, std::move(g));
+      for (Observer* o = Observer::newest(); o; o = o->older()) o->arrived(*node, g);
+      reached(*node, g);
       require(
           !node->released, "backward",
           [&] { return text("the graph behind '", node->name, "' was freed by an earlier walk"); },
           "pass retain to the first walk");
-      const Scope scope = Scope::replay(*node->path);
-      std::vector<Tensor> gradients = node->backward(g, options_.create_graph);
+      std::vector<Tensor> gradients;
+      {
+        const BackwardOf running(*node);
+        gradients = node->backward(g, options_.create_graph);
+      }
+      for (Observer* o = Observer::newest(); o; o = o->older()) o->went_back(*node, g, gradients);
       for (size_t i = 0; i < gradients.size(); ++i) {
         if (!gradients[i].defined()) continue;
         const std::shared_ptr<Node>& input = node->inputs[i];
@@ -55,6 +69,19 @@ class Walk {
   }
 
  private:
+  static Tensor hooked(const Node& node, Tensor g) {
+    for (const auto& weak : node.hooks) {
+      const std::shared_ptr<const GradientHook> hook = weak.lock();
+      const Tensor other = hook ? (*hook)(g) : Tensor();
+      if (!other.defined()) continue;
+      require(other.shape() == g.shape() && other.dtype() == g.dtype(), "gradient hook", [&] {
+        return text("of '", node.name, "' returned ", other.dtype(), other.shape(), " for ", g.dtype(), g.shape());
+      });
+      g = other;
+    }
+    return g;
+  }
+
   static bool older(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->number < b->number; }
 
   void arrive(const std::shared_ptr<Node>& node, Tensor g) {
@@ -66,6 +93,7 @@ class Walk {
     } else if (!options_.create_graph && found->second.sole_owner() && found->second.is_contiguous()) {
       add_(found->second, g);
     } else {
+      const BackwardOf running(*node);   // a sum of gradients is no op of the user's
       found->second = add(found->second, g);
     }
   }
@@ -73,6 +101,7 @@ class Walk {
   WalkOptions options_;
   std::vector<std::shared_ptr<Node>> pending_;          // heap, the newest on top
   std::unordered_map<Node*, Tensor> gradients_;         // of pending nodes
+  std::unordered_set<Node*> ends_;
 };
 
 Leaf& leaf_of(const char* caller, const Tensor& tensor) {
@@ -81,15 +110,12 @@ Leaf& leaf_of(const char* caller, const Tensor& tensor) {
   return *leaf;
 }
 
-std::vector<Tensor> gradients_of(Walk& walk, const std::vector<Tensor>& inputs, bool pass_inputs) {
+std::vector<Tensor> gradients_of(Walk& walk, const std::vector<Tensor>& inputs) {
   std::unordered_map<Node*, Tensor> wanted;
   for (const Tensor& input : inputs)
     if (input.node) wanted[input.node.get()];
   walk.run([&](Node& node, const Tensor& g) {
-    const auto found = wanted.find(&node);
-    if (found == wanted.end()) return true;
-    found->second = g;
-    return pass_inputs;
+    if (const auto found = wanted.find(&node); found != wanted.end()) found->second = g;
   });
   std::vector<Tensor> result;
   for (const Tensor& input : inputs) {
@@ -126,7 +152,6 @@ void backward(const Tensor& loss, bool retain) {
       if (!leaf->grad.defined()) leaf->grad = g.sole_owner() && g.is_contiguous() ? g : g.copy();
       else add_(leaf->grad, g);
     }
-    return true;
   });
 }
 
@@ -142,13 +167,16 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
           [&] { return text(outputs.size(), " outputs, but ", cotangents.size(), " cotangents"); });
   Walk walk(options);
   for (size_t i = 0; i < outputs.size(); ++i) walk.seed(outputs[i], cotangents[i]);
-  return gradients_of(walk, inputs, true);
+  return gradients_of(walk, inputs);
 }
 
-std::vector<Tensor> grad_until(const Tensor& output, const std::vector<Tensor>& inputs, const Tensor& cotangent) {
-  Walk walk({.create_graph = true});
+std::vector<Tensor> grad_until(const Tensor& output, const std::vector<Tensor>& inputs, const Tensor& cotangent,
+                               WalkOptions options) {
+  Walk walk(options);
+  for (const Tensor& input : inputs)
+    if (input.node) walk.end_at(input.node);
   walk.seed(output, cotangent);
-  return gradients_of(walk, inputs, false);
+  return gradients_of(walk, inputs);
 }
 
 }  // namespace tapir

@@ -1,10 +1,13 @@
 // The reverse walk: from outputs to inputs through the nodes, in descending creation number.
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "tensor/tensor.h"
 
 namespace tapir {
+
+using Function = std::function<Tensor(const std::vector<Tensor>&)>;   // of tensors, made of ops
 
 struct WalkOptions {
   bool retain = false;         // keep the graph for another walk; without it every node frees what it saved
@@ -27,7 +30,9 @@ void set_gradient(const Tensor& leaf, const Tensor& value);   // an undefined va
 std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
                          std::vector<Tensor> cotangents = {}, WalkOptions options = {});
 
-// As grad with create_graph, but the walk ends at the inputs: the partial derivatives of a composite.
-std::vector<Tensor> grad_until(const Tensor& output, const std::vector<Tensor>& inputs, const Tensor& cotangent);
+// As grad, but the walk ends at the inputs: the partial derivatives of an expression inside an op. Hooks of the inputs are
+// not called.
+std::vector<Tensor> grad_until(const Tensor& output, const std::vector<Tensor>& inputs, const Tensor& cotangent,
+                               WalkOptions options);
 
 }  // namespace tapir

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/backward.h"
+#include "autograd/diagnosis.h"
 #include "autograd/ops.h"
 #include "tensor/random.h"
 
@@ -22,10 +23,9 @@ Tensor unit_vector(const Tensor& x, int64_t i) {
   return v;
 }
 
-double dot(const Tensor& a, const Tensor& b) {
-  const std::vector<double> p = a.values<double>(), q = b.values<double>();
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
   double total = 0;
-  for (size_t i = 0; i < p.size(); ++i) total += p[i] * q[i];
+  for (size_t i = 0; i < a.size(); ++i) total += a[i] * b[i];
   return total;
 }
 
@@ -58,14 +58,9 @@ class Check {
     const std::vector<Tensor> gradients = gradients_for(u);
     if (y.elements() > 0 && !options_.may_vanish) require_signal(gradients);
     for (int direction = 0; direction < options_.directions; ++direction) check_direction(u, gradients, direction);
-    if (options_.full_jacobian) {
-      for (int64_t k = 0; k < y.elements(); ++k) {
-        const Tensor unit = unit_vector(y, k);
-        scan(unit, gradients_for(unit), text("output index ", k));
-      }
-    } else if (!result_.passed) {
-      scan(u, gradients, "random cotangent");
-    }
+    if (options_.full_jacobian) check_jacobian(y);
+    if (!result_.passed)
+      for (size_t a = 0; a < inputs_.size(); ++a) locate(a, y, u, gradients[a].values<double>());
     return result_;
   }
 
@@ -76,22 +71,33 @@ class Check {
   }
 
  private:
-  static constexpr int shown = 10;   // faults in the report
+  static constexpr int shown = 10;                      // faults in the report
+  static constexpr int64_t largest_diagnosis = 1 << 18;   // elements of a Jacobian
 
   std::vector<Tensor> gradients_for(const Tensor& u) const {
     const std::vector<Tensor> leaves = leaves_of(inputs_);
     return grad({f_(leaves)}, leaves, {u});
   }
 
-  // ⟨u, J v⟩ ≈ (8 (L₁ − L₋₁) − (L₂ − L₋₂)) / 12h,  L_k = ⟨u, f(x + k h v)⟩
-  double numeric(const Tensor& u, const std::vector<Tensor>& v) const {
+  // J v ≈ (8 (y₁ − y₋₁) − (y₂ − y₋₂)) / 12h,  y_k = f(x + k h v)
+  std::vector<double> derivative(const std::vector<Tensor>& v) const {
     const auto at = [&](double k) {
       std::vector<Tensor> x;
       for (size_t a = 0; a < v.size(); ++a)
         x.push_back(v[a].defined() ? moved(inputs_[a], k * options_.step, v[a]) : inputs_[a]);
-      return dot(u, f_(x));
+      return f_(x).values<double>();
     };
-    return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * options_.step);
+    std::vector<double> result = at(1);
+    const std::vector<double> back = at(-1), far = at(2), far_back = at(-2);
+    for (size_t k = 0; k < result.size(); ++k)
+      result[k] = (8 * (result[k] - back[k]) - (far[k] - far_back[k])) / (12 * options_.step);
+    return result;
+  }
+
+  std::vector<double> column(size_t argument, int64_t i) const {   // ∂y_k/∂x_i for every k
+    std::vector<Tensor> v(inputs_.size());
+    v[argument] = unit_vector(inputs_[argument], i);
+    return derivative(v);
   }
 
   bool agree(double analytic, double numeric) {
@@ -113,25 +119,49 @@ class Check {
     double analytic = 0;
     for (size_t a = 0; a < inputs_.size(); ++a) {
       v.push_back(random_like(inputs_[a], options_.seed, static_cast<uint32_t>(1 + direction * inputs_.size() + a)));
-      analytic += dot(gradients[a], v.back());
+      analytic += dot(gradients[a].values<double>(), v.back().values<double>());
     }
-    const double difference = numeric(u, v);
+    const double difference = dot(u.values<double>(), derivative(v));
     if (!agree(analytic, difference))
       fail(text("direction ", direction, ": analytic ", analytic, ", numeric ", difference));
   }
 
-  // Element by element, against ⟨u, ∂f/∂x_i⟩.
-  void scan(const Tensor& u, const std::vector<Tensor>& gradients, const std::string& which) {
+  void check_jacobian(const Tensor& y) {
+    std::vector<std::vector<Tensor>> rows;   // [k]: ∂y_k/∂x of every argument
+    for (int64_t k = 0; k < y.elements(); ++k) rows.push_back(gradients_for(unit_vector(y, k)));
     for (size_t a = 0; a < inputs_.size(); ++a) {
-      const std::vector<double> g = gradients[a].values<double>();
-      for (int64_t i = 0; i < inputs_[a].elements() && faults_ < shown; ++i) {
-        std::vector<Tensor> v(inputs_.size());
-        v[a] = unit_vector(inputs_[a], i);
-        const double difference = numeric(u, v);
-        if (!agree(g[i], difference))
-          fail(text(which, ", argument ", a, ", index ", i, ": analytic ", g[i], ", numeric ", difference));
+      std::vector<std::vector<double>> analytic;
+      for (const std::vector<Tensor>& row : rows) analytic.push_back(row[a].values<double>());
+      for (int64_t i = 0; i < inputs_[a].elements(); ++i) {
+        const std::vector<double> numeric = column(a, i);
+        for (size_t k = 0; k < numeric.size(); ++k)
+          if (!agree(analytic[k][i], numeric[k]))
+            fail(text("output index ", k, ", argument ", a, ", index ", i, ": analytic ", analytic[k][i], ", numeric ",
+                      numeric[k]));
       }
     }
+  }
+
+  // Element by element, against ⟨u, ∂f/∂x_i⟩; then what the gradient looks like.
+  void locate(size_t argument, const Tensor& y, const Tensor& u, const std::vector<double>& analytic) {
+    const std::vector<double> cotangent = u.values<double>();
+    const bool small = static_cast<int64_t>(analytic.size()) * std::max<int64_t>(y.elements(), 64) <= largest_diagnosis;
+    WrongGradient wrong{inputs_, argument, y, u, analytic, {}, {}};
+    bool differs = false;
+    for (int64_t i = 0; i < inputs_[argument].elements() && (small || faults_ < shown); ++i) {
+      const std::vector<double> differences = column(argument, i);
+      const double numeric = dot(cotangent, differences);
+      if (!agree(analytic[i], numeric)) {
+        differs = true;
+        fail(text("random cotangent, argument ", argument, ", index ", i, ": analytic ", analytic[i], ", numeric ",
+                  numeric));
+      }
+      wrong.numeric.push_back(numeric);
+      if (small) wrong.jacobian.insert(wrong.jacobian.end(), differences.begin(), differences.end());
+    }
+    if (!differs || !small) return;
+    const std::string guess = diagnose(wrong);
+    if (!guess.empty()) result_.report += text(name_, ": argument ", argument, " looks like: ", guess, '\n');
   }
 
   std::string shapes() const {

@@ -1,18 +1,15 @@
 // Gradient check: backward against central differences, in f64.
 //
 // For a random cotangent u and random directions v the two sides of   ⟨u, J v⟩ = ⟨Jᵀ u, v⟩   are compared: the left one
-// from the five-point formula, the right one from the reverse walk. The element at fault is looked for only when they
-// differ.
+// from the five-point formula, the right one from the reverse walk. Only when they differ the elements at fault are looked
+// for, and what the gradient looks like: "looks like: factor 2 missing" (diagnosis.h).
 #pragma once
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "tensor/tensor.h"
+#include "autograd/backward.h"
 
 namespace tapir {
-
-using Function = std::function<Tensor(const std::vector<Tensor>&)>;
 
 struct GradcheckOptions {
   double step = 1e-3;            // of the differences, for inputs of order 1; the error of the formula is step⁴ f⁽⁵⁾/30
@@ -20,13 +17,13 @@ struct GradcheckOptions {
   double absolute = 1e-8;
   uint64_t seed = 1;             // of u and v
   int directions = 2;
-  bool full_jacobian = false;    // compare every ∂y_k/∂x_i, with each unit vector as u
+  bool full_jacobian = false;    // compare every ∂y_k/∂x_i as well: a walk for each k, four evaluations for each i
   bool may_vanish = false;       // accept that an input's whole gradient is zero
 };
 
 struct GradcheckResult {
   bool passed = true;
-  std::string report;   // one line for each fault: name, argument, index, analytic and numeric value, shapes, seed
+  std::string report;   // a line for each fault: name, argument, index, analytic and numeric value, shapes, seed; guesses
   double worst = 0;     // largest |analytic − numeric| / max(|analytic|, |numeric|, absolute / relative)
 };
 

@@ -12,6 +12,16 @@ bool& mode() {
   return on;
 }
 
+Observer*& observer() {
+  thread_local Observer* newest = nullptr;
+  return newest;
+}
+
+const BackwardOf*& backward_of() {
+  thread_local const BackwardOf* innermost = nullptr;
+  return innermost;
+}
+
 }  // namespace
 
 Node::Node(const char* name, const Tensor& output, std::vector<std::shared_ptr<Node>> inputs)
@@ -34,10 +44,24 @@ Node::~Node() {
   worklist = nullptr;
 }
 
+uint64_t next_node_number() { return next_number; }
+
 bool grad_enabled() { return mode(); }
 
 GradMode::GradMode(bool on) : before_(mode()) { mode() = on; }
 
 GradMode::~GradMode() { mode() = before_; }
+
+Observer::Observer() : older_(observer()) { observer() = this; }
+
+Observer::~Observer() { observer() = older_; }
+
+Observer* Observer::newest() { return observer(); }
+
+BackwardOf::BackwardOf(const Node& node) : node(node), outer(backward_of()) { backward_of() = this; }
+
+BackwardOf::~BackwardOf() { backward_of() = outer; }
+
+const BackwardOf* BackwardOf::innermost() { return backward_of(); }
 
 }  // namespace tapir

@@ -3,12 +3,16 @@
 // number, and descending numbers are a topological order.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "tensor/tensor.h"
 
 namespace tapir {
+
+// Is given the whole gradient that arrives at a tensor, and may return another one; an undefined tensor leaves it as it is.
+using GradientHook = std::function<Tensor(const Tensor& g)>;
 
 struct Node : std::enable_shared_from_this<Node> {
   Node(const char* name, const Tensor& output, std::vector<std::shared_ptr<Node>> inputs);
@@ -29,6 +33,7 @@ struct Node : std::enable_shared_from_this<Node> {
   Shape shape;                                  // of the output
   DType dtype;
   bool released = false;
+  std::vector<std::weak_ptr<const GradientHook>> hooks;   // in the order of on_gradient
 };
 
 // The node of a tensor that the user wants a gradient for: a parameter, or an input under study.
@@ -39,6 +44,8 @@ struct Leaf : Node {
 
   Tensor grad;   // accumulated by backward(); undefined until then
 };
+
+uint64_t next_node_number();   // that the next node takes
 
 // Whether ops record nodes. On at first; per thread.
 bool grad_enabled();
@@ -56,6 +63,41 @@ class GradMode {   // sets the mode while it lives
 
 struct NoGrad : GradMode {
   NoGrad() : GradMode(false) {}
+};
+
+// Is told of every op and of every step of a walk, on its thread, while it lives. Observers nest, the newest is told first.
+class Observer {
+ public:
+  Observer();
+  virtual ~Observer();
+  Observer(const Observer&) = delete;
+  Observer& operator=(const Observer&) = delete;
+
+  // y = op(inputs) was computed.
+  virtual void applied(const char*, const std::vector<Tensor>&, const Tensor&) {}
+  // The whole gradient of the node's output is there; its backward comes next.
+  virtual void arrived(const Node&, const Tensor&) {}
+  // The node's backward made `gradients` of `g`.
+  virtual void went_back(const Node&, const Tensor&, const std::vector<Tensor>&) {}
+
+  static Observer* newest();   // null: nobody watches
+  Observer* older() const { return older_; }
+
+ private:
+  Observer* older_;
+};
+
+// The nodes whose backward runs now on this thread: a composite, or what is recomputed, is a walk inside a node's backward.
+class BackwardOf {
+ public:
+  explicit BackwardOf(const Node& node);
+  ~BackwardOf();
+  BackwardOf(const BackwardOf&) = delete;
+  BackwardOf& operator=(const BackwardOf&) = delete;
+
+  static const BackwardOf* innermost();   // null: none
+  const Node& node;
+  const BackwardOf* const outer;
 };
 
 }  // namespace tapir

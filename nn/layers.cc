@@ -10,7 +10,7 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias, const Init& weight_init,
 
 Tensor Linear::forward(const Tensor& x) const {
   const Scope scope = enter();
-  return bias ? linear(x, weight.value, bias->value) : linear(x, weight.value);
+  return leave(bias ? linear(x, weight.value, bias->value) : linear(x, weight.value), x);
 }
 
 Embedding::Embedding(int64_t rows, int64_t width, const Init& init)
@@ -18,7 +18,7 @@ Embedding::Embedding(int64_t rows, int64_t width, const Init& init)
 
 Tensor Embedding::forward(const Tensor& indices) const {
   const Scope scope = enter();
-  return embedding(weight.value, indices);
+  return leave(embedding(weight.value, indices), indices);
 }
 
 LayerNorm::LayerNorm(int64_t width, double epsilon)
@@ -27,7 +27,7 @@ LayerNorm::LayerNorm(int64_t width, double epsilon)
 
 Tensor LayerNorm::forward(const Tensor& x) const {
   const Scope scope = enter();
-  return layer_norm(x, weight.value, bias.value, epsilon);
+  return leave(layer_norm(x, weight.value, bias.value, epsilon), x);
 }
 
 Dropout::Dropout(double p) : p(p) {
@@ -36,7 +36,7 @@ Dropout::Dropout(double p) : p(p) {
 
 Tensor Dropout::forward(const Tensor& x, const Call& call) const {
   const Scope scope = enter();
-  return call.training ? dropout(x, p, call.random()) : x;
+  return leave(call.training ? dropout(x, p, call.random()) : x, x);
 }
 
 }  // namespace tapir::nn

@@ -27,4 +27,36 @@ int64_t Module::parameter_count() {
   return count;
 }
 
+void Module::each_module(const std::function<void(const std::string&, Module&)>& visit, const std::string& prefix) {
+  visit(prefix, *this);
+  for (const auto& child : children_) child->each_module(visit, prefix + (prefix.empty() ? "" : ".") + child->name_);
+}
+
+Module& Module::at(const std::string& name) {
+  Module* found = nullptr;
+  std::string known;
+  each_module([&](const std::string& full, Module& module) {
+    if (full == name) found = &module;
+    known += (known.empty() ? "" : ", ") + full;
+  });
+  require(found, "module", [&] { return text("there is no '", name, "'; below this one are: ", known); });
+  return *found;
+}
+
+ForwardHandle Module::on_forward(ForwardHook hook) {
+  std::erase_if(hooks_, [](const auto& other) { return other.expired(); });
+  const auto handle = std::make_shared<const ForwardHook>(std::move(hook));
+  hooks_.push_back(handle);
+  return handle;
+}
+
+Tensor Module::hooked(Tensor y, const std::vector<Tensor>& inputs) const {
+  for (const auto& weak : hooks_) {
+    const ForwardHandle hook = weak.lock();
+    const Tensor other = hook ? (*hook)(inputs, y) : Tensor();
+    if (other.defined()) y = other;
+  }
+  return y;
+}
+
 }  // namespace tapir::nn

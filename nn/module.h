@@ -4,7 +4,7 @@
 //   struct Linear : Module {
 //     Linear(int64_t in, int64_t out)
 //         : weight(parameter("weight", {out, in}, ParameterKind::weight, Init::normal(0.02))) {}
-//     Tensor forward(const Tensor& x) const { const Scope scope = enter(); return linear(x, weight.value); }
+//     Tensor forward(const Tensor& x) const { const Scope scope = enter(); return leave(linear(x, weight.value), x); }
 //     Parameter& weight;
 //   };
 //
@@ -33,6 +33,10 @@ struct Parameter {
   Tensor value{};     // a leaf once initialised
 };
 
+// Is told what a module was given and what it returns, and may return another output; an undefined tensor leaves that one.
+using ForwardHook = std::function<Tensor(const std::vector<Tensor>& inputs, const Tensor& output)>;
+using ForwardHandle = std::shared_ptr<const ForwardHook>;
+
 class Module {
  public:
   Module() = default;
@@ -48,6 +52,14 @@ class Module {
   void each_parameter(const std::function<void(const std::string&, Parameter&)>& visit, const std::string& prefix = "");
 
   int64_t parameter_count();   // number of scalars
+
+  // Calls visit(full name, module) for the module itself, whose name is "", and all below it, parents first.
+  void each_module(const std::function<void(const std::string&, Module&)>& visit, const std::string& prefix = "");
+  Module& at(const std::string& name);   // throws Error that lists all names if there is none of this one
+
+  // `hook` is called after each forward, within the module's scope, as long as the handle lives; hooks of one module in the
+  // order of their making. Under recompute a forward runs twice.
+  [[nodiscard]] ForwardHandle on_forward(ForwardHook hook);
 
  protected:
   Parameter& parameter(std::string name, const Shape& shape, ParameterKind kind, const Init& init);
@@ -66,10 +78,19 @@ class Module {
 
   Scope enter() const { return Scope(name_); }   // first line of every forward
 
+  // Last line of every forward: y, or what the hooks make of it.
+  template <class... Inputs>
+  Tensor leave(Tensor y, const Inputs&... inputs) const {
+    return hooks_.empty() ? y : hooked(std::move(y), {inputs...});
+  }
+
  private:
+  Tensor hooked(Tensor y, const std::vector<Tensor>& inputs) const;
+
   std::string name_;
   std::deque<Parameter> parameters_;             // addresses are stable
   std::vector<std::unique_ptr<Module>> children_;
+  std::vector<std::weak_ptr<const ForwardHook>> hooks_;
 };
 
 }  // namespace tapir::nn

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "autograd/ops.h"
+#include "autograd/recompute.h"
 
 namespace tapir::nn {
 namespace {
@@ -23,7 +24,7 @@ FeedForward::FeedForward(const TransformerOptions& options)
 
 Tensor FeedForward::forward(const Tensor& x, const Call& call) const {
   const Scope scope = enter();
-  return down_.forward(dropout_.forward(activation_(up_.forward(x)), call));
+  return leave(down_.forward(dropout_.forward(activation_(up_.forward(x)), call)), x);
 }
 
 TransformerBlock::TransformerBlock(const TransformerOptions& options, std::unique_ptr<TokenMixer> mixer)
@@ -38,10 +39,10 @@ Tensor TransformerBlock::forward(const Tensor& x, const Call& call) const {
   const auto fed = [&](const Tensor& a) { return dropout2_.forward(mlp_.forward(a, call), call); };
   if (post_norm_) {
     const Tensor y = norm1_.forward(add(x, mixed(x)));
-    return norm2_.forward(add(y, fed(y)));
+    return leave(norm2_.forward(add(y, fed(y))), x);
   }
   const Tensor y = add(x, mixed(norm1_.forward(x)));
-  return add(y, fed(norm2_.forward(y)));
+  return leave(add(y, fed(norm2_.forward(y))), x);
 }
 
 LanguageModel::LanguageModel(const TransformerOptions& o, const MixerMaker& mixer)
@@ -80,8 +81,11 @@ Tensor LanguageModel::forward(const Tensor& tokens, const Call& call) const {
   causal.mask.causal = true;
   Tensor x = tokens_.forward(tokens);
   x = dropout_.forward(add(x, position_vectors(tokens.size(1), x.dtype(), x.device())), call);
-  for (const TransformerBlock* block : blocks_) x = block->forward(x, causal);
-  return head_.forward(norm_.forward(x));
+  for (const TransformerBlock* block : blocks_) {
+    const auto run = [block, causal](const std::vector<Tensor>& in) { return block->forward(in[0], causal); };
+    x = options.recompute && !call.recorder ? recompute(run, {x}) : run({x});   // a recorder hears a block once
+  }
+  return leave(head_.forward(norm_.forward(x)), tokens);
 }
 
 }  // namespace tapir::nn

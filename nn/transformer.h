@@ -20,6 +20,7 @@ struct TransformerOptions : Options {
   std::string positions = "learned";
   std::string activation = "gelu";
   double dropout = 0;
+  bool recompute = false;
 
   int64_t hidden_width() const { return hidden ? hidden : 4 * width; }
 
@@ -35,6 +36,7 @@ struct TransformerOptions : Options {
     visit("dropout", dropout,
           "probability: on embedded tokens, after the activation and at the end of every residual branch",
           between(0, 0.99));
+    visit("recompute", recompute, "run each block again in backward instead of keeping what it computed: same bits");
   }
 };
 

@@ -1,5 +1,5 @@
 // Examples of an op: from one row the sweep (test_sweep.cc) makes every judgement: value, gradient, double gradient,
-// strides, threads, repetition, errors.
+// strides, threads, repetition, errors. The rows are built into the program too: `tapir check --all` (check_ops.h).
 #pragma once
 #include <cmath>
 #include <functional>
@@ -56,6 +56,12 @@ struct OpExamples {
 
 // Not defined: an op of AllOps without its specialisation, with `static OpExamples all()`, does not compile.
 template <class Op> struct Examples;
+
+// Those of every op of every list, and a row's inputs: values that f32 holds exactly, the same for each type.
+// In attention/reproduce/check_ops.cc.
+std::vector<OpExamples> examples_of_every_op();
+Tensor input_of(const Example& row, size_t argument, DType type, uint64_t seed = 0);
+std::vector<Tensor> inputs_of(const Example& row, DType type, uint64_t seed = 0);
 
 // ---- scalar loops for references
 // -----------------------------------------------------------------------------------------

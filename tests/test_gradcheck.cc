@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "attention/reproduce/check_ops.h"
 #include "autograd/ops.h"
 #include "tests/messages.h"
 
@@ -24,6 +25,11 @@ Function wrong_square(double error, int64_t at) {
     const Tensor y = mul(x[0], x[0]), twin = mul(share, y);
     return sub(add(y, twin), twin.detach());
   };
+}
+
+// The value of one function with the gradient of another.
+Tensor pretend(const Tensor& value, const Tensor& gradient_of) {
+  return add(value.detach(), sub(gradient_of, gradient_of.detach()));
 }
 
 }  // namespace
@@ -73,8 +79,98 @@ TEST_CASE("gradgradcheck: a wrong second derivative under a right first one is r
   CHECK(contains_text(result.report, "gradient of cut: "));
 }
 
+TEST_CASE("gradcheck: says what a wrong gradient looks like") {
+  using Inputs = std::vector<Tensor>;
+  struct Wrong {
+    const char* diagnosis;
+    Function f;
+    Inputs inputs;
+  };
+  const Tensor x = numbers({2, 3}), square_matrix = numbers({3, 3}), b = numbers({3, 2}, -0.4);
+  const std::vector<Wrong> all = {
+      {"factor 2 missing", [](const Inputs& in) { return pretend(square(in[0]), affine(square(in[0]), 0.5, 0)); }, {x}},
+      {"factor 1/2 missing", [](const Inputs& in) { return pretend(exp(in[0]), affine(exp(in[0]), 2, 0)); }, {x}},
+      {"the sign is wrong", [](const Inputs& in) { return pretend(cos(in[0]), neg(cos(in[0]))); }, {x}},
+      {"factor 3 missing", [](const Inputs& in) { return pretend(sum(in[0], -1), mean(in[0], -1)); }, {x}},
+      {"factor 1.25 missing", [](const Inputs& in) { return pretend(exp(in[0]), affine(exp(in[0]), 0.8, 0)); }, {x}},
+      {"no gradient is passed on", [](const Inputs& in) { return exp(in[0]).detach(); }, {x}},
+      {"transposed: the last two axes are exchanged",
+       [](const Inputs& in) { return pretend(matmul(in[0], in[1]), matmul(transpose(in[0]), in[1].detach())); },
+       {square_matrix, b}},
+      {"transposed: the last two axes are exchanged",
+       [](const Inputs& in) {
+         return pretend(matmul(in[0], in[1]), matmul(transpose(reshape(in[0], {3, 2})), in[1].detach()));
+       },
+       {x, b}},
+      {"sum over axis 0 of the output left out: index 0 alone is counted",
+       [](const Inputs& in) {
+         return pretend(add(in[0], in[1]), add(in[0], pad(reshape(in[1], {1, 3}), 0, 0, 1)));
+       },
+       {x, numbers({3})}},
+      {"sum over axis 1 of the output left out: index 2 alone is counted",
+       [](const Inputs& in) { return pretend(mul(in[0], in[1]), mul(in[0].detach(), pad(in[1], 1, 2, 0))); },
+       {x, numbers({2, 1})}},
+      {"term g y missing",
+       [](const Inputs& in) { return pretend(mul(in[0], exp(in[0])), mul(in[0], exp(in[0]).detach())); }, {x}},
+      {"term -y sum(g y) missing",
+       [](const Inputs& in) { return pretend(softmax(in[0]), mul(in[0], softmax(in[0]).detach())); }, {x}},
+      {"term -g missing", [](const Inputs& in) { return pretend(sin(in[0]), add(sin(in[0]), in[0])); }, {x}},
+      {"term 2 g x missing", [](const Inputs& in) { return pretend(add(in[0], square(in[0])), in[0]); }, {x}},
+      {"term g x0 x0 missing",
+       [](const Inputs& in) { return pretend(add(in[1], mul(square(in[0]), in[1])), add(in[1], square(in[0]))); },
+       {x, numbers({2, 3}, 1)}},
+      {"term 1/3 sum(g) missing",
+       [](const Inputs& in) { return pretend(add(in[0], mean(in[0], -1, true)), in[0]); }, {x}},
+  };
+  for (const Wrong& wrong : all) {
+    const GradcheckResult result = gradcheck("wrong", wrong.f, wrong.inputs);
+    CAPTURE(result.report);
+    CHECK(!result.passed);
+    CHECK(contains_text(result.report, text(" looks like: ", wrong.diagnosis, "\n")));
+  }
+  CHECK(!contains_text(gradcheck("wrong", wrong_square(1e-3, 4), {x}).report, "looks like"));
+}
+
+TEST_CASE("gradgradcheck: says what a wrong second derivative looks like") {
+  const auto cut = [](const std::vector<Tensor>& x) {   // x² whose gradient 2x forgets that it depends on x
+    return pretend(square(x[0]), mul(affine(x[0], 2, 0).detach(), x[0]));
+  };
+  const GradcheckResult result = gradgradcheck("cut", cut, {numbers({3})});
+  CHECK(contains_text(result.report, "gradient of cut: argument 0 looks like: no gradient is passed on\n"));
+}
+
 TEST_CASE("gradcheck: inputs must be f64") {
   const auto f = [](const std::vector<Tensor>& x) { return exp(x[0]); };
   CHECK(message_of([&] { gradcheck("f", f, {Tensor::zeros({2})}); }) ==
         "gradcheck: the inputs of 'f' must be f64; hint: let the function keep other inputs to itself");
+}
+
+TEST_CASE("tapir check: an op with a wrong gradient fails, and is told with row, argument, index and guess") {
+  const OpExamples wrong{
+      .op = "wrong",
+      .rows = {{.label = "right row", .function = [](const std::vector<Tensor>& x) { return exp(x[0]); }, .inputs = {{{3}}},
+                .reference = {}},
+               {.label = "wrong row",
+                .function = [](const std::vector<Tensor>& x) { return pretend(square(x[0]), mul(x[0].detach(), x[0])); },
+                .inputs = {{{2, 3}}}, .reference = {}}},
+      .errors = {}};
+  const std::vector<Proof> proofs = check_op(wrong, 7);
+  REQUIRE(proofs.size() == 2);
+  CHECK(proofs[0].claim == "gradient");
+  CHECK(!proofs[0].holds);
+  for (const char* words : {"wrong (wrong row): direction 0: analytic ", "output index 5, argument 0, index 5: analytic ",
+                            "; inputs [2,3], seed 7", "argument 0 looks like: factor 2 missing"})
+    CHECK_MESSAGE(contains_text(proofs[0].evidence, words), proofs[0].evidence);
+  CHECK(proofs[1].claim == "double_gradient");
+  CHECK(!proofs[1].holds);
+}
+
+TEST_CASE("tapir check: the rows of an op hold, small ones in full") {
+  for (const OpExamples& op : examples_of_every_op()) {
+    if (op.op != "softmax" && op.op != "tanh") continue;
+    for (const Proof& proof : check_op(op, 3)) {
+      CHECK_MESSAGE(proof.holds, proof.evidence);
+      CHECK(contains_text(proof.evidence, " of them in full"));
+    }
+  }
 }

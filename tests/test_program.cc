@@ -180,6 +180,7 @@ TEST_CASE("a command line that is wrong gets one line") {
   CHECK(contains_text(refusal("zoo --threads 0"), "--threads: Value 0 not in range 1 to 1024"));
   CHECK(contains_text(refusal(train_line("--stop-after -1")), "--stop-after: Value -1 not in range 1"));
   CHECK(contains_text(refusal(train_line("--minutes soon")), "--minutes: Value soon not in range"));
+  CHECK(contains_text(refusal("check --all softmax"), "names excludes --all"));
   CHECK(contains_text(refusal("check dotproduct"),
                       "zoo: there is no mechanism 'dotproduct'; those that exist: dot_product, "));
 }
@@ -330,6 +331,26 @@ TEST_CASE("generate goes on from a prompt, the same way for the same seed") {
   CHECK(tapir(run + "--temperature 0").out == tapir(run + "--temperature 0 --seed 2").out);
   CHECK(tapir(run + "--prompt ''").status == 0);
   CHECK(tapir(run + "--prompt 'The zzyzx'").out.starts_with("The <unk>"));
+}
+
+TEST_CASE("tapir check takes the names of ops beside those of mechanisms") {
+  const Outcome outcome = tapir("check softmax tanh --seed 2");
+  CAPTURE(outcome.out);
+  CHECK(outcome.status == 0);
+  CHECK(contains_text(outcome.out, "holds  softmax        double_gradient  worst relative error "));
+  CHECK(contains_text(outcome.out, "4 of 4 claims hold\n"));
+}
+
+TEST_CASE("a run that diverges names step, op and module under --anomaly") {
+  const TemporaryFolder folder;
+  const Outcome outcome = tapir(train_line("--anomaly --set schedule.rate=100 --set adamw.decay=10 --set train.steps=40 "
+                                           "--set train.evaluate_every=0 --set train.save_every=0 --out " +
+                                           in_quotes(folder.path() / "run")));
+  CAPTURE(outcome.err);
+  CHECK(outcome.status == 1);
+  CHECK(contains_text(outcome.err, "tapir: train: step "));
+  CHECK(contains_text(outcome.err, " gives f32["));
+  CHECK(contains_text(outcome.err, "(in "));
 }
 
 TEST_CASE("a prompt with a word that the vocabulary lacks is refused where there is no <unk>") {

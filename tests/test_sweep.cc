@@ -3,37 +3,18 @@
 
 #include <algorithm>
 #include <cstring>
-#include <random>
 
 #include "autograd/backward.h"
 #include "autograd/node.h"
 #include "tensor/parallel.h"
 #include "tensor/view.h"
-#include "tests/examples_arithmetic.h"
-#include "tests/examples_attention.h"
-#include "tests/examples_index.h"
-#include "tests/examples_loss.h"
-#include "tests/examples_matrix.h"
-#include "tests/examples_norm.h"
-#include "tests/examples_reduction.h"
-#include "tests/examples_rows.h"
-#include "tests/examples_shape.h"
-#include "tests/examples_unary.h"
+#include "tests/examples.h"
 #include "tests/messages.h"
 #include "tests/sweep.h"
 
 using namespace tapir;
 
 namespace {
-
-template <class... Ops>
-std::vector<OpExamples> examples_of(OpList<Ops...>) { return {Examples<Ops>::all()...}; }
-
-std::vector<OpExamples> examples_of_every_op() {
-  std::vector<OpExamples> all = examples_of(AllOps{}), fused = examples_of(AttentionOps{});
-  all.insert(all.end(), fused.begin(), fused.end());
-  return all;
-}
 
 // Calls judge(op, row) for every row of every op; a failure names both.
 template <class Judge>
@@ -45,26 +26,6 @@ void for_every_row(const Judge& judge) {
       INFO("op ", op.op, ", row '", row.label, "'");
       judge(op, row);
     }
-}
-
-// Values that f32 holds exactly, so that both types see the same input.
-Tensor input_of(const Example& row, size_t argument, DType type) {
-  const Argument& a = row.inputs[argument];
-  std::mt19937_64 random(std::hash<std::string>{}(row.label) + argument);
-  std::vector<double> values;
-  for (int64_t i = 0; i < a.shape.elements(); ++i) {
-    const double fraction = static_cast<double>(random() >> 11) * 0x1p-53;
-    const double value = a.grid > 0 ? a.low + a.grid * std::floor(fraction * ((a.high - a.low) / a.grid + 1))
-                                    : a.low + (a.high - a.low) * fraction;
-    values.push_back(static_cast<float>(value));
-  }
-  return Tensor::from(values, a.shape).to(type);
-}
-
-std::vector<Tensor> inputs_of(const Example& row, DType type) {
-  std::vector<Tensor> inputs;
-  for (size_t argument = 0; argument < row.inputs.size(); ++argument) inputs.push_back(input_of(row, argument, type));
-  return inputs;
 }
 
 struct Result {

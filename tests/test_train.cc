@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "attention/reproduce/language.h"
+#include "autograd/anomaly.h"
 #include "autograd/ops.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/metrics.h"
@@ -287,6 +288,17 @@ TEST_CASE("a loss that is not finite ends the run; the checkpoint before it stay
                "in the run folder"));
     CHECK(latest_step(folder.path()) == 6);
   }
+}
+
+TEST_CASE("under anomaly mode the error names the step and the op") {
+  const TemporaryFolder folder;
+  Scripted run({5, 3, 4, 3, 2});
+  run.spoilt = 6;
+  run.spoil = std::numeric_limits<double>::quiet_NaN();
+  const AnomalyMode watching;
+  const std::string message = message_of([&] { run.train_in(folder.path()); });
+  CAPTURE(message);
+  CHECK(message.find("train: step 7: affine: forward gives f64[], with 1 NaN and 0 infinite") == 0);
 }
 
 TEST_CASE("what cannot be resumed is refused") {

@@ -14,6 +14,7 @@ struct TrainCommand {
   std::filesystem::path resume;             // run folder to go on with
   int64_t stop_after = 0;                   // step; 0: none
   double minutes = 0;                       // 0: none
+  bool anomaly = false;                     // check every output and gradient
 };
 int run_train(const TrainCommand& command);
 
@@ -29,7 +30,8 @@ struct GenerateCommand {
 int run_generate(const GenerateCommand& command);
 
 int run_zoo();
-int run_check(const std::vector<std::string>& names, uint64_t seed);
+// `names`: mechanisms and ops; none: all mechanisms. `all`: every op and every mechanism.
+int run_check(const std::vector<std::string>& names, bool all, uint64_t seed);
 int run_data_list();
 int run_data_verify();
 std::string version_text();                 // build, flags, BLAS core, devices

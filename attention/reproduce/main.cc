@@ -57,6 +57,8 @@ int run(int argc, char** argv) {
   train_app->add_option("--stop-after", train.stop_after, "save and stop after this step")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000'000}));
   train_app->add_option("--minutes", train.minutes, "save and stop after so many minutes")->check(CLI::Range(0.0, 1e6));
+  train_app->add_flag("--anomaly", train.anomaly,
+                      "check every output and gradient; the first NaN or infinity names its op");
 
   std::vector<std::filesystem::path> runs;
   std::string part = "valid";
@@ -75,8 +77,10 @@ int run(int argc, char** argv) {
   CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
 
   std::vector<std::string> names;
-  CLI::App* check_app = app.add_subcommand("check", "gradients, double gradients and claims of mechanisms, proved now");
-  check_app->add_option("names", names, "mechanisms; none: all");
+  bool all = false;
+  CLI::App* check_app = app.add_subcommand("check", "gradients, double gradients and claims, proved now");
+  CLI::Option* check_names = check_app->add_option("names", names, "mechanisms and ops; none: all mechanisms");
+  check_app->add_flag("--all", all, "every op and every mechanism")->excludes(check_names);
 
   CLI::App* data_app = app.add_subcommand("data", "data sets");
   data_app->require_subcommand(1);
@@ -105,7 +109,7 @@ int run(int argc, char** argv) {
     return run_generate(generate);
   }
   if (*zoo_app) return run_zoo();
-  if (*check_app) return run_check(names, common.seed_or(1));
+  if (*check_app) return run_check(names, all, common.seed_or(1));
   return *list_app ? run_data_list() : *verify_app ? run_data_verify() : 1;
 }
 

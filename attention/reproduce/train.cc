@@ -3,9 +3,11 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <optional>
 
 #include "attention/reproduce/commands.h"
 #include "attention/reproduce/run_folder.h"
+#include "autograd/anomaly.h"
 #include "nn/train/atomic_file.h"
 #include "nn/train/weights.h"
 #include "tensor/arena.h"
@@ -44,6 +46,8 @@ int run_train(const TrainCommand& command) {
   }
   fmt::print(stderr, "{}: {}, {}, {} parameters, {} thread{}\n", folder.string(), experiment.attention.mechanism,
              task->summary(), task->model().parameter_count(), threads(), threads() == 1 ? "" : "s");
+  std::optional<AnomalyMode> watching;
+  if (command.anomaly) watching.emplace();
   const TrainReport report =
       train(loop, experiment.train, experiment.schedule, experiment.adamw, static_cast<uint64_t>(experiment.run.seed),
             {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = command.stop_after,

@@ -3,7 +3,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "attention/claims.h"
+#include "attention/reproduce/check_ops.h"
 #include "attention/reproduce/commands.h"
 
 namespace tapir {
@@ -56,18 +59,26 @@ int run_zoo() {
   return 0;
 }
 
-int run_check(const std::vector<std::string>& names, uint64_t seed) {
-  std::vector<const Mechanism*> rows;
-  for (const std::string& name : names) rows.push_back(&mechanism(name));
-  if (names.empty())
-    for (const Mechanism& row : zoo()) rows.push_back(&row);
+int run_check(const std::vector<std::string>& names, bool all, uint64_t seed) {
   int failures = 0, proofs = 0;
-  for (const Mechanism* row : rows)
-    for (const Proof& proof : prove(*row, *row->options(), seed)) {
-      fmt::print("{}  {:<14} {:<16} {}\n", proof.holds ? "holds" : "FAILS", row->name, proof.claim, proof.evidence);
+  const auto show = [&](const std::string& name, const std::vector<Proof>& proved) {
+    for (const Proof& proof : proved) {
+      fmt::print("{}  {:<14} {:<16} {}\n", proof.holds ? "holds" : "FAILS", name, proof.claim, proof.evidence);
       ++proofs;
       failures += !proof.holds;
     }
+    std::fflush(stdout);
+  };
+  const auto wanted = [&](const std::string& name) {
+    return all || std::find(names.begin(), names.end(), name) != names.end();
+  };
+  const std::vector<OpExamples> ops = examples_of_every_op();
+  for (const std::string& name : names)
+    if (std::none_of(ops.begin(), ops.end(), [&](const OpExamples& op) { return op.op == name; })) mechanism(name);
+  for (const OpExamples& op : ops)
+    if (wanted(op.op)) show(op.op, check_op(op, seed));
+  for (const Mechanism& row : zoo())
+    if (wanted(row.name) || names.empty()) show(row.name, prove(row, *row.options(), seed));
   fmt::print("{} of {} claims hold\n", proofs - failures, proofs);
   return failures ? 1 : 0;
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "autograd/anomaly.h"
 #include "autograd/backward.h"
 #include "autograd/node.h"
 #include "nn/train/checkpoint.h"
@@ -64,7 +65,7 @@ class Run {
   void step(MetricsLog& metrics) {
     const double start = steady_seconds();
     const int64_t k = report_.steps;
-    const StepLoss loss = accumulate_gradients(task_, optimiser_, k, options_.accumulate, seed_);
+    const StepLoss loss = gradients_of_step(k);
     const double mean = loss.sum / static_cast<double>(loss.count);
     require(std::isfinite(mean), "train", [&] { return text("the loss of step ", k + 1, " is ", mean); },
             diverged_hint);
@@ -77,6 +78,14 @@ class Run {
     if (due(options_.log_every) || report_.steps == 1 || report_.steps == options_.steps)
       metrics.append({report_.steps, {{"loss", mean}, {"rate", rate}, {"gradient_norm", norm}}});
     progress_.update(report_.steps, mean, loss.count);
+  }
+
+  StepLoss gradients_of_step(int64_t k) {
+    try {
+      return accumulate_gradients(task_, optimiser_, k, options_.accumulate, seed_);
+    } catch (const Anomaly& anomaly) {
+      throw Anomaly("train", text("step ", k + 1, ": ", anomaly.what()));
+    }
   }
 
   // Whether the result is the best so far.

@@ -82,7 +82,8 @@ struct RunPlace {
 };
 
 // Runs `task` and writes the files above. Throws Error when a file cannot be written (the last checkpoint stays), when a
-// checkpoint does not belong to the model or the experiment, and when the loss or the gradient is not finite.
+// checkpoint does not belong to the model or the experiment, and when the loss or the gradient is not finite. Under
+// AnomalyMode (autograd/anomaly.h) the error names step, op and module.
 TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw,
                   uint64_t seed, const RunPlace& place);
 
