@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "attention/reproduce/comparison.h"
+#include "attention/reproduce/arms.h"
 #include "attention/reproduce/run_folder.h"
 #include "nn/train/atomic_file.h"
 
@@ -101,7 +101,8 @@ int run_compare(const CompareCommand& command) {
   const std::vector<Arm> arms = arms_of(std::move(records));
   print_table(arms);
   const fs::path out = runs.front().folder.parent_path().parent_path();
-  write_atomically(out / comparison_file, comparison_json(arms, out).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
+  write_atomically(out / comparison_file,
+                   comparison_json(arms, out).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
   return 0;
 }
 

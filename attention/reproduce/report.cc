@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "attention/reproduce/arms.h"
 #include "attention/reproduce/commands.h"
-#include "attention/reproduce/comparison.h"
 #include "attention/reproduce/run_folder.h"
 #include "nn/train/atomic_file.h"
 #include "nn/train/mapped_file.h"
@@ -45,28 +44,6 @@ Json curves_of(const std::vector<MetricsLine>& lines) {
   return all;
 }
 
-// Mean over the queries of a head (T,S) of −Σ a ln a, and of ln of the number of keys with weight, which is the entropy of
-// uniform weights over them. NaN where a row is no distribution; rows without any weight are passed over.
-std::pair<double, double> entropy_of(const std::vector<double>& weights, int64_t keys) {
-  double entropy = 0, uniform = 0;
-  int64_t rows = 0;
-  for (size_t row = 0; row < weights.size(); row += keys) {
-    double sum = 0, own = 0, seen = 0;
-    for (int64_t s = 0; s < keys; ++s) {
-      const double a = weights[row + s];
-      if (a == 0) continue;
-      sum += a;
-      own -= a * std::log(a);   // NaN for a negative weight
-      ++seen;
-    }
-    if (seen == 0) continue;
-    entropy += std::abs(sum - 1) < 1e-3 ? own : std::numeric_limits<double>::quiet_NaN();
-    uniform += std::log(seen);
-    ++rows;
-  }
-  return {entropy / static_cast<double>(rows), uniform / static_cast<double>(rows)};
-}
-
 // One layer's weights (1,H,T,S): {"path": …, "heads": [{"entropy": …, "uniform": …, "rows": [[thousandths, …], …]}, …]}.
 Json layer_of(const std::string& path, const Tensor& weights) {
   const std::vector<double> all = weights.to(DType::f64).values<double>();
@@ -75,14 +52,14 @@ Json layer_of(const std::string& path, const Tensor& weights) {
   for (int64_t head = 0; head < weights.size(1); ++head) {
     const auto begin = all.begin() + head * queries * keys;
     const std::vector<double> own(begin, begin + queries * keys);
-    const auto [entropy, uniform] = entropy_of(own, keys);
+    const Entropy entropy = entropy_of(own, keys);
     Json rows = Json::array();
     for (int64_t t = 0; t < std::min(queries, most_tokens); ++t) {
       Json row = Json::array();
       for (int64_t s = 0; s < std::min(keys, most_tokens); ++s) row.push_back(std::llround(1000 * own[t * keys + s]));
       rows.push_back(std::move(row));
     }
-    heads.push_back({{"entropy", entropy}, {"uniform", uniform}, {"rows", std::move(rows)}});
+    heads.push_back({{"entropy", entropy.mean}, {"uniform", entropy.uniform}, {"rows", std::move(rows)}});
   }
   return {{"path", path}, {"heads", std::move(heads)}};
 }
@@ -180,7 +157,8 @@ int run_report(const std::vector<std::filesystem::path>& paths, const std::files
   const std::string place = "@DATA@";
   page.replace(page.find(place), place.size(), script_text(data_of(arms_of(std::move(records)))));
   write_atomically(out, page);
-  fmt::print("{}: {} run{}, {:.0f} kB\n", out.string(), count, count == 1 ? "" : "s", static_cast<double>(page.size()) / 1000);
+  fmt::print("{}: {} run{}, {:.0f} kB\n", out.string(), count, count == 1 ? "" : "s",
+             static_cast<double>(page.size()) / 1000);
   return 0;
 }
 

@@ -52,4 +52,24 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
+Entropy entropy_of(const std::vector<double>& weights, int64_t keys) {
+  Entropy total{0, 0};
+  int64_t rows = 0;
+  for (size_t row = 0; row < weights.size(); row += keys) {
+    double sum = 0, own = 0, seen = 0;
+    for (int64_t s = 0; s < keys; ++s) {
+      const double a = weights[row + s];
+      if (a == 0) continue;
+      sum += a;
+      own -= a * std::log(a);   // NaN for a negative weight
+      ++seen;
+    }
+    if (seen == 0) continue;
+    total.mean += std::abs(sum - 1) < 1e-3 ? own : std::numeric_limits<double>::quiet_NaN();
+    total.uniform += std::log(seen);
+    ++rows;
+  }
+  return {total.mean / static_cast<double>(rows), total.uniform / static_cast<double>(rows)};
+}
+
 }  // namespace tapir

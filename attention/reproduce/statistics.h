@@ -1,4 +1,4 @@
-// Means over seeds with their uncertainty.
+// Means over seeds with their uncertainty, and entropies of attention weights.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -18,5 +18,12 @@ struct Interval {
 Interval mean_interval(const std::vector<double>& values);
 
 double median(std::vector<double> values);   // mean of the middle two where their number is even; NaN without values
+
+// Means over the rows of weights (T,S), row by row, in nats: of −Σ a ln a, and of ln of the number of keys with weight, the
+// entropy of uniform weights over them. Rows without any weight do not count; NaN where a row is no distribution.
+struct Entropy {
+  double mean, uniform;
+};
+Entropy entropy_of(const std::vector<double>& weights, int64_t keys);
 
 }  // namespace tapir

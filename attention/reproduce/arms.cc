@@ -1,4 +1,4 @@
-#include "attention/reproduce/comparison.h"
+#include "attention/reproduce/arms.h"
 
 #include <fmt/core.h>
 
@@ -122,10 +122,10 @@ std::string Arm::verdict(const Arm& reference) const {
   const Interval interval = difference(reference);
   const std::string& metric = runs.front().objective.metric;
   if (pairs < 2)
-    return fmt::format("no verdict on {} against {}: a paired interval needs two seeds that both have finished", label,
+    return fmt::format("{} against {}: no verdict, a paired interval needs two seeds that both have finished", label,
                        reference.label);
   if (!interval.excludes_zero())
-    return fmt::format("no difference shown between {} and {}: {} differs by {:.3g} ± {:.2g}, paired over {} seeds", label,
+    return fmt::format("{} against {}: no difference shown, {} differs by {:.3g} ± {:.2g}, paired over {} seeds", label,
                        reference.label, metric, interval.mean, interval.half_width, pairs);
   const bool higher = interval.mean > 0;
   return fmt::format("{} is {} than {}: {} is {} by {:.3g} ± {:.2g}, paired over {} seeds", label,
@@ -191,6 +191,7 @@ nlohmann::ordered_json comparison_json(const std::vector<Arm>& arms, const std::
       const Interval difference = arm.difference(arms.front());
       row["difference"] = {{"mean", difference.mean},
                            {"half_width", difference.half_width},
+                           {"values", paired(arm, arms.front())},
                            {"verdict", arm.verdict(arms.front())}};
     }
     row["runs"] = std::move(runs);
