@@ -302,7 +302,7 @@ HD_INLINE NormalParts<float> normal_parts(float any_t) {
   const float shifted = std::fma(square, -0.5f * F::log2_e, F::integer_magic), n = shifted - F::integer_magic;
   const float r = std::fma(n, -F::ln2_high, -0.5f * square) + std::fma(n, -F::ln2_low, -0.5f * lost);
   const float exp_r = polynomial(r, 1.0f, 1.0f, 0.49999997f, 0.166665405f, 0.0416672118f, 0.00836684555f, 0.00138824829f);
-  const float e = from_bits<float>(bits(exp_r) + ((bits(shifted) + 32) << F::fraction_bits));
+  const float e = exp_r * from_bits<float>((bits(shifted) + F::bias + 32) << F::fraction_bits);
   constexpr float K = 3.75f;
   const float u = 1.0f / (t + K), q = std::fma(-2.0f * K, u, 1.0f);
   const float p = polynomial(q, 0.750294089f, -0.588188291f, 0.352939606f, -0.151520833f, 0.0374925062f, 0.00120007282f,

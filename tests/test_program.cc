@@ -19,13 +19,18 @@
 #include "attention/zoo.h"
 #include "datasets/bpe.h"
 #include "nn/train/metrics.h"
-#include "tests/datasets_helpers.h"
 #include "tests/messages.h"
+#include "tests/program_helpers.h"
 
 namespace tapir {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::contents;
+using testing::in_quotes;
+using testing::Outcome;
+using testing::refusal;
+using testing::tapir;
 using testing::TemporaryFolder;
 
 constexpr const char* tiny = R"(
@@ -46,39 +51,6 @@ batch = 4
 evaluate_every = 10
 save_every = 10
 )";
-
-std::string contents(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-std::string in_quotes(const fs::path& path) { return '\'' + path.string() + '\''; }
-
-struct Outcome {
-  int status = 0;  // as the shell says it: 128 + signal for a process that a signal ended
-  std::string out, err;
-};
-
-// Runs "tapir ARGUMENTS" in a shell, after the shell's commands `before`.
-Outcome tapir(const std::string& arguments, const std::string& before = "") {
-  const TemporaryFolder folder;
-  const fs::path out = folder.path() / "out", err = folder.path() / "err";
-  const int status = std::system(
-      (before + " '" TAPIR_PROGRAM "' --threads 1 " + arguments + " </dev/null >" + in_quotes(out) + " 2>" + in_quotes(err))
-          .c_str());
-  return {WEXITSTATUS(status), contents(out), contents(err)};
-}
-
-// What "tapir ARGUMENTS" says on its only line of standard error, once it has failed with exit status 1.
-std::string refusal(const std::string& arguments, const std::string& before = "") {
-  const Outcome outcome = tapir(arguments, before);
-  INFO(arguments << '\n' << outcome.err);
-  CHECK(outcome.status == 1);
-  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
-  CHECK(outcome.err.starts_with("tapir: "));
-  CHECK(outcome.err.ends_with('\n'));
-  return outcome.err.substr(0, outcome.err.find('\n'));
-}
 
 // The process of a training run that goes on beside the test.
 class Training {

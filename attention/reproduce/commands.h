@@ -18,6 +18,18 @@ struct TrainCommand {
 };
 int run_train(const TrainCommand& command);
 
+struct CompareCommand {
+  std::filesystem::path experiment;
+  std::vector<std::string> mechanisms;      // the others are compared with the first
+  int64_t seeds = 3;
+  std::vector<std::string> assignments;
+  std::filesystem::path out;                // empty: runs/compare-NAME
+};
+int run_compare(const CompareCommand& command);
+
+// `runs`: run folders, and folders of comparisons, which stand for their runs.
+int run_report(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);
+
 int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part);
 
 struct GenerateCommand {

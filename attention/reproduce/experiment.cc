@@ -2,7 +2,6 @@
 
 #include <sstream>
 
-#include "attention/reproduce/config.h"
 #include "tensor/sha256.h"
 
 namespace tapir {
@@ -73,11 +72,8 @@ std::string Experiment::identity() {
   return digest;
 }
 
-Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
-  toml::table config = read_config(file);
-  for (const std::string& assignment : assignments) set_value(config, assignment);
+Experiment resolve(const toml::table& config) {
   Experiment experiment;
-  experiment.run.name = file.stem().string();
   std::vector<std::string> sections;
   each_section(experiment, [&](const char* section, nn::Options& options) {
     sections.push_back(section);
@@ -86,6 +82,14 @@ Experiment read_experiment(const std::filesystem::path& file, const std::vector<
   require_sections(config, sections);
   require(experiment.train.batch % experiment.train.accumulate == 0, "config: train.accumulate",
           [&] { return text(experiment.train.accumulate, " does not divide train.batch, ", experiment.train.batch); });
+  return experiment;
+}
+
+Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
+  toml::table config = read_config(file);
+  for (const std::string& assignment : assignments) set_value(config, assignment);
+  Experiment experiment = resolve(config);
+  if (!config["run"]["name"]) experiment.run.name = file.stem().string();
   return experiment;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "attention/reproduce/config.h"
 #include "attention/zoo.h"
 #include "datasets/corpus.h"
 #include "datasets/sequences.h"
@@ -68,8 +69,12 @@ struct Experiment {
   std::string identity();   // SHA-256 of what fixes the numbers: all of the above but run.name
 };
 
-// Throws an Error for whatever read_config and read_section refuse, for a mechanism that does not exist, and for a batch
-// that does not divide into its parts.
+// Throws an Error for whatever read_section refuses, for a mechanism that does not exist, and for a batch that does not
+// divide into its parts.
+Experiment resolve(const toml::table& config);
+
+// The experiment of a file and of assignments over it, named after the file where it gives no name. Throws what resolve()
+// throws, and an Error for what read_config and set_value refuse.
 Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments);
 
 }  // namespace tapir

@@ -25,7 +25,16 @@ TrainTask LanguageTask::train_task() {
     for (const auto& gate : gates(first)) metrics.push_back(gate);
     return metrics;
   };
-  return {model(), loss, evaluate, experiment_.identity()};
+  const auto show = [this, first](const nn::Call& call) {
+    const NoGrad guard;
+    const int64_t length = count_targets(std::span(first.targets).first(first.columns));   // of row 0 without padding
+    const std::vector<int32_t> ids(first.inputs.begin(), first.inputs.begin() + length);
+    model().forward(Tensor::from(ids, {1, length}), call);
+    std::vector<std::string> tokens;
+    for (const int32_t id : ids) tokens.push_back(tokenizer().vocabulary().entry(id));
+    return tokens;
+  };
+  return {model(), loss, evaluate, experiment_.identity(), {}, show};
 }
 
 LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {

@@ -74,6 +74,21 @@ int run(int argc, char** argv) {
   generate_app->add_option("--temperature", generate.temperature, "of the choice; 0: the likeliest token")
       ->check(CLI::Range(0.0, 100.0));
 
+  CompareCommand compare;
+  CLI::App* compare_app = app.add_subcommand("compare", "train mechanisms with several seeds and judge their differences");
+  compare_app->add_option("experiment", compare.experiment, "TOML file; its mechanism is replaced")->required();
+  compare_app->add_option("--attention", compare.mechanisms, "mechanisms, the baseline first: a,b,c")->delimiter(',')
+      ->required()->allow_extra_args(false);
+  compare_app->add_option("--seeds", compare.seeds, "how many, from run.seed on")->check(CLI::Range(1, 1000));
+  compare_app->add_option("--set", compare.assignments, "section.key=value, over what the file says")
+      ->allow_extra_args(false);
+  compare_app->add_option("--out", compare.out, "folder of the runs (runs/compare-NAME)");
+
+  std::filesystem::path page = "report.html";
+  CLI::App* report_app = app.add_subcommand("report", "one HTML file of runs: curves, comparison, attention");
+  report_app->add_option("runs", runs, "run folders, or folders of comparisons")->required();
+  report_app->add_option("--out", page, "file (report.html)")->allow_extra_args(false);
+
   CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
 
   std::vector<std::string> names;
@@ -103,6 +118,11 @@ int run(int argc, char** argv) {
     common.apply(train.assignments);
     return run_train(train);
   }
+  if (*compare_app) {
+    common.apply(compare.assignments);
+    return run_compare(compare);
+  }
+  if (*report_app) return run_report(runs, page);
   if (*eval_app) return run_eval(runs, part);
   if (*generate_app) {
     generate.seed = common.seed_or(generate.seed);

@@ -1,13 +1,26 @@
 #include "attention/reproduce/run_folder.h"
 
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "nn/train/atomic_file.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/weights.h"
+#include "tensor/arena.h"
+#include "tensor/parallel.h"
 
 namespace tapir {
 
-Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments) {
+void require_run(const std::filesystem::path& folder) {
   require(std::filesystem::is_regular_file(folder / experiment_file), folder.string(),
           [] { return text("is no run: it has no ", experiment_file); }, "give the folder that `tapir train` wrote");
+}
+
+Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments) {
+  require_run(folder);
   return read_experiment(folder / experiment_file, assignments);
 }
 
@@ -30,6 +43,31 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder) {
     if (tensor.name.starts_with("model/")) weights.push_back({tensor.name.substr(6), tensor.tensor});
   assign_weights(folder.c_str(), run->task->model(), weights);
   run->weights = text(which, ", step ", checkpoint->step);
+  return run;
+}
+
+TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
+                     double minutes) {
+  Arena::of(Device::cpu).reset_peak();
+  TrainedRun run;
+  run.task = make_task(experiment, resume ? folder : "");
+  Task& task = *run.task;
+  TrainTask loop = task.train_task();
+  if (!resume) {
+    create_folders(folder);
+    task.save(folder);
+    write_atomically(folder / experiment_file, experiment.toml());
+  }
+  const nlohmann::ordered_json facts = {{"parameters", task.model().parameter_count()},
+                                        {"metric", loop.objective.metric},
+                                        {"higher_is_better", loop.objective.higher_is_better}};
+  write_atomically(folder / facts_file, facts.dump() + '\n');
+  fmt::print(stderr, "{}: {}, {}, {} parameters, {} thread{}\n", folder.string(), experiment.attention.mechanism,
+             task.summary(), task.model().parameter_count(), threads(), threads() == 1 ? "" : "s");
+  run.report = train(loop, experiment.train, experiment.schedule, experiment.adamw,
+                     static_cast<uint64_t>(experiment.run.seed),
+                     {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = stop_after,
+                      .minutes = minutes, .out = std::cerr});
   return run;
 }
 

@@ -1,4 +1,4 @@
-// A finished or stopped run, opened for evaluation and generation.
+// A run and its folder: trained there, and opened again for evaluation and generation.
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -13,12 +13,25 @@ struct OpenRun {
   std::string weights;                  // which: "best on validation, step 750" or "last, step 1000"
 };
 
+void require_run(const std::filesystem::path& folder);   // throws Error when the folder is no run
+
 // The experiment of a run folder. Throws Error when it is none, and what read_experiment throws.
 Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments = {});
 
 // Throws Error when the folder is no run, or its weights are missing or do not fit.
 std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder);
 
+struct TrainedRun {
+  std::unique_ptr<Task> task;
+  TrainReport report;
+};
+
+// Trains the experiment in `folder`, anew or from its newest checkpoint, with progress on standard error. Throws what the
+// task's constructor and train() throw.
+TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after = 0,
+                     double minutes = 0);
+
 inline constexpr const char* experiment_file = "experiment.toml";
+inline constexpr const char* facts_file = "run.json";   // {"parameters": …, "metric": …, "higher_is_better": …}
 
 }  // namespace tapir

@@ -41,7 +41,15 @@ TrainTask SequenceTask::train_task() {
     }
     return metrics;
   };
-  return {model(), loss, evaluate, experiment_.identity()};
+  const auto show = [this](const nn::Call& call) {
+    const NoGrad guard;
+    const TokenBatch batch = sequences_.batch("valid", 0, 0, 1);
+    model().forward(Tensor::from(batch.inputs, {batch.rows, batch.columns}), call);
+    std::vector<std::string> tokens;
+    for (const int32_t id : batch.inputs) tokens.push_back(std::to_string(id));
+    return tokens;
+  };
+  return {model(), loss, evaluate, experiment_.identity(), {"validation_accuracy", true}, show};
 }
 
 SequenceTask::Result SequenceTask::evaluate(const Sequences& sequences, const std::string& part) {

@@ -1,17 +1,13 @@
 // tapir train
 #include <fmt/core.h>
-#include <unistd.h>
 
-#include <iostream>
 #include <optional>
 
 #include "attention/reproduce/commands.h"
 #include "attention/reproduce/run_folder.h"
 #include "autograd/anomaly.h"
-#include "nn/train/atomic_file.h"
 #include "nn/train/weights.h"
 #include "tensor/arena.h"
-#include "tensor/parallel.h"
 
 namespace tapir {
 namespace {
@@ -37,22 +33,11 @@ int run_train(const TrainCommand& command) {
   require(resume || !std::filesystem::exists(folder / experiment_file), folder.string(), [] { return "has a run already"; },
           "go on with --resume, or give another folder with --out");
 
-  const std::unique_ptr<Task> task = make_task(experiment, resume ? folder : "");
-  TrainTask loop = task->train_task();
-  if (!resume) {
-    create_folders(folder);
-    task->save(folder);
-    write_atomically(folder / experiment_file, experiment.toml());
-  }
-  fmt::print(stderr, "{}: {}, {}, {} parameters, {} thread{}\n", folder.string(), experiment.attention.mechanism,
-             task->summary(), task->model().parameter_count(), threads(), threads() == 1 ? "" : "s");
   std::optional<AnomalyMode> watching;
   if (command.anomaly) watching.emplace();
-  const TrainReport report =
-      train(loop, experiment.train, experiment.schedule, experiment.adamw, static_cast<uint64_t>(experiment.run.seed),
-            {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = command.stop_after,
-             .minutes = command.minutes, .out = std::cerr});
-  fmt::print("{}", summary(experiment, *task, report));
+  const TrainedRun run = train_run(experiment, folder, resume, command.stop_after, command.minutes);
+  const TrainReport& report = run.report;
+  fmt::print("{}", summary(experiment, *run.task, report));
   if (report.steps < experiment.train.steps) fmt::print("stopped; go on with: tapir train --resume {}\n", folder.string());
   return report.signal ? 128 + report.signal : 0;
 }

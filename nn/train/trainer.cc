@@ -13,6 +13,7 @@
 #include "nn/train/progress.h"
 #include "nn/train/signals.h"
 #include "nn/train/weights.h"
+#include "tensor/arena.h"
 
 namespace tapir {
 namespace {
@@ -36,17 +37,20 @@ class Run {
         place_(place),
         optimiser_(task.model, adamw),
         checkpoints_(place.folder / "checkpoints"),
-        progress_(place.out, place.terminal, options.steps) {}
+        progress_(place.out, place.terminal, options.steps) {
+    task.model.each_parameter([&](const std::string&, nn::Parameter& parameter) { device_ = parameter.value.device(); });
+  }
 
   TrainReport run() {
     create_folders(place_.folder);
-    const std::filesystem::path log = place_.folder / "metrics.jsonl";
+    const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl";
     if (place_.resume) restore();
     rewind_metrics(log, report_.steps);
-    MetricsLog metrics(log);
+    rewind_metrics(cost_log, report_.steps);
+    MetricsLog metrics(log), costs(cost_log);
     const StopSignals signals;
     for (bool stops = ended(); !stops;) {
-      step(metrics);
+      step(metrics, costs);
       report_.signal = signals.stop_requested();
       stops = ended() || report_.signal || (place_.minutes > 0 && report_.seconds > 60 * place_.minutes);
       improved_ = (report_.steps == options_.steps || due(options_.evaluate_every)) && evaluate(metrics);
@@ -62,7 +66,7 @@ class Run {
   }
   bool due(int64_t every) const { return every && report_.steps % every == 0; }
 
-  void step(MetricsLog& metrics) {
+  void step(MetricsLog& metrics, MetricsLog& costs) {
     const double start = steady_seconds();
     const int64_t k = report_.steps;
     const StepLoss loss = gradients_of_step(k);
@@ -72,11 +76,14 @@ class Run {
     const double rate = schedule_.at(k, options_.steps);
     const double norm = apply_gradients(optimiser_, rate, options_.clip, loss.count);
     report_.loss = mean;
-    report_.seconds += steady_seconds() - start;
+    const double seconds = steady_seconds() - start;
+    report_.seconds += seconds;
     report_.tokens += loss.count;
     ++report_.steps;
-    if (due(options_.log_every) || report_.steps == 1 || report_.steps == options_.steps)
+    if (due(options_.log_every) || report_.steps == 1 || report_.steps == options_.steps) {
       metrics.append({report_.steps, {{"loss", mean}, {"rate", rate}, {"gradient_norm", norm}}});
+      costs.append({report_.steps, {{"seconds", seconds}, {"peak_bytes", Arena::of(device_).statistics().peak}}});
+    }
     progress_.update(report_.steps, mean, loss.count);
   }
 
@@ -150,6 +157,7 @@ class Run {
   const nn::Schedule& schedule_;
   const uint64_t seed_;
   const RunPlace& place_;
+  Device device_ = Device::cpu;   // of the model
   nn::AdamW optimiser_;
   CheckpointFolder checkpoints_;
   Progress progress_;

@@ -4,6 +4,7 @@
 //
 // Files of a run folder:
 //   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs
+//   costs.jsonl          what these steps cost: "seconds", and "peak_bytes" that tensors took until then
 //   checkpoints/         nn/train/checkpoint.h
 //   model.safetensors    the weights at the end
 #pragma once
@@ -53,6 +54,12 @@ struct LossSum {
 
 using Metrics = std::vector<std::pair<std::string, double>>;
 
+// The validation result by which runs are compared, a name in what TrainTask::evaluate returns.
+struct Objective {
+  std::string metric = "validation_loss";
+  bool higher_is_better = false;
+};
+
 // What a reproduction gives the loop.
 struct TrainTask {
   nn::Module& model;                                                                           // initialised
@@ -61,6 +68,9 @@ struct TrainTask {
   // Results on the validation part, first of all "validation_loss", which decides what is best. No gradients are recorded.
   std::function<Metrics(const nn::Call& call)> evaluate;
   std::string identity;  // of the experiment: a resumed run must have the same
+  Objective objective{};
+  // A forward pass of one held-out example, for the call's recorder. Returns the text of its tokens. May be empty.
+  std::function<std::vector<std::string>(const nn::Call& call)> show{};
 };
 
 struct TrainReport {

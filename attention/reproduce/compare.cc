@@ -1,0 +1,109 @@
+// tapir compare
+#include "attention/reproduce/compare.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "attention/reproduce/arms.h"
+#include "attention/reproduce/run_folder.h"
+#include "nn/train/atomic_file.h"
+
+namespace tapir {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+// `config` with another mechanism, which keeps those keys of [attention] that it has. They are added to `taken`.
+toml::table with_mechanism(toml::table config, const std::string& name, std::set<std::string>& taken) {
+  const toml::table own = section_of(*mechanism(name).options());
+  toml::table section{{"mechanism", name}};
+  for (const auto& [key, value] : *config["attention"].as_table())
+    if (own.contains(key.str())) section.insert(key, value), taken.insert(std::string(key.str()));
+  config.insert_or_assign("attention", std::move(section));
+  return config;
+}
+
+// Trains one run, unless it is finished. Returns the signal that stopped it, 0 if none did.
+int go_on(PlannedRun& run) {
+  const bool begun = fs::exists(run.folder / experiment_file);
+  require(!begun || read_run(run.folder).identity() == run.experiment.identity(), run.folder.string(),
+          [] { return "belongs to another experiment"; }, "give another folder with --out");
+  if (begun && fs::exists(run.folder / "model.safetensors")) {
+    fmt::print(stderr, "{}: finished before\n", run.folder.string());
+    return 0;
+  }
+  return train_run(run.experiment, run.folder, begun && fs::exists(run.folder / "checkpoints" / "manifest.json"))
+      .report.signal;
+}
+
+std::string with_interval(const Interval& interval, const char* format) {
+  const std::string mean = fmt::format(fmt::runtime(format), interval.mean);
+  return std::isnan(interval.half_width) ? mean : fmt::format("{} ± {:.4f}", mean, interval.half_width);
+}
+
+void print_table(const std::vector<Arm>& arms) {
+  const RunRecord& first = arms.front().runs.front();
+  fmt::print("{} after {} steps, {} is better\n{:<16} {:>5}  {:<20} {:<20} {:>11} {:>10} {:>10}\n", first.objective.metric,
+             first.steps, first.objective.higher_is_better ? "higher" : "lower", "attention", "seeds", "mean",
+             "difference", "parameters", "step", "memory");
+  for (const Arm& arm : arms)
+    fmt::print("{:<16} {:>5}  {:<20} {:<20} {:>11} {:>7.1f} ms {:>6.0f} MiB\n", arm.label, arm.runs.size(),
+               with_interval(arm.result(), "{:.4f}"),
+               &arm == &arms.front() ? "" : with_interval(arm.difference(arms.front()), "{:+.4f}"),
+               arm.runs.front().parameters, 1e3 * arm.step_seconds(), static_cast<double>(arm.peak_bytes()) / (1 << 20));
+  if (arms.front().runs.size() > 1)
+    fmt::print("±: 95 % interval over seeds, Student's t; difference to {}, paired by seed\n", arms.front().label);
+  for (const Arm& arm : arms)
+    if (&arm != &arms.front()) fmt::print("{}\n", arm.verdict(arms.front()));
+}
+
+}  // namespace
+
+std::vector<PlannedRun> planned_runs(const CompareCommand& command) {
+  toml::table config = read_config(command.experiment);
+  for (const std::string& assignment : command.assignments) set_value(config, assignment);
+  require(config["attention"].is_table(), command.experiment.string(), [] { return "has no section [attention]"; },
+          "a comparison changes its mechanism");
+  const std::string name = config["run"]["name"].value_or(command.experiment.stem().string());
+  const fs::path out = command.out.empty() ? fs::path("runs") / ("compare-" + name) : command.out;
+  std::vector<PlannedRun> runs;
+  std::set<std::string> taken{"mechanism"}, mechanisms;
+  for (const std::string& mechanism : command.mechanisms) {
+    require(mechanisms.insert(mechanism).second, "--attention", [&] { return text("'", mechanism, "' is named twice"); });
+    toml::table own = with_mechanism(config, mechanism, taken);
+    const int64_t first_seed = resolve(own).run.seed;
+    for (int64_t seed = first_seed; seed - first_seed < command.seeds; ++seed) {
+      set_value(own, text("run.seed=", seed));
+      PlannedRun& run = runs.emplace_back(PlannedRun{resolve(own), out / mechanism / text("seed-", seed)});
+      run.experiment.run.name = name;
+    }
+  }
+  for (const auto& entry : *config["attention"].as_table())
+    require(taken.contains(std::string(entry.first.str())), "config",
+            [&] { return text("none of the mechanisms has the key '", entry.first.str(), "' of [attention]"); });
+  return runs;
+}
+
+int run_compare(const CompareCommand& command) {
+  std::vector<PlannedRun> runs = planned_runs(command);
+  std::vector<RunRecord> records;
+  for (PlannedRun& run : runs) {
+    if (const int signal = go_on(run)) {
+      fmt::print("stopped; the same command goes on\n");
+      return 128 + signal;
+    }
+    records.push_back(read_record(run.folder));
+  }
+  const std::vector<Arm> arms = arms_of(std::move(records));
+  print_table(arms);
+  const fs::path out = runs.front().folder.parent_path().parent_path();
+  write_atomically(out / comparison_file,
+                   comparison_json(arms, out).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
+  return 0;
+}
+
+}  // namespace tapir
