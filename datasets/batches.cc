@@ -37,6 +37,10 @@ TokenBatch batch_at(const std::vector<int32_t>& ids, int64_t rows, int64_t colum
 
 }  // namespace
 
+int64_t count_targets(std::span<const int32_t> targets) {
+  return std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target != ignored_target; });
+}
+
 ContiguousBatches::ContiguousBatches(std::vector<int32_t> ids, int64_t rows, int64_t columns)
     : ids_(std::move(ids)),
       rows_(rows),

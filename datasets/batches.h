@@ -5,11 +5,13 @@
 // Source: batchify and get_batch of word_language_model in pytorch/examples.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace tapir {
 
 inline constexpr int32_t ignored_target = -1;  // a position that no loss counts
+int64_t count_targets(std::span<const int32_t> targets);   // those that are counted
 
 // inputs and targets are (rows, columns), row by row.
 struct TokenBatch {

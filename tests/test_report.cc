@@ -9,6 +9,7 @@
 
 #include "attention/reproduce/arms.h"
 #include "attention/reproduce/compare.h"
+#include "attention/reproduce/language.h"
 #include "attention/reproduce/run_folder.h"
 #include "autograd/node.h"
 #include "tensor/elementwise.h"

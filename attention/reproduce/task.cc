@@ -1,6 +1,5 @@
 #include "attention/reproduce/task.h"
 
-#include <algorithm>
 #include <span>
 
 #include "attention/reproduce/language.h"
@@ -28,8 +27,7 @@ LossSum Task::loss(const TokenBatch& batch, int64_t part, int64_t parts, const n
       targets(batch.targets.data() + begin, rows * batch.columns);
   const Shape shape{rows, batch.columns};
   const Tensor logits = model_->forward(Tensor::from<int32_t>(inputs, shape), call);
-  return {cross_entropy(logits, Tensor::from<int32_t>(targets, shape)),
-          std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target != ignored_target; })};
+  return {cross_entropy(logits, Tensor::from<int32_t>(targets, shape)), count_targets(targets)};
 }
 
 std::unique_ptr<Task> make_task(Experiment& experiment, const std::filesystem::path& trained) {
