@@ -395,11 +395,12 @@ TEST_CASE("attention maps and entropies are those of the model on the first toke
   call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
     if (name == "weights") recorded.emplace_back(path, value);
   };
-  const std::vector<int32_t>& valid = run->task->corpus().valid;
-  run->task->model().forward(Tensor::from(std::vector<int32_t>(valid.begin(), valid.begin() + 12), {1, 12}), call);
+  auto& task = dynamic_cast<LanguageTask&>(*run->task);
+  const std::vector<int32_t>& valid = task.corpus().valid;
+  task.model().forward(Tensor::from(std::vector<int32_t>(valid.begin(), valid.begin() + 12), {1, 12}), call);
   const json& attention = data["runs"][2]["attention"];
   CHECK(attention["weights"] == run->weights);
-  for (size_t t = 0; t < 12; ++t) CHECK(attention["tokens"][t] == run->task->tokenizer().vocabulary().entry(valid[t]));
+  for (size_t t = 0; t < 12; ++t) CHECK(attention["tokens"][t] == task.tokenizer().vocabulary().entry(valid[t]));
   REQUIRE(attention["layers"].size() == 2);
   for (size_t layer = 0; layer < 2; ++layer) {
     CHECK(attention["layers"][layer]["path"] == recorded[layer].first);
