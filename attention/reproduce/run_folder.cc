@@ -26,10 +26,8 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder) {
     which = "last";
   }
   require(checkpoint.has_value(), folder.string(), [] { return "has no checkpoint yet"; });
-  std::vector<NamedTensor> weights;
-  for (const NamedTensor& tensor : checkpoint->tensors)
-    if (tensor.name.starts_with("model/")) weights.push_back({tensor.name.substr(6), tensor.tensor});
-  assign_weights(folder.c_str(), run->task->model(), weights);
+  const char* prefix = run->experiment.train.ema > 0 ? "ema/" : "model/";
+  assign_weights(folder.c_str(), run->task->model(), tensors_under(*checkpoint, prefix));
   run->weights = text(which, ", step ", checkpoint->step);
   return run;
 }

@@ -46,7 +46,7 @@ int run_train(const TrainCommand& command) {
              folder.string(), experiment.attention.mechanism, task.tokenizer().size(), task.steps_per_epoch(),
              task.model().parameter_count(), threads(), threads() == 1 ? "" : "s");
   const TrainReport report =
-      train(loop, experiment.train, experiment.schedule, experiment.adamw, static_cast<uint64_t>(experiment.run.seed),
+      train(loop, experiment.train, experiment.schedule, experiment.optimiser, static_cast<uint64_t>(experiment.run.seed),
             {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = command.stop_after,
              .minutes = command.minutes, .out = std::cerr});
   fmt::print("{}", summary(experiment, task, report));
