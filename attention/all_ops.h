@@ -5,9 +5,11 @@
 namespace tapir {
 
 struct PairHidden;   // pair_hidden.cc
+struct Rotary;       // rotary.cc
 
-using AttentionOps = OpList<PairHidden>;
+using AttentionOps = OpList<PairHidden, Rotary>;
 
 template <> inline constexpr bool is_listed<PairHidden> = contains<PairHidden, AttentionOps>;
+template <> inline constexpr bool is_listed<Rotary> = contains<Rotary, AttentionOps>;
 
 }  // namespace tapir

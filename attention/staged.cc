@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "attention/alibi.h"
+#include "attention/rotary.h"
 #include "autograd/ops.h"
 
 namespace tapir {
@@ -9,6 +11,19 @@ namespace {
 
 Tensor split_heads(const Tensor& x, int64_t heads) {   // (B,T,C) → (B,H,T,D)
   return transpose(reshape(x, {x.size(0), x.size(1), heads, x.size(2) / heads}), 1, 2);
+}
+
+Tensor repeat_heads(const Tensor& x, int64_t heads) {   // (B,G,S,D) → (B,H,S,D), each head H/G times
+  const int64_t B = x.size(0), G = x.size(1), S = x.size(2), D = x.size(3), times = heads / G;
+  return times == 1 ? x : reshape(expand(reshape(x, {B, G, 1, S, D}), {B, G, times, S, D}), {B, heads, S, D});
+}
+
+int64_t key_width(const MixerShape& shape) {   // G·D
+  require(shape.heads > 0 && shape.width % shape.heads == 0, "attention",
+          [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
+  require(shape.heads % shape.key_head_count() == 0, "attention",
+          [&] { return text("the ", shape.heads, " heads are not a multiple of the ", shape.key_heads, " key heads"); });
+  return shape.head_width() * shape.key_head_count();
 }
 
 Tensor merge_heads(const Tensor& x) {   // (B,H,T,D) → (B,T,C)
@@ -19,27 +34,36 @@ Tensor merge_heads(const Tensor& x) {   // (B,H,T,D) → (B,T,C)
 
 StagedAttention::StagedAttention(const MixerShape& shape)
     : shape_(shape), query_(child<nn::Linear>("query", shape.width, shape.width, false, nn::Init::normal(0.02))),
-      key_(child<nn::Linear>("key", shape.width, shape.width, false, nn::Init::normal(0.02))),
-      value_(child<nn::Linear>("value", shape.width, shape.width, false, nn::Init::normal(0.02))),
-      out_(child<nn::Linear>("out", shape.width, shape.width, false, nn::Init::normal(0.02))) {
-  require(shape.heads > 0 && shape.width % shape.heads == 0, "attention",
-          [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
-}
+      key_(child<nn::Linear>("key", shape.width, key_width(shape), false, nn::Init::normal(0.02))),
+      value_(child<nn::Linear>("value", shape.width, key_width(shape), false, nn::Init::normal(0.02))),
+      out_(child<nn::Linear>("out", shape.width, shape.width, false, nn::Init::normal(0.02))) {}
 
 Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn::Call& call) {
   const Scope scope = enter();
   require(
       x.rank() == 3 && context.rank() == 3 && x.size(2) == shape_.width && context.size(2) == shape_.width, "attention",
       [&] { return text("x and context must be (B,T,", shape_.width, "), got ", x.shape(), " and ", context.shape()); });
-  return out_.forward(
-      merge_heads(attend(split_heads(query_.forward(x), shape_.heads), split_heads(key_.forward(context), shape_.heads),
-                         split_heads(value_.forward(context), shape_.heads), call)));
+  const int64_t H = shape_.heads, G = shape_.key_head_count();
+  return out_.forward(merge_heads(attend(split_heads(query_.forward(x), H), split_heads(key_.forward(context), G),
+                                         split_heads(value_.forward(context), G), call)));
 }
 
-Tensor StagedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
-  const Tensor A = weights(scores(Q, K, call), call);
+Tensor StagedAttention::attend(Tensor Q, Tensor K, Tensor V, const nn::Call& call) const {
+  prepare(Q, K, V, call);
+  K = repeat_heads(K, shape_.heads);
+  V = repeat_heads(V, shape_.heads);
+  Tensor E = scores(Q, K, call);
+  if (call.positions == nn::Positions::alibi)
+    E = add(E, alibi_bias(E.size(1), E.size(2), E.size(3), call.mask.offset, E.dtype(), E.device()));
+  const Tensor A = weights(E, call);
   call.record("weights", A);
   return mix(A, V, call);
+}
+
+void StagedAttention::prepare(Tensor& Q, Tensor& K, Tensor&, const nn::Call& call) const {
+  if (call.positions != nn::Positions::rotary) return;
+  Q = rotary(Q, call.mask.offset);
+  K = rotary(K);
 }
 
 Tensor StagedAttention::scores(const Tensor& Q, const Tensor& K, const nn::Call&) const {

@@ -1,7 +1,7 @@
 // Staged attention: multi-head attention (Vaswani et al. 2017) in four stages. A mechanism overrides the stage that its
 // paper changes.
 //
-// Letters: B batch, H heads, T queries, S keys, D head width, C = H·D.
+// Letters: B batch, H heads, G heads of keys, T queries, S keys, D head width, C = H·D.
 #pragma once
 #include "nn/layers.h"
 #include "nn/token_mixer.h"
@@ -12,7 +12,9 @@ struct MixerShape {
   int64_t width = 0;    // C
   int64_t heads = 0;    // H
   int64_t layer = 0;    // index of the block, from 0
+  int64_t key_heads = 0;   // G, divides H; 0: H
   int64_t head_width() const { return width / heads; }   // D
+  int64_t key_head_count() const { return key_heads ? key_heads : heads; }
 };
 
 class StagedAttention : public nn::TokenMixer {
@@ -21,10 +23,14 @@ class StagedAttention : public nn::TokenMixer {
 
   Tensor forward(const Tensor& x, const Tensor& context, const nn::Call& call) final;
 
-  // The stages on heads, without projections: Q (B,H,T,D), K and V (B,H,S,D) → (B,H,T,D).
-  Tensor attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
+  // The stages on heads, without projections: Q (B,H,T,D), K and V (B,G,S,D) → (B,H,T,D). Query head h reads the heads
+  // ⌊h G/H⌋ of K and V (Ainslie et al. 2023, grouped-query attention).
+  Tensor attend(Tensor Q, Tensor K, Tensor V, const nn::Call& call) const;
+
+  bool accepts(nn::Positions) const override { return true; }
 
  protected:
+  virtual void prepare(Tensor& Q, Tensor& K, Tensor& V, const nn::Call& call) const;     // turns Q and K: rotary.h
   virtual Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const;   // (B,H,T,S)   Q Kᵀ / √D
   virtual Tensor weights(const Tensor& E, const nn::Call& call) const;                   // (B,H,T,S)   softmax, masked
   virtual Tensor mix(const Tensor& A, const Tensor& V, const nn::Call& call) const;      // (B,H,T,D)   A V
@@ -32,7 +38,7 @@ class StagedAttention : public nn::TokenMixer {
   const MixerShape shape_;
 
  private:
-  nn::Linear &query_, &key_, &value_, &out_;   // (C,C), no bias
+  nn::Linear &query_, &key_, &value_, &out_;   // (C,C), (G·D,C), (G·D,C), (C,C), no bias
 };
 
 }  // namespace tapir

@@ -22,8 +22,9 @@ LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokeniz
   experiment.model.vocabulary = corpus_.tokenizer->size();
   const Mechanism& row = mechanism(experiment.attention.mechanism);
   model_ = std::make_unique<nn::LanguageModel>(experiment.model, [&](int64_t layer) {
+    const nn::TransformerOptions& model = experiment.model;
     return row.make(*experiment.attention.own,
-                    {.width = experiment.model.width, .heads = experiment.model.heads, .layer = layer});
+                    {.width = model.width, .heads = model.heads, .layer = layer, .key_heads = model.key_heads});
   });
   const Device device = experiment.run.device == "cuda" ? Device::cuda : Device::cpu;
   model_->initialise(static_cast<uint64_t>(experiment.run.seed), experiment.dtype(), device);
