@@ -8,11 +8,13 @@ struct ReluUnit;                             // pair_hidden.cc
 struct TanhUnit;
 template <class Unit> struct PairHidden;
 struct ExpressiveWeights;                    // expressive_weights.cc
+struct Rotary;                               // rotary.cc
 
-using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights>;
+using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights, Rotary>;
 
 template <class Unit>
 inline constexpr bool is_listed<PairHidden<Unit>> = contains<PairHidden<Unit>, AttentionOps>;
 template <> inline constexpr bool is_listed<ExpressiveWeights> = contains<ExpressiveWeights, AttentionOps>;
+template <> inline constexpr bool is_listed<Rotary> = contains<Rotary, AttentionOps>;
 
 }  // namespace tapir

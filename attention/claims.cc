@@ -101,7 +101,7 @@ class Subject {
   void draw_parameters(uint32_t draw) const {
     for (const auto& [name, parameter] : parameters_) {
       const Shape& shape = parameter->shape;
-      const bool matrix = parameter->kind == nn::ParameterKind::weight && shape.rank() > 1;
+      const bool matrix = nn::decays(parameter->kind) && shape.rank() > 1;
       const double deviation = matrix ? 1.5 / std::sqrt(static_cast<double>(shape[-1])) : 0.5;
       const Tensor value = normal(shape, deviation, {.seed = seed_, .step = draw, .site = site_of(name)});
       parameter->value = requires_grad(parameter->kind == nn::ParameterKind::gain ? affine(value, 1, 1) : value);

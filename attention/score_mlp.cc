@@ -102,6 +102,9 @@ class ScoreMlp final : public StagedAttention {
       : StagedAttention(shape), network_(child<ScoreNetwork>("score", options, shape)),
         factor_(options.scale ? 1 / std::sqrt(static_cast<double>(shape.head_width())) : 1) {}
 
+  // Turned queries and keys tell of their distance through an inner product, and there is none here.
+  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::rotary; }
+
  private:
   Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
     const Tensor s = network_.forward(Q, K, call);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "attention/alibi.h"
+#include "attention/rotary.h"
 #include "autograd/ops.h"
 
 namespace tapir {
@@ -9,6 +11,19 @@ namespace {
 
 Tensor split_heads(const Tensor& x, int64_t heads) {   // (B,T,C) → (B,H,T,D)
   return transpose(reshape(x, {x.size(0), x.size(1), heads, x.size(2) / heads}), 1, 2);
+}
+
+Tensor repeat_heads(const Tensor& x, int64_t heads) {   // (B,G,S,D) → (B,H,S,D), each head H/G times
+  const int64_t B = x.size(0), G = x.size(1), S = x.size(2), D = x.size(3), times = heads / G;
+  return times == 1 ? x : reshape(expand(reshape(x, {B, G, 1, S, D}), {B, G, times, S, D}), {B, heads, S, D});
+}
+
+int64_t key_width(const MixerShape& shape) {   // G·D
+  require(shape.heads > 0 && shape.width % shape.heads == 0, "attention",
+          [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
+  require(shape.heads % shape.key_head_count() == 0, "attention",
+          [&] { return text("the ", shape.heads, " heads are not a multiple of the ", shape.key_heads, " key heads"); });
+  return shape.head_width() * shape.key_head_count();
 }
 
 Tensor merge_heads(const Tensor& x) {   // (B,H,T,D) → (B,T,C)
@@ -23,11 +38,16 @@ const char* name_of(Projection projection) {
 }
 
 StagedAttention::StagedAttention(const MixerShape& shape, const std::set<Projection>& replaced) : shape_(shape) {
-  require(shape.heads > 0 && shape.width % shape.heads == 0, "attention",
-          [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
-  for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out})
+  for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out}) {
+    const bool of_keys = which == Projection::key || which == Projection::value;
+    const int64_t width = of_keys ? key_width(shape) : shape.width;
+    require(width == shape.width || !replaced.contains(which), "attention", [&] {
+      return text("the mechanism makes all ", shape.heads, " heads of its ", name_of(which), " projection itself, not ",
+                  shape.key_heads);
+    });
     if (!replaced.contains(which))
-      linear_[which] = &child<nn::Linear>(name_of(which), shape.width, shape.width, false, nn::Init::normal(0.02));
+      linear_[which] = &child<nn::Linear>(name_of(which), shape.width, width, false, nn::Init::normal(0.02));
+  }
 }
 
 Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn::Call& call) {
@@ -35,18 +55,31 @@ Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn
   require(
       x.rank() == 3 && context.rank() == 3 && x.size(2) == shape_.width && context.size(2) == shape_.width, "attention",
       [&] { return text("x and context must be (B,T,", shape_.width, "), got ", x.shape(), " and ", context.shape()); });
-  const Tensor Q = split_heads(project(Projection::query, x), shape_.heads);
-  const Tensor K = split_heads(project(Projection::key, context), shape_.heads);
-  const Tensor V = split_heads(project(Projection::value, context), shape_.heads);
+  const int64_t H = shape_.heads, G = shape_.key_head_count();
+  const Tensor Q = split_heads(project(Projection::query, x), H);
+  const Tensor K = split_heads(project(Projection::key, context), G);
+  const Tensor V = split_heads(project(Projection::value, context), G);
   return leave(project(Projection::out, merge_heads(attend(Q, K, V, call))), x, context);
 }
 
 Tensor StagedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }
 
-Tensor StagedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
-  const Tensor A = weights(scores(Q, K, call), call);
+Tensor StagedAttention::attend(Tensor Q, Tensor K, Tensor V, const nn::Call& call) const {
+  prepare(Q, K, V, call);
+  K = repeat_heads(K, shape_.heads);
+  V = repeat_heads(V, shape_.heads);
+  Tensor E = scores(Q, K, call);
+  if (call.positions == nn::Positions::alibi)
+    E = add(E, alibi_bias(E.size(1), E.size(2), E.size(3), call.mask.offset, E.dtype(), E.device()));
+  const Tensor A = weights(E, call);
   call.record("weights", A);
   return mix(A, V, call);
+}
+
+void StagedAttention::prepare(Tensor& Q, Tensor& K, Tensor&, const nn::Call& call) const {
+  if (call.positions != nn::Positions::rotary) return;
+  Q = rotary(Q, call.mask.offset);
+  K = rotary(K);
 }
 
 Tensor StagedAttention::scores(const Tensor& Q, const Tensor& K, const nn::Call&) const {

@@ -1,7 +1,7 @@
 // Staged attention: multi-head attention (Vaswani et al. 2017) in four stages. A mechanism overrides the stage that its
 // paper changes.
 //
-// Letters: B batch, H heads, T queries, S keys, D head width, C = H·D.
+// Letters: B batch, H heads, G heads of keys, T queries, S keys, D head width, C = H·D.
 #pragma once
 #include <map>
 #include <set>
@@ -15,7 +15,9 @@ struct MixerShape {
   int64_t width = 0;    // C
   int64_t heads = 0;    // H
   int64_t layer = 0;    // index of the block, from 0
+  int64_t key_heads = 0;   // G, divides H; 0: H
   int64_t head_width() const { return width / heads; }   // D
+  int64_t key_head_count() const { return key_heads ? key_heads : heads; }
 };
 
 enum class Projection { query, key, value, out };
@@ -28,11 +30,15 @@ class StagedAttention : public nn::TokenMixer {
 
   Tensor forward(const Tensor& x, const Tensor& context, const nn::Call& call) final;
 
-  // The stages on heads, without projections: Q (B,H,T,D), K and V (B,H,S,D) → (B,H,T,D).
-  Tensor attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
+  // The stages on heads, without projections: Q (B,H,T,D), K and V (B,G,S,D) → (B,H,T,D). Query head h reads the heads
+  // ⌊h G/H⌋ of K and V (Ainslie et al. 2023, grouped-query attention).
+  Tensor attend(Tensor Q, Tensor K, Tensor V, const nn::Call& call) const;
+
+  bool accepts(nn::Positions) const override { return true; }
 
  protected:
   virtual Tensor project(Projection which, const Tensor& x) const;                       // (B,T,C)     x Wᵀ, no bias
+  virtual void prepare(Tensor& Q, Tensor& K, Tensor& V, const nn::Call& call) const;     // turns Q and K: rotary.h
   virtual Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const;   // (B,H,T,S)   Q Kᵀ / √D
   virtual Tensor weights(const Tensor& E, const nn::Call& call) const;                   // (B,H,T,S)   softmax, masked
   virtual Tensor mix(const Tensor& A, const Tensor& V, const nn::Call& call) const;      // (B,H,T,D)   A V
@@ -40,7 +46,7 @@ class StagedAttention : public nn::TokenMixer {
   const MixerShape shape_;
 
  private:
-  std::map<Projection, nn::Linear*> linear_;   // (C,C), no bias
+  std::map<Projection, nn::Linear*> linear_;   // (C,C), keys and values (G·D,C); no bias
 };
 
 }  // namespace tapir

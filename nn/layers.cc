@@ -4,8 +4,8 @@
 
 namespace tapir::nn {
 
-Linear::Linear(int64_t in, int64_t out, bool with_bias, const Init& weight_init, const Init& bias_init)
-    : weight(parameter("weight", {out, in}, ParameterKind::weight, weight_init)),
+Linear::Linear(int64_t in, int64_t out, bool with_bias, const Init& weight_init, const Init& bias_init, ParameterKind kind)
+    : weight(parameter("weight", {out, in}, kind, weight_init)),
       bias(with_bias ? &parameter("bias", {out}, ParameterKind::bias, bias_init) : nullptr) {}
 
 Tensor Linear::forward(const Tensor& x) const {
@@ -28,6 +28,20 @@ LayerNorm::LayerNorm(int64_t width, double epsilon)
 Tensor LayerNorm::forward(const Tensor& x) const {
   const Scope scope = enter();
   return leave(layer_norm(x, weight.value, bias.value, epsilon), x);
+}
+
+RmsNorm::RmsNorm(int64_t width, double epsilon)
+    : epsilon(epsilon), weight(parameter("weight", {width}, ParameterKind::gain, Init::constant(1))) {}
+
+Tensor RmsNorm::forward(const Tensor& x) const {
+  const Scope scope = enter();
+  return leave(rms_norm(x, weight.value, epsilon), x);
+}
+
+std::unique_ptr<Norm> make_norm(const std::string& kind, int64_t width) {
+  if (kind == "rms") return std::make_unique<RmsNorm>(width);
+  require(kind == "layer", "norm", [&] { return text("there is no norm '", kind, "'; those that exist: layer, rms"); });
+  return std::make_unique<LayerNorm>(width);
 }
 
 Dropout::Dropout(double p) : p(p) {

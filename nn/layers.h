@@ -6,7 +6,8 @@
 namespace tapir::nn {
 
 struct Linear : Module {   // y = x Wᵀ + b
-  Linear(int64_t in, int64_t out, bool with_bias, const Init& weight_init, const Init& bias_init = Init::constant(0));
+  Linear(int64_t in, int64_t out, bool with_bias, const Init& weight_init, const Init& bias_init = Init::constant(0),
+         ParameterKind kind = ParameterKind::weight);
   Tensor forward(const Tensor& x) const;   // (…,I) → (…,O)
 
   Parameter& weight;   // (O,I)
@@ -20,13 +21,27 @@ struct Embedding : Module {   // y = table[index]
   Parameter& weight;   // (V,C)
 };
 
-struct LayerNorm : Module {   // Ba et al. 2016
+struct Norm : Module {   // along the last axis
+  virtual Tensor forward(const Tensor& x) const = 0;   // (…,C) → (…,C)
+};
+
+struct LayerNorm : Norm {   // Ba et al. 2016
   explicit LayerNorm(int64_t width, double epsilon = 1e-5);
-  Tensor forward(const Tensor& x) const;   // (…,C) → (…,C)
+  Tensor forward(const Tensor& x) const override;
 
   double epsilon;
   Parameter &weight, &bias;   // (C)
 };
+
+struct RmsNorm : Norm {   // y = w x / √(mean x² + ε)      Zhang & Sennrich 2019, eq. 4
+  explicit RmsNorm(int64_t width, double epsilon = 1e-6);
+  Tensor forward(const Tensor& x) const override;
+
+  double epsilon;
+  Parameter& weight;   // (C)
+};
+
+std::unique_ptr<Norm> make_norm(const std::string& kind, int64_t width);   // "layer" or "rms", else Error
 
 struct Dropout : Module {   // off unless call.training
   explicit Dropout(double p);   // throws Error unless 0 ≤ p < 1

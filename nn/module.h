@@ -22,8 +22,11 @@
 
 namespace tapir::nn {
 
-// What a parameter is for: weight decay shrinks `weight` alone.
-enum class ParameterKind { weight, bias, gain, embedding };
+// What a parameter is for. `head`: the weights of the layer that gives logits.
+enum class ParameterKind { weight, head, bias, gain, embedding };
+
+// Weight decay shrinks the weights of linear layers alone.
+constexpr bool decays(ParameterKind kind) { return kind == ParameterKind::weight || kind == ParameterKind::head; }
 
 struct Parameter {
   std::string name;   // within its module

@@ -3,23 +3,11 @@
 #include <cmath>
 
 #include "autograd/backward.h"
+#include "autograd/node.h"
 #include "tensor/parallel.h"
-#include "tensor/scalar_math.h"
 
 namespace tapir::nn {
 namespace {
-
-template <class T> struct AdamWElement {
-  T *value, *m, *v;
-  const T* gradient;
-  T scale, keep, beta1, beta2, rate, root_correction, epsilon;   // keep = 1 − rate·decay
-  HD void operator()(int64_t i) const {
-    const T g = scale * gradient[i];
-    m[i] = beta1 * m[i] + (T(1) - beta1) * g;
-    v[i] = beta2 * v[i] + (T(1) - beta2) * (g * g);
-    value[i] = keep * value[i] - rate * m[i] / (math::sqrt(v[i]) / root_correction + epsilon);
-  }
-};
 
 template <class T> struct SquareOf {
   const T* x;
@@ -28,47 +16,42 @@ template <class T> struct SquareOf {
 
 }  // namespace
 
-AdamW::AdamW(Module& model, const AdamWOptions& options) : options_(options) {
-  model.each_parameter([&](const std::string& name, Parameter& parameter) {
+Optimiser::Optimiser(const char* name, Module& model, const StateNames& state_of) : name_(name) {
+  model.each_parameter([&](const std::string& parameter_name, Parameter& parameter) {
     const Tensor& value = parameter.value;
     require(
-        value.defined(), "adamw", [&] { return text("parameter ", name, " has no value"); }, "initialise the model first");
-    slots_.push_back({name, parameter.kind, value, Tensor::zeros(value.shape(), value.dtype(), value.device()),
-                      Tensor::zeros(value.shape(), value.dtype(), value.device())});
+        value.defined(), name, [&] { return text("parameter ", parameter_name, " has no value"); },
+        "initialise the model first");
+    Slot slot{parameter_name, parameter.kind, value, {}};
+    for (const std::string& state : state_of(parameter)) {
+      slot.state.push_back(Tensor::zeros(value.shape(), value.dtype(), value.device()));
+      state_names_.push_back(parameter_name + '.' + state);
+    }
+    slots_.push_back(std::move(slot));
   });
 }
 
-void AdamW::step(double rate, double gradient_scale) {
+void Optimiser::step(double rate, double gradient_scale) {
+  const NoGrad guard;
   ++steps_;
-  const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
-  const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_));
-  for (Slot& slot : slots_) {
+  for (const Slot& slot : slots_) {
     const Tensor g = gradient(slot.value);
     if (!g.defined()) continue;
-    const double decay = slot.kind == ParameterKind::weight ? options_.decay : 0;
-    with_float("adamw", slot.value.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      for_each(
-          slot.value.device(), slot.value.elements(),
-          AdamWElement<T>{slot.value.data<T>(), slot.m.data<T>(), slot.v.data<T>(), g.data<T>(),
-                          static_cast<T>(gradient_scale), static_cast<T>(1 - rate * decay), static_cast<T>(options_.beta1),
-                          static_cast<T>(options_.beta2), static_cast<T>(rate / correction1),
-                          static_cast<T>(std::sqrt(correction2)), static_cast<T>(options_.epsilon)});
-    });
+    update(slot, g.contiguous(), rate, gradient_scale);
     slot.value.wrote();
   }
 }
 
-void AdamW::clear_gradients() {
+void Optimiser::clear_gradients() {
   for (Slot& slot : slots_) set_gradient(slot.value, Tensor());
 }
 
-double AdamW::gradient_norm() const {
+double Optimiser::gradient_norm() const {
   double total = 0;
   for (const Slot& slot : slots_) {
-    const Tensor g = gradient(slot.value);
-    if (!g.defined()) continue;
-    with_float("adamw", g.dtype(), [&](auto zero) {
+    if (!gradient(slot.value).defined()) continue;
+    const Tensor g = gradient(slot.value).contiguous();
+    with_float(name_, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
       total += full_sum<double>(g.device(), g.elements(), SquareOf<T>{g.data<T>()});
     });
@@ -76,13 +59,26 @@ double AdamW::gradient_norm() const {
   return std::sqrt(total);
 }
 
-std::vector<std::pair<std::string, Tensor>> AdamW::state() const {
+std::vector<std::pair<std::string, Tensor>> Optimiser::state() const {
   std::vector<std::pair<std::string, Tensor>> tensors;
-  for (const Slot& slot : slots_) {
-    tensors.emplace_back(slot.name + ".m", slot.m);
-    tensors.emplace_back(slot.name + ".v", slot.v);
-  }
+  for (const Slot& slot : slots_)
+    for (const Tensor& state : slot.state) tensors.emplace_back(state_names_[tensors.size()], state);
   return tensors;
+}
+
+void OptimiserOptions::fields(FieldVisitor& visit) {
+  visit("name", name, "the optimiser", Choices{"adamw", "sgd", "lion", "muon"});
+  if (name == "sgd") sgd.fields(visit);
+  else if (name == "lion") lion.fields(visit);
+  else if (name == "muon") muon.fields(visit);
+  else adamw.fields(visit);
+}
+
+std::unique_ptr<Optimiser> OptimiserOptions::make(Module& model) const {
+  if (name == "sgd") return std::make_unique<Sgd>(model, sgd);
+  if (name == "lion") return std::make_unique<Lion>(model, lion);
+  if (name == "muon") return std::make_unique<Muon>(model, muon);
+  return std::make_unique<AdamW>(model, adamw);
 }
 
 }  // namespace tapir::nn

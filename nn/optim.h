@@ -1,6 +1,8 @@
-// AdamW and the clipping of gradients by their global norm.
+// Optimisers, behind one interface, and the clipping of gradients by their global norm.
 #pragma once
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +11,46 @@
 #include "nn/module.h"
 
 namespace tapir::nn {
+
+class Optimiser {
+ public:
+  virtual ~Optimiser() = default;
+  Optimiser(const Optimiser&) = delete;
+  Optimiser& operator=(const Optimiser&) = delete;
+
+  // One step with the gradients times `gradient_scale`. Parameters without a gradient stay as they are.
+  void step(double rate, double gradient_scale = 1);
+
+  void clear_gradients();
+  double gradient_norm() const;   // √Σ g² over all parameters, in double
+
+  // State by name, for checkpoints: "PARAMETER.m" and so on (the tensors themselves, not copies), and the number of steps
+  // taken.
+  std::vector<std::pair<std::string, Tensor>> state() const;
+  int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }
+
+ protected:
+  struct Slot {
+    std::string name;
+    ParameterKind kind;
+    Tensor value;
+    std::vector<Tensor> state;   // of the value's shape, 0 at first
+  };
+  using StateNames = std::function<std::vector<std::string>(const Parameter&)>;
+
+  // `name`: in errors. The model must be initialised (else Error) and must outlive this.
+  Optimiser(const char* name, Module& model, const StateNames& state_of);
+
+  // θ and its state after one more step, in place; steps() counts it already. g is dense.
+  virtual void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) = 0;
+
+ private:
+  const char* name_;
+  std::vector<Slot> slots_;
+  std::vector<std::string> state_names_;   // of all slots, in their order
+  int64_t steps_ = 0;
+};
 
 struct AdamWOptions : Options {
   double beta1 = 0.9, beta2 = 0.95;
@@ -24,33 +66,108 @@ struct AdamWOptions : Options {
 };
 
 // AdamW (Loshchilov & Hutter 2019, algorithm 2). At step n, for each parameter θ with gradient g:
-//   θ ← θ − rate·decay·θ                     (ParameterKind::weight alone)
+//   θ ← θ − rate·decay·θ                     (weights of linear layers alone)
 //   m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
 //   θ ← θ − rate / (1 − β₁ⁿ) · m / (√v / √(1 − β₂ⁿ) + ε)
-class AdamW {
+class AdamW : public Optimiser {
  public:
-  AdamW(Module& model, const AdamWOptions& options);   // the model must be initialised and must outlive this
+  AdamW(Module& model, const AdamWOptions& options);
 
-  // One step with the gradients times `gradient_scale`. Parameters without a gradient stay as they are.
-  void step(double rate, double gradient_scale = 1);
-
-  void clear_gradients();
-  double gradient_norm() const;   // √Σ g² over all parameters, in double
-
-  // State by name, for checkpoints: "NAME.m", "NAME.v" (the tensors themselves, not copies), and the number of steps taken.
-  std::vector<std::pair<std::string, Tensor>> state() const;
-  int64_t steps() const { return steps_; }
-  void set_steps(int64_t steps) { steps_ = steps; }
+ protected:
+  AdamW(const char* name, Module& model, const AdamWOptions& options, const StateNames& state_of);
+  void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) override;
 
  private:
-  struct Slot {
-    std::string name;
-    ParameterKind kind;
-    Tensor value, m, v;
-  };
   AdamWOptions options_;
-  std::vector<Slot> slots_;
-  int64_t steps_ = 0;
+};
+
+struct SgdOptions : Options {
+  double momentum = 0.9;
+  bool nesterov = false;
+  double decay = 0;
+
+  void fields(FieldVisitor& visit) override {
+    visit("momentum", momentum, "share of the sum of gradients that a step keeps", between(0, 0.999999));
+    visit("nesterov", nesterov, "look ahead by one step of the momentum");
+    visit("decay", decay, "weight decay, of weights of linear layers alone", between(0, 10));
+  }
+};
+
+// Stochastic gradient descent with momentum μ, in the form of Sutskever et al. 2013 that PyTorch uses:
+//   g ← g + decay·θ                          (weights of linear layers alone)
+//   m ← μ m + g
+//   θ ← θ − rate m,   or with Nesterov's look ahead   θ ← θ − rate (g + μ m)
+class Sgd : public Optimiser {
+ public:
+  Sgd(Module& model, const SgdOptions& options);
+
+ private:
+  void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) override;
+
+  SgdOptions options_;
+};
+
+struct LionOptions : Options {
+  double beta1 = 0.9, beta2 = 0.99;
+  double decay = 1;
+
+  void fields(FieldVisitor& visit) override {
+    visit("beta1", beta1, "share of the mean of gradients in the sign that is taken", between(0, 0.999999));
+    visit("beta2", beta2, "decay of the mean of gradients", between(0, 0.999999));
+    visit("decay", decay, "weight decay, of weights of linear layers alone", between(0, 10));
+  }
+};
+
+// Lion (Chen et al. 2023, algorithm 2):
+//   θ ← θ − rate (sign(β₁ m + (1 − β₁) g) + decay·θ)      (decay: of weights of linear layers alone)
+//   m ← β₂ m + (1 − β₂) g
+class Lion : public Optimiser {
+ public:
+  Lion(Module& model, const LionOptions& options);
+
+ private:
+  void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) override;
+
+  LionOptions options_;
+};
+
+struct MuonOptions : AdamWOptions {
+  double momentum = 0.95;
+  double adamw_rate = 0.015;
+
+  void fields(FieldVisitor& visit) override {
+    visit("momentum", momentum, "decay of the mean of gradients", between(0, 0.999999));
+    visit("adamw_rate", adamw_rate, "rate of AdamW, which takes the other parameters, as a share of the schedule's",
+          between(0, 100));
+    AdamWOptions::fields(visit);
+  }
+};
+
+// Muon (Jordan et al. 2024) for hidden matrices (weights of linear layers but the head; leading axes count matrices), AdamW
+// at its own rate for the rest. With Nesterov's look ahead, and five steps of Newton and Schulz towards U Vᵀ of G = U Σ Vᵀ:
+//   m ← μ m + (1 − μ) g,   G = (1 − μ) g + μ m
+//   X = G/‖G‖;   five times: A = X Xᵀ,  X ← 3.4445 X + (−4.7750 A + 2.0315 A²) X
+//   θ ← θ − rate·decay·θ − rate √max(1, rows/columns) X
+class Muon : public AdamW {
+ public:
+  Muon(Module& model, const MuonOptions& options);
+
+ private:
+  void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) override;
+
+  MuonOptions options_;
+};
+
+// The optimiser of a run: its name, and the options of each.
+struct OptimiserOptions : Options {
+  std::string name = "adamw";
+  AdamWOptions adamw;
+  SgdOptions sgd;
+  LionOptions lion;
+  MuonOptions muon;
+
+  void fields(FieldVisitor& visit) override;   // the name, then the fields of the one that it names
+  std::unique_ptr<Optimiser> make(Module& model) const;
 };
 
 }  // namespace tapir::nn

@@ -9,6 +9,9 @@ class TokenMixer : public Module {
  public:
   // x (B,T,C) queries come from it, context (B,S,C) keys and values: x itself for self-attention. Returns (B,T,C).
   virtual Tensor forward(const Tensor& x, const Tensor& context, const Call& call) = 0;
+
+  // Whether call.positions may be this.
+  virtual bool accepts(Positions positions) const { return positions == Positions::none; }
 };
 
 }  // namespace tapir::nn

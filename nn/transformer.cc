@@ -14,6 +14,10 @@ Tensor (*activation_of(const std::string& name))(const Tensor&) {
   return name == "relu" ? relu : name == "gelu_tanh" ? gelu_tanh : gelu;
 }
 
+Positions attention_positions(const std::string& name) {
+  return name == "rotary" ? Positions::rotary : name == "alibi" ? Positions::alibi : Positions::none;
+}
+
 }  // namespace
 
 FeedForward::FeedForward(const TransformerOptions& options)
@@ -27,39 +31,58 @@ Tensor FeedForward::forward(const Tensor& x, const Call& call) const {
   return leave(down_.forward(dropout_.forward(activation_(up_.forward(x)), call)), x);
 }
 
-TransformerBlock::TransformerBlock(const TransformerOptions& options, std::unique_ptr<TokenMixer> mixer)
-    : post_norm_(options.norm == "post"), norm1_(child<LayerNorm>("norm1", options.width)),
-      mixer_(adopt("attention", std::move(mixer))), norm2_(child<LayerNorm>("norm2", options.width)),
-      mlp_(child<FeedForward>("mlp", options)), dropout1_(child<Dropout>("dropout1", options.dropout)),
+TransformerBlock::TransformerBlock(const TransformerOptions& options, std::unique_ptr<TokenMixer> mixer,
+                                   std::unique_ptr<TokenMixer> cross)
+    : post_norm_(options.norm == "post"), norm1_(adopt("norm1", make_norm(options.norm_kind, options.width))),
+      mixer_(adopt("attention", std::move(mixer))),
+      cross_norm_(cross ? &adopt("cross_norm", make_norm(options.norm_kind, options.width)) : nullptr),
+      cross_(cross ? &adopt("cross_attention", std::move(cross)) : nullptr),
+      norm2_(adopt("norm2", make_norm(options.norm_kind, options.width))), mlp_(child<FeedForward>("mlp", options)),
+      dropout1_(child<Dropout>("dropout1", options.dropout)),
+      cross_dropout_(cross_ ? &child<Dropout>("cross_dropout", options.dropout) : nullptr),
       dropout2_(child<Dropout>("dropout2", options.dropout)) {}
 
-Tensor TransformerBlock::forward(const Tensor& x, const Call& call) const {
+Tensor TransformerBlock::forward(const Tensor& x, const Call& call, const Memory& memory) const {
   const Scope scope = enter();
-  const auto mixed = [&](const Tensor& a) { return dropout1_.forward(mixer_.forward(a, a, call), call); };
-  const auto fed = [&](const Tensor& a) { return dropout2_.forward(mlp_.forward(a, call), call); };
-  if (post_norm_) {
-    const Tensor y = norm1_.forward(add(x, mixed(x)));
-    return leave(norm2_.forward(add(y, fed(y))), x);
+  const auto residual = [&](const Tensor& a, const Norm& norm, const auto& f) {
+    return post_norm_ ? norm.forward(add(a, f(a))) : add(a, f(norm.forward(a)));
+  };
+  Tensor y = residual(x, norm1_, [&](const Tensor& a) { return dropout1_.forward(mixer_.forward(a, a, call), call); });
+  if (cross_) {
+    Call reading = call;   // the two sequences have no common places
+    reading.mask = {.causal = false, .offset = 0, .keys = memory.keys};
+    reading.positions = Positions::none;
+    y = residual(y, *cross_norm_, [&](const Tensor& a) {
+      return cross_dropout_->forward(cross_->forward(a, memory.tokens, reading), reading);
+    });
   }
-  const Tensor y = add(x, mixed(norm1_.forward(x)));
-  return leave(add(y, fed(norm2_.forward(y))), x);
+  y = residual(y, norm2_, [&](const Tensor& a) { return dropout2_.forward(mlp_.forward(a, call), call); });
+  return leave(y, x);
 }
 
-LanguageModel::LanguageModel(const TransformerOptions& o, const MixerMaker& mixer)
-    : options(o),
+TransformerStack::TransformerStack(const char* name, const TransformerOptions& o)
+    : options(o), kind_(name),
       tokens_(child<Embedding>("tokens", o.vocabulary, o.width, Init::normal(deviation))),
       positions_(o.positions == "learned" ? &child<Embedding>("positions", o.context, o.width, Init::normal(deviation))
                                           : nullptr),
       dropout_(child<Dropout>("dropout", o.dropout)),
-      norm_(child<LayerNorm>("norm", o.width)),
-      head_(child<Linear>("head", o.width, o.vocabulary, false, Init::normal(deviation))) {
-  require(o.width % o.heads == 0, "language model",
+      norm_(adopt("norm", make_norm(o.norm_kind, o.width))) {
+  require(o.width % o.heads == 0, name,
           [&] { return text("the width ", o.width, " is not a multiple of the ", o.heads, " heads"); });
-  for (int64_t layer = 0; layer < o.layers; ++layer)
-    blocks_.push_back(&child<TransformerBlock>(text("blocks.", layer), o, mixer(layer)));
 }
 
-Tensor LanguageModel::position_vectors(int64_t length, DType type, Device device) const {
+void TransformerStack::add_blocks(const MixerMaker& mixer, const MixerMaker& cross) {
+  for (int64_t layer = 0; layer < options.layers; ++layer) {
+    std::unique_ptr<TokenMixer> own = mixer(layer);
+    require(own->accepts(attention_positions(options.positions)), kind_, [&] {
+      return text("the attention of block ", layer, " does not accept ", options.positions, " positions");
+    }, "choose learned, sinusoidal or none");
+    blocks_.push_back(&child<TransformerBlock>(text("blocks.", layer), options, std::move(own),
+                                               cross ? cross(layer) : nullptr));
+  }
+}
+
+Tensor TransformerStack::position_vectors(int64_t length, DType type, Device device) const {
   if (positions_) return slice(positions_->weight.value, 0, 0, length);
   // pe[t,2r] = sin(t / 10000^(2r/C)),  pe[t,2r+1] = cos(t / 10000^(2r/C))      Vaswani et al. 2017, section 3.5
   const int64_t width = options.width;
@@ -73,19 +96,36 @@ Tensor LanguageModel::position_vectors(int64_t length, DType type, Device device
   return Tensor::from(table, {length, width}, device).to(type);
 }
 
-Tensor LanguageModel::forward(const Tensor& tokens, const Call& call) const {
-  require(tokens.rank() == 2 && tokens.size(1) <= options.context, "language model", [&] {
+Tensor TransformerStack::run(const Tensor& tokens, Call call, const Memory& memory) const {
+  require(tokens.rank() == 2 && tokens.size(1) <= options.context, kind_, [&] {
     return text("tokens must be (B,T) with T ≤ ", options.context, ", got ", tokens.shape());
   });
-  Call causal = call;
-  causal.mask.causal = true;
+  call.positions = attention_positions(options.positions);
   Tensor x = tokens_.forward(tokens);
-  x = dropout_.forward(add(x, position_vectors(tokens.size(1), x.dtype(), x.device())), call);
+  if (options.positions == "learned" || options.positions == "sinusoidal")
+    x = add(x, position_vectors(tokens.size(1), x.dtype(), x.device()));
+  x = dropout_.forward(x, call);
   for (const TransformerBlock* block : blocks_) {
-    const auto run = [block, causal](const std::vector<Tensor>& in) { return block->forward(in[0], causal); };
+    const auto run = [block, call, memory](const std::vector<Tensor>& in) { return block->forward(in[0], call, memory); };
     x = options.recompute && !call.recorder ? recompute(run, {x}) : run({x});   // a recorder hears a block once
   }
-  return leave(head_.forward(norm_.forward(x)), tokens);
+  return norm_.forward(x);
+}
+
+std::unique_ptr<Linear> make_head(const TransformerOptions& o) {
+  return std::make_unique<Linear>(o.width, o.vocabulary, false, Init::normal(deviation), Init::constant(0),
+                                  ParameterKind::head);
+}
+
+LanguageModel::LanguageModel(const TransformerOptions& options, const MixerMaker& mixer)
+    : TransformerStack("language model", options), head_(adopt("head", make_head(options))) {
+  add_blocks(mixer);
+}
+
+Tensor LanguageModel::forward(const Tensor& tokens, const Call& call) const {
+  Call causal = call;
+  causal.mask.causal = true;
+  return leave(head_.forward(run(tokens, causal)), tokens);
 }
 
 }  // namespace tapir::nn

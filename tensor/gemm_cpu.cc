@@ -148,6 +148,7 @@ template <class T>
 void gemm(const MatrixProduct<T>& product) {
   MatrixProduct<T> p = product;
   if (p.batch <= 0 || p.m <= 0 || p.n <= 0) return;
+  if (DryRun* dry = DryRun::current()) dry->count(2 * p.batch * p.m * p.n * p.k);
   // BLAS wants leading dimensions of at least the row's width even where there is a single row or none.
   p.lda = std::max({p.lda, p.transpose_a ? p.m : p.k, int64_t{1}});
   p.ldb = std::max({p.ldb, p.transpose_b ? p.k : p.n, int64_t{1}});

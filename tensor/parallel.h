@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tensor/device.h"
+#include "tensor/dry_run.h"
 #include "tensor/hd.h"
 
 namespace tapir {
@@ -29,6 +30,7 @@ template <class Body>
 // Calls body(begin, end) on consecutive ranges of at most `grain` items.
 template <class Body>
 void for_each_range(int64_t n, int64_t grain, const Body& body) {
+  if (DryRun::current()) return;
   const int64_t ranges = (n + grain - 1) / grain;
   if (ranges <= 1 || threads() == 1) {
     for (int64_t r = 0; r < ranges; ++r) run_range(body, r * grain, std::min(n, (r + 1) * grain));

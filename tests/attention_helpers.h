@@ -62,7 +62,7 @@ inline Parameters parameters_of(nn::Module& module) {
 // Gives every parameter the deviation 1.5/√inputs (matrices) or 0.5.
 inline void spread_parameters(nn::Module& module, uint64_t seed) {
   for (const auto& [name, parameter] : parameters_of(module)) {
-    const bool matrix = parameter->kind == nn::ParameterKind::weight;
+    const bool matrix = nn::decays(parameter->kind);
     Tensor value = Tensor::empty(parameter->shape, DType::f64);
     const double deviation = matrix ? 1.5 / std::sqrt(static_cast<double>(parameter->shape[-1])) : 0.5;
     const double mean = parameter->kind == nn::ParameterKind::gain ? 1 : 0;

@@ -51,6 +51,7 @@ struct OpExamples {
   std::vector<Example> rows;
   std::vector<BadCall> errors;
   bool any_type = false;        // it moves elements of every type
+  int64_t smallest = 1;         // elements of the smallest input that it takes
   bool strided_bits = true;     // false: strided operands take another kernel, which rounds differently
 };
 

@@ -3,6 +3,7 @@
 #include "attention/all_ops.h"
 #include "attention/expressive_weights.h"
 #include "attention/pair_hidden.h"
+#include "attention/rotary.h"
 #include "tests/examples_softmax_mask.h"
 
 namespace tapir {
@@ -125,6 +126,44 @@ template <> struct Examples<ExpressiveWeights> {
       for (const double value : row) total += value;
       for (double& value : row) value = total > 0 ? value / total : 0;
       return row;
+    });
+  }
+};
+
+template <> struct Examples<Rotary> {
+  static OpExamples all() {
+    OpExamples examples{.op = "rotary", .rows = {}, .errors = {}, .smallest = 2};   // a pair of channels
+    const auto row = [&](const std::string& label, const Shape& shape, int64_t offset = 0) {
+      examples.rows.push_back(
+          {.label = label, .function = [offset](const std::vector<Tensor>& x) { return rotary(x[0], offset); },
+           .inputs = {{shape}}, .reference = [offset](const Arrays& in) { return reference(in[0], offset); }});
+    };
+    row("one token", {1, 2});
+    row("one token, far away", {1, 2}, 100000);
+    row("tokens", {5, 6});
+    row("heads, with offset", {2, 3, 4, 8}, 7);
+    row("no token", {2, 0, 4});
+    row("no channel", {2, 3, 0});
+    row("no batch", {0, 3, 4});
+    row("several ranges", {2, 700, 64});
+    for (const Shape& shape : {Shape{4}, Shape{3, 5}})
+      examples.errors.push_back(
+          {[=] { rotary(zeros(shape)); }, {"rotary", "(…,T,D) with an even D", text(shape)}});
+    return examples;
+  }
+
+ private:
+  // Channels 2i and 2i + 1 turned by (t + offset) / 10000^(2i/D)
+  static Array reference(const Array& x, int64_t offset) {
+    const int64_t D = x.shape[-1];
+    return build(x.shape, [&](const Index& at_y) {
+      Index first = at_y, second = at_y;
+      first.back() = at_y.back() / 2 * 2;
+      second.back() = first.back() + 1;
+      const double place = static_cast<double>(at_y[at_y.size() - 2] + offset);
+      const double angle = place / std::pow(10000.0, static_cast<double>(first.back()) / static_cast<double>(D));
+      const double a = at(x, first), b = at(x, second);
+      return at_y.back() % 2 ? a * std::sin(angle) + b * std::cos(angle) : a * std::cos(angle) - b * std::sin(angle);
     });
   }
 };

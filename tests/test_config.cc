@@ -174,7 +174,7 @@ TEST_CASE("every experiment of attention/reproduce reads, and no two are the sam
 TEST_CASE("a resolved experiment reads back as the same, with every number exact") {
   const TemporaryFolder folder;
   Experiment first = experiment_of({"attention.mechanism=score_mlp", "attention.form=paper", "attention.hidden=7",
-                                    "schedule.rate=0.30000000000000004", "adamw.epsilon=1e-17", "run.name=a \"b\" 'c'",
+                                    "schedule.rate=0.30000000000000004", "optimiser.epsilon=1e-17", "run.name=a \"b\" 'c'",
                                     "data.kind=file", "data.path=/a b/µ\\n.txt", "train.clip=inf"});
   CHECK(first.schedule.rate == 0.1 + 0.2);
   Experiment second = read_experiment(folder.write("again.toml", first.toml()), {});

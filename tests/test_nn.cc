@@ -10,6 +10,7 @@
 #include "autograd/ops.h"
 #include "nn/transformer.h"
 #include "tests/attention_helpers.h"
+#include "tests/golden_file.h"
 #include "tests/reference_transformer.h"
 
 using namespace tapir;
@@ -28,7 +29,8 @@ nn::TransformerOptions tiny() {
 }
 
 nn::MixerMaker dot_products(const nn::TransformerOptions& options) {
-  return [shape = MixerShape{.width = options.width, .heads = options.heads}](int64_t) { return make_dot_product(shape); };
+  const MixerShape shape{.width = options.width, .heads = options.heads, .key_heads = options.key_heads};
+  return [shape](int64_t) { return make_dot_product(shape); };
 }
 
 std::unique_ptr<nn::LanguageModel> tiny_model(const nn::TransformerOptions& options) {
@@ -180,21 +182,27 @@ TEST_CASE("nn: initial values have the moments of their rules, and are leaves") 
   CHECK(uniform.deviation == doctest::Approx(0.1 / std::sqrt(3.0)).epsilon(0.01));
 }
 
-TEST_CASE("nn: a language model equals scalar loops, with either norm, positions and activation") {
+TEST_CASE("nn: a language model equals scalar loops, with every norm, positions, activation and heads of keys") {
   struct Variant {
-    std::string norm, positions, activation;
+    std::string norm, norm_kind, positions, activation;
+    int64_t key_heads;
   };
-  for (const Variant& variant : {Variant{"pre", "learned", "gelu"}, {"post", "sinusoidal", "relu"},
-                                 {"pre", "sinusoidal", "relu"}, {"post", "learned", "gelu"}}) {
+  for (const Variant& variant : {Variant{"pre", "layer", "learned", "gelu", 0}, {"post", "layer", "sinusoidal", "relu", 0},
+                                 {"pre", "rms", "sinusoidal", "relu", 1}, {"post", "rms", "learned", "gelu", 2},
+                                 {"pre", "rms", "rotary", "gelu", 1}, {"post", "layer", "rotary", "relu", 0},
+                                 {"pre", "layer", "alibi", "gelu", 1}, {"pre", "layer", "none", "gelu", 0}}) {
     CAPTURE(variant.norm);
+    CAPTURE(variant.norm_kind);
     CAPTURE(variant.positions);
     nn::TransformerOptions options = tiny();
     options.norm = variant.norm;
+    options.norm_kind = variant.norm_kind;
     options.positions = variant.positions;
     options.activation = variant.activation;
+    options.key_heads = variant.key_heads;
     const std::unique_ptr<nn::LanguageModel> model = tiny_model(options);
-    reference::LanguageModel scalar{{}, 8, 2, 2, variant.norm == "pre", variant.positions == "learned",
-                                    variant.activation == "relu"};
+    reference::Transformer scalar{{}, 8, 2, 2, variant.norm == "pre", variant.positions, variant.activation == "relu",
+                                  variant.norm_kind == "rms", variant.key_heads};
     for (const auto& [name, parameter] : parameters_of(*model)) scalar.parameters[name] = parameter->value.values<double>();
     const Tensor logits = model->forward(tiny_tokens(), {});
     CHECK(logits.shape() == Shape{2, 4, 10});
@@ -205,6 +213,16 @@ TEST_CASE("nn: a language model equals scalar loops, with either norm, positions
     }
     CHECK(frobenius_error(logits.values<double>(), expected) <= 1e-12);
   }
+}
+
+TEST_CASE("nn: RMS norm equals PyTorch's, and no other norm exists") {
+  const nlohmann::json golden = golden_file("nn.json").at("rms_norm");
+  nn::RmsNorm norm(5);
+  norm.initialise(1, DType::f64);
+  norm.weight.value = golden_tensor(golden.at("weight"));
+  const Tensor x = golden_tensor(golden.at("x"));
+  CHECK(frobenius_error(norm.forward(x).values<double>(), golden_tensor(golden.at("y")).values<double>()) <= 1e-15);
+  CHECK(message_of([] { nn::make_norm("batch", 4); }) == "norm: there is no norm 'batch'; those that exist: layer, rms");
 }
 
 TEST_CASE("nn: the tanh form of GELU is another function, near the exact one") {

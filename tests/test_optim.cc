@@ -1,4 +1,5 @@
-// AdamW, clipping, accumulation of gradients, and schedules, against scalar loops and numbers computed by hand.
+// Optimisers, clipping, accumulation of gradients, averaged weights and schedules, against scalar loops, PyTorch, and
+// numbers computed by hand.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -8,10 +9,12 @@
 
 #include "autograd/backward.h"
 #include "autograd/ops.h"
+#include "nn/ema.h"
 #include "nn/layers.h"
 #include "nn/optim.h"
 #include "nn/schedule.h"
 #include "nn/train/trainer.h"
+#include "tests/golden_file.h"
 #include "tests/messages.h"
 
 namespace tapir {
@@ -69,6 +72,33 @@ struct ScalarAdamW {
     theta = theta - (rate * m_hat / (std::sqrt(v_hat) + o.epsilon) + rate * lambda * theta);
   }
 };
+
+// The parameters that tests/golden/nn.py optimises.
+struct GoldenParameters : nn::Module {
+  GoldenParameters() {
+    parameter("weight", {4, 3}, nn::ParameterKind::weight, nn::Init::constant(0));
+    parameter("wide", {2, 5}, nn::ParameterKind::weight, nn::Init::constant(0));
+    parameter("head", {3, 2}, nn::ParameterKind::head, nn::Init::constant(0));
+    parameter("bias", {4}, nn::ParameterKind::bias, nn::Init::constant(0));
+  }
+};
+
+// The options of tests/golden/nn.py.
+nn::OptimiserOptions golden_options(const std::string& name) {
+  nn::OptimiserOptions options;
+  options.name = name.substr(0, name.find(','));
+  options.adamw = adamw(0.8, 0.97, 1e-3, 0.3);
+  options.sgd.momentum = 0.8;
+  options.sgd.nesterov = name.ends_with("nesterov");
+  options.sgd.decay = options.lion.decay = options.muon.decay = 0.3;
+  options.lion.beta2 = 0.97;
+  options.muon.momentum = 0.9;
+  options.muon.adamw_rate = 0.2;
+  options.muon.beta1 = 0.8;
+  options.muon.beta2 = 0.97;
+  options.muon.epsilon = 1e-3;
+  return options;
+}
 
 // Rows of tokens in and out, some targets ignored: 7, 2, 5 and 1 are counted.
 struct Rows {
@@ -161,6 +191,89 @@ TEST_CASE("AdamW follows the paper number by number, and decays weights alone") 
     for (size_t i = 0; i < values.size(); ++i)
       CHECK(std::abs(values[i] - (name.ends_with(".m") ? numbers[i].m : numbers[i].v)) <= 1e-14);
   }
+}
+
+TEST_CASE("every optimiser ends where the one of PyTorch, or of its paper's code, does") {
+  const nlohmann::json golden = golden_file("nn.json").at("optimisers");
+  CHECK(golden.at("ends").size() == 5);
+  for (const auto& item : golden.at("ends").items()) {
+    const std::string name = item.key();
+    const nlohmann::json& ends = item.value();
+    GoldenParameters model;
+    model.initialise(1, DType::f64);
+    const auto parameters = parameters_of(model);
+    for (const auto& [key, parameter] : parameters)
+      parameter->value = requires_grad(golden_tensor(golden.at("start").at(key)));
+    const std::unique_ptr<nn::Optimiser> optimiser = golden_options(name).make(model);
+    for (const nlohmann::json& step : golden.at("gradients")) {
+      for (const auto& [key, parameter] : parameters)   // halves twice as large: the scale is part of the step
+        set_gradient(parameter->value, affine(golden_tensor(step.at(key)), 2, 0));
+      optimiser->step(0.05, 0.5);
+    }
+    for (const auto& one : parameters) {
+      INFO(name << ": " << one.first);
+      const Values found = one.second->value.values<double>();
+      const Values expected = golden_tensor(ends.at(one.first)).values<double>();
+      for (size_t i = 0; i < found.size(); ++i)
+        CHECK(std::abs(found[i] - expected[i]) <= 1e-13);
+    }
+  }
+}
+
+TEST_CASE("Muon turns a gradient into a nearly orthogonal step, whatever its size; AdamW takes head, biases and tables") {
+  struct Matrices : nn::Module {
+    Matrices() {
+      parameter("tall", {12, 4}, nn::ParameterKind::weight, nn::Init::constant(0));
+      parameter("by_head", {3, 4, 4}, nn::ParameterKind::weight, nn::Init::constant(0));
+      parameter("table", {6, 2}, nn::ParameterKind::embedding, nn::Init::constant(0));
+    }
+  } model;
+  model.initialise(1, DType::f64);
+  nn::MuonOptions options;
+  nn::Muon optimiser(model, options);
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : optimiser.state()) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"tall.m", "by_head.m", "table.m", "table.v"});
+  for (const auto& [name, parameter] : parameters_of(model))
+    set_gradient(parameter->value, affine(random_values(parameter->shape, 1, name), 1e3, 0));
+  optimiser.step(1);
+  const auto check_nearly_orthogonal = [](const Tensor& X, double scale) {   // columns of (…,M,N), M ≥ N
+    const Values gram = affine(matmul(transpose(X), X), 1 / (scale * scale), 0).values<double>();
+    for (size_t i = 0; i < gram.size(); ++i) {
+      const size_t n = static_cast<size_t>(X.size(-1)), row = i / n % n, column = i % n;
+      CHECK(std::abs(gram[i] - (row == column ? 0.9 : 0)) < 0.6);
+    }
+  };
+  const auto parameters = parameters_of(model);
+  check_nearly_orthogonal(parameters.at("tall")->value.detach(), std::sqrt(3.0));
+  check_nearly_orthogonal(parameters.at("by_head")->value.detach(), 1);
+  for (const double value : parameters.at("table")->value.values<double>())
+    CHECK(std::abs(std::abs(value) - 0.015) < 1e-9);   // the first step of AdamW: ± its rate
+}
+
+TEST_CASE("averaged weights are the geometric mean of the paths, and are exchanged bit by bit") {
+  Kinds model;
+  model.initialise(1, DType::f64);
+  nn::Ema ema(model, 0.75);
+  std::map<std::string, Values> expected = values_of(model, false);
+  for (uint32_t step = 0; step < 5; ++step) {
+    for (const auto& [name, parameter] : parameters_of(model)) {
+      parameter->value = requires_grad(random_values(parameter->shape, step, name));
+      const Values theta = parameter->value.values<double>();
+      for (size_t i = 0; i < theta.size(); ++i) expected[name][i] = 0.75 * expected[name][i] + 0.25 * theta[i];
+    }
+    ema.update();
+  }
+  const auto weights = values_of(model, false);
+  ema.exchange();
+  CHECK(largest_difference(values_of(model, false), expected) <= 1e-15);
+  ema.exchange();
+  CHECK(values_of(model, false) == weights);
+  for (const auto& [name, tensor] : ema.state()) CHECK(tensor.shape() == parameters_of(model).at(name)->shape);
+
+  Kinds bare;
+  CHECK(message_of([&] { nn::Ema(bare, 0.5); }) == "ema: parameter weight has no value; hint: initialise the model first");
+  CHECK(message_of([&] { nn::Ema(model, 1); }) == "ema: the decay must be in [0, 1), got 1");
 }
 
 TEST_CASE("the decay shrinks weights by 1 − rate·decay where the gradient is 0, and nothing else") {
@@ -304,6 +417,36 @@ TEST_CASE("schedules at points computed by hand") {
   CHECK(schedule.at(8, steps) == doctest::Approx(1.1).epsilon(1e-15));
   CHECK(schedule.at(11, steps) == doctest::Approx(0.26850842073984194).epsilon(1e-15));  // u = 7/8
   CHECK(schedule.at(12, steps) == doctest::Approx(0.2).epsilon(1e-15));
+}
+
+TEST_CASE("schedules equal PyTorch's at every step") {
+  const nlohmann::json golden = golden_file("nn.json").at("schedules");
+  nn::Schedule schedule;
+  schedule.rate = 2;
+  schedule.warmup = 4;
+  schedule.floor = 0.1;
+  schedule.decay_share = 0.25;
+  for (const char* shape : {"wsd", "inverse_sqrt"}) {
+    INFO(shape);
+    schedule.shape = shape;
+    const Values rates = golden.at(shape).get<Values>();
+    REQUIRE(rates.size() == 20);
+    for (int64_t k = 0; k < 20; ++k) CHECK(schedule.at(k, 20) == doctest::Approx(rates[k]).epsilon(1e-14));
+  }
+}
+
+TEST_CASE("at the edges: no decay, nothing but decay, an inverse square root without warm-up") {
+  nn::Schedule schedule;
+  schedule.rate = 1;
+  schedule.shape = "wsd";
+  schedule.decay_share = 0;
+  CHECK(schedule.at(9, 10) == 1);
+  schedule.decay_share = 1;
+  CHECK(schedule.at(0, 10) == 1);
+  CHECK(schedule.at(10, 10) == doctest::Approx(0.1).epsilon(1e-15));
+  schedule.shape = "inverse_sqrt";
+  CHECK(schedule.at(0, 10) == 1);
+  CHECK(schedule.at(3, 10) == 0.5);
 }
 
 TEST_CASE("a schedule without warm-up starts at its rate; one that is all warm-up ends at it") {

@@ -24,7 +24,7 @@ std::vector<double> train_losses(const std::vector<std::string>& assignments) {
   Experiment experiment = read_experiment(golden / "generated.toml", assignments);
   LanguageTask task(experiment);
   TrainTask loop = task.train_task();
-  nn::AdamW optimiser(task.model(), experiment.adamw);
+  nn::AdamW optimiser(task.model(), experiment.optimiser.adamw);
   std::vector<double> losses;
   for (int64_t k = 0; k < experiment.train.steps; ++k) {
     const StepLoss loss = accumulate_gradients(loop, optimiser, k, 1, 1);

@@ -125,7 +125,7 @@ TEST_CASE("sweep: every op has rows for one element, for none, and for several r
       });
     };
     CHECK(some_row([](int64_t elements) { return elements == 0; }));
-    CHECK(some_row([](int64_t elements) { return elements == 1; }));
+    CHECK(some_row([&](int64_t elements) { return elements == op.smallest; }));
     CHECK(some_row([](int64_t elements) { return elements > 4 * elements_per_range; }));
     for (const Example& row : op.rows) {
       CAPTURE(row.label);

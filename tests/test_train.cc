@@ -67,7 +67,7 @@ Outcome run(const std::filesystem::path& folder, const Settings& settings, bool 
   std::ostringstream out;
   Outcome outcome;
   outcome.report =
-      train(loop, experiment.train, experiment.schedule, experiment.adamw, static_cast<uint64_t>(experiment.run.seed),
+      train(loop, experiment.train, experiment.schedule, experiment.optimiser, static_cast<uint64_t>(experiment.run.seed),
             {.folder = folder, .resume = resume, .stop_after = stop_after, .out = out});
   std::vector<std::string> notes;
   outcome.weights = weights_digest(task.model());
@@ -188,6 +188,48 @@ TEST_CASE("a run that is stopped and resumed is the run that never stopped") {
   CHECK(again.weights == whole.weights);
   CHECK(again.metrics == whole.metrics);
   CHECK(run(folder, settings, true, 50).report.steps == 100);
+}
+
+TEST_CASE("a run with any optimiser, and with averaged weights, resumes as the run that never stopped") {
+  for (const std::string name : {"sgd", "lion", "muon", "adamw"}) {
+    INFO(name);
+    const TemporaryFolder place;
+    const Settings settings{"optimiser.name=" + name, "train.steps=30", "schedule.shape=wsd",
+                            name == "muon" ? "train.ema=0" : "train.ema=0.8"};
+    const Outcome whole = run(place.path() / "whole", settings);
+    CHECK(run(place.path() / "cut", settings, false, 17).report.steps == 17);
+    const Outcome resumed = run(place.path() / "cut", settings, true);
+    CHECK(resumed.weights == whole.weights);
+    CHECK(resumed.metrics == whole.metrics);
+    CHECK(run(place.path() / "cut", settings, true).weights == whole.weights);   // nothing left to do
+  }
+}
+
+TEST_CASE("averaged weights are evaluated and kept in place of the weights, which train as without them") {
+  const TemporaryFolder place;
+  const Settings without{"train.steps=20"}, with{"train.steps=20", "train.ema=0.9"};
+  const Outcome plain = run(place.path() / "plain", without), averaged = run(place.path() / "averaged", with);
+  CHECK(plain.report.loss == averaged.report.loss);
+  CHECK(plain.weights != averaged.weights);
+  CHECK(plain.report.validation.front().second != averaged.report.validation.front().second);
+
+  std::vector<std::string> notes;
+  const auto latest = [&](const char* name) {
+    return *CheckpointFolder(place.path() / name / "checkpoints").load_latest(notes);
+  };
+  const Checkpoint a = latest("plain"), b = latest("averaged");
+  CHECK(tensors_under(a, "ema/").empty());
+  const std::vector<NamedTensor> raw = tensors_under(a, "model/"), same = tensors_under(b, "model/"),
+                                 means = tensors_under(b, "ema/");
+  REQUIRE(means.size() == raw.size());
+  for (size_t i = 0; i < raw.size(); ++i) {
+    CHECK(same[i].tensor.values<float>() == raw[i].tensor.values<float>());
+    CHECK(means[i].name == raw[i].name);
+  }
+  const std::filesystem::path folder = place.path() / "averaged";
+  for (const NamedTensor& last : load_safetensors(folder / "model.safetensors").tensors())
+    for (const NamedTensor& mean : means)
+      if (mean.name == last.name) CHECK(last.tensor.values<float>() == mean.tensor.values<float>());
 }
 
 TEST_CASE("a run may be cut anywhere, also where it evaluates or saves, and several times") {

@@ -17,7 +17,7 @@ void each_section(Experiment& experiment, const Visit& visit) {
   visit("attention", experiment.attention);
   visit("train", experiment.train);
   visit("schedule", experiment.schedule);
-  visit("adamw", experiment.adamw);
+  visit("optimiser", experiment.optimiser);
 }
 
 std::string written(Experiment& experiment) {

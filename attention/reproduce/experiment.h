@@ -62,7 +62,7 @@ struct Experiment {
   AttentionOptions attention;
   TrainOptions train;
   nn::Schedule schedule;
-  nn::AdamWOptions adamw;
+  nn::OptimiserOptions optimiser;
 
   DType dtype() const { return run.dtype == "f64" ? DType::f64 : DType::f32; }
   std::string toml();       // resolved, every key with its value

@@ -97,6 +97,12 @@ int run(int argc, char** argv) {
   CLI::Option* check_names = check_app->add_option("names", names, "mechanisms and ops; none: all mechanisms");
   check_app->add_flag("--all", all, "every op and every mechanism")->excludes(check_names);
 
+  std::filesystem::path described;
+  std::vector<std::string> changes;
+  CLI::App* summary_app = app.add_subcommand("summary", "layers, parameters, operations and memory of an experiment");
+  summary_app->add_option("experiment", described, "TOML file")->required();
+  summary_app->add_option("--set", changes, "section.key=value, over what the file says")->allow_extra_args(false);
+
   CLI::App* data_app = app.add_subcommand("data", "data sets");
   data_app->require_subcommand(1);
   CLI::App* list_app = data_app->add_subcommand("list", "what is known and what is there");
@@ -130,6 +136,10 @@ int run(int argc, char** argv) {
   }
   if (*zoo_app) return run_zoo();
   if (*check_app) return run_check(names, all, common.seed_or(1));
+  if (*summary_app) {
+    common.apply(changes);
+    return run_summary(described, changes);
+  }
   return *list_app ? run_data_list() : *verify_app ? run_data_verify() : 1;
 }
 

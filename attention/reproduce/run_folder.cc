@@ -38,10 +38,8 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder) {
     which = "last";
   }
   require(checkpoint.has_value(), folder.string(), [] { return "has no checkpoint yet"; });
-  std::vector<NamedTensor> weights;
-  for (const NamedTensor& tensor : checkpoint->tensors)
-    if (tensor.name.starts_with("model/")) weights.push_back({tensor.name.substr(6), tensor.tensor});
-  assign_weights(folder.c_str(), run->task->model(), weights);
+  const char* prefix = run->experiment.train.ema > 0 ? "ema/" : "model/";
+  assign_weights(folder.c_str(), run->task->model(), tensors_under(*checkpoint, prefix));
   run->weights = text(which, ", step ", checkpoint->step);
   return run;
 }
@@ -64,7 +62,7 @@ TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder
   write_atomically(folder / facts_file, facts.dump() + '\n');
   fmt::print(stderr, "{}: {}, {}, {} parameters, {} thread{}\n", folder.string(), experiment.attention.mechanism,
              task.summary(), task.model().parameter_count(), threads(), threads() == 1 ? "" : "s");
-  run.report = train(loop, experiment.train, experiment.schedule, experiment.adamw,
+  run.report = train(loop, experiment.train, experiment.schedule, experiment.optimiser,
                      static_cast<uint64_t>(experiment.run.seed),
                      {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = stop_after,
                       .minutes = minutes, .out = std::cerr});

@@ -12,9 +12,10 @@ namespace tapir {
 void Task::make_model(int64_t vocabulary, bool reads_initial) {
   experiment_.model.vocabulary = vocabulary;
   const Mechanism& row = mechanism(experiment_.attention.mechanism);
-  model_ = std::make_unique<nn::LanguageModel>(experiment_.model, [&](int64_t layer) {
+  const nn::TransformerOptions& model = experiment_.model;
+  model_ = std::make_unique<nn::LanguageModel>(model, [&](int64_t layer) {
     return row.make(*experiment_.attention.own,
-                    {.width = experiment_.model.width, .heads = experiment_.model.heads, .layer = layer});
+                    {.width = model.width, .heads = model.heads, .layer = layer, .key_heads = model.key_heads});
   });
   const Device device = experiment_.run.device == "cuda" ? Device::cuda : Device::cpu;
   model_->initialise(static_cast<uint64_t>(experiment_.run.seed), experiment_.dtype(), device);

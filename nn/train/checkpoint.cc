@@ -60,6 +60,13 @@ struct CheckpointFolder::Manifest {
   bool lists(const std::string& file) const { return find(file) != entries.end(); }
 };
 
+std::vector<NamedTensor> tensors_under(const Checkpoint& checkpoint, const std::string& prefix) {
+  std::vector<NamedTensor> tensors;
+  for (const NamedTensor& tensor : checkpoint.tensors)
+    if (tensor.name.starts_with(prefix)) tensors.push_back({tensor.name.substr(prefix.size()), tensor.tensor});
+  return tensors;
+}
+
 CheckpointFolder::CheckpointFolder(std::filesystem::path folder, int keep)
     : folder_(std::move(folder)), keep_(static_cast<size_t>(keep)) {
   require(keep >= 1, folder_.string(), [&] { return text("at least 1 checkpoint must be kept, not ", keep); });

@@ -23,6 +23,9 @@ struct Checkpoint {
   std::map<std::string, std::string> state;   // everything else; the key "step" is taken
 };
 
+// Those whose names start with `prefix`, named by what follows it.
+std::vector<NamedTensor> tensors_under(const Checkpoint& checkpoint, const std::string& prefix);
+
 class CheckpointFolder {
  public:
   // `keep`: how many of the newest stay, besides the best one.

@@ -8,6 +8,7 @@
 #include "autograd/anomaly.h"
 #include "autograd/backward.h"
 #include "autograd/node.h"
+#include "nn/ema.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/metrics.h"
 #include "nn/train/progress.h"
@@ -28,17 +29,18 @@ std::string exact(double value) {   // hexadecimal: every bit comes back
 
 class Run {
  public:
-  Run(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw,
-      uint64_t seed, const RunPlace& place)
+  Run(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule,
+      const nn::OptimiserOptions& optimiser, uint64_t seed, const RunPlace& place)
       : task_(task),
         options_(options),
         schedule_(schedule),
         seed_(seed),
         place_(place),
-        optimiser_(task.model, adamw),
+        optimiser_(optimiser.make(task.model)),
         checkpoints_(place.folder / "checkpoints"),
         progress_(place.out, place.terminal, options.steps) {
     task.model.each_parameter([&](const std::string&, nn::Parameter& parameter) { device_ = parameter.value.device(); });
+    if (options.ema > 0) ema_.emplace(task.model, options.ema);
   }
 
   TrainReport run() {
@@ -56,7 +58,10 @@ class Run {
       improved_ = (report_.steps == options_.steps || due(options_.evaluate_every)) && evaluate(metrics);
       if (stops || improved_ || due(options_.save_every)) save(metrics);
     }
-    if (report_.steps == options_.steps) save_weights(place_.folder / "model.safetensors", task_.model);
+    if (report_.steps == options_.steps) {
+      if (ema_) ema_->exchange();
+      save_weights(place_.folder / "model.safetensors", task_.model);
+    }
     return report_;
   }
 
@@ -74,7 +79,8 @@ class Run {
     require(std::isfinite(mean), "train", [&] { return text("the loss of step ", k + 1, " is ", mean); },
             diverged_hint);
     const double rate = schedule_.at(k, options_.steps);
-    const double norm = apply_gradients(optimiser_, rate, options_.clip, loss.count);
+    const double norm = apply_gradients(*optimiser_, rate, options_.clip, loss.count);
+    if (ema_) ema_->update();
     report_.loss = mean;
     const double seconds = steady_seconds() - start;
     report_.seconds += seconds;
@@ -89,7 +95,7 @@ class Run {
 
   StepLoss gradients_of_step(int64_t k) {
     try {
-      return accumulate_gradients(task_, optimiser_, k, options_.accumulate, seed_);
+      return accumulate_gradients(task_, *optimiser_, k, options_.accumulate, seed_);
     } catch (const Anomaly& anomaly) {
       throw Anomaly("train", text("step ", k + 1, ": ", anomaly.what()));
     }
@@ -98,7 +104,9 @@ class Run {
   // Whether the result is the best so far.
   bool evaluate(MetricsLog& metrics) {
     const NoGrad guard;
+    if (ema_) ema_->exchange();
     report_.validation = task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
+    if (ema_) ema_->exchange();
     MetricsLine line{report_.steps, {}};
     std::string shown = text("step ", report_.steps);
     for (const auto& [name, value] : report_.validation) {
@@ -119,7 +127,9 @@ class Run {
     task_.model.each_parameter([&](const std::string& name, nn::Parameter& parameter) {
       checkpoint.tensors.push_back({"model/" + name, parameter.value.detach()});
     });
-    for (const auto& [name, tensor] : optimiser_.state()) checkpoint.tensors.push_back({"optimiser/" + name, tensor});
+    for (const auto& [name, tensor] : optimiser_->state()) checkpoint.tensors.push_back({"optimiser/" + name, tensor});
+    if (ema_)
+      for (const auto& [name, tensor] : ema_->state()) checkpoint.tensors.push_back({"ema/" + name, tensor});
     checkpoint.state = {{"identity", task_.identity}, {"best_validation_loss", exact(best_)}, {"seed", text(seed_)}};
     checkpoints_.save(checkpoint, improved_);
   }
@@ -139,14 +149,10 @@ class Run {
     require(state("identity") == task_.identity, "resume",
             [&] { return text("the checkpoint in ", place_.folder.string(), " belongs to another experiment"); },
             "a run can only go on with the settings that it was started with");
-    std::vector<NamedTensor> weights, moments;
-    for (const NamedTensor& tensor : checkpoint->tensors) {
-      const bool model = tensor.name.starts_with("model/");
-      (model ? weights : moments).push_back({tensor.name.substr(model ? 6 : tensor.name.find('/') + 1), tensor.tensor});
-    }
-    assign_weights("resume", task_.model, weights);
-    assign("resume", optimiser_.state(), moments);
-    optimiser_.set_steps(checkpoint->step);
+    assign_weights("resume", task_.model, tensors_under(*checkpoint, "model/"));
+    assign("resume", optimiser_->state(), tensors_under(*checkpoint, "optimiser/"));
+    if (ema_) assign("resume", ema_->state(), tensors_under(*checkpoint, "ema/"));
+    optimiser_->set_steps(checkpoint->step);
     best_ = std::strtod(state("best_validation_loss").c_str(), nullptr);
     report_.steps = checkpoint->step;
     progress_.message(text("resumed after step ", checkpoint->step));
@@ -158,7 +164,8 @@ class Run {
   const uint64_t seed_;
   const RunPlace& place_;
   Device device_ = Device::cpu;   // of the model
-  nn::AdamW optimiser_;
+  const std::unique_ptr<nn::Optimiser> optimiser_;
+  std::optional<nn::Ema> ema_;
   CheckpointFolder checkpoints_;
   Progress progress_;
   TrainReport report_;
@@ -168,7 +175,7 @@ class Run {
 
 }  // namespace
 
-StepLoss accumulate_gradients(TrainTask& task, nn::AdamW& optimiser, int64_t step, int64_t parts, uint64_t seed) {
+StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t step, int64_t parts, uint64_t seed) {
   optimiser.clear_gradients();
   StepLoss total;
   for (int64_t part = 0; part < parts; ++part) {
@@ -182,7 +189,7 @@ StepLoss accumulate_gradients(TrainTask& task, nn::AdamW& optimiser, int64_t ste
   return total;
 }
 
-double apply_gradients(nn::AdamW& optimiser, double rate, double clip, int64_t count) {
+double apply_gradients(nn::Optimiser& optimiser, double rate, double clip, int64_t count) {
   const double norm = optimiser.gradient_norm() / static_cast<double>(count);
   require(std::isfinite(norm), "train",
           [&] { return text("the norm of the gradient of step ", optimiser.steps() + 1, " is ", norm); }, diverged_hint);
@@ -191,9 +198,9 @@ double apply_gradients(nn::AdamW& optimiser, double rate, double clip, int64_t c
   return norm;
 }
 
-TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw,
-                  uint64_t seed, const RunPlace& place) {
-  return Run(task, options, schedule, adamw, seed, place).run();
+TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule,
+                  const nn::OptimiserOptions& optimiser, uint64_t seed, const RunPlace& place) {
+  return Run(task, options, schedule, optimiser, seed, place).run();
 }
 
 }  // namespace tapir

@@ -6,7 +6,7 @@
 //   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs
 //   costs.jsonl          what these steps cost: "seconds", and "peak_bytes" that tensors took until then
 //   checkpoints/         nn/train/checkpoint.h
-//   model.safetensors    the weights at the end
+//   model.safetensors    the weights at the end: the averaged ones where there are some
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -29,6 +29,7 @@ struct TrainOptions : nn::Options {
   int64_t batch = 8;
   int64_t accumulate = 1;
   double clip = 1;
+  double ema = 0;
   int64_t log_every = 10;
   int64_t evaluate_every = 250;
   int64_t save_every = 250;
@@ -39,6 +40,8 @@ struct TrainOptions : nn::Options {
     visit("accumulate", accumulate, "parts of equal size that a batch is cut into, to save memory; exact per token",
           nn::between(1, 1e9));
     visit("clip", clip, "largest global norm of the gradient; 0: no limit", nn::at_least(0));
+    visit("ema", ema, "decay of a moving average of the weights that is evaluated in their place; 0: none",
+          nn::between(0, 0.9999999));
     visit("log_every", log_every, "steps between lines of metrics.jsonl", nn::between(1, 1e12));
     visit("evaluate_every", evaluate_every, "steps between evaluations on the validation part; 0: at the end alone",
           nn::between(0, 1e12));
@@ -93,9 +96,10 @@ struct RunPlace {
 
 // Runs `task` and writes the files above. Throws Error when a file cannot be written (the last checkpoint stays), when a
 // checkpoint does not belong to the model or the experiment, and when the loss or the gradient is not finite. Under
-// AnomalyMode (autograd/anomaly.h) the error names step, op and module.
-TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule, const nn::AdamWOptions& adamw,
-                  uint64_t seed, const RunPlace& place);
+// AnomalyMode (autograd/anomaly.h) the error names step, op and module. At the end of the run the model has the weights of
+// model.safetensors.
+TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule,
+                  const nn::OptimiserOptions& optimiser, uint64_t seed, const RunPlace& place);
 
 // Mean loss and gradients of one batch, as the loop computes them: the gradients are left in the parameters, summed over
 // counted targets (not yet divided by their number). Public for tests and benchmarks.
@@ -103,10 +107,10 @@ struct StepLoss {
   double sum = 0;
   int64_t count = 0;
 };
-StepLoss accumulate_gradients(TrainTask& task, nn::AdamW& optimiser, int64_t step, int64_t parts, uint64_t seed);
+StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t step, int64_t parts, uint64_t seed);
 
 // One optimiser step from gradients summed over `count` targets. Returns the norm of the mean gradient before clipping.
 // Throws Error, with the weights untouched, if it is not finite.
-double apply_gradients(nn::AdamW& optimiser, double rate, double clip, int64_t count);
+double apply_gradients(nn::Optimiser& optimiser, double rate, double clip, int64_t count);
 
 }  // namespace tapir

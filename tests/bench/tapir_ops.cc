@@ -101,7 +101,7 @@ std::function<void()> runner(const Case& one, bool with_gradient) {
 std::function<void()> adamw() {
   const auto model = std::make_shared<nn::Linear>(1024, 8192, false, nn::Init::normal(0.02));
   model->initialise(1);
-  const auto optimiser = std::make_shared<nn::AdamW>(*model, nn::AdamWOptions{});
+  const std::shared_ptr<nn::Optimiser> optimiser = nn::OptimiserOptions{}.make(*model);
   model->each_parameter([](const std::string&, nn::Parameter& parameter) {
     set_gradient(parameter.value, uniform(parameter.shape));
   });

@@ -3,7 +3,7 @@
 //   tapir_step EXPERIMENT.toml THREADS
 //
 // Prints `ready` after two warm-up steps. Then each line `step` on standard input takes one step (forward, backward,
-// clipping, AdamW) and prints the milliseconds that it took.
+// clipping, optimiser) and prints the milliseconds that it took.
 #include <cstdlib>
 #include <iostream>
 
@@ -19,12 +19,12 @@ int main(int argc, char** argv) try {
   Experiment experiment = read_experiment(argv[1], {});
   LanguageTask task(experiment);
   TrainTask loop = task.train_task();
-  nn::AdamW optimiser(task.model(), experiment.adamw);
+  const std::unique_ptr<nn::Optimiser> optimiser = experiment.optimiser.make(task.model());
   int64_t k = 0;
   const auto step = [&] {
     const double begin = steady_seconds();
-    const StepLoss loss = accumulate_gradients(loop, optimiser, k, experiment.train.accumulate, 1);
-    apply_gradients(optimiser, experiment.schedule.at(k++, experiment.train.steps), experiment.train.clip, loss.count);
+    const StepLoss loss = accumulate_gradients(loop, *optimiser, k, experiment.train.accumulate, 1);
+    apply_gradients(*optimiser, experiment.schedule.at(k++, experiment.train.steps), experiment.train.clip, loss.count);
     return 1e3 * (steady_seconds() - begin);
   };
   step();

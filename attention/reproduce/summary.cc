@@ -1,0 +1,99 @@
+// tapir summary
+#include "attention/reproduce/summary.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "attention/reproduce/commands.h"
+#include "attention/reproduce/language.h"
+#include "autograd/node.h"
+#include "nn/ema.h"
+#include "tensor/arena.h"
+#include "tensor/dry_run.h"
+
+namespace tapir {
+namespace {
+
+// Rows of the modules that own parameters.
+std::vector<ModelSummary::Row> parameter_rows(nn::Module& model) {
+  std::vector<ModelSummary::Row> rows;
+  model.each_parameter([&](const std::string& name, nn::Parameter& parameter) {
+    const std::string path = name.substr(0, name.size() - parameter.name.size() - 1);
+    if (rows.empty() || rows.back().path != path) rows.push_back({path, {}, 0, 0});
+    rows.back().shapes += text(rows.back().shapes.empty() ? "" : ", ", parameter.name, ' ', parameter.shape);
+    rows.back().parameters += parameter.shape.elements();
+  });
+  return rows;
+}
+
+// A module without parameters of its own comes before its children.
+ModelSummary::Row& row_of(std::vector<ModelSummary::Row>& rows, const std::string& path) {
+  const auto inside = [&](const ModelSummary::Row& row) { return row.path == path || row.path.starts_with(path + '.'); };
+  const auto found = std::find_if(rows.begin(), rows.end(), inside);
+  if (found != rows.end() && found->path == path) return *found;
+  return *rows.insert(found, {path, {}, 0, 0});
+}
+
+int64_t peak_of_step(LanguageTask& task, const Experiment& experiment) {
+  TrainTask loop = task.train_task();
+  const std::unique_ptr<nn::Optimiser> optimiser = experiment.optimiser.make(task.model());
+  std::optional<nn::Ema> ema;
+  if (experiment.train.ema > 0) ema.emplace(task.model(), experiment.train.ema);
+  Arena& arena = Arena::of(Device::cpu);
+  arena.reset_peak();
+  const StepLoss loss = accumulate_gradients(loop, *optimiser, 0, experiment.train.accumulate, 1);
+  apply_gradients(*optimiser, 0, experiment.train.clip, loss.count);
+  return arena.statistics().peak;
+}
+
+}  // namespace
+
+ModelSummary::Row ModelSummary::total() const {
+  Row sum{"total", {}, 0, 0};
+  for (const Row& row : rows) {
+    sum.parameters += row.parameters;
+    sum.operations += row.operations;
+  }
+  return sum;
+}
+
+ModelSummary summarise(Experiment& experiment) {
+  const int64_t before = Arena::of(Device::cpu).statistics().in_use;
+  ModelSummary summary;
+  summary.tokens = experiment.model.context;
+  {
+    DryRun dry;
+    LanguageTask task(experiment);
+    summary.rows = parameter_rows(task.model());
+    {
+      const NoGrad guard;
+      const std::vector<int32_t> tokens(summary.tokens, 0);
+      task.model().forward(Tensor::from(tokens, {1, summary.tokens}), {});
+    }
+    for (const auto& [path, operations] : dry.operations()) row_of(summary.rows, path).operations += operations;
+    summary.peak = peak_of_step(task, experiment) - before;
+  }
+  Arena::of(Device::cpu).release_cache();   // of blocks that were never touched
+  return summary;
+}
+
+int run_summary(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
+  Experiment experiment = read_experiment(file, assignments);
+  const ModelSummary summary = summarise(experiment);
+  const auto print = [&](const ModelSummary::Row& row) {
+    fmt::print("{:<36} {:>12} {:>14} {}\n", row.path, row.parameters,
+               (row.operations + summary.tokens / 2) / summary.tokens, row.shapes);
+  };
+  fmt::print("{:<36} {:>12} {:>14} {}\n", "module", "parameters", "FLOPs/token", "shapes");
+  for (const ModelSummary::Row& row : summary.rows) print(row);
+  print(summary.total());
+  fmt::print("FLOPs: forward, 2·m·n·k for each matrix product, over {} tokens; no other loops\n", summary.tokens);
+  fmt::print("memory: {:.1f} MiB at the peak of a training step: {} × {} tokens in {} part{}, {}, {}\n",
+             static_cast<double>(summary.peak) / (1 << 20), experiment.train.batch, summary.tokens,
+             experiment.train.accumulate, experiment.train.accumulate == 1 ? "" : "s", experiment.run.dtype,
+             experiment.optimiser.name);
+  return 0;
+}
+
+}  // namespace tapir

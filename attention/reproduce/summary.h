@@ -1,0 +1,30 @@
+// What a model is made of and what it will cost, known without training it.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "attention/reproduce/experiment.h"
+
+namespace tapir {
+
+struct ModelSummary {
+  struct Row {                // a module that owns parameters or multiplies matrices
+    std::string path;
+    std::string shapes;       // of its own parameters: "weight [256,256], bias [256]"
+    int64_t parameters = 0;   // scalars
+    int64_t operations = 0;   // of one forward pass over `tokens` tokens
+  };
+  std::vector<Row> rows;      // in the order of registration
+  int64_t tokens = 0;         // of one sequence: the context
+  int64_t peak = 0;           // bytes: most that the arena will hold in a training step, weights and optimiser included
+
+  Row total() const;          // path "total", no shapes
+};
+
+// Reads the corpus (for its vocabulary), then makes the model and takes a training step as a DryRun: allocations are those
+// of a real step, so the peak is the real one. Operations: 2·m·n·k for a product of (m,k) and (k,n); loops that are no
+// matrix products are not counted, and a mask saves nothing. Throws what LanguageTask throws.
+ModelSummary summarise(Experiment& experiment);
+
+}  // namespace tapir
