@@ -99,7 +99,8 @@ template <> struct Examples<Gather> {
     none.may_vanish = true;
     return {.op = "gather",
             .rows = {row("first axis", {4, 3}, 0, 5), row("last axis", {2, 5}, -1, 3), row("middle axis", {2, 4, 3}, 1, 6),
-                     row("rank 1", {5}, 0, 7), row("one element", {1}, 0, 1), row("no indices", {3, 4}, 1, 0, true),
+                     row("rank 1", {5}, 0, 7), row("a long line", {70}, 0, 2500), row("one element", {1}, 0, 1),
+                     row("no indices", {3, 4}, 1, 0, true),
                      row("of none", {0, 3}, 1, 2), row("several ranges", {300, 256}, 0, 40),
                      row("several ranges, last axis", {300, 256}, 1, 200),
                      select("index_select, first axis", {5, 3}, 0, 4), select("index_select, last axis", {2, 5}, -1, 7),
