@@ -52,17 +52,40 @@ Lines lines_of(const char* op, const Shape& x, int axis, const Shape& shape, con
   return lines;
 }
 
-template <class T> struct GatherAt {
+// Lines of neighbours: a row takes 1024 elements of one.
+constexpr int64_t elements_per_row = 1024;
+
+template <class T> struct GatherLine {
   const T* x;
   T* y;
   Lines lines;
-  HD void operator()(int64_t i) const {
-    const int64_t j = i % lines.inner, line = i / lines.inner;
-    y[i] = x[lines.target(line / lines.m, line % lines.m, j)];
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const int64_t rows = (lines.m + elements_per_row - 1) / elements_per_row, o = row / rows;
+    const int64_t first = row % rows * elements_per_row, left = lines.m - first;
+    T* to = y + o * lines.m + first;
+    team.each(left < elements_per_row ? left : elements_per_row,
+              [&](int64_t k) { to[k] = x[lines.target(o, first + k, 0)]; });
   }
 };
 
-// Lines that share no element with each other: 64 neighbours at a time, their sources one after the other.
+// Interleaved lines: element k of all of them.
+template <class T> struct GatherRow {
+  const T* x;
+  T* y;
+  Lines lines;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const int64_t o = row / lines.m, k = row % lines.m;
+    T* to = y + row * lines.inner;
+    if (lines.inner_step == 0) {
+      const T* from = x + lines.target(o, k, 0);
+      team.each(lines.inner, [&](int64_t j) { to[j] = from[j]; });
+    } else {
+      team.each(lines.inner, [&](int64_t j) { to[j] = x[lines.target(o, k, j)]; });
+    }
+  }
+};
+
+// Lines share no element with each other: a row takes 64 neighbours, and their sources one after the other.
 constexpr int64_t lines_per_row = 64;
 
 template <class T> struct AddLines {
@@ -72,11 +95,16 @@ template <class T> struct AddLines {
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const int64_t rows = (lines.inner + lines_per_row - 1) / lines_per_row, o = row / rows;
     const int64_t first = row % rows * lines_per_row, left = lines.inner - first;
-    for (int64_t k = 0; k < lines.m; ++k)
-      team.each(left < lines_per_row ? left : lines_per_row, [&](int64_t lane) {
-        const int64_t j = first + lane;
-        y[lines.target(o, k, j)] += source[lines.source(o, k, j)];
-      });
+    const int64_t width = left < lines_per_row ? left : lines_per_row;
+    for (int64_t k = 0; k < lines.m; ++k) {
+      const T* from = source + lines.source(o, k, first);
+      if (lines.inner_step == 0) {
+        T* to = y + lines.target(o, k, first);
+        team.each(width, [&](int64_t lane) { to[lane] += from[lane]; });
+      } else {
+        team.each(width, [&](int64_t lane) { y[lines.target(o, k, first + lane)] += from[lane]; });
+      }
+    }
   }
 };
 
@@ -156,7 +184,13 @@ struct Gather {
     const Lines lines = lines_of(name, from, axis, shape, list);
     with_type(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each(x.device(), y.elements(), GatherAt<T>{x.data<T>(), y.data<T>(), lines});
+      const T* from = x.data<T>();
+      T* to = y.data<T>();
+      if (lines.inner == 1)
+        for_each_row(x.device(), lines.outer * ((lines.m + elements_per_row - 1) / elements_per_row),
+                     std::min(lines.m, elements_per_row), GatherLine<T>{from, to, lines});
+      else
+        for_each_row(x.device(), lines.outer * lines.m, lines.inner, GatherRow<T>{from, to, lines});
     });
     return y;
   }

@@ -9,7 +9,8 @@ namespace tapir {
 inline void require_indices(const char* op, const Tensor& indices, int64_t size) {
   require(indices.dtype() == DType::i32, op, [&] { return text("indices must be i32, got ", indices.dtype()); });
   const int32_t* index = indices.data<int32_t>();
-  for (int64_t i = 0; i < indices.elements(); ++i)
+  const int64_t count = indices.elements();
+  for (int64_t i = 0; i < count; ++i)
     require(index[i] >= 0 && index[i] < size, op,
             [&] { return text("index ", index[i], " at position ", i, " is outside of 0 … ", size - 1); });
 }
