@@ -15,6 +15,28 @@ class Walk {
  public:
   explicit Walk(WalkOptions options) : options_(options) {}
 
+  // Leaves out what leads from `outputs` to none of `inputs`. Call it before seed().
+  void visit_only_between(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs) {
+    std::unordered_set<Node*> seen;
+    uint64_t oldest = UINT64_MAX;   // what is older than every input leads to none
+    for (const Tensor& input : inputs)
+      if (input.node) {
+        oldest = std::min(oldest, input.node->number);
+        leading_.insert(input.node.get());
+      }
+    std::vector<Node*> nodes;       // those behind outputs; it grows while it is read
+    const auto meet = [&](Node* node) {
+      if (node && node->number >= oldest && seen.insert(node).second) nodes.push_back(node);
+    };
+    for (const Tensor& output : outputs) meet(output.node.get());
+    for (size_t i = 0; i < nodes.size(); ++i)
+      for (const auto& input : nodes[i]->inputs) meet(input.get());
+    std::sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->number < b->number; });
+    for (Node* node : nodes)        // a freed one is visited, so that its error is told
+      if (node->released || goes_on_behind(*node)) leading_.insert(node);
+    restricted_ = true;
+  }
+
   void end_at(const std::shared_ptr<Node>& node) { ends_.insert(node.get()); }   // no hook is called there
 
   void seed(const Tensor& output, const Tensor& cotangent) {
@@ -45,6 +67,7 @@ class Walk {
       if (!node->hooks.empty()) g = hooked(*node, std::move(g));
       for (Observer* o = Observer::newest(); o; o = o->older()) o->arrived(*node, g);
       reached(*node, g);
+      if (restricted_ && !node->released && !goes_on_behind(*node)) continue;
       require(
           !node->released, "backward",
           [&] { return text("the graph behind '", node->name, "' was freed by an earlier walk"); },
@@ -69,6 +92,11 @@ class Walk {
   }
 
  private:
+  bool goes_on_behind(const Node& node) const {
+    return std::any_of(node.inputs.begin(), node.inputs.end(),
+                       [&](const auto& input) { return leading_.contains(input.get()); });
+  }
+
   static Tensor hooked(const Node& node, Tensor g) {
     for (const auto& weak : node.hooks) {
       const std::shared_ptr<const GradientHook> hook = weak.lock();
@@ -85,6 +113,7 @@ class Walk {
   static bool older(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->number < b->number; }
 
   void arrive(const std::shared_ptr<Node>& node, Tensor g) {
+    if (restricted_ && !leading_.contains(node.get())) return;
     const auto [found, first] = gradients_.try_emplace(node.get(), Tensor());
     if (first) {
       pending_.push_back(node);
@@ -101,7 +130,8 @@ class Walk {
   WalkOptions options_;
   std::vector<std::shared_ptr<Node>> pending_;          // heap, the newest on top
   std::unordered_map<Node*, Tensor> gradients_;         // of pending nodes
-  std::unordered_set<Node*> ends_;
+  std::unordered_set<Node*> ends_, leading_;
+  bool restricted_ = false;
 };
 
 Leaf& leaf_of(const char* caller, const Tensor& tensor) {
@@ -166,6 +196,7 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
   require(cotangents.size() == outputs.size(), "grad",
           [&] { return text(outputs.size(), " outputs, but ", cotangents.size(), " cotangents"); });
   Walk walk(options);
+  walk.visit_only_between(outputs, inputs);
   for (size_t i = 0; i < outputs.size(); ++i) walk.seed(outputs[i], cotangents[i]);
   return gradients_of(walk, inputs);
 }
@@ -173,6 +204,7 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
 std::vector<Tensor> grad_until(const Tensor& output, const std::vector<Tensor>& inputs, const Tensor& cotangent,
                                WalkOptions options) {
   Walk walk(options);
+  walk.visit_only_between({output}, inputs);
   for (const Tensor& input : inputs)
     if (input.node) walk.end_at(input.node);
   walk.seed(output, cotangent);

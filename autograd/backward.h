@@ -26,7 +26,7 @@ Tensor gradient(const Tensor& leaf);
 void set_gradient(const Tensor& leaf, const Tensor& value);   // an undefined value clears it
 
 // Σ_o ⟨cotangent_o, ∂output_o/∂input⟩ for each input, any tensor with a node; zeros where nothing depends on it.
-// Leaves are not touched. `cotangents` may be left out for outputs of one element. Throws Error when the graph was freed.
+// Visits only what leads to inputs, touches no leaf. One-element outputs need no cotangent. Throws Error on a freed graph.
 std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
                          std::vector<Tensor> cotangents = {}, WalkOptions options = {});
 

@@ -9,9 +9,9 @@ namespace tapir {
 
 using GradientHandle = std::shared_ptr<const GradientHook>;
 
-// `hook` is called once in each walk, with the whole gradient of `x`, before a leaf accumulates it, grad() returns it or an
-// op passes it on. What it returns must have x's shape and type (else the walk throws Error). Under create_graph its ops
-// are recorded. Throws Error if `x` needs no gradient.
+// `hook` is called once in each walk that comes by, with the whole gradient of `x`, before a leaf accumulates it, grad()
+// returns it or an op passes it on. What it returns must have x's shape and type (else the walk throws Error). Under
+// create_graph its ops are recorded. Throws Error if `x` needs no gradient.
 [[nodiscard]] GradientHandle on_gradient(const Tensor& x, GradientHook hook);
 
 }  // namespace tapir

@@ -4,7 +4,8 @@
 //   jvp   J v     two walks: J v = ∂⟨Jᵀ u, v⟩/∂u, as Jᵀ u is linear in u                    (Townsend 2017)
 //   hvp   H v     two walks: H v = ∂⟨∂f/∂x, v⟩/∂x for an f of one element                    (Pearlmutter 1994)
 //
-// A walk costs about twice f; the second also holds the graph of the first. The inputs are taken as values (f32 or f64,
+// A walk costs about twice f; the second also holds the graph of the first. J v takes no derivative of higher order than J
+// does: what does not lead to u is not visited. The inputs are taken as values (f32 or f64,
 // else Error), the results carry no graph. Throws Error where counts, shapes or types do not fit.
 #pragma once
 #include <vector>

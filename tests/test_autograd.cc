@@ -131,6 +131,18 @@ TEST_CASE("autograd: several outputs with cotangents") {
         "grad: cotangent f64[1] does not fit output f64[2]");
 }
 
+TEST_CASE("autograd: grad visits only what leads to its inputs") {
+  const Tensor x = leaf({1, 2}), other = leaf({3, 4});
+  const Tensor a = mul(x, x), b = exp(other), y = mul(a, b);
+  CHECK(values(grad({y}, {a}, {x})[0]) == Values{std::exp(3.0), 2 * std::exp(4.0)});
+  CHECK(!a.node->released);   // behind the input
+  CHECK(!b.node->released);   // beside it
+  CHECK(y.node->released);
+  CHECK(values(grad({b, a}, {other, a}, {x, x})[1]) == Values{1, 2});
+  CHECK(message_of([&] { grad({y}, {x}, {x}); }) ==
+        "backward: the graph behind 'mul' was freed by an earlier walk; hint: pass retain to the first walk");
+}
+
 TEST_CASE("autograd: derivatives of x³ up to the third") {
   const Tensor x = number(2);
   const Tensor y = mul(mul(x, x), x);

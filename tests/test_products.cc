@@ -53,6 +53,16 @@ TEST_CASE("products: of what does not depend on an input, of linear functions, i
   CHECK(jvp(constant, x, x).tangent.values<float>() == std::vector<float>{0, 0});
 }
 
+TEST_CASE("products: J v of a gradient is H v, and takes no third derivative") {
+  const Function f = [](const std::vector<Tensor>& x) { return sum(tanh(mul(x[0], x[0]))); };
+  const Function gradient_of_f = [&](const std::vector<Tensor>& x) {
+    return grad({f(x)}, {x[0]}, {}, {.create_graph = true})[0];
+  };
+  const std::vector<Tensor> x = {vector({0.3, -0.8})}, v = {vector({1, 2})};
+  const Values Hv = hvp(f, x, v)[0].values<double>(), Jv = jvp(gradient_of_f, x, v).tangent.values<double>();
+  for (int i = 0; i < 2; ++i) CHECK(Jv[i] == doctest::Approx(Hv[i]).epsilon(1e-14));
+}
+
 TEST_CASE("products: what does not fit is refused") {
   const std::vector<Tensor> x = {vector({2, 3}), vector({5, 7})};
   CHECK(message_of([&] { jvp(product, x, {x[0]}); }) == "jvp: 1 tangents for 2 inputs");
