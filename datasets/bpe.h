@@ -52,7 +52,7 @@ std::vector<std::string> byte_entries();
 
 // Learns merges until there are `size` entries, the 256 bytes first, or no neighbours are left. Each merge joins the
 // neighbours that occur most often within the pieces of the text; of equally frequent ones those with the smaller left id,
-// then the smaller right id. What is not UTF-8 is read as U+FFFD. Error: size < 256.
+// then the smaller right id. What is not UTF-8 is read as U+FFFD. O(n log n) in the size of the text. Error: size < 256.
 BpeTokenizer train_bpe(std::string_view training_text, int64_t size);
 
 // The tokenizer of GPT-2 from its published files `encoder.json` (entry to id) and `vocab.bpe` (the merges in order).

@@ -18,18 +18,30 @@ struct PairHash {
   }
 };
 
+constexpr size_t none = SIZE_MAX;
+
 // The pieces of a text as tokens, equal pieces once, and how often each pair of neighbours occurs in the text.
 class Pieces {
  public:
   explicit Pieces(std::string_view training_text) {
-    const BpeTokenizer bytes(byte_entries());
-    TextMap<size_t> positions;
+    TextMap<size_t> numbers;
+    std::vector<std::pair<std::string_view, int64_t>> pieces;  // and how often each occurs
     for_each_piece(training_text, [&](std::string_view piece) {
-      const auto [known, is_new] = positions.emplace(piece, pieces_.size());
-      if (is_new) pieces_.push_back({bytes.encode(piece), 0});
-      ++pieces_[known->second].occurrences;
+      const auto [known, is_new] = numbers.emplace(piece, pieces.size());
+      if (is_new) pieces.emplace_back(piece, 0);
+      ++pieces[known->second].second;
     });
-    for (size_t piece = 0; piece < pieces_.size(); ++piece) add_pairs(piece);
+    const BpeTokenizer bytes(byte_entries());
+    for (const auto& [piece, occurrences] : pieces) {
+      size_t left = none;
+      for (const int32_t id : bytes.encode(piece)) {
+        const size_t at = places_.size();
+        places_.push_back({id, left, none, occurrences});
+        if (left != none) places_[left].right = at;
+        left = at;
+      }
+    }
+    for (size_t at = 0; at < places_.size(); ++at) add_pair(at);
     queue_new_pairs();
   }
 
@@ -45,32 +57,31 @@ class Pieces {
     return std::nullopt;
   }
 
-  // Joins the pair to the token `joined`, from left to right, in every piece that has it.
+  // Joins the pair to the token `joined` wherever it stands, from left to right.
   void merge(const Pair& pair, int32_t joined) {
-    for (const size_t piece : std::exchange(pairs_[pair].pieces, {})) {
-      auto& [ids, occurrences] = pieces_[piece];
-      for (size_t i = 1; i < ids.size(); ++i) pairs_[{ids[i - 1], ids[i]}].occurrences -= occurrences;
-      size_t kept = 0;
-      for (size_t i = 0; i < ids.size(); ++i) {
-        const bool joins = i + 1 < ids.size() && Pair(ids[i], ids[i + 1]) == pair;
-        ids[kept++] = joins ? joined : ids[i];
-        i += joins;
-      }
-      ids.resize(kept);
-      add_pairs(piece);
+    for (const size_t at : std::exchange(pairs_[pair].places, {})) {
+      Place& place = places_[at];
+      if (place.id != pair.first || place.right == none || places_[place.right].id != pair.second) continue;
+      const size_t right = place.right;
+      for (const size_t changed : {place.left, at, right}) remove_pair(changed);
+      place.id = joined;
+      place.right = places_[right].right;
+      places_[right].id = -1;
+      if (place.right != none) places_[place.right].left = at;
+      for (const size_t changed : {place.left, at}) add_pair(changed);
     }
     queue_new_pairs();
   }
 
  private:
-  struct Piece {
-    std::vector<int32_t> ids;
-    int64_t occurrences;  // in the text
+  struct Place {
+    int32_t id;  // −1: joined to a token further left
+    size_t left, right;
+    int64_t occurrences;  // of its piece in the text
   };
   struct Found {
     int64_t occurrences = 0;     // in the text
-    std::vector<size_t> pieces;  // that have it, or had it once
-    bool is_queued = false;
+    std::vector<size_t> places;  // of its left token, now or once, from left to right
   };
   struct Queued {
     int64_t occurrences;
@@ -80,27 +91,28 @@ class Pieces {
     }
   };
 
-  void add_pairs(size_t piece) {
-    const auto& [ids, occurrences] = pieces_[piece];
-    for (size_t i = 1; i < ids.size(); ++i) {
-      const Pair pair(ids[i - 1], ids[i]);
-      Found& found = pairs_[pair];
-      found.occurrences += occurrences;
-      if (found.is_queued) continue;
-      if (found.pieces.empty()) new_pairs_.push_back(pair);
-      if (found.pieces.empty() || found.pieces.back() != piece) found.pieces.push_back(piece);
-    }
+  bool has_pair(size_t at) const { return at != none && places_[at].right != none; }
+  Pair pair_at(size_t at) const { return {places_[at].id, places_[places_[at].right].id}; }
+
+  void remove_pair(size_t at) {
+    if (has_pair(at)) pairs_[pair_at(at)].occurrences -= places_[at].occurrences;
+  }
+
+  void add_pair(size_t at) {
+    if (!has_pair(at)) return;
+    const Pair pair = pair_at(at);
+    Found& found = pairs_[pair];
+    if (found.places.empty()) new_pairs_.push_back(pair);
+    found.places.push_back(at);
+    found.occurrences += places_[at].occurrences;
   }
 
   void queue_new_pairs() {
-    for (const Pair& pair : std::exchange(new_pairs_, {})) {
-      Found& found = pairs_[pair];
-      queue_.push({found.occurrences, pair});
-      found.is_queued = true;
-    }
+    for (const Pair& pair : std::exchange(new_pairs_, {}))
+      if (const int64_t occurrences = pairs_[pair].occurrences; occurrences > 0) queue_.push({occurrences, pair});
   }
 
-  std::vector<Piece> pieces_;
+  std::vector<Place> places_;
   std::unordered_map<Pair, Found, PairHash> pairs_;
   std::priority_queue<Queued> queue_;
   std::vector<Pair> new_pairs_;  // since the last merge
