@@ -216,6 +216,9 @@ TEST_CASE("only finished runs with a seed in both arms are paired; a run that co
   CHECK(arms[1].difference(arms[0]).mean == doctest::Approx(-0.45));   // (0.6 − 1.0 + 1.5 − 2.0) / 2
   runs.push_back(record("g", "b", 1, 0.6));
   CHECK(message_of([&] { arms_of(runs); }) == "g: is the same experiment with the same seed as f; hint: give one of them");
+  runs.back() = record("g", "c", 1, 0.6);
+  runs.back().objective.metric = "validation_accuracy";
+  CHECK(message_of([&] { arms_of(runs); }) == "g: is judged by validation_accuracy, but a by validation_loss");
 }
 
 TEST_CASE("a comparison gives each mechanism its own keys of [attention], and seeds from run.seed on") {
@@ -347,6 +350,7 @@ TEST_CASE("a comparison that cannot be gets one line") {
   CHECK(contains_text(refusal(all.compare_line("x", "--seeds 0")), "--seeds: Value 0 not in range 1 to 1000"));
   CHECK(contains_text(refusal("compare " + in_quotes(all.experiment)), "--attention is required"));
   CHECK(contains_text(refusal("compare --attention dot_product"), "experiment is required"));
+  CHECK(contains_text(refusal("compare " + in_quotes(all.experiment) + " --attention ''"), "there is no mechanism ''"));
   CHECK(contains_text(refusal("compare " + in_quotes(all.experiment) + " --attention dot_product,dotty"),
                       "there is no mechanism 'dotty'; those that exist: dot_product, "));
   CHECK_FALSE(fs::exists(all.path("x")));
@@ -488,6 +492,8 @@ TEST_CASE("a report that cannot be gets one line") {
                       "run.json: there is no such file; hint: tapir train --resume writes it"));
   all.folder.write("old/run.json", "{\"parameters\": \"many\"}");
   CHECK(contains_text(refusal("report " + in_quotes(old)), "run.json: is malformed: "));
+  all.folder.write("old/compare.json", "{\"arms\": []}");
+  CHECK(contains_text(refusal("report " + in_quotes(old)), "runs: there are none"));
   all.folder.write("old/compare.json", "{\"arms\": 3}");
   CHECK(contains_text(refusal("report " + in_quotes(old)), "compare.json: is malformed: "));
 }

@@ -72,13 +72,12 @@ std::string label_of(const Arm& arm) {
   return one ? name : text(name, " and ", arm.runs.size() - 1, " more");
 }
 
-// Differences of finished runs with equal seeds and objectives.
+// Differences of finished runs with equal seeds.
 std::vector<double> paired(const Arm& arm, const Arm& reference) {
   std::vector<double> differences;
   for (const RunRecord& run : arm.runs)
     for (const RunRecord& other : reference.runs)
-      if (run.seed == other.seed && run.finished() && other.finished() && run.objective.metric == other.objective.metric)
-        differences.push_back(run.result - other.result);
+      if (run.seed == other.seed && run.finished() && other.finished()) differences.push_back(run.result - other.result);
   return differences;
 }
 
@@ -146,9 +145,13 @@ int64_t Arm::peak_bytes() const {
 }
 
 std::vector<Arm> arms_of(std::vector<RunRecord> runs) {
+  require(!runs.empty(), "runs", [] { return "there are none"; });
+  const std::string first = runs.front().folder.string(), metric = runs.front().objective.metric;
   std::vector<Arm> arms;
   std::map<std::string, size_t> positions;   // in `arms`, by experiment
   for (RunRecord& run : runs) {
+    require(run.objective.metric == metric, run.folder.string(),
+            [&] { return text("is judged by ", run.objective.metric, ", but ", first, " by ", metric); });
     const size_t position = positions.try_emplace(experiment_of(run), arms.size()).first->second;
     if (position == arms.size()) arms.emplace_back();
     for (const RunRecord& other : arms[position].runs)

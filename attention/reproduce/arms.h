@@ -47,7 +47,8 @@ struct Arm {
   int64_t peak_bytes() const;                         // largest of the runs
 };
 
-// In the order of their first runs. Throws Error when two runs have the same settings and seed.
+// In the order of their first runs. Throws Error without runs, when two have the same settings and seed, and when their
+// objectives differ.
 std::vector<Arm> arms_of(std::vector<RunRecord> runs);
 
 // {"metric": …, "higher_is_better": …, "arms": [{"label": …, "mean": …, "half_width": …, …}, …]}: each arm with its runs,
