@@ -21,7 +21,9 @@ std::vector<std::string> mutants_of(const std::string& text) {
   return found;
 }
 
-std::vector<std::string> of_backward(const std::string& body) { return mutants_of("struct Op { T backward() {" + body + "} };"); }
+std::vector<std::string> of_backward(const std::string& body) {
+  return mutants_of("struct Op { T backward() {" + body + "} };");
+}
 
 using Mutants = std::vector<std::string>;
 
@@ -32,7 +34,10 @@ TEST_CASE("mutation: derivatives are backward, df and composite, what only they 
     namespace tapir {
     namespace {
     // Kernel in a comment of forward
-    template <class T> struct Kernel { const T* x; template <class Team> void operator()(const Team& t, int64_t i) const {} };
+    template <class T> struct Kernel {
+      const T* x;
+      template <class Team> void operator()(const Team& team, int64_t i) const {}
+    };
     struct BackwardKernel { Kernel<T> fields; void operator()(int64_t i) const { deep(i); } };
     int deep(int i) { return i; }
     int both(int i) { return i; }
@@ -59,8 +64,8 @@ TEST_CASE("mutation: derivatives are backward, df and composite, what only they 
 }
 
 TEST_CASE("mutation: operators are exchanged, and their operands dropped") {
-  CHECK(of_backward("f(a - b * c);") == Mutants{"a - b * c → - b * c", "a - b * c → a", "a - b * c → a + b * c", "b * c → b",
-                                                "b * c → b / c", "b * c → c"});
+  CHECK(of_backward("f(a - b * c);") == Mutants{"a - b * c → - b * c", "a - b * c → a", "a - b * c → a + b * c",
+                                                "b * c → b", "b * c → b / c", "b * c → c"});
   CHECK(of_backward("f(a / b, c % d);") == Mutants{"a / b → a", "a / b → a * b", "c % d → c / d"});
   CHECK(of_backward("f(-a, !b, *c * *d);") ==
         Mutants{"!b → b", "*c * *d → *c", "*c * *d → *c / *d", "*c * *d → *d", "-a → a"});
@@ -85,8 +90,8 @@ TEST_CASE("mutation: arguments of templates are no comparison, the width of rows
 }
 
 TEST_CASE("mutation: functions of tensors are exchanged and replaced by their tensors") {
-  CHECK(of_backward("f(mul(neg(a), b));") == Mutants{"mul(neg(a), b) → b", "mul(neg(a), b) → div(neg(a), b)",
-                                                     "mul(neg(a), b) → neg(a)", "neg(a) → a"});
+  CHECK(of_backward("f(mul(neg(a), b));") ==
+        Mutants{"mul(neg(a), b) → b", "mul(neg(a), b) → div(neg(a), b)", "mul(neg(a), b) → neg(a)", "neg(a) → a"});
   CHECK(of_backward("f(math::exp(a), team.sum(n, b), view::sum(c), math::select(d, e, g));") ==
         Mutants{"math::exp(a) → a", "math::select(d, e, g) → e", "math::select(d, e, g) → g", "view::sum(c) → c"});
 }
@@ -96,18 +101,22 @@ TEST_CASE("mutation: constants grow, results are scaled, += and its kin turned r
   CHECK(of_backward("return {a, Tensor(), {b}};") == Mutants{"a → 1.0001 (a)"});
   CHECK(of_backward("const T a = b; const T* p = q; int64_t n = m; auto c = [=] { return d; };") ==
         Mutants{"b → 1.0001 (b)", "d → 1.0001 (d)"});
-  CHECK(of_backward("y[i] += a; y[i] *= b; y[i] = c;") ==
-        Mutants{"a → 1.0001 (a)", "b → 1.0001 (b)", "c → 1.0001 (c)", "y[i] *= b → y[i] /= b", "y[i] += a → y[i] += 0 * a",
-                "y[i] += a → y[i] -= a"});
+  CHECK(of_backward("y[i] += a; y[i] *= b; y[i] = c;") == Mutants{"a → 1.0001 (a)", "b → 1.0001 (b)", "c → 1.0001 (c)",
+                                                                  "y[i] *= b → y[i] /= b", "y[i] += a → y[i] += 0 * a",
+                                                                  "y[i] += a → y[i] -= a"});
 }
 
 TEST_CASE("mutation: the copy chooses among the mutants, and keeps the rest") {
   std::vector<Mutant> mutants(7);
-  const std::string choice = "(::tapir::mutation::mutant(7) ? (a - b) : ::tapir::mutation::mutant(8) ? (a) : "
-                             "::tapir::mutation::mutant(9) ? (b) : (a /* c */ + b))";
+  const std::string choice =
+      "(::tapir::mutation::mutant(7) ? (a - b) : ::tapir::mutation::mutant(8) ? (a) : "
+      "::tapir::mutation::mutant(9) ? (b) : (a /* c */ + b))";
   CHECK(mutate(Source("a.cc", "#pragma once\nstruct F { T df() { f(a /* c */ + b); } };  // end\n"), functions, mutants) ==
         "#include \"tests/mutation/mutant.h\"\n#pragma once\nstruct F { T df() { f(" + choice + "); } };  // end\n");
   CHECK(mutants.back().key() == "a.cc: F::df: a + b → b");
+  const std::string pointer = mutate(Source("a.cc", "struct F { T df() { f(p ? a : b, !p); } };"), functions, mutants);
+  CHECK(pointer.find("mutant(10) ? (!(p)) : !!(p)) ? a : b") != std::string::npos);
+  CHECK(pointer.find("mutant(11) ? (!!p) : (!p))") != std::string::npos);
 }
 
 TEST_CASE("mutation: what cannot be read is an error with its line") {
@@ -125,7 +134,8 @@ TEST_CASE("mutation: what cannot be read is an error with its line") {
 }
 
 TEST_CASE("mutation: functions of tensors are read from their declarations") {
-  const Source header("ops.h", "Tensor add(const Tensor& a, const Tensor& b); Tensor concat(const std::vector<Tensor>& all);"
-                               "Tensor sum(const Tensor& x); Tensor sum(const Tensor& x, int axis);");
+  const Source header("ops.h",
+                      "Tensor add(const Tensor& a, const Tensor& b); Tensor concat(const std::vector<Tensor>& all);"
+                      "Tensor sum(const Tensor& x); Tensor sum(const Tensor& x, int axis);");
   CHECK(tensor_functions(header) == TensorFunctions{{"add", 2}, {"concat", 0}, {"sum", 1}});
 }

@@ -21,8 +21,9 @@ const std::vector<std::set<std::string_view>> levels = {
 
 struct Site {
   size_t first, last;   // tokens
-  std::set<std::string> mutated;
-  std::string choice;   // "mutant(7) ? (…) : mutant(8) ? (…) : "
+  std::set<std::string> mutated{};
+  std::string choice{};   // "mutant(7) ? (…) : mutant(8) ? (…) : "
+  bool truth = false;     // a pointer, perhaps, that stands for a truth value
 };
 
 // Reads the bodies of derivatives. A function named after what it reads takes the token it begins with and returns the one
@@ -44,7 +45,7 @@ class Reader {
     });
     std::vector<std::string> before(s.tokens().size()), after(s.tokens().size());
     for (const Site& site : sites_) {
-      before[site.first] += '(' + site.choice + '(';
+      before[site.first] += '(' + site.choice + (site.truth ? "!!(" : "(");
       after[site.last - 1] += "))";
     }
     std::string text = "#include \"tests/mutation/mutant.h\"\n";
@@ -61,10 +62,11 @@ class Reader {
   // ---- mutants
 
   void mutant(size_t first, size_t last, const std::string& mutated, const std::string& original_name = "",
-              const std::string& mutated_name = "") {
+              const std::string& mutated_name = "", bool truth = false) {
     auto site = std::find_if(sites_.begin(), sites_.end(),
                              [&](const Site& other) { return other.first == first && other.last == last; });
-    if (site == sites_.end()) site = sites_.insert(site, {first, last, {}, ""});
+    if (site == sites_.end()) site = sites_.insert(site, {first, last});
+    site->truth = site->truth || truth;
     if (!site->mutated.insert(mutated).second) return;   // x + x without its first or its second term
     site->choice += "::tapir::mutation::mutant(" + std::to_string(mutants_.size()) + ") ? (" + mutated + ") : ";
     Mutant m{s.file(), function_, original_name.empty() ? s.text(first, last) : original_name,
@@ -95,10 +97,11 @@ class Reader {
   }
 
   void negated(size_t first, size_t last) {
-    for (size_t i = first; i < last; ++i)
-      if (is(i, "!") || (instead_of_operator.contains(std::string(s.tokens()[i].text)) && !is_arithmetic(i) && !is_angle(i)))
-        return;
-    mutant(first, last, "!(" + s.text(first, last) + ")");
+    for (size_t i = first; i < last; ++i) {
+      const bool has_mutants = instead_of_operator.contains(std::string(s.tokens()[i].text));
+      if (is(i, "!") || (has_mutants && !is_arithmetic(i) && !is_angle(i))) return;
+    }
+    mutant(first, last, "!(" + s.text(first, last) + ")", "", "", true);
   }
 
   // first operand, operator, operand … of one level
@@ -294,7 +297,8 @@ class Reader {
     static const std::set<std::string_view> prefixes = {"-", "!", "~", "*", "&", "++", "--"};
     if (!prefixes.contains(s.tokens()[i].text)) return postfix(i);
     const size_t end = unary(i + 1);
-    if (is(i, "-") || is(i, "!")) replaced(i, end, i, i + 1);
+    if (is(i, "-")) replaced(i, end, i, i + 1);
+    if (is(i, "!")) mutant(i, end, "!" + s.text(i, end), s.text(i, end), s.text(i + 1, end));
     return end;
   }
 

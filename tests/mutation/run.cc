@@ -15,8 +15,8 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -57,14 +57,13 @@ constexpr std::array<Judgement, 5> judgements = {{
     {"gradient", "sweep: gradients agree*"},
     {"second", "sweep: double gradients agree*"},
     {"layout", "sweep: the layout*"},
-    {"kinks", "autograd: at kinks*,df is the derivative*,df on dual*,sub-gradients at kinks*,dual numbers*"},
+    {"scalars", "autograd: at kinks*,df is the derivative*,df on dual*,sub-gradients at kinks*,dual numbers*"},
 }};
 constexpr int crash = judgements.size(), no_end = crash + 1, survived = no_end + 1, outcomes = survived + 1;
-constexpr unsigned seconds_to_live = 30;
 
-struct Row {   // of a judgement: its number, how long it takes, the mutants whose place it evaluates
+struct Row {   // of a judgement: its number, the time it takes, the mutants whose place it evaluates
   int number;
-  double seconds;
+  double seconds;   // of the processor
   std::vector<int> reached;
 };
 
@@ -79,14 +78,13 @@ bool passes(const Judgement& judgement) {
 
 // Every row of a judgement, watched. Cases that have no rows count as one.
 std::vector<Row> rows_of(const Judgement& judgement, std::vector<int>& reached) {
-  using Clock = std::chrono::steady_clock;
   std::vector<Row> rows;
-  Clock::time_point begin = Clock::now();
+  std::clock_t begin = std::clock();
   std::fill(reached.begin(), reached.end(), 0);
   const auto finish = [&] {
-    rows.push_back({static_cast<int>(rows.size()), std::chrono::duration<double>(Clock::now() - begin).count(), reached});
+    rows.push_back({static_cast<int>(rows.size()), static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC, reached});
     std::fill(reached.begin(), reached.end(), 0);
-    begin = Clock::now();
+    begin = std::clock();
   };
   bool first = true;
   sweep_takes = [&](const OpExamples&, const Example&) {
@@ -100,7 +98,19 @@ std::vector<Row> rows_of(const Judgement& judgement, std::vector<int>& reached) 
   return rows;
 }
 
-// In the process of a mutant: the judgement that fails.
+// In the process of a mutant: no core file, 8 GiB, and five times the time that its rows take without it.
+void limit(int mutant, const std::vector<std::vector<Row>>& rows) {
+  double needed = 0;
+  for (const std::vector<Row>& all : rows)
+    for (const Row& row : all) needed += row.reached[mutant] ? row.seconds : 0;
+  const rlim_t seconds = 2 + static_cast<rlim_t>(5 * needed), bytes = rlim_t{8} << 30;
+  const rlimit none{0, 0}, time{seconds, seconds + 1}, memory{bytes, bytes};
+  setrlimit(RLIMIT_CORE, &none);
+  setrlimit(RLIMIT_CPU, &time);
+  setrlimit(RLIMIT_AS, &memory);
+}
+
+// There too: the judgement that fails.
 int outcome(int mutant, const std::vector<std::vector<Row>>& rows) {
   mutation::active = mutant;
   for (size_t j = 0; j < judgements.size(); ++j)
@@ -119,7 +129,7 @@ std::vector<int> outcomes_of_all(int mutants, const std::vector<std::vector<Row>
   const auto wait_for_one = [&] {
     int status = 0;
     const pid_t process = wait(&status);
-    found[living.at(process)] = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status) == SIGALRM ? no_end : crash;
+    found[living.at(process)] = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status) == SIGXCPU ? no_end : crash;
     living.erase(process);
   };
   for (int mutant = 0; mutant < mutants; ++mutant) {
@@ -127,10 +137,8 @@ std::vector<int> outcomes_of_all(int mutants, const std::vector<std::vector<Row>
     const pid_t process = fork();
     if (process < 0) throw std::runtime_error("fork fails");
     if (process == 0) {
-      const rlimit no_core{0, 0}, memory{8ull << 30, 8ull << 30};
-      setrlimit(RLIMIT_CORE, &no_core);
-      setrlimit(RLIMIT_AS, &memory);
-      alarm(seconds_to_live);
+      limit(mutant, rows);
+      std::freopen("/dev/null", "w", stderr);   // the C library mourns broken heaps
       _exit(outcome(mutant, rows));
     }
     living[process] = mutant;

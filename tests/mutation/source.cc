@@ -1,6 +1,7 @@
 #include "tests/mutation/source.h"
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 #include <stdexcept>
 
@@ -9,12 +10,13 @@ namespace {
 
 // Structs that forward names too, and that are derivatives all the same.
 const std::set<std::string> derivative_structs = {
-    "LargerShare",   // arithmetic.cc: max keeps its derivative for backward
-    "Value",         // unary.cc: the derivative of any order, f among them
+    "autograd/ops/arithmetic.cc: LargerShare",   // max keeps its derivative for backward
+    "autograd/ops/unary.cc: Value",              // the derivative of any order, f among them
 };
 
 bool starts_word(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80); }
-bool continues_word(char c) { return starts_word(c) || std::isdigit(static_cast<unsigned char>(c)); }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool continues_word(char c) { return starts_word(c) || is_digit(c); }
 
 bool mentions(const Source& source, size_t open, const std::string& word) {
   for (size_t i = open + 1; i < source.tokens()[open].partner; ++i)
@@ -43,8 +45,9 @@ std::string Source::text(size_t first, size_t last) const {
 }
 
 void Source::read_tokens() {
-  static const std::vector<std::string_view> long_signs = {"...", "<=>", "::", "->", "<=", ">=", "==", "!=", "&&", "||",
-                                                           "+=",  "-=",  "*=", "/=", "%=", "|=", "&=", "^=", "++", "--", "<<"};
+  static const std::vector<std::string_view> long_signs = {
+      "...", "<=>", "::", "->", "<=", ">=", "==", "!=", "&&", "||", "+=",
+      "-=",  "*=",  "/=", "%=", "|=", "&=", "^=", "++", "--", "<<"};
   const std::string_view all = text_;
   size_t at = 0;
   bool space = true, line_start = true;
@@ -70,11 +73,13 @@ void Source::read_tokens() {
       if (starts_word(c)) {
         kind = Token::word;
         while (end < all.size() && continues_word(all[end])) ++end;
-      } else if (std::isdigit(static_cast<unsigned char>(c)) || (c == '.' && std::isdigit(static_cast<unsigned char>(rest[1])))) {
+      } else if (is_digit(c) || (c == '.' && rest.size() > 1 && is_digit(rest[1]))) {
         kind = Token::number;
-        while (end < all.size() && (continues_word(all[end]) || all[end] == '.' || all[end] == '\'' ||
-                                    ((all[end] == '-' || all[end] == '+') && (all[end - 1] | 32) == 'e' && !rest.starts_with("0x"))))
-          ++end;
+        const auto continues = [&](char next) {
+          const bool exponent = (all[end - 1] | 32) == 'e' && !rest.starts_with("0x");
+          return continues_word(next) || next == '.' || next == '\'' || ((next == '-' || next == '+') && exponent);
+        };
+        while (end < all.size() && continues(all[end])) ++end;
       } else if (c == '"' || c == '\'') {
         kind = Token::literal;
         while (end < all.size() && all[end] != c) end += all[end] == '\\' ? 2 : 1;
@@ -180,7 +185,7 @@ std::vector<Function> derivatives(const Source& source) {
   std::vector<bool> chosen;
   for (const Function& f : all)
     chosen.push_back((!f.owner.empty() && (f.name == "backward" || f.name == "df" || f.name == "composite")) ||
-                     derivative_structs.contains(f.owner) || mentions(source, f.parameters, "Dual"));
+                     derivative_structs.contains(source.file() + ": " + f.owner) || mentions(source, f.parameters, "Dual"));
   // Then, until nothing changes: a hidden struct or function, or a member, that only derivatives call.
   for (bool changed = true; changed;) {
     changed = false;
