@@ -32,6 +32,9 @@ class Additive final : public StagedAttention {
       : StagedAttention(shape), alignment_(child<Alignment>("score", shape.heads, options.hidden_width(shape.head_width()),
                                                             shape.head_width(), options.bias)) {}
 
+  // As in score_mlp: queries and keys meet in no inner product.
+  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::rotary; }
+
  private:
   Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
     return alignment_.forward(Q, K, call.mask);

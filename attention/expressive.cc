@@ -15,6 +15,9 @@ class Expressive final : public StagedAttention {
         beta_(options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(shape.head_width()))),
         alibi_(options.alibi) {}
 
+  // ALiBi is a term of scores that softmax makes a factor; the factor itself is the option `alibi`.
+  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::alibi; }
+
  private:
   Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call&) const override {
     return matmul(affine(Q, beta_, 0), transpose(K));

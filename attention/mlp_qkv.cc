@@ -11,13 +11,13 @@ namespace {
 Tensor activate(const std::string& name, const Tensor& x) { return name == "mish" ? mul(x, tanh(softplus(x))) : relu(x); }
 
 struct Network : nn::Module {
-  Network(const MlpQkvOptions& o, int64_t width, const nn::LayerNorm* shared_norm)
+  Network(const MlpQkvOptions& o, int64_t width, int64_t out_width, const nn::LayerNorm* shared_norm)
       : options(o),
         hidden(child<nn::Linear>("hidden", width, o.hidden_mult * width, true, nn::Init::normal(0.02))),
         norm(shared_norm || o.norm == "none" ? shared_norm : &child<nn::LayerNorm>("norm", o.hidden_mult * width)),
-        out(child<nn::Linear>("out", o.hidden_mult * width, width, o.output_bias, nn::Init::normal(0.02))) {}
+        out(child<nn::Linear>("out", o.hidden_mult * width, out_width, o.output_bias, nn::Init::normal(0.02))) {}
 
-  Tensor forward(const Tensor& x) const {   // (B,T,C) → (B,T,C)
+  Tensor forward(const Tensor& x) const {   // (B,T,C) → (B,T,out_width)
     const Scope scope = enter();
     const Tensor t = hidden.forward(x);
     const Tensor r = activate(options.activation, options.norm == "before" ? norm->forward(t) : t);
@@ -40,7 +40,7 @@ class MlpQkv final : public StagedAttention {
     const nn::LayerNorm* shared =
         options.norm_shared ? &child<nn::LayerNorm>("norm", options.hidden_mult * shape.width) : nullptr;
     for (const Projection which : options.networks())
-      networks_[which] = &child<Network>(name_of(which), options, shape.width, shared);
+      networks_[which] = &child<Network>(name_of(which), options, shape.width, shape.width_of(which), shared);
   }
 
  private:

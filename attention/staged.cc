@@ -18,14 +18,6 @@ Tensor repeat_heads(const Tensor& x, int64_t heads) {   // (B,G,S,D) → (B,H,S,
   return times == 1 ? x : reshape(expand(reshape(x, {B, G, 1, S, D}), {B, G, times, S, D}), {B, heads, S, D});
 }
 
-int64_t key_width(const MixerShape& shape) {   // G·D
-  require(shape.heads > 0 && shape.width % shape.heads == 0, "attention",
-          [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
-  require(shape.heads % shape.key_head_count() == 0, "attention",
-          [&] { return text("the ", shape.heads, " heads are not a multiple of the ", shape.key_heads, " key heads"); });
-  return shape.head_width() * shape.key_head_count();
-}
-
 Tensor merge_heads(const Tensor& x) {   // (B,H,T,D) → (B,T,C)
   return reshape(transpose(x, 1, 2), {x.size(0), x.size(2), x.size(1) * x.size(3)});
 }
@@ -37,17 +29,18 @@ const char* name_of(Projection projection) {
   return names[static_cast<int>(projection)];
 }
 
+int64_t MixerShape::width_of(Projection which) const {
+  return which == Projection::key || which == Projection::value ? head_width() * key_head_count() : width;
+}
+
 StagedAttention::StagedAttention(const MixerShape& shape, const std::set<Projection>& replaced) : shape_(shape) {
-  for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out}) {
-    const bool of_keys = which == Projection::key || which == Projection::value;
-    const int64_t width = of_keys ? key_width(shape) : shape.width;
-    require(width == shape.width || !replaced.contains(which), "attention", [&] {
-      return text("the mechanism makes all ", shape.heads, " heads of its ", name_of(which), " projection itself, not ",
-                  shape.key_heads);
-    });
+  require(shape.heads > 0 && shape.width % shape.heads == 0, "attention",
+          [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
+  require(shape.heads % shape.key_head_count() == 0, "attention",
+          [&] { return text("the ", shape.heads, " heads are not a multiple of the ", shape.key_heads, " key heads"); });
+  for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out})
     if (!replaced.contains(which))
-      linear_[which] = &child<nn::Linear>(name_of(which), shape.width, width, false, nn::Init::normal(0.02));
-  }
+      linear_[which] = &child<nn::Linear>(name_of(which), shape.width, shape.width_of(which), false, nn::Init::normal(0.02));
 }
 
 Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn::Call& call) {

@@ -11,6 +11,9 @@
 
 namespace tapir {
 
+enum class Projection { query, key, value, out };
+const char* name_of(Projection projection);
+
 struct MixerShape {
   int64_t width = 0;    // C
   int64_t heads = 0;    // H
@@ -18,10 +21,8 @@ struct MixerShape {
   int64_t key_heads = 0;   // G, divides H; 0: H
   int64_t head_width() const { return width / heads; }   // D
   int64_t key_head_count() const { return key_heads ? key_heads : heads; }
+  int64_t width_of(Projection which) const;   // G·D of keys and values, C of queries and results
 };
-
-enum class Projection { query, key, value, out };
-const char* name_of(Projection projection);
 
 class StagedAttention : public nn::TokenMixer {
  public:

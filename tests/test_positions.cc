@@ -190,6 +190,8 @@ TEST_CASE("positions: what does not fit is refused") {
   CHECK(model_with("score_mlp") ==
         "language model: the attention of block 0 does not accept rotary positions; hint: choose learned, sinusoidal or "
         "none");
+  CHECK(contains_text(model_with("additive"), "does not accept rotary positions"));
   options.positions = "alibi";
   CHECK(model_with("score_mlp") == "no error");
+  CHECK(contains_text(model_with("expressive"), "the attention of block 0 does not accept alibi positions"));
 }
