@@ -33,7 +33,7 @@ template <class T> struct LossBackwardRow {
     const T* a = logits + row * n;
     T* out = dx + row * n;
     const T scale = target[row] < 0 ? T(0) : *g, m = maxima[row], log_total = log_totals[row];
-    team.each(n, [&](int64_t i) { out[i] = scale * math::exp((a[i] - m) - log_total); });
+    team.each(n, [&](int64_t i) { out[i] = math::gated(math::exp((a[i] - m) - log_total), scale); });
     if (target[row] >= 0) out[target[row]] -= scale;
   }
 };
