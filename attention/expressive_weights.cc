@@ -44,7 +44,7 @@ template <class T> struct ExpressiveRow {
     }
     const T total = team.sum(seen, [&](int64_t s) { return y[s]; });
     const T divisor = total == T(0) ? T(1) : total;
-    team.each(seen, [&](int64_t s) { y[s] /= divisor; });
+    team.each(seen, [&](int64_t s) { y[s] = y[s] == T(0) ? T(0) : y[s] / divisor; });   // forbidden keys, beside NaN
     team.each(n - seen, [&](int64_t i) { y[seen + i] = T(0); });
   }
 };
@@ -60,7 +60,7 @@ template <class T> struct ExpressiveBackwardRow {
     const T *gr = g + row * n, *x = z + row * n, *y = a + row * n;
     T* out = dz + row * n;
     const int64_t seen = mask.limit(row % mask.queries);
-    const T dot = team.sum(seen, [&](int64_t s) { return gr[s] * y[s]; });
+    const T dot = team.sum(seen, [&](int64_t s) { return math::gated(gr[s], y[s]); });
     team.each(seen, [&](int64_t s) {
       const T slope = y[s] * (gr[s] - dot) * (T(2) / (x[s] * (T(1) + x[s] * x[s])));
       out[s] = y[s] == T(0) ? T(0) : slope;

@@ -7,8 +7,7 @@
 namespace tapir {
 namespace {
 
-// mish(x) = x tanh(log(1 + eˣ))      Misra 2019
-Tensor activate(const std::string& name, const Tensor& x) { return name == "mish" ? mul(x, tanh(softplus(x))) : relu(x); }
+Tensor activate(const std::string& name, const Tensor& x) { return name == "mish" ? mish(x) : relu(x); }
 
 struct Network : nn::Module {
   Network(const MlpQkvOptions& o, int64_t width, int64_t out_width, const nn::LayerNorm* shared_norm)

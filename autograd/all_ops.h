@@ -26,6 +26,12 @@ struct Gelu;
 struct GeluTanh;
 struct Silu;
 struct Erf;
+struct LogSigmoid;
+struct Mish;
+struct LeakyRelu;
+struct Elu;
+struct Clamp;
+struct Pow;
 }  // namespace scalar
 
 namespace loss {     // ops/pair_loss.cc
@@ -46,10 +52,18 @@ struct Affine;
 struct Maximum;
 struct Minimum;
 struct Where;
+struct Chain;
+struct Pow;
 struct Matmul;                                    // ops/matmul.cc
 struct Linear;
 struct Sum;                                       // ops/sum.cc
 struct SumTo;
+struct Var;                                       // ops/reduction.cc
+template <int sign> struct Extreme;
+struct Norm;
+struct CumSum;                                    // ops/scan.cc
+struct LogCumSumExp;
+struct LinearRecurrence;
 struct LogSumExp;                                 // ops/softmax.cc
 struct Softmax;
 struct LogSoftmax;
@@ -81,8 +95,11 @@ using AllOps = OpList<
     Unary<scalar::Sqrt>, Unary<scalar::Rsqrt>, Unary<scalar::Abs>, Unary<scalar::Square>, Unary<scalar::Reciprocal>,
     Unary<scalar::Sin>, Unary<scalar::Cos>, Unary<scalar::Tanh>, Unary<scalar::Sigmoid>, Unary<scalar::Softplus>,
     Unary<scalar::Relu>, Unary<scalar::Gelu>, Unary<scalar::GeluTanh>, Unary<scalar::Silu>, Unary<scalar::Erf>,
-    Identity, Add, Sub, Mul, Div, Affine, Maximum, Minimum, Where, Matmul, Linear, Sum, SumTo, LogSumExp, Softmax,
-    LogSoftmax, Reshape, Transpose, Slice, Pad, Expand, Concat, Embedding, ScatterRows, LayerNorm, Dropout, CrossEntropy,
+    Unary<scalar::LogSigmoid>, Unary<scalar::Mish>, Unary<scalar::LeakyRelu>, Unary<scalar::Elu>, Unary<scalar::Clamp>,
+    Unary<scalar::Pow>,
+    Identity, Add, Sub, Mul, Div, Affine, Maximum, Minimum, Where, Chain, Pow, Matmul, Linear, Sum, SumTo, Var, Extreme<1>,
+    Extreme<-1>, Norm, CumSum, LogCumSumExp, LinearRecurrence, LogSumExp, Softmax, LogSoftmax, Reshape, Transpose, Slice,
+    Pad, Expand, Concat, Embedding, ScatterRows, LayerNorm, Dropout, CrossEntropy,
     Flip, Tril, Triu, Gather, ScatterAdd, RmsNorm, GroupNorm, BatchNorm, PairLoss<loss::SquaredError>, PairLoss<loss::L1>,
     PairLoss<loss::SmoothL1>, PairLoss<loss::BceWithLogits>, PairLoss<loss::KlDiv>>;
 

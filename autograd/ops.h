@@ -2,6 +2,10 @@
 // formulas allow (at least twice), check their shapes, and throw an Error that names the op and every shape.
 //
 // Letters: x, a, b inputs; y the result. Axes may be negative: −1 is the last. Arithmetic broadcasts as NumPy does.
+//
+// NaN in an input is NaN in every element that depends on it, and in no other. Where an op has no derivative, the
+// sub-gradient is the one named here. An element whose cotangent is 0 takes no part in the gradient, even where its
+// derivative is infinite or NaN: where() hides √x at 0 and a/b at b = 0, forwards and backwards.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -22,6 +26,8 @@ Tensor affine(const Tensor& x, double factor, double shift);                  //
 Tensor maximum(const Tensor& a, const Tensor& b);                             // at a tie each gets half of the gradient
 Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);      // condition (u8): y = a where not 0, else b
+Tensor pow(const Tensor& a, const Tensor& b);                                 // aᵇ; da is 0 for b = 0, db for a = 0 ≤ b
+Tensor chain(const Tensor& g, const Tensor& slope);                           // g slope, but 0 where g = 0: the chain rule
 
 // ---- functions of one number (ops/unary.cc, tensor/scalar.h) ------------------------------------------------------
 Tensor neg(const Tensor& x);
@@ -44,6 +50,13 @@ Tensor gelu(const Tensor& x);                                                 //
 Tensor gelu_tanh(const Tensor& x);                                            // its approximation by tanh
 Tensor silu(const Tensor& x);                                                 // x sigmoid(x)
 Tensor erf(const Tensor& x);
+Tensor log_sigmoid(const Tensor& x);                                          // −log(1 + e⁻ˣ)
+Tensor mish(const Tensor& x);                                                 // x tanh(softplus(x))
+Tensor leaky_relu(const Tensor& x, double slope = 0.01);                      // x where x > 0, else slope x; slope at 0
+Tensor elu(const Tensor& x, double alpha = 1);                                // x where x > 0, else α (eˣ − 1); α at 0
+Tensor clamp(const Tensor& x, double low, double high);                       // bounds may be infinite; derivative 1 there
+Tensor pow(const Tensor& x, double exponent);                                 // xᵖ; NaN for x < 0 unless p is whole; x⁰ = 1
+Tensor finite(const Tensor& x);                                               // ±∞ as the largest numbers of the type
 
 // ---- matrix products (ops/matmul.cc) ------------------------------------------------------------------------------
 Tensor matmul(const Tensor& a, const Tensor& b);                              // (…,M,K) (…,K,N) → (…,M,N); batch broadcasts
@@ -56,6 +69,22 @@ Tensor sum(const Tensor& x, int axis, bool keep = false);                     //
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, int axis, bool keep = false);
 Tensor sum_to(const Tensor& x, const Shape& shape);                           // the adjoint of expand
+
+// ---- other reductions (ops/reduction.cc): of all elements, or along an axis, which stays with extent 1 if `keep` ------
+Tensor var(const Tensor& x);                                                  // Σ (x − mean)²/(n − 1)
+Tensor var(const Tensor& x, int axis, double correction = 1, bool keep = false);   // Σ (x − mean)²/(n − correction)
+Tensor max(const Tensor& x);                                                  // equal largest share the gradient equally
+Tensor max(const Tensor& x, int axis, bool keep = false);
+Tensor min(const Tensor& x);
+Tensor min(const Tensor& x, int axis, bool keep = false);
+Tensor norm(const Tensor& x, double p);                                       // p = 1, 2, ∞; gradient 0 at the zero vector
+Tensor norm(const Tensor& x, double p, int axis, bool keep = false);
+
+// ---- running totals along an axis (ops/scan.cc) -------------------------------------------------------------------
+Tensor cumsum(const Tensor& x, int axis, bool reverse = false);               // y_t = Σ_{s ≤ t} x_s; reverse: s ≥ t
+Tensor logcumsumexp(const Tensor& x, int axis);                               // y_t = log Σ_{s ≤ t} exp x_s
+// y_t = a_t y_{t−1} + b_t, from y_{−1} = 0; reverse: y_t = a_t y_{t+1} + b_t. a and b of one shape
+Tensor linear_recurrence(const Tensor& a, const Tensor& b, int axis, bool reverse = false);
 
 // ---- softmax and its kin, along the last axis (ops/softmax.cc) ----------------------------------------------------
 Tensor logsumexp(const Tensor& x);                                            // (…,S) → (…)
@@ -71,6 +100,7 @@ Tensor transpose(const Tensor& x, int a = -2, int b = -1);                    //
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t length);
 Tensor expand(const Tensor& x, const Shape& shape);                           // repeats axes of extent 1
 Tensor concat(const std::vector<Tensor>& parts, int axis);
+Tensor stack(const std::vector<Tensor>& parts, int axis);                     // equal shapes; axis: the new one, in y
 Tensor pad(const Tensor& x, int axis, int64_t before, int64_t after);         // zeros around
 Tensor permute(const Tensor& x, const std::vector<int>& axes);                // axis a of y is axis axes[a] of x
 Tensor flip(const Tensor& x, int axis);                                       // a copy, last element first

@@ -110,6 +110,19 @@ HD_INLINE Dual<T> normal_distribution(Dual<T> x) {
   return {normal_distribution(x.v), normal_density(x.v) * x.d};
 }
 
+// tanh′(softplus) σ
+template <class T>
+HD_INLINE Dual<T> tanh_softplus(Dual<T> x) {
+  const T y = tanh_softplus(x.v);
+  return {y, (T(1) - y) * (T(1) + y) * sigmoid(x.v) * x.d};
+}
+
+// (xᵖ)′ = p xᵖ⁻¹, and 0 for p = 0
+template <class T>
+HD_INLINE Dual<T> pow(Dual<T> x, double p) {
+  return {pow(x.v, p), select(p == 0, T(0), T(p) * pow(x.v, p - 1)) * x.d};
+}
+
 // erf′(x) = 2/√π e^(−x²)
 template <class T>
 HD_INLINE Dual<T> erf(Dual<T> x) {

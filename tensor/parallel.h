@@ -5,12 +5,14 @@
 //   for_each_row    rows, each done by a team of lanes (each, sum, max)
 //   column_sum      y_j = Σ_i f(i, j)
 //   full_sum        Σ_i f(i), in two stages
+//   scan            y_t = x_0 ∘ … ∘ x_t along an axis, ∘ associative, in chunks
 //
 // Kernels are named functors with HD operators (plain lambdas only inside them), so the same source compiles for a GPU.
 #pragma once
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "tensor/device.h"
@@ -71,7 +73,8 @@ struct Team {
   template <class Term>
   auto max(int64_t n, const Term& term) const {
     using T = decltype(term(int64_t{}));
-    return combine(n, -std::numeric_limits<T>::infinity(), term, [](T a, T b) { return a < b ? b : a; });
+    return combine(n, -std::numeric_limits<T>::infinity(), term,
+                   [](T a, T b) { return (a < b) | (b != b) ? b : a; });   // NaN is never lost
   }
 
  private:
@@ -91,9 +94,46 @@ struct Team {
   }
 };
 
+// fold(count, term) of the ranges of 0 … n−1 in parallel, then of their results.
+template <class T, class Term, class Fold>
+T fold_ranges(int64_t n, const Term& term, const Fold& fold) {
+  std::vector<T> partial((n + elements_per_range - 1) / elements_per_range);
+  for_each_range(n, elements_per_range, [&](int64_t begin, int64_t end) {
+    const Term local = term;
+    partial[begin / elements_per_range] = fold(end - begin, [&](int64_t i) { return local(begin + i); });
+  });
+  return fold(static_cast<int64_t>(partial.size()), [&](int64_t i) { return partial[i]; });
+}
+
+// Σ_i term(i), i < n: ranges in parallel, then their sums, each by a team.
+template <class T, class Term>
+T full_sum(Device, int64_t n, const Term& term) {
+  return fold_ranges<T>(n, term, [](int64_t count, const auto& part) { return Team{}.sum(count, part); });
+}
+
+// All threads as one team, for a single long row: each verb is a loop over ranges.
+struct WideTeam {
+  template <class Body>
+  void each(int64_t n, const Body& body) const {
+    for_each(Device::cpu, n, body);
+  }
+
+  template <class Term>
+  auto sum(int64_t n, const Term& term) const {
+    return full_sum<decltype(term(int64_t{}))>(Device::cpu, n, term);
+  }
+
+  template <class Term>
+  auto max(int64_t n, const Term& term) const {
+    return fold_ranges<decltype(term(int64_t{}))>(
+        n, term, [](int64_t count, const auto& part) { return Team{}.max(count, part); });
+  }
+};
+
 // kernel(team, row) for every row; `width` is the number of items of a row.
 template <class Kernel>
 void for_each_row(Device, int64_t rows, int64_t width, const Kernel& kernel) {
+  if (rows == 1 && width > 8 * elements_per_range) return kernel(WideTeam{}, 0);
   const int64_t grain = std::max<int64_t>(1, elements_per_range / std::max<int64_t>(1, width));
   for_each_range(rows, grain, [&](int64_t begin, int64_t end) {
     const Kernel local = kernel;
@@ -127,15 +167,61 @@ void column_sum(Device, int64_t rows, int64_t columns, const Term& term, T* y) {
   });
 }
 
-// Σ_i term(i), i < n: ranges in parallel, then their sums, each by a team.
-template <class T, class Term>
-T full_sum(Device, int64_t n, const Term& term) {
-  std::vector<T> partial((n + elements_per_range - 1) / elements_per_range);
-  for_each_range(n, elements_per_range, [&](int64_t begin, int64_t end) {
-    const Term local = term;
-    partial[begin / elements_per_range] = Team{}.sum(end - begin, [&](int64_t i) { return local(begin + i); });
-  });
-  return Team{}.sum(static_cast<int64_t>(partial.size()), [&](int64_t i) { return partial[i]; });
+// Running totals along the middle axis of (outer, n, inner), backwards if `reverse`. A kernel has a type State, whose
+// default joins as nothing, and
+//   State element(i)      static State join(before, after), associative      void store(i, state) of all up to i
+// Chunks of 1024 are joined in parallel, then what comes before each chunk in order, then each chunk again from there.
+template <class Kernel>
+void scan(Device, int64_t outer, int64_t n, int64_t inner, bool reverse, const Kernel& kernel) {
+  using State = typename Kernel::State;
+  constexpr int64_t length = 1024, width = 64;   // of a chunk, of a block of columns
+  const int64_t chunks = (n + length - 1) / length, blocks = (inner + width - 1) / width;
+  const int64_t grain = elements_per_range / std::max<int64_t>(1, std::min(n, length) * std::min(inner, width));
+  std::vector<State> before(outer * chunks * inner);
+
+  // Joins every chunk, block by block, to what comes before it; visit(i, state) sees each element, finish(place, state) the
+  // last one and its place in `before`.
+  const auto for_each_chunk = [&](const auto& visit, const auto& finish) {
+    for_each_range(outer * chunks * blocks, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
+      const Kernel local = kernel;
+      const auto join = [&](int64_t line, int64_t chunk, int64_t first, auto columns) {
+        State state[width];
+        State* const place = before.data() + (line * chunks + chunk) * inner + first;
+        for (int64_t c = 0; c < columns; ++c) state[c] = place[c];
+        for (int64_t t = chunk * length; t < std::min(n, (chunk + 1) * length); ++t) {
+          const int64_t row = (line * n + (reverse ? n - 1 - t : t)) * inner + first;
+#pragma omp simd
+          for (int64_t c = 0; c < columns; ++c) {
+            state[c] = Kernel::join(state[c], local.element(row + c));
+            visit(local, row + c, state[c]);
+          }
+        }
+        for (int64_t c = 0; c < columns; ++c) finish(place[c], state[c]);
+      };
+      for (int64_t unit = begin; unit < end; ++unit) {
+        const int64_t first = unit % blocks * width, chunk = unit / blocks % chunks, line = unit / blocks / chunks;
+        if (inner == 1) join(line, chunk, first, std::integral_constant<int64_t, 1>{});   // the state stays in a register
+        else join(line, chunk, first, std::min(width, inner - first));
+      }
+    });
+  };
+
+  if (chunks > 1) {
+    for_each_chunk([](const Kernel&, int64_t, const State&) {}, [](State& place, const State& total) { place = total; });
+    for_each_range(outer * inner, 1024, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        State total{};
+        for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+          State& place = before[(i / inner * chunks + chunk) * inner + i % inner];
+          const State next = Kernel::join(total, place);
+          place = total;
+          total = next;
+        }
+      }
+    });
+  }
+  for_each_chunk([](const Kernel& local, int64_t i, const State& state) { local.store(i, state); },
+                 [](const State&, const State&) {});
 }
 
 }  // namespace tapir

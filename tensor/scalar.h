@@ -2,6 +2,7 @@
 //
 // df(x, y) takes y = f(x), which saves an evaluation where the derivative is a function of it. df on Dual<T>, with y = f on
 // Dual<T>, carries the second derivative. At a kink df is the subgradient named there; the second derivative is 0.
+// Parameters are fields, and f and df then members.
 #pragma once
 #include "tensor/dual.h"
 #include "tensor/scalar_math.h"
@@ -109,31 +110,33 @@ struct Relu {
 // y = x Φ(x), Φ the standard normal distribution function;  dy/dx = Φ(x) + x φ(x)   (Hendrycks & Gimpel 2016)
 struct Gelu {
   static constexpr const char* name = "gelu";
-  template <class T> HD_INLINE static T f(T x) { return x * math::normal_distribution(x); }
-  template <class T> HD_INLINE static T df(T x, T) { return math::normal_distribution(x) + x * math::normal_density(x); }
+  template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::normal_distribution(x)); }
+  template <class T> HD_INLINE static T df(T x, T) {
+    return math::normal_distribution(x) + math::gated(x, math::normal_density(x));
+  }
 };
 
 // y = ½ x (1 + tanh u) = x s, s = σ(2u), u = √(2/π) (x + 0.044715 x³);  dy/dx = s + x s (1 − s) 2u′
-// (the tanh form of the same paper); df is finite for |x| < 1e19 in float
+// (the tanh form of the same paper)
 struct GeluTanh {
   static constexpr const char* name = "gelu_tanh";
   template <class T> HD_INLINE static T s(T x) {
     return math::sigmoid(T(1.5957691216057308) * x * (T(1) + T(0.044715) * x * x));
   }
-  template <class T> HD_INLINE static T f(T x) { return x * s(x); }
+  template <class T> HD_INLINE static T f(T x) { return math::gated(x, s(x)); }
   template <class T> HD_INLINE static T df(T x, T) {
     const T gate = s(x), slope = T(1.5957691216057308) * (T(1) + T(0.134145) * x * x);
-    return gate + x * gate * (T(1) - gate) * slope;
+    return gate + math::gated(x * slope, gate * (T(1) - gate));
   }
 };
 
 // y = x σ(x);  dy/dx = σ + x σ (1 − σ)
 struct Silu {
   static constexpr const char* name = "silu";
-  template <class T> HD_INLINE static T f(T x) { return x * math::sigmoid(x); }
+  template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::sigmoid(x)); }
   template <class T> HD_INLINE static T df(T x, T) {
     const T s = math::sigmoid(x);
-    return s * (T(1) + x * (T(1) - s));
+    return s + math::gated(x, s * (T(1) - s));
   }
 };
 
@@ -156,6 +159,59 @@ struct Cos {
   static constexpr const char* name = "cos";
   template <class T> HD_INLINE static T f(T x) { return math::cos(x); }
   template <class T> HD_INLINE static T df(T x, T) { return -math::sin(x); }
+};
+
+// y = log σ(x) = −log(1 + e⁻ˣ);  dy/dx = σ(−x)
+struct LogSigmoid {
+  static constexpr const char* name = "log_sigmoid";
+  template <class T> HD_INLINE static T f(T x) { return -math::softplus(-x); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::sigmoid(-x); }
+};
+
+// y = x tanh(log(1 + eˣ)) = x w;  dy/dx = w + x (1 − w²) σ(x)   (Misra 2019)
+struct Mish {
+  static constexpr const char* name = "mish";
+  template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::tanh_softplus(x)); }
+  template <class T> HD_INLINE static T df(T x, T) {
+    const T w = math::tanh_softplus(x);
+    return w + math::gated(x, (T(1) - w) * (T(1) + w) * math::sigmoid(x));
+  }
+};
+
+// y = x where x > 0, else s x;  dy/dx = 1 where x > 0, else s (also at 0)   (Maas et al. 2013)
+struct LeakyRelu {
+  static constexpr const char* name = "leaky_relu";
+  double slope;
+  template <class T> HD_INLINE T f(T x) const { return math::select(x > T(0), x, T(slope) * x); }
+  template <class T> HD_INLINE T df(T x, T) const { return math::select(x > T(0), T(1), T(slope)); }
+};
+
+// y = x where x > 0, else α (eˣ − 1);  dy/dx = 1 where x > 0, else α eˣ (also at 0)   (Clevert et al. 2015)
+struct Elu {
+  static constexpr const char* name = "elu";
+  double alpha;
+  template <class T> HD_INLINE T f(T x) const { return math::select(x > T(0), x, T(alpha) * math::expm1(x)); }
+  template <class T> HD_INLINE T df(T x, T) const { return math::select(x > T(0), T(1), T(alpha) * math::exp(x)); }
+};
+
+// y = min(max(x, low), high), NaN stays NaN;  dy/dx = 0 where x < low or x > high, else 1 (also at both)
+struct Clamp {
+  static constexpr const char* name = "clamp";
+  double low, high;
+  template <class T> HD_INLINE T f(T x) const {
+    return math::select(x < T(low), T(low), math::select(x > T(high), T(high), x));
+  }
+  template <class T> HD_INLINE T df(T x, T) const { return math::select((x < T(low)) | (x > T(high)), T(0), T(1)); }
+};
+
+// y = xᵖ;  dy/dx = p xᵖ⁻¹, 0 for p = 0
+struct Pow {
+  static constexpr const char* name = "pow";
+  double exponent;
+  template <class T> HD_INLINE T f(T x) const { return math::pow(x, exponent); }
+  template <class T> HD_INLINE T df(T x, T) const {
+    return math::select(exponent == 0, T(0), T(exponent) * math::pow(x, exponent - 1));
+  }
 };
 
 }  // namespace tapir::scalar

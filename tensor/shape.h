@@ -41,6 +41,14 @@ class Shape {
     return shape;
   }
 
+  // This shape without `axis`.
+  Shape without(int axis) const {
+    Shape shape;
+    for (int a = 0; a < rank_; ++a)
+      if (a != (axis < 0 ? axis + rank_ : axis)) shape.push_back(extents_[a]);
+    return shape;
+  }
+
   friend bool operator==(const Shape& a, const Shape& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
  private:
@@ -84,6 +92,17 @@ inline Shape broadcast(const char* op, const Shape& a, const Shape& b) {
     out.push_back(in_a == 1 ? in_b : in_a);
   }
   return out;
+}
+
+// `shape` with a new axis of extent 1 at place `axis` of the result; throws an Error named after `op` unless
+// −rank − 1 ≤ axis ≤ rank.
+inline Shape with_new_axis(const char* op, int axis, const Shape& shape) {
+  require(axis >= -shape.rank() - 1 && axis <= shape.rank(), op,
+          [&] { return text("axis ", axis, " cannot be added to shape ", shape); });
+  const int place = axis < 0 ? axis + shape.rank() + 1 : axis;
+  Shape result;
+  for (int a = 0; a <= shape.rank(); ++a) result.push_back(a < place ? shape[a] : a == place ? 1 : shape[a - 1]);
+  return result;
 }
 
 }  // namespace tapir

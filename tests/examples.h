@@ -36,6 +36,7 @@ struct Example {
   Reference reference;
   bool may_vanish = false;      // an input's whole gradient may be zero
   bool second_order = true;     // false where the gradient jumps
+  bool nan_elsewhere = false;   // NaN goes where another value would not: it is sorted last, or meets a factor 0
   double relative_f32 = 2e-6;   // |y − reference| ≤ relative max(1, |reference|)
   double relative_f64 = 1e-12;
 };

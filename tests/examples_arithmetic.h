@@ -79,6 +79,29 @@ template <> struct Examples<Div> {
   }
 };
 
+template <> struct Examples<Chain> {
+  static OpExamples all() { return binary("chain", chain, [](double g, double slope) { return g * slope; }); }
+};
+
+template <> struct Examples<Pow> {
+  static OpExamples all() {
+    OpExamples examples = binary("pow", pow, [](double a, double b) { return std::pow(a, b); }, {{}, 0.5, 2});
+    const auto row = [&](const std::string& label, const Argument& a, const Function& f, const Reference& reference) {
+      examples.rows.push_back({.label = label, .function = f, .inputs = {a}, .reference = reference});
+    };
+    row("of itself", {{3, 4}, 0.5, 2}, [](const std::vector<Tensor>& x) { return pow(x[0], x[0]); },
+        pointwise([](double x) { return std::pow(x, x); }));
+    row("negative numbers and 0, whole exponents", {{4, 4}, -2, 2, 0.5},
+        [](const std::vector<Tensor>& x) {
+          return pow(x[0], Tensor::from(std::vector<double>{0, 1, 2, 3}).to(x[0].dtype()));
+        },
+        [](const Arrays& in) {
+          return build({4, 4}, [&](const Index& i) { return std::pow(at(in[0], i), static_cast<double>(i[1])); });
+        });
+    return examples;
+  }
+};
+
 // The grids of a and b lie 0.25 apart. At a tie central differences give half of each slope, as the op does.
 inline OpExamples extremum(const std::string& name, Tensor (*f)(const Tensor&, const Tensor&),
                            double (*reference)(double, double)) {

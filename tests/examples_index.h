@@ -54,7 +54,7 @@ inline Example sorting(const std::string& label, const Shape& shape, int axis, i
   return {.label = label, .function = function, .inputs = {{shape, -range, range}}, .reference = [=](const Arrays& in) {
     const std::vector<int64_t> order = order_of_lines(in[0], axis, k, descending);
     return picked(in[0], axis, k, [&](int64_t place, int64_t) { return order[place]; });
-  }};
+  }, .nan_elsewhere = true};
 }
 
 template <> struct Examples<Gather> {

@@ -1,6 +1,7 @@
 // Sums, softmax and its kin.
 #pragma once
 #include "tests/examples.h"
+#include "tests/examples_lines.h"
 #include "tests/examples_softmax_mask.h"
 
 namespace tapir {
@@ -71,7 +72,11 @@ template <> struct Examples<Sum> {
                      sum_row("several ranges, middle axis", {20, 60, 70}, 1, false),
                      sum_row("several ranges, last axis", {300, 256}, 1, false),
                      mean_of_all,
-                     mean_of_axis},
+                     mean_of_axis,
+                     reduction_row("norm 1", {{3, 4, 5}, -2.25, 2.25, 0.5}, 1, absolute_sum,
+                                   [](const Tensor& x) { return norm(x, 1, 1); }),
+                     reduction_row("norm 1 of all", {{3, 40}, -2.25, 2.25, 0.5}, {}, absolute_sum,
+                                   [](const Tensor& x) { return norm(x, 1); })},
             .errors = {{[] { sum(zeros({2, 3}), 2); }, {"sum", "axis 2", "[2,3]"}},
                        {[] { sum(zeros({2, 3}), -3, true); }, {"sum", "axis -3", "[2,3]"}},
                        {[] { mean(zeros({}), 0); }, {"sum", "axis 0", "[]"}}}};

@@ -170,15 +170,36 @@ template <> struct Examples<Concat> {
                            });
                          }};
     };
+    const auto layers = [](const std::string& label, const Shape& part, int parts, int axis, int place) {
+      Shape to;
+      for (int a = 0; a <= part.rank(); ++a) to.push_back(a < place ? part[a] : a == place ? parts : part[a - 1]);
+      return Example{.label = label,
+                     .function = [=](const std::vector<Tensor>& x) { return stack(x, axis); },
+                     .inputs = std::vector<Argument>(parts, Argument{part}),
+                     .reference = [=](const Arrays& in) {
+                       return build(to, [&](Index i) {
+                         const int64_t from = i[place];
+                         i.erase(i.begin() + place);
+                         return at(in[from], i);
+                       });
+                     }};
+    };
     return {.op = "concat",
             .rows = {row("first axis", {{{2, 3}}, {{1, 3}}}, 0), row("last axis", {{{2, 3}}, {{2, 1}}, {{2, 4}}}, -1),
                      row("middle axis", {{{2, 1, 3}}, {{2, 2, 3}}}, 1), row("one part", {{{2, 3}}}, 0),
                      row("one element", {{{1}}, {{1}}}, 0), row("with none", {{{2, 0}}, {{2, 3}}}, 1),
-                     row("none", {{{0, 2}}, {{0, 2}}}, 0), row("several ranges", {{{300, 250}}, {{300, 56}}}, 1)},
+                     row("none", {{{0, 2}}, {{0, 2}}}, 0), row("several ranges", {{{300, 250}}, {{300, 56}}}, 1),
+                     layers("stack", {2, 3}, 3, 0, 0), layers("stack, middle axis", {2, 3}, 2, 1, 1),
+                     layers("stack, last axis", {2, 3}, 2, -1, 2), layers("stack of numbers", {}, 3, 0, 0),
+                     layers("stack of none", {0, 2}, 2, 1, 1)},
             .errors = {{[] { concat({}, 0); }, {"concat", "at least one"}},
                        {[] { concat({zeros({2, 3}), zeros({3, 3})}, 1); }, {"concat", "[2,3]", "[3,3]", "axis 1"}},
                        {[] { concat({zeros({2, 3}), zeros({2})}, 0); }, {"concat", "[2,3]", "[2]"}},
-                       {[] { concat({zeros({2, 3}), zeros({2, 3})}, 2); }, {"concat", "axis 2", "[2,3]"}}},
+                       {[] { concat({zeros({2, 3}), zeros({2, 3})}, 2); }, {"concat", "axis 2", "[2,3]"}},
+                       {[] { stack({}, 0); }, {"stack", "at least one"}},
+                       {[] { stack({zeros({2, 3}), zeros({3, 2})}, 0); }, {"stack", "[2,3]", "[3,2]"}},
+                       {[] { stack({zeros({2, 3})}, 3); }, {"stack", "axis 3", "[2,3]"}},
+                       {[] { stack({zeros({2, 3})}, -4); }, {"stack", "axis -4", "[2,3]"}}},
             .any_type = true};
   }
 };

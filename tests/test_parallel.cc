@@ -51,6 +51,17 @@ float team_sum(int64_t begin, int64_t n) {
   return lane[0];
 }
 
+// Affine maps y ↦ a y + b one after the other: associative, but not commutative.
+struct Maps {
+  struct State {
+    double a = 1, b = 0;
+  };
+  State* y;
+  HD State element(int64_t i) const { return {i % 3 ? 0.5 : -1.25, static_cast<double>(i % 7 - 3)}; }
+  HD static State join(State first, State then) { return {first.a * then.a, then.a * first.b + then.b}; }
+  HD void store(int64_t i, State state) const { y[i] = state; }
+};
+
 }  // namespace
 
 TEST_CASE("parallel: every element is visited once") {
@@ -114,4 +125,59 @@ TEST_CASE("parallel: sums are right, and have the same bits at any number of thr
 TEST_CASE("parallel: the number of threads has bounds") {
   CHECK(message_of([] { set_threads(0); }) == "threads: expected 1 to 1024, got 0");
   CHECK(message_of([] { set_threads(2000); }) == "threads: expected 1 to 1024, got 2000");
+}
+
+TEST_CASE("parallel: a single long row is shared by all threads, with the same bits") {
+  const int64_t n = 9 * elements_per_range + 5;
+  float expected[2] = {0, 0};
+  for (const int count : {1, 2, 3, 7}) {
+    const ThreadCount scope(count);
+    std::vector<float> doubled(n);
+    float sum = 0, maximum = 0;
+    for_each_row(Device::cpu, 1, n, RowSum{n, &sum, &maximum, doubled.data()});
+    if (count == 1) expected[0] = sum, expected[1] = maximum;
+    CHECK(sum == expected[0]);
+    CHECK(maximum == expected[1]);
+    CHECK(sum == full_sum<float>(Device::cpu, n, Harmonic{}));
+    CHECK(maximum == 1);
+    CHECK(doubled[n - 1] == 2 * Harmonic{}(n - 1));
+  }
+}
+
+TEST_CASE("parallel: the largest of a row with NaN is NaN, wherever it stands") {
+  const int64_t n = 100;
+  for (int64_t place = 0; place < n; ++place)
+    CHECK(std::isnan(Team{}.max(n, [=](int64_t i) { return i == place ? NAN : static_cast<float>(i); })));
+}
+
+TEST_CASE("parallel: a scan joins in order, over chunks and blocks, both ways, with the same bits at any thread count") {
+  const int64_t shapes[][3] = {{1, 5000, 1},  {3, 1, 2}, {2, 1024, 3}, {1, 1025, 70},
+                               {40, 7, 130}, {0, 4, 4}, {2, 0, 3},    {2, 3, 0}};
+  for (const auto& shape : shapes)
+    for (const bool reverse : {false, true}) {
+      const int64_t outer = shape[0], n = shape[1], inner = shape[2];
+      CAPTURE(n);
+      CAPTURE(inner);
+      CAPTURE(reverse);
+      std::vector<Maps::State> first(outer * n * inner), y(first.size());
+      for (const int count : {1, 2, 3}) {
+        const ThreadCount scope(count);
+        scan(Device::cpu, outer, n, inner, reverse, Maps{y.data()});
+        if (count == 1) first = y;
+        bool same = true;
+        for (size_t i = 0; i < y.size(); ++i) same = same && y[i].a == first[i].a && y[i].b == first[i].b;
+        CHECK(same);
+      }
+      double worst = 0;
+      for (int64_t line = 0; line < outer; ++line)
+        for (int64_t column = 0; column < inner; ++column) {
+          Maps::State total;
+          for (int64_t t = 0; t < n; ++t) {
+            const int64_t i = (line * n + (reverse ? n - 1 - t : t)) * inner + column;
+            total = Maps::join(total, Maps{nullptr}.element(i));
+            worst = std::max(worst, std::fabs(y[i].a - total.a) + std::fabs(y[i].b - total.b));
+          }
+        }
+      CHECK(worst < 1e-13);
+    }
 }

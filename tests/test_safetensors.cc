@@ -21,7 +21,7 @@ using testing::error_of;
 using testing::TemporaryFolder;
 
 std::filesystem::path golden(const char* name) {
-  return std::filesystem::path(__FILE__).parent_path() / "golden" / "safetensors" / name;
+  return std::filesystem::path(TAPIR_SOURCE_DIR) / "tests" / "golden" / "safetensors" / name;
 }
 
 std::string contents(const std::filesystem::path& path) {

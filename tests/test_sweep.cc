@@ -213,6 +213,62 @@ TEST_CASE("sweep: the same bits again, and with 1, 2 and 3 threads; inputs stay 
   });
 }
 
+TEST_CASE("sweep: NaN reaches every element that depends on it, and no other") {
+  // Elements of the result (0), then of the gradients, that are not as they were.
+  using Changed = std::vector<std::vector<bool>>;
+  const auto changed = [](const Result& a, const Result& b) {
+    std::vector<Tensor> before = a.gradients, after = b.gradients;
+    before.insert(before.begin(), a.y);
+    after.insert(after.begin(), b.y);
+    Changed all;
+    for (size_t k = 0; k < before.size(); ++k) {
+      const std::vector<double> x = before[k].values<double>(), y = after[k].values<double>();
+      all.emplace_back();
+      for (size_t i = 0; i < x.size(); ++i) all.back().push_back(!(x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i]))));
+    }
+    return all;
+  };
+  for_every_row([&](const OpExamples&, const Example& row) {
+    const std::vector<Tensor> inputs = inputs_of(row, DType::f64);
+    int64_t elements = 0;
+    for (const Tensor& input : inputs) elements += input.elements();
+    if (row.may_vanish || row.nan_elsewhere || elements > 1000) return;
+    const Result clean = evaluate(row, inputs);
+    for (size_t argument = 0; argument < inputs.size(); ++argument) {
+      const int64_t n = inputs[argument].elements();
+      const auto with = [&](int64_t place, double value) {
+        std::vector<Tensor> other = inputs;
+        other[argument] = inputs[argument].copy();
+        other[argument].data<double>()[place] = value;
+        return evaluate(row, other);
+      };
+      bool reached = n == 0 || clean.y.elements() == 0;
+      for (int64_t place = n - 1; place >= 0 && !reached; --place) {
+        Changed depends = changed(clean, clean);   // on this element, as far as other values of it show
+        for (const double step : {1.0, -1.0, 1000.0, -1000.0}) {
+          const Changed now = changed(clean, with(place, inputs[argument].values<double>()[place] + step));
+          for (size_t k = 0; k < now.size(); ++k)
+            for (size_t i = 0; i < now[k].size(); ++i) depends[k][i] = depends[k][i] || now[k][i];
+        }
+        if (std::find(depends[0].begin(), depends[0].end(), true) == depends[0].end()) continue;
+        reached = true;
+        const Result result = with(place, std::numeric_limits<double>::quiet_NaN());
+        const Changed spread = changed(clean, result);
+        const std::vector<double> y = result.y.values<double>();
+        CAPTURE(argument);
+        CAPTURE(place);
+        bool lost = false, spilled = false;
+        for (size_t i = 0; i < y.size(); ++i) lost = lost || (depends[0][i] && !std::isnan(y[i]));
+        for (size_t k = 0; k < spread.size(); ++k)
+          for (size_t i = 0; i < spread[k].size(); ++i) spilled = spilled || (spread[k][i] && !depends[k][i]);
+        CHECK(!lost);
+        CHECK(!spilled);
+      }
+      CHECK(reached);
+    }
+  });
+}
+
 TEST_CASE("sweep: inputs without a value, and of wrong or mixed types, are errors that name the op and the types") {
   for_every_row([](const OpExamples& op, const Example& row) {
     const bool alone = &row == &op.rows.front();   // other rows may begin with another op, which complains first

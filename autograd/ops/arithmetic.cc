@@ -2,6 +2,7 @@
 #include "autograd/apply.h"
 #include "autograd/ops.h"
 #include "tensor/elementwise.h"
+#include "tensor/scalar_math.h"
 
 namespace tapir {
 namespace {
@@ -18,6 +19,26 @@ struct AffineOf {
   double factor, shift;
   template <class T> HD T operator()(T x) const { return static_cast<T>(factor) * x + static_cast<T>(shift); }
 };
+
+struct GatedTimes { template <class T> HD T operator()(T g, T slope) const { return math::gated(slope, g); } };
+struct PowerOf { template <class T> HD T operator()(T a, T b) const { return math::pow(a, static_cast<double>(b)); } };
+
+// Where aᵇ has no derivative by a, or by b, that a finite number could be: 0 is taken.
+struct NoSlopeByBase { template <class T> HD uint8_t operator()(T a, T b) const { return a == T(0) && b == T(0); } };
+struct NoSlopeByExponent {
+  template <class T> HD uint8_t operator()(T a, T b) const { return a == T(0) && b >= T(0); }
+};
+
+// 1 where the condition holds
+template <class Condition>
+Tensor mask_where(const Condition& condition, const Tensor& a, const Tensor& b) {
+  Tensor mask = Tensor::empty(broadcast("pow", a.shape(), b.shape()), DType::u8, a.device());
+  with_float("pow", a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    map_into<uint8_t, T, T>(mask, condition, a, b);
+  });
+  return mask;
+}
 
 struct Choose { template <class T> HD T operator()(uint8_t c, T a, T b) const { return c ? a : b; } };
 
@@ -60,10 +81,26 @@ struct Mul {
     return map(name, Times{}, a_, b_);
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
-    return {at.needs(0) ? mul(g, *b) : Tensor(), at.needs(1) ? mul(g, *a) : Tensor()};
+    return {at.needs(0) ? chain(g, *b) : Tensor(), at.needs(1) ? chain(g, *a) : Tensor()};
   }
 };
 Tensor mul(const Tensor& a, const Tensor& b) { return apply(Mul{}, a, b); }
+
+// y = g s, and 0 where g = 0 even if s is infinite or NaN;  dg = h s,  ds = h g
+struct Chain {
+  static constexpr const char* name = "chain";
+  static constexpr bool broadcasts = true;
+  Saved g, slope;
+  Tensor forward(const Tensor& g_, const Tensor& slope_) {
+    g = g_;
+    slope = slope_;
+    return map(name, GatedTimes{}, g_, slope_);
+  }
+  Gradients backward(const Tensor& h, const Backward& at) const {
+    return {at.needs(0) ? chain(h, *slope) : Tensor(), at.needs(1) ? chain(h, *g) : Tensor()};
+  }
+};
+Tensor chain(const Tensor& g, const Tensor& slope) { return apply(Chain{}, g, slope); }
 
 // y = a / b;  da = g / b,  db = −g y / b
 struct Div {
@@ -78,8 +115,8 @@ struct Div {
     return quotient;
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
-    const Tensor da = div(g, *b);
-    return {da, at.needs(1) ? neg(mul(da, at.output(y))) : Tensor()};
+    const Tensor da = chain(g, reciprocal(*b));
+    return {da, at.needs(1) ? neg(chain(da, at.output(y))) : Tensor()};
   }
 };
 Tensor div(const Tensor& a, const Tensor& b) { return apply(Div{}, a, b); }
@@ -105,7 +142,7 @@ struct Maximum {
   }
   Gradients backward(const Tensor& g, const Backward&) const {
     const Tensor share = map(name, LargerShare{}, *a, *b);
-    return {mul(g, share), mul(g, affine(share, -1, 1))};
+    return {chain(share, g), chain(affine(share, -1, 1), g)};
   }
 };
 Tensor maximum(const Tensor& a, const Tensor& b) { return apply(Maximum{}, a, b); }
@@ -122,10 +159,39 @@ struct Minimum {
   }
   Gradients backward(const Tensor& g, const Backward&) const {
     const Tensor share_of_b = map(name, LargerShare{}, *a, *b);
-    return {mul(g, affine(share_of_b, -1, 1)), mul(g, share_of_b)};
+    return {chain(affine(share_of_b, -1, 1), g), chain(share_of_b, g)};
   }
 };
 Tensor minimum(const Tensor& a, const Tensor& b) { return apply(Minimum{}, a, b); }
+
+// y = aᵇ;  da = g b aᵇ⁻¹ (0 for b = 0),  db = g y log a (0 where a = 0 and b ≥ 0)
+struct Pow {
+  static constexpr const char* name = "pow";
+  static constexpr bool broadcasts = true;
+  Saved a, b;
+  SavedOutput y;
+  Tensor forward(const Tensor& a_, const Tensor& b_) {
+    const Tensor power = map(name, PowerOf{}, a_, b_);
+    a = a_;
+    b = b_;
+    y = power;
+    return power;
+  }
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    const Tensor one = Tensor::full({}, 1, g.dtype(), g.device());
+    Tensor da, db;
+    if (at.needs(0)) {
+      const Tensor base = where(mask_where(NoSlopeByBase{}, *a, *b), one, *a);
+      da = chain(g, mul(*b, pow(base, affine(*b, 1, -1))));
+    }
+    if (at.needs(1)) {
+      const Tensor base = where(mask_where(NoSlopeByExponent{}, *a, *b), one, *a);
+      db = chain(g, chain(at.output(y), log(base)));
+    }
+    return {da, db};
+  }
+};
+Tensor pow(const Tensor& a, const Tensor& b) { return apply(Pow{}, a, b); }
 
 // y = c ? a : b;  da = c ? g : 0,  db = c ? 0 : g
 struct Where {

@@ -43,7 +43,7 @@ template <class T> struct LossBackwardRow {
     T* out = dx + row * n;
     const bool counts = target[row] != ignored;
     const T scale = counts ? *g : T(0), share = smoothing / static_cast<T>(n), m = maxima[row], log_total = log_totals[row];
-    team.each(n, [&](int64_t i) { out[i] = scale * (math::exp((a[i] - m) - log_total) - share); });
+    team.each(n, [&](int64_t i) { out[i] = math::gated(math::exp((a[i] - m) - log_total) - share, scale); });
     if (counts) out[target[row]] -= scale * (T(1) - smoothing);
   }
 };

@@ -47,7 +47,7 @@ struct SmoothL1 {
 struct BceWithLogits {
   static constexpr const char* name = "bce_with_logits";
   template <class T> HD_INLINE T f(T x, T t) const {
-    return math::select(x > T(0), x * (T(1) - t), -x * t) + math::log1p(math::exp(-math::abs(x)));
+    return math::select(x > T(0), math::gated(x, T(1) - t), math::gated(-x, t)) + math::log1p(math::exp(-math::abs(x)));
   }
   template <class T> HD_INLINE T dx(T x, T t) const { return (T(1) - t) * math::sigmoid(x) - t * math::sigmoid(-x); }
   template <class T> HD_INLINE T dt(T x, T) const { return -x; }

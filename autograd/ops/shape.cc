@@ -138,6 +138,19 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
   return apply(Concat{axis}, parts);
 }
 
+// The parts with a new axis of extent 1, side by side along it.
+Tensor stack(const std::vector<Tensor>& parts, int axis) {
+  require(!parts.empty(), "stack", [] { return "needs at least one tensor"; });
+  std::vector<Tensor> layers;
+  for (const Tensor& part : parts) {
+    require(part.defined(), "stack", [] { return "an input has no value"; });
+    require(part.shape() == parts[0].shape(), "stack",
+            [&] { return text("shapes differ: ", parts[0].shape(), " and ", part.shape()); });
+    layers.push_back(reshape(part, with_new_axis("stack", axis, part.shape())));
+  }
+  return concat(layers, axis);
+}
+
 Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   require_same_kind("permute", {&x});
   std::vector<int> place, wanted;   // place[a]: the axis of x that y's axis a is now

@@ -30,12 +30,12 @@ template <class T> struct SoftmaxRow {
     }
     const T total = team.sum(seen, [&](int64_t i) { return y[i]; });
     const T factor = total == T(0) ? T(0) : T(1) / total;
-    team.each(seen, [&](int64_t i) { y[i] *= factor; });
+    team.each(seen, [&](int64_t i) { y[i] = math::gated(factor, y[i]); });   // forbidden keys stay 0, also beside NaN
     team.each(n - seen, [&](int64_t i) { y[seen + i] = T(0); });
   }
 };
 
-// dE_s = A_s (g_s − Σ g A)
+// dE_s = A_s (g_s − Σ g A), 0 where A_s = 0 whatever the others are
 template <class T> struct SoftmaxBackwardRow {
   const T *g, *a;
   T* de;
@@ -46,8 +46,8 @@ template <class T> struct SoftmaxBackwardRow {
     const T *gr = g + row * n, *y = a + row * n;
     T* dx = de + row * n;
     const int64_t seen = mask.limit(row % mask.queries);
-    const T dot = team.sum(seen, [&](int64_t i) { return gr[i] * y[i]; });
-    team.each(seen, [&](int64_t i) { dx[i] = y[i] * (gr[i] - dot); });
+    const T dot = team.sum(seen, [&](int64_t i) { return math::gated(gr[i], y[i]); });
+    team.each(seen, [&](int64_t i) { dx[i] = math::gated(gr[i] - dot, y[i]); });
     team.each(n - seen, [&](int64_t i) { dx[seen + i] = T(0); });
   }
 };
@@ -64,7 +64,8 @@ template <class T> struct LogSumExpRow {
   }
 };
 
-// y = (x − max) − log Σ exp(x − max): large x lose no digits to a large logarithm
+// y = (x − max) − log Σ exp(x − max): large x lose no digits to a large logarithm. A row of −inf stays −inf, as the
+// logarithm of the weights 0 that softmax gives it.
 template <class T> struct LogSoftmaxRow {
   const T* x;
   T* y;
@@ -72,8 +73,10 @@ template <class T> struct LogSoftmaxRow {
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = x + row * n;
     T* out = y + row * n;
-    const T m = team.max(n, [&](int64_t i) { return a[i]; });
-    const T log_total = math::log(team.sum(n, [&](int64_t i) { return math::exp(a[i] - m); }));
+    const T largest = team.max(n, [&](int64_t i) { return a[i]; });
+    const T m = largest == -std::numeric_limits<T>::infinity() ? T(0) : largest;
+    const T total = team.sum(n, [&](int64_t i) { return math::exp(a[i] - m); });
+    const T log_total = math::log(total == T(0) ? T(1) : total);
     team.each(n, [&](int64_t i) { out[i] = (a[i] - m) - log_total; });
   }
 };
@@ -109,8 +112,8 @@ struct Softmax {
   Gradients backward(const Tensor& g_, const Backward& at) const {
     const Tensor a = at.output(y);
     if (at.create_graph) {
-      const Tensor weighted = mul(g_, a);
-      return {sub(weighted, mul(a, sum(weighted, -1, true)))};
+      const Tensor weighted = chain(a, g_);
+      return {sub(weighted, chain(a, sum(weighted, -1, true)))};
     }
     const Tensor g = g_.contiguous(), dx = Tensor::empty(g.shape(), g.dtype(), g.device());
     const int64_t n = g.size(-1);
@@ -137,8 +140,7 @@ struct LogSumExp {
   Tensor forward(const Tensor& x_) {
     const int64_t n = last_axis(name, x_);
     const Tensor dense = x_.contiguous();
-    Shape shape;
-    for (int axis = 0; axis + 1 < x_.rank(); ++axis) shape.push_back(x_.size(axis));
+    const Shape shape = x_.shape().without(-1);
     const Tensor result = Tensor::empty(shape, x_.dtype(), x_.device());
     with_float(name, x_.dtype(), [&](auto zero) {
       using T = decltype(zero);
@@ -151,7 +153,7 @@ struct LogSumExp {
   Gradients backward(const Tensor& g, const Backward& at) const {
     Shape kept = g.shape();
     kept.push_back(1);
-    return {mul(reshape(g, kept), exp(sub(*x, reshape(at.output(y), kept))))};
+    return {mul(reshape(g, kept), exp(sub(*x, reshape(finite(at.output(y)), kept))))};
   }
 };
 Tensor logsumexp(const Tensor& x) { return apply(LogSumExp{}, x); }
@@ -171,7 +173,7 @@ struct LogSoftmax {
     return result;
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
-    return {sub(g, mul(exp(at.output(y)), sum(g, -1, true)))};
+    return {sub(g, chain(sum(g, -1, true), exp(at.output(y))))};
   }
 };
 Tensor log_softmax(const Tensor& x) { return apply(LogSoftmax{}, x); }

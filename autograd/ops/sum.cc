@@ -69,31 +69,24 @@ Tensor sum_axes(const char* op, const Tensor& x, unsigned reduced) {
 
 }  // namespace
 
-// y = Σ x over one axis, or over all (axis = every);  dx = g repeated
+// y = Σ x over one axis, or over all;  dx = g repeated
 struct Sum {
   static constexpr const char* name = "sum";
-  static constexpr int every = Shape::max_rank;
-  int axis;
+  std::optional<int> axis;
   Shape from{};
   Tensor forward(const Tensor& x) {
     from = x.shape();
-    if (axis == every) return view::reshape(sum_axes(name, x, ~0u), {});
-    axis = normal_axis(name, axis, x.shape());
-    return sum_axes(name, x, 1u << axis);
+    if (!axis) return view::reshape(sum_axes(name, x, ~0u), {});
+    return sum_axes(name, x, 1u << normal_axis(name, *axis, from));
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {expand(g, from)}; }
 };
 
-Tensor sum(const Tensor& x) { return apply(Sum{Sum::every}, x); }
+Tensor sum(const Tensor& x) { return apply(Sum{{}}, x); }
 
 Tensor sum(const Tensor& x, int axis, bool keep) {
-  const Tensor kept = apply(Sum{axis}, x);
-  if (keep) return kept;
-  Shape shape;
-  axis = normal_axis(Sum::name, axis, x.shape());
-  for (int a = 0; a < x.rank(); ++a)
-    if (a != axis) shape.push_back(x.size(a));
-  return reshape(kept, shape);
+  const Tensor y = apply(Sum{axis}, x);
+  return keep ? y : reshape(y, y.shape().without(axis));
 }
 
 Tensor mean(const Tensor& x) { return affine(sum(x), 1.0 / static_cast<double>(x.elements()), 0); }

@@ -1,6 +1,8 @@
 // Functions of one number: y = f(x), dx = g f′(x). The functions are in tensor/scalar.h, each f with its df.
 #include "tensor/scalar.h"
 
+#include <limits>
+
 #include "autograd/apply.h"
 #include "autograd/ops.h"
 #include "tensor/parallel.h"
@@ -11,12 +13,13 @@ namespace {
 // The derivative of the given order: f, then df, then df of dual numbers.
 template <class F, int order>
 struct Value {
+  F function;
   template <class T> HD T operator()(T x) const {
-    if constexpr (order == 0) return F::f(x);
-    else if constexpr (order == 1) return F::df(x, F::f(x));
+    if constexpr (order == 0) return function.f(x);
+    else if constexpr (order == 1) return function.df(x, function.f(x));
     else {
       const Dual<T> dual{x, T(1)};
-      return F::df(dual, F::f(dual)).d;
+      return function.df(dual, function.f(dual)).d;
     }
   }
 };
@@ -24,32 +27,37 @@ struct Value {
 // Operands are made dense: one loop for each function keeps the compile short.
 template <class T, class F, int order>
 struct ValueAt {
+  Value<F, order> value;
   const T* x;
   T* y;
-  HD void operator()(int64_t i) const { y[i] = Value<F, order>{}(x[i]); }
+  HD void operator()(int64_t i) const { y[i] = value(x[i]); }
 };
 
+// As chain (arithmetic.cc): where g is 0 an infinite f′ takes no part.
 template <class T, class F>
 struct BackwardAt {
+  Value<F, 1> slope;
   const T *g, *x;
   T* dx;
-  HD void operator()(int64_t i) const { dx[i] = g[i] * Value<F, 1>{}(x[i]); }
+  HD void operator()(int64_t i) const { dx[i] = math::gated(slope(x[i]), g[i]); }
 };
 
 }  // namespace
 
-// With a graph the derivative is itself an op, of the next order; without one g f′(x) is a single loop.
+// With a graph the derivative is itself an op, of the next order; without one g f′(x) is a single loop. F's fields are the
+// parameters of the function.
 template <class F, int order>
 struct Unary {
   static constexpr const char* name = F::name;
-  Saved x;
+  F function{};
+  Saved x{};
 
   Tensor forward(const Tensor& x_) {
     x = x_;
     const Tensor dense = x_.contiguous(), y = Tensor::empty(x_.shape(), x_.dtype(), x_.device());
     with_float(name, x_.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each(y.device(), y.elements(), ValueAt<T, F, order>{dense.data<T>(), y.data<T>()});
+      for_each(y.device(), y.elements(), ValueAt<T, F, order>{{function}, dense.data<T>(), y.data<T>()});
     });
     return y;
   }
@@ -58,11 +66,11 @@ struct Unary {
     if constexpr (order == 2) {
       throw Error(name, "derivatives beyond the second are not available");
     } else {
-      if (order > 0 || at.create_graph) return {mul(g_, apply(Unary<F, order + 1>{}, *x))};
+      if (order > 0 || at.create_graph) return {chain(g_, apply(Unary<F, order + 1>{function}, *x))};
       const Tensor g = g_.contiguous(), dense = x->contiguous(), dx = Tensor::empty(g.shape(), g.dtype(), g.device());
       with_float(name, g.dtype(), [&](auto zero) {
         using T = decltype(zero);
-        for_each(g.device(), g.elements(), BackwardAt<T, F>{g.data<T>(), dense.data<T>(), dx.data<T>()});
+        for_each(g.device(), g.elements(), BackwardAt<T, F>{{function}, g.data<T>(), dense.data<T>(), dx.data<T>()});
       });
       return {dx};
     }
@@ -89,5 +97,20 @@ Tensor gelu(const Tensor& x) { return apply(Unary<scalar::Gelu>{}, x); }
 Tensor gelu_tanh(const Tensor& x) { return apply(Unary<scalar::GeluTanh>{}, x); }
 Tensor silu(const Tensor& x) { return apply(Unary<scalar::Silu>{}, x); }
 Tensor erf(const Tensor& x) { return apply(Unary<scalar::Erf>{}, x); }
+Tensor log_sigmoid(const Tensor& x) { return apply(Unary<scalar::LogSigmoid>{}, x); }
+Tensor mish(const Tensor& x) { return apply(Unary<scalar::Mish>{}, x); }
+Tensor leaky_relu(const Tensor& x, double slope) { return apply(Unary<scalar::LeakyRelu>{{slope}}, x); }
+Tensor elu(const Tensor& x, double alpha) { return apply(Unary<scalar::Elu>{{alpha}}, x); }
+Tensor pow(const Tensor& x, double exponent) { return apply(Unary<scalar::Pow>{{exponent}}, x); }
+
+Tensor clamp(const Tensor& x, double low, double high) {
+  require(low <= high, scalar::Clamp::name, [&] { return text("the lower bound ", low, " is above the upper, ", high); });
+  return apply(Unary<scalar::Clamp>{{low, high}}, x);
+}
+
+Tensor finite(const Tensor& x) {
+  const double largest = x.dtype() == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
+  return clamp(x, -largest, largest);
+}
 
 }  // namespace tapir

@@ -1,0 +1,200 @@
+// Reductions to a variance, an extremum or a norm, along one axis or over all elements. The ops keep the axis, with extent
+// 1, so that backward broadcasts; the functions at the end drop it.
+#include <cmath>
+
+#include "autograd/apply.h"
+#include "autograd/ops.h"
+#include "tensor/elementwise.h"
+#include "tensor/scalar_math.h"
+
+namespace tapir {
+namespace {
+
+using Axis = std::optional<int>;   // none: all elements
+
+// The elements to be reduced side by side: (rows, n) dense, and the shape of the result.
+struct Rows {
+  Tensor x;
+  int64_t count, n;
+  Shape kept{};
+
+  Rows(const char* op, const Tensor& from, Axis axis) {
+    if (!axis) {
+      x = from.contiguous();
+      count = 1;
+      n = from.elements();
+      return;
+    }
+    const int last = normal_axis(op, *axis, from.shape());
+    Shape order;
+    Strides strides{};
+    for (int a = 0; a < from.rank(); ++a)
+      if (a != last) {
+        strides[order.rank()] = from.stride(a);
+        order.push_back(from.size(a));
+      }
+    count = order.elements();
+    n = from.size(last);
+    strides[order.rank()] = from.stride(last);
+    order.push_back(n);
+    x = from.strided(order, strides).contiguous();
+    kept = from.shape().with(last, 1);
+  }
+};
+
+// y_row = kernel of the row
+template <template <class> class Kernel, class... Parameters>
+Tensor reduce(const char* op, const Rows& rows, Parameters... parameters) {
+  const Tensor y = Tensor::empty(rows.kept, rows.x.dtype(), rows.x.device());
+  with_float(op, y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each_row(y.device(), rows.count, rows.n,
+                 Kernel<T>{rows.x.data<T>(), y.data<T>(), rows.n, static_cast<T>(parameters)...});
+  });
+  return y;
+}
+
+// Σ (x − mean)² / (n − correction)
+template <class T> struct VarianceRow {
+  const T* x;
+  T* y;
+  int64_t n;
+  T divisor;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T* a = x + row * n;
+    const T mean = team.sum(n, [&](int64_t i) { return a[i]; }) / static_cast<T>(n);
+    y[row] = team.sum(n, [&](int64_t i) { return (a[i] - mean) * (a[i] - mean); }) / divisor;
+  }
+};
+
+// sign · max sign x
+template <class T> struct ExtremeRow {
+  const T* x;
+  T* y;
+  int64_t n;
+  T sign;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T* a = x + row * n;
+    y[row] = sign * team.max(n, [&](int64_t i) { return sign * a[i]; });
+  }
+};
+
+// √Σ x² = m √Σ (x/m)² with m = max |x|: squares neither overflow nor vanish
+template <class T> struct NormRow {
+  const T* x;
+  T* y;
+  int64_t n;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T* a = x + row * n;
+    const T largest = team.max(n, [&](int64_t i) { return math::abs(a[i]); });
+    const T m = largest > T(0) && largest < math::Format<T>::infinity ? largest : T(1);
+    y[row] = m * math::sqrt(team.sum(n, [&](int64_t i) { return a[i] / m * (a[i] / m); }));
+  }
+};
+
+struct Same {   // NaN is NaN
+  template <class T> HD T operator()(T a, T b) const { return a == b || (a != a && b != b) ? T(1) : T(0); }
+};
+struct IsZero { template <class T> HD uint8_t operator()(T x) const { return x == T(0); } };
+
+Tensor is_zero(const Tensor& x) {
+  Tensor y = Tensor::empty(x.shape(), DType::u8, x.device());
+  with_float("is_zero", x.dtype(), [&](auto zero) { map_into<uint8_t, decltype(zero)>(y, IsZero{}, x); });
+  return y;
+}
+
+Tensor sum_along(const Tensor& x, Axis axis) { return axis ? sum(x, *axis, true) : sum(x); }
+
+Tensor dropped(const Tensor& y, int axis, bool keep) { return keep ? y : reshape(y, y.shape().without(axis)); }
+
+}  // namespace
+
+// y = Σ (x − mean)² / (n − correction);  dx = g 2 (x − mean) / (n − correction)
+struct Var {
+  static constexpr const char* name = "var";
+  Axis axis;
+  double correction, divisor = 0;
+  Saved x{};
+  Tensor forward(const Tensor& x_) {
+    const Rows rows(name, x_, axis);
+    require(static_cast<double>(rows.n) > correction || rows.count == 0, name, [&] {
+      return text("needs more than ", correction, " elements, the correction, got ", rows.n, " of shape ", x_.shape());
+    });
+    x = x_;
+    divisor = static_cast<double>(rows.n) - correction;
+    return reduce<VarianceRow>(name, rows, divisor);
+  }
+  Gradients backward(const Tensor& g, const Backward&) const {
+    const Tensor centred = sub(*x, axis ? mean(*x, *axis, true) : mean(*x));
+    return {mul(g, affine(centred, 2 / divisor, 0))};
+  }
+};
+
+// y = max x (sign 1) or min x (sign −1), or NaN if there is one;  dx = g / k at the k elements that are y, else 0
+template <int sign>
+struct Extreme {
+  static constexpr const char* name = sign > 0 ? "max" : "min";
+  Axis axis;
+  Saved x{};
+  SavedOutput y{};
+  Tensor forward(const Tensor& x_) {
+    const Rows rows(name, x_, axis);
+    require(rows.n > 0 || rows.count == 0, name, [&] { return text("nothing to choose from in shape ", x_.shape()); });
+    x = x_;
+    const Tensor result = reduce<ExtremeRow>(name, rows, sign);
+    y = result;
+    return result;
+  }
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    const Tensor hits = map(name, Same{}, *x, at.output(y));
+    return {chain(g, div(hits, sum_along(hits, axis)))};
+  }
+};
+
+// y = √Σ x²;  dx = g x / y, and 0 where y = 0
+struct Norm {
+  static constexpr const char* name = "norm";
+  Axis axis;
+  Saved x{};
+  SavedOutput y{};
+  Tensor forward(const Tensor& x_) {
+    x = x_;
+    const Tensor result = reduce<NormRow>(name, Rows(name, x_, axis));
+    y = result;
+    return result;
+  }
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    const Tensor length = at.output(y), none = is_zero(length), one = Tensor::full({}, 1, g.dtype(), g.device());
+    return {chain(where(none, Tensor::zeros({}, g.dtype(), g.device()), g), div(*x, where(none, one, length)))};
+  }
+};
+
+Tensor var(const Tensor& x) { return apply(Var{{}, 1}, x); }
+Tensor max(const Tensor& x) { return apply(Extreme<1>{{}}, x); }
+Tensor min(const Tensor& x) { return apply(Extreme<-1>{{}}, x); }
+
+Tensor var(const Tensor& x, int axis, double correction, bool keep) {
+  return dropped(apply(Var{axis, correction}, x), axis, keep);
+}
+Tensor max(const Tensor& x, int axis, bool keep) { return dropped(apply(Extreme<1>{axis}, x), axis, keep); }
+Tensor min(const Tensor& x, int axis, bool keep) { return dropped(apply(Extreme<-1>{axis}, x), axis, keep); }
+
+namespace {
+
+// ‖x‖₁ = Σ |x|,  ‖x‖_∞ = max |x|
+template <class... Where>
+Tensor norm_of(const Tensor& x, double p, Axis axis, const Where&... where) {
+  require(p == 1 || p == 2 || std::isinf(p), Norm::name, [&] { return text("p must be 1, 2 or infinity, got ", p); });
+  if (p == 1) return sum(abs(x), where...);
+  if (p != 2) return max(abs(x), where...);
+  return apply(Norm{axis}, x);
+}
+
+}  // namespace
+
+Tensor norm(const Tensor& x, double p) { return norm_of(x, p, {}); }
+Tensor norm(const Tensor& x, double p, int axis, bool keep) {
+  return dropped(norm_of(x, p, axis, axis, true), axis, keep);
+}
+
+}  // namespace tapir
