@@ -40,7 +40,8 @@ StagedAttention::StagedAttention(const MixerShape& shape, const std::set<Project
           [&] { return text("the ", shape.heads, " heads are not a multiple of the ", shape.key_heads, " key heads"); });
   for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out})
     if (!replaced.contains(which))
-      linear_[which] = &child<nn::Linear>(name_of(which), shape.width, shape.width_of(which), false, nn::Init::normal(0.02));
+      linear_[which] =
+          &child<nn::Linear>(name_of(which), shape.width, shape.width_of(which), false, nn::Init::normal(0.02));
 }
 
 Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn::Call& call) {

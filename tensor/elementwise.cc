@@ -23,8 +23,8 @@ template <class T> struct Times {
   HD T operator()(T x) const { return factor * x; }
 };
 
-// Copies x, dense along the axis `lead` of the merged geometry and strided along the last one, where y is dense: in tiles of
-// both axes, turned in a buffer, so that a line of the cache is read and written whole.
+// Copies x, dense along the axis `lead` of the merged geometry and strided along the last one, where y is dense: in tiles
+// of both axes, turned in a buffer, so that a line of the cache is read and written whole.
 template <class T>
 void transpose_into(T* y, const T* x, const Geometry<2>& geometry, int lead) {
   constexpr int64_t tile = 32;

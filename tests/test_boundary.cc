@@ -458,14 +458,16 @@ struct Boundary<Flip> {
 template <>
 struct Boundary<Tril> {  // what is cut away is 0, NaN or not
   static Cases cases(double) {
-    return {one("", [](const Tensor& x) { return tril(x); }, {{2, 2}, {nan, nan, inf, -0.0}}, {nan, 0, inf, -0.0}, {1, 0, 1, 1})};
+    return {one("", [](const Tensor& x) { return tril(x); }, {{2, 2}, {nan, nan, inf, -0.0}}, {nan, 0, inf, -0.0},
+                {1, 0, 1, 1})};
   }
 };
 
 template <>
 struct Boundary<Triu> {
   static Cases cases(double) {
-    return {one("", [](const Tensor& x) { return triu(x); }, {{2, 2}, {nan, inf, nan, -0.0}}, {nan, inf, 0, -0.0}, {1, 1, 0, 1})};
+    return {one("", [](const Tensor& x) { return triu(x); }, {{2, 2}, {nan, inf, nan, -0.0}}, {nan, inf, 0, -0.0},
+                {1, 1, 0, 1})};
   }
 };
 
@@ -499,7 +501,8 @@ struct Boundary<Gather> {
     const auto pick = [](const Tensor& x) { return gather(x, 0, Tensor::from(std::vector<int32_t>{2, 0, 2})); };
     const auto sorted = [](const Tensor& x) { return sort(x).values; };
     return {one("", pick, {-0.0, nan, inf}, {inf, -0.0, inf}, {1, 0, 2}),
-            one("sorted: NaN is the largest", sorted, {nan, inf, -inf, 1}, {-inf, 1, inf, nan}, {4, 3, 1, 2}, {1, 2, 3, 4})};
+            one("sorted: NaN is the largest", sorted, {nan, inf, -inf, 1}, {-inf, 1, inf, nan}, {4, 3, 1, 2},
+                {1, 2, 3, 4})};
   }
 };
 
@@ -600,8 +603,8 @@ struct Boundary<PairLoss<loss::L1>> {
 template <>
 struct Boundary<PairLoss<loss::SmoothL1>> {
   static Cases cases(double) {
-    return {two("", [](const Tensor& x, const Tensor& t) { return smooth_l1(x, t); }, {0, 2, -inf, 0.5}, {0, 0, 0, 0}, {inf},
-                {0, 1, -1, 0.5}, {0, -1, 1, -0.5})};
+    return {two("", [](const Tensor& x, const Tensor& t) { return smooth_l1(x, t); }, {0, 2, -inf, 0.5}, {0, 0, 0, 0},
+                {inf}, {0, 1, -1, 0.5}, {0, -1, 1, -0.5})};
   }
 };
 

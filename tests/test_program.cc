@@ -324,8 +324,8 @@ TEST_CASE("tapir check takes the names of ops beside those of mechanisms") {
 
 TEST_CASE("a run that diverges names step, op and module under --anomaly") {
   const TemporaryFolder folder;
-  const Outcome outcome = tapir(train_line("--anomaly --set schedule.rate=100 --set optimiser.decay=10 --set train.steps=40 "
-                                           "--set train.evaluate_every=0 --set train.save_every=0 --out " +
+  const Outcome outcome = tapir(train_line("--anomaly --set schedule.rate=100 --set optimiser.decay=10 "
+                                           "--set train.steps=40 --set train.evaluate_every=0 --set train.save_every=0 --out " +
                                            in_quotes(folder.path() / "run")));
   CAPTURE(outcome.err);
   CHECK(outcome.status == 1);

@@ -32,7 +32,7 @@ class Task {
  protected:
   explicit Task(Experiment& experiment) : experiment_(experiment) {}
 
-  void make_model(int64_t vocabulary, bool reads_initial);   // initialised, or from the experiment's file of initial weights
+  void make_model(int64_t vocabulary, bool reads_initial);   // initialised, or from the experiment's file of weights
 
   // Part `part` of `parts` of the batch; the loss is summed over counted targets.
   LossSum loss(const TokenBatch& batch, int64_t part, int64_t parts, const nn::Call& call) const;

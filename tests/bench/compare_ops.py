@@ -14,8 +14,9 @@ from stepper import Stepper, environment
 
 HERE = pathlib.Path(__file__).resolve().parent
 NAMES = """add sub mul div bias_add maximum neg exp log sqrt rsqrt square sin tanh sigmoid softplus relu gelu gelu_tanh silu erf
-softmax log_softmax logsumexp sum_rows sum_columns sum_all matmul_512 matmul_heads linear layer_norm concat transpose_copy
-dropout embedding cross_entropy_10000 cross_entropy_33278""".split()
+mish elu softmax log_softmax logsumexp sum_rows sum_columns sum_all var_rows norm_rows max_rows cumsum_rows cumsum_columns
+matmul_512 matmul_heads linear layer_norm rms_norm group_norm concat transpose_copy index_select sort_rows dropout embedding
+bce_with_logits cross_entropy_10000 cross_entropy_33278""".split()
 
 
 def main():
