@@ -116,7 +116,7 @@ struct CrossEntropy {
         const int32_t target = targets.data<int32_t>()[i];
         if (target == options.ignored) continue;
         T* row = weights.data<T>() + i * n;
-        std::fill(row, row + n, share);
+        std::fill_n(row, n, share);
         row[target] += static_cast<T>(1 - options.label_smoothing);
       }
     });

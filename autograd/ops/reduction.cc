@@ -1,6 +1,7 @@
 // Reductions to a variance, an extremum or a norm, along one axis or over all elements. The ops keep the axis, with extent
 // 1, so that backward broadcasts; the functions at the end drop it.
 #include <cmath>
+#include <limits>
 
 #include "autograd/apply.h"
 #include "autograd/ops.h"
@@ -67,7 +68,7 @@ template <class T> struct VarianceRow {
   }
 };
 
-// sign · max sign x
+// sign · max sign x, or NaN if there is one
 template <class T> struct ExtremeRow {
   const T* x;
   T* y;
@@ -75,19 +76,27 @@ template <class T> struct ExtremeRow {
   T sign;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = x + row * n;
-    y[row] = sign * team.max(n, [&](int64_t i) { return sign * a[i]; });
+    const T largest = team.max(n, [&](int64_t i) { return sign * a[i]; });
+    const T nans = team.sum(n, [&](int64_t i) { return a[i] != a[i] ? T(1) : T(0); });
+    y[row] = nans > T(0) ? std::numeric_limits<T>::quiet_NaN() : sign * largest;
   }
 };
 
-// √Σ x² = m √Σ (x/m)² with m = max |x|: squares neither overflow nor vanish
+// √Σ x², = m √Σ (x/m)² with m = max |x| where squares would overflow or lose digits
 template <class T> struct NormRow {
   const T* x;
   T* y;
   int64_t n;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    using F = math::Format<T>;
     const T* a = x + row * n;
+    const T squares = team.sum(n, [&](int64_t i) { return a[i] * a[i]; });
+    if (squares > F::smallest_normal / (F::epsilon * F::epsilon) && squares < F::infinity) {
+      y[row] = math::sqrt(squares);
+      return;
+    }
     const T largest = team.max(n, [&](int64_t i) { return math::abs(a[i]); });
-    const T m = largest > T(0) && largest < math::Format<T>::infinity ? largest : T(1);
+    const T m = largest > T(0) && largest < F::infinity ? largest : T(1);
     y[row] = m * math::sqrt(team.sum(n, [&](int64_t i) { return a[i] / m * (a[i] / m); }));
   }
 };

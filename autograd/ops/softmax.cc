@@ -81,6 +81,19 @@ template <class T> struct LogSoftmaxRow {
   }
 };
 
+// dx = g − exp(y) Σ g
+template <class T> struct LogSoftmaxBackwardRow {
+  const T *g, *y;
+  T* dx;
+  int64_t n;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T *gr = g + row * n, *b = y + row * n;
+    T* out = dx + row * n;
+    const T total = team.sum(n, [&](int64_t i) { return gr[i]; });
+    team.each(n, [&](int64_t i) { out[i] = gr[i] - math::gated(math::exp(b[i]), total); });
+  }
+};
+
 int64_t last_axis(const char* op, const Tensor& x) {
   require(x.rank() >= 1, op, [&] { return text("needs at least one axis, got shape ", x.shape()); });
   return x.size(-1);
@@ -172,8 +185,18 @@ struct LogSoftmax {
     y = result;
     return result;
   }
-  Gradients backward(const Tensor& g, const Backward& at) const {
-    return {sub(g, chain(sum(g, -1, true), exp(at.output(y))))};
+  Gradients backward(const Tensor& g_, const Backward& at) const {
+    const Tensor result = at.output(y);
+    if (at.create_graph) return {sub(g_, chain(sum(g_, -1, true), exp(result)))};
+    const Tensor g = g_.contiguous(), dx = Tensor::empty(g.shape(), g.dtype(), g.device());
+    const int64_t n = g.size(-1);
+    with_float(name, g.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      if (n > 0)
+        for_each_row(g.device(), g.elements() / n, n,
+                     LogSoftmaxBackwardRow<T>{g.data<T>(), result.data<T>(), dx.data<T>(), n});
+    });
+    return {dx};
   }
 };
 Tensor log_softmax(const Tensor& x) { return apply(LogSoftmax{}, x); }
