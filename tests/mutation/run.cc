@@ -25,6 +25,7 @@
 #include <thread>
 
 #define DOCTEST_CONFIG_IMPLEMENT
+#define DOCTEST_CONFIG_NO_POSIX_SIGNALS   // a handler may wait for ever on what the mutant broke
 #include <doctest/doctest.h>
 
 #include "tensor/arena.h"
@@ -82,6 +83,7 @@ std::vector<Row> rows_of(const Judgement& judgement, std::vector<int>& reached) 
   std::clock_t begin = std::clock();
   std::fill(reached.begin(), reached.end(), 0);
   const auto finish = [&] {
+    reached.back() = 1;
     rows.push_back({static_cast<int>(rows.size()), static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC, reached});
     std::fill(reached.begin(), reached.end(), 0);
     begin = std::clock();
@@ -98,7 +100,7 @@ std::vector<Row> rows_of(const Judgement& judgement, std::vector<int>& reached) 
   return rows;
 }
 
-// In the process of a mutant: no core file, 8 GiB, and five times the time that its rows take without it.
+// In the process of a mutant: no core file, 8 GiB, five times the time that its rows take without it, and five minutes.
 void limit(int mutant, const std::vector<std::vector<Row>>& rows) {
   double needed = 0;
   for (const std::vector<Row>& all : rows)
@@ -108,6 +110,7 @@ void limit(int mutant, const std::vector<std::vector<Row>>& rows) {
   setrlimit(RLIMIT_CORE, &none);
   setrlimit(RLIMIT_CPU, &time);
   setrlimit(RLIMIT_AS, &memory);
+  alarm(300);
 }
 
 // There too: the judgement that fails.
@@ -123,13 +126,14 @@ int outcome(int mutant, const std::vector<std::vector<Row>>& rows) {
   return survived;
 }
 
-std::vector<int> outcomes_of_all(int mutants, const std::vector<std::vector<Row>>& rows) {
+std::vector<int> outcomes_of(int mutants, const std::vector<std::vector<Row>>& rows) {
   std::vector<int> found(mutants);
   std::map<pid_t, int> living;
   const auto wait_for_one = [&] {
     int status = 0;
     const pid_t process = wait(&status);
-    found[living.at(process)] = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status) == SIGXCPU ? no_end : crash;
+    found[living.at(process)] = WIFEXITED(status) ? WEXITSTATUS(status)
+                                : WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGALRM ? no_end : crash;
     living.erase(process);
   };
   for (int mutant = 0; mutant < mutants; ++mutant) {
@@ -175,14 +179,15 @@ int main(int argc, char** argv) try {
   if (argc != 3) throw std::runtime_error("usage: mutation_run MUTANTS EQUIVALENT");
   const std::vector<Mutant> mutants = read_mutants(argv[1]);
   std::map<std::string, bool> equivalent = read_equivalent(argv[2]);   // and whether the mutant exists
-  std::vector<int> reached(mutants.size());
+  std::vector<int> reached(mutants.size() + 1);   // the last number is that of no mutant, which every row reaches
   mutation::reached = reached.data();
   Arena::of(Device::cpu).set_poison(true);
   set_threads(1);
 
   std::vector<std::vector<Row>> rows;
   for (const Judgement& judgement : judgements) rows.push_back(rows_of(judgement, reached));
-  const std::vector<int> found = outcomes_of_all(static_cast<int>(mutants.size()), rows);
+  const std::vector<int> found = outcomes_of(static_cast<int>(mutants.size()) + 1, rows);
+  if (found.back() != survived) throw std::runtime_error("without a mutant, but in a process of its own, a row fails");
 
   std::map<std::string, std::array<int, outcomes + 1>> table;   // the last column: equivalent
   int faults = 0;
