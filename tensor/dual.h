@@ -120,7 +120,7 @@ HD_INLINE Dual<T> tanh_softplus(Dual<T> x) {
 // (xᵖ)′ = p xᵖ⁻¹, and 0 for p = 0
 template <class T>
 HD_INLINE Dual<T> pow(Dual<T> x, double p) {
-  return {pow(x.v, p), select(p == 0, T(0), T(p) * pow(x.v, p - 1)) * x.d};
+  return {math::pow(x.v, p), select(p == 0, T(0), T(p) * math::pow(x.v, p - 1)) * x.d};
 }
 
 // erf′(x) = 2/√π e^(−x²)
