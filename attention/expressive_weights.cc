@@ -110,11 +110,9 @@ struct ExpressiveWeights {
   // The formula as it stands, but for rows without mass.
   Tensor composite(const std::vector<Tensor>& in) const {
     const Tensor none = Tensor::zeros({}, in[0].dtype(), in[0].device());
-    const Tensor one = Tensor::full({}, 1, in[0].dtype(), in[0].device());
     const Tensor decay = decays(in[0]), square_score = square(where(positive(decay), in[0], none));
     const Tensor mass = mul(div(square_score, affine(square_score, 1, 1)), decay), total = sum(mass, -1, true);
-    const Tensor some = positive(total);
-    return where(some, div(mass, where(some, total, one)), none);
+    return where(positive(total), div(mass, total), none);
   }
 
  private:

@@ -83,7 +83,7 @@ template <> struct Examples<ExpressiveWeights> {
       if (!c.keys.empty()) mask.keys = u8(c.keys, {c.scores[0], c.scores[3]});
       examples.rows.push_back({.label = c.label,
                                .function = [=](const std::vector<Tensor>& x) {
-                                 return expressive_weights(x[0], mask, alibi);
+                                 return expressive_weights(c.forbidden_nan ? with_nan(c, x[0]) : x[0], mask, alibi);
                                },
                                .inputs = {{c.scores, -1.875, 1.875, 0.25}},   // a row of zeros has no derivative
                                .reference = [=](const Arrays& in) { return reference(c, alibi, in[0]); },
@@ -98,6 +98,7 @@ template <> struct Examples<ExpressiveWeights> {
     row({"padded keys", {2, 2, 3, 5}, false, 0, {1, 1, 0, 1, 0, 0, 1, 1, 1, 1}});
     row({"a batch without keys", {2, 1, 3, 3}, false, 0, {0, 0, 0, 1, 0, 1}});
     row({"causal and padded keys, ALiBi", {2, 2, 4, 4}, true, 0, {0, 1, 1, 1, 1, 1, 0, 1}}, true);
+    row({"NaN where keys are padded", {2, 2, 3, 4}, false, 0, {0, 1, 1, 1, 1, 1, 0, 1}, false, true});
     row({"one key", {1, 1, 1, 1}, false, 0, {}, true});
     row({"no keys", {1, 2, 3, 0}});
     row({"no queries", {2, 1, 0, 3}});

@@ -151,7 +151,9 @@ template <> struct Examples<LogSumExp> {
 
 template <> struct Examples<LogSoftmax> {
   static OpExamples all() {
-    return {.op = "log_softmax", .rows = rows_along_last_axis(log_softmax, log_softmax_row),
+    std::vector<Example> rows = rows_along_last_axis(log_softmax, log_softmax_row);
+    rows.push_back(along_last_axis("no columns", {{3, 0}}, log_softmax, log_softmax_row, false, false));
+    return {.op = "log_softmax", .rows = std::move(rows),
             .errors = {{[] { log_softmax(zeros({})); }, {"log_softmax", "[]"}}}};
   }
 };

@@ -29,6 +29,16 @@ inline Array masked_softmax(const MaskedCase& c, const Array& scores) {
   });
 }
 
+// x, with NaN in place of what the mask forbids.
+inline Tensor with_nan(const MaskedCase& c, const Tensor& x) {
+  const Tensor seen = Tensor::zeros({c.scores[0], 1, c.scores[2], c.scores[3]}, DType::u8);
+  int64_t place = 0;
+  for (int64_t b = 0; b < c.scores[0]; ++b)
+    for (int64_t t = 0; t < c.scores[2]; ++t)
+      for (int64_t s = 0; s < c.scores[3]; ++s) seen.data<uint8_t>()[place++] = allowed(c, b, t, s);
+  return where(seen, x, Tensor::full({}, std::numeric_limits<double>::quiet_NaN(), x.dtype()));
+}
+
 inline std::vector<Example> masked_softmax_rows() {
   const std::vector<MaskedCase> cases = {
       {"no mask", {2, 2, 3, 4}},
@@ -51,15 +61,9 @@ inline std::vector<Example> masked_softmax_rows() {
   for (const MaskedCase& c : cases) {
     Mask mask{.causal = c.causal, .offset = c.offset, .keys = {}};
     if (!c.keys.empty()) mask.keys = u8(c.keys, {c.scores[0], c.scores[3]});
-    Tensor seen = Tensor::zeros({c.scores[0], 1, c.scores[2], c.scores[3]}, DType::u8);
-    int64_t place = 0;
-    for (int64_t b = 0; b < c.scores[0]; ++b)
-      for (int64_t t = 0; t < c.scores[2]; ++t)
-        for (int64_t s = 0; s < c.scores[3]; ++s) seen.data<uint8_t>()[place++] = allowed(c, b, t, s);
     rows.push_back({.label = c.label,
                     .function = [=](const std::vector<Tensor>& x) {
-                      const Tensor nan = Tensor::full({}, std::numeric_limits<double>::quiet_NaN(), x[0].dtype());
-                      return softmax(c.forbidden_nan ? where(seen, x[0], nan) : x[0], mask);
+                      return softmax(c.forbidden_nan ? with_nan(c, x[0]) : x[0], mask);
                     },
                     .inputs = {{c.scores}},
                     .reference = [c](const Arrays& in) { return masked_softmax(c, in[0]); },

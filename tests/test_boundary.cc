@@ -6,6 +6,8 @@
 #include <functional>
 #include <limits>
 
+#include "attention/all_ops.h"
+#include "attention/expressive_weights.h"
 #include "autograd/all_ops.h"
 #include "autograd/backward.h"
 #include "autograd/node.h"
@@ -622,6 +624,16 @@ struct Boundary<PairLoss<loss::KlDiv>> {
   }
 };
 
+// ---- attention: a row of scores 0 has no mass, and answers with 0 ------------------------------------------------------
+
+template <>
+struct Boundary<ExpressiveWeights> {
+  static Cases cases(double) {
+    return {one("", [](const Tensor& z) { return expressive_weights(z, {}, false); }, {{1, 1, 2, 2}, {0, -0.0, 1, 1}},
+                {0, 0, 0.5, 0.5}, {0, 0, -0.5, 0.5}, {1, 2, 1, 3})};
+  }
+};
+
 // ---- the judgement ------------------------------------------------------------------------------------------------------
 
 template <class... Ops>
@@ -678,4 +690,5 @@ void judge(const Case& c) {
 TEST_CASE("boundary: values and sub-gradients of every op at 0, −0, subnormal numbers, ±∞, NaN and ties") {
   for (const Case& c : cases_of(AllOps{}, std::numeric_limits<float>::denorm_min())) judge<float>(c);
   for (const Case& c : cases_of(AllOps{}, std::numeric_limits<double>::denorm_min())) judge<double>(c);
+  for (const Case& c : cases_of(OpList<ExpressiveWeights>{}, 0)) judge<float>(c), judge<double>(c);
 }

@@ -139,8 +139,8 @@ struct GroupNorm {
     Shape per_channel{shape[1]};
     for (int axis = 2; axis < shape.rank(); ++axis) per_channel.push_back(1);
     const Tensor rows = reshape(in[0], {shape[0] * groups, sizes().width()});
-    const Tensor centred = sub(rows, mean(rows, -1, true));
-    const Tensor inverse = rsqrt(affine(mean(square(centred), -1, true), 1, epsilon));
+    const Tensor centred = sub(rows, mean(rows, 1, true));
+    const Tensor inverse = rsqrt(affine(mean(square(centred), 1, true), 1, epsilon));
     return add(mul(reshape(mul(centred, inverse), shape), reshape(in[1], per_channel)), reshape(in[2], per_channel));
   }
 

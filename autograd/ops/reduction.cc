@@ -173,8 +173,8 @@ struct Norm {
     return result;
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
-    const Tensor length = at.output(y), none = is_zero(length), one = Tensor::full({}, 1, g.dtype(), g.device());
-    return {chain(where(none, Tensor::zeros({}, g.dtype(), g.device()), g), div(*x, where(none, one, length)))};
+    const Tensor length = at.output(y), zero = Tensor::zeros({}, g.dtype(), g.device());
+    return {chain(where(is_zero(length), zero, g), div(*x, length))};
   }
 };
 

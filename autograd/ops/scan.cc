@@ -99,7 +99,6 @@ struct LinearRecurrence {
     if (g.size(axis) == 0) return {g, g};
     const bool begins = !reverse;   // y begins with the first
     const Tensor db = linear_recurrence(with_zero(!begins, without(begins, *a, axis), axis), g, axis, !reverse);
-    if (!at.needs(0)) return {Tensor(), db};
     return {with_zero(begins, mul(without(begins, db, axis), without(!begins, at.output(y), axis)), axis), db};
   }
 };

@@ -53,11 +53,13 @@ struct Judgement {
   const char* cases;   // doctest's filter
 };
 
-constexpr std::array<Judgement, 5> judgements = {{
+constexpr std::array<Judgement, 7> judgements = {{
     {"value", "sweep: values agree*"},
     {"gradient", "sweep: gradients agree*"},
     {"second", "sweep: double gradients agree*"},
     {"layout", "sweep: the layout*"},
+    {"NaN", "sweep: NaN reaches*"},
+    {"boundary", "boundary:*"},
     {"scalars", "autograd: at kinks*,df is the derivative*,df on dual*,sub-gradients at kinks*,dual numbers*"},
 }};
 constexpr int crash = judgements.size(), no_end = crash + 1, survived = no_end + 1, outcomes = survived + 1;
