@@ -201,7 +201,9 @@ struct Clamp {
   template <class T> HD_INLINE T f(T x) const {
     return math::select(x < T(low), T(low), math::select(x > T(high), T(high), x));
   }
-  template <class T> HD_INLINE T df(T x, T) const { return math::select((x < T(low)) | (x > T(high)), T(0), T(1)); }
+  template <class T> HD_INLINE T df(T x, T) const {
+    return math::select(x < T(low), T(0), math::select(x > T(high), T(0), T(1)));
+  }
 };
 
 // y = xᵖ;  dy/dx = p xᵖ⁻¹, 0 for p = 0
