@@ -286,8 +286,7 @@ struct Trial {
 
   // Whether a parameter's gradient vanishes, but for rounding.
   std::vector<bool> vanishing(uint64_t seed) const {
-    std::vector<Tensor> leaves;
-    for (const Tensor& input : inputs) leaves.push_back(requires_grad(input));
+    const std::vector<Tensor> leaves = requires_grad(inputs);
     const Tensor y = f(leaves);
     const Tensor u = normal(y.shape(), 1, {.seed = seed, .step = 0, .site = site_of("cotangent")});
     std::vector<double> sizes;

@@ -16,7 +16,8 @@ template <class T> HD_INLINE T response(T z) {
   return square < T(1) ? square * rest : T(1) - rest;
 }
 
-// 2^(−8 (h + 1)/H) for head h = 0 … H − 1
+// 2^(−8 (h + 1)/H) for head h = 0 … H − 1, the paper's rule for any H; alibi.h has the steps of the authors' code where H is
+// no power of two.
 HD_INLINE double alibi_slope(int64_t head, int64_t heads) {
   return math::exp(-8 * 0.6931471805599453 * static_cast<double>(head + 1) / static_cast<double>(heads));
 }

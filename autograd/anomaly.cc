@@ -14,7 +14,7 @@ template <class T> struct NotFinite {
   HD T operator()(int64_t i) const { return x[i] - x[i] == 0 ? T(0) : T(1); }
 };
 
-bool finite(const Tensor& x) {
+bool all_finite(const Tensor& x) {
   if (x.dtype() != DType::f32 && x.dtype() != DType::f64) return true;
   const Tensor dense = x.contiguous();
   return with_float("anomaly", x.dtype(), [&](auto zero) {
@@ -54,18 +54,18 @@ std::string within() {
 
 // Ops inside a backward are judged by what that backward returns.
 void AnomalyMode::applied(const char* op, const std::vector<Tensor>& inputs, const Tensor& y) {
-  if (BackwardOf::innermost() || finite(y)) return;
+  if (BackwardOf::innermost() || all_finite(y)) return;
   throw Anomaly(op, text("forward gives ", described(y), "; inputs: ", described(inputs)));
 }
 
 void AnomalyMode::arrived(const Node& node, const Tensor& g) {
-  if (finite(g)) return;
+  if (all_finite(g)) return;
   throw Anomaly(node.name, text("backward is given a gradient that is not finite", within(), ": ", described(g)));
 }
 
 void AnomalyMode::went_back(const Node& node, const Tensor& g, const std::vector<Tensor>& gradients) {
   for (size_t i = 0; i < gradients.size(); ++i)
-    if (gradients[i].defined() && !finite(gradients[i]))
+    if (gradients[i].defined() && !all_finite(gradients[i]))
       throw Anomaly(node.name, text("backward gives ", described(gradients[i]), " for input ", i, within(),
                                     "; the gradient of its output: ", described(g)));
 }

@@ -1,8 +1,8 @@
 // Anomaly mode: the first NaN or infinity that an op or its backward makes is an error that names the op.
 //
 //   const AnomalyMode watching;
-//   log: forward gives f64[3] with 1 NaN, 0 infinite, else from 0 to 0.7, the first at index 2; inputs: f64[3] from −1 to 2
-//   (in blocks.0.mlp)
+//   log: forward gives f64[3] from 0 to 0.693147181, with 1 NaN and 0 infinite, the first at index 2; inputs: f64[3] from
+//   -1 to 2 (in blocks.0.mlp)
 #pragma once
 #include <string>
 

@@ -166,6 +166,12 @@ Tensor requires_grad(const Tensor& value) {
   return leaf;
 }
 
+std::vector<Tensor> requires_grad(const std::vector<Tensor>& values) {
+  std::vector<Tensor> leaves;
+  for (const Tensor& value : values) leaves.push_back(requires_grad(value));
+  return leaves;
+}
+
 Tensor gradient(const Tensor& leaf) { return leaf_of("gradient", leaf).grad; }
 
 void set_gradient(const Tensor& leaf, const Tensor& value) { leaf_of("set_gradient", leaf).grad = value; }

@@ -16,6 +16,7 @@ struct WalkOptions {
 
 // Makes `value` (f32 or f64) a leaf: backward() will accumulate its gradient. Throws Error for integer types.
 Tensor requires_grad(const Tensor& value);
+std::vector<Tensor> requires_grad(const std::vector<Tensor>& values);   // each
 
 // ∂loss/∂leaf is added to the gradient of every leaf that `loss` depends on. Throws Error unless `loss` has one element and
 // a graph that was not freed. There is no create_graph here: a gradient that lives in a leaf would keep its own graph.

@@ -35,12 +35,6 @@ Tensor moved(const Tensor& x, double t, const Tensor& v) {
   return result;
 }
 
-std::vector<Tensor> leaves_of(const std::vector<Tensor>& inputs) {
-  std::vector<Tensor> leaves;
-  for (const Tensor& input : inputs) leaves.push_back(requires_grad(input));
-  return leaves;
-}
-
 class Check {
  public:
   Check(const std::string& name, const Function& f, const std::vector<Tensor>& inputs, const GradcheckOptions& options)
@@ -75,7 +69,7 @@ class Check {
   static constexpr int64_t largest_diagnosis = 1 << 18;   // elements of a Jacobian
 
   std::vector<Tensor> gradients_for(const Tensor& u) const {
-    const std::vector<Tensor> leaves = leaves_of(inputs_);
+    const std::vector<Tensor> leaves = requires_grad(inputs_);
     return grad({f_(leaves)}, leaves, {u});
   }
 

@@ -5,12 +5,6 @@
 namespace tapir {
 namespace {
 
-std::vector<Tensor> leaves_of(const std::vector<Tensor>& inputs) {
-  std::vector<Tensor> leaves;
-  for (const Tensor& input : inputs) leaves.push_back(requires_grad(input));
-  return leaves;
-}
-
 void require_tangents(const char* product, const std::vector<Tensor>& inputs, const std::vector<Tensor>& v) {
   require(v.size() == inputs.size(), product, [&] { return text(v.size(), " tangents for ", inputs.size(), " inputs"); });
   for (size_t i = 0; i < v.size(); ++i) {
@@ -26,7 +20,7 @@ void require_tangents(const char* product, const std::vector<Tensor>& inputs, co
 
 PulledBack vjp(const Function& f, const std::vector<Tensor>& inputs, const Tensor& u) {
   const GradMode recording(true);
-  const std::vector<Tensor> x = leaves_of(inputs);
+  const std::vector<Tensor> x = requires_grad(inputs);
   const Tensor y = f(x);
   require(u.defined() && u.shape() == y.shape() && u.dtype() == y.dtype(), "vjp", [&] {
     return text("u must be ", y.dtype(), y.shape(), " like the value of f",
@@ -38,7 +32,7 @@ PulledBack vjp(const Function& f, const std::vector<Tensor>& inputs, const Tenso
 PushedForward jvp(const Function& f, const std::vector<Tensor>& inputs, const std::vector<Tensor>& v) {
   require_tangents("jvp", inputs, v);
   const GradMode recording(true);
-  const std::vector<Tensor> x = leaves_of(inputs);
+  const std::vector<Tensor> x = requires_grad(inputs);
   const Tensor y = f(x), u = requires_grad(Tensor::zeros(y.shape(), y.dtype(), y.device()));
   return {y.detach(), grad(grad({y}, x, {u}, {.create_graph = true}), {u}, v)[0]};
 }
@@ -46,7 +40,7 @@ PushedForward jvp(const Function& f, const std::vector<Tensor>& inputs, const st
 std::vector<Tensor> hvp(const Function& f, const std::vector<Tensor>& inputs, const std::vector<Tensor>& v) {
   require_tangents("hvp", inputs, v);
   const GradMode recording(true);
-  const std::vector<Tensor> x = leaves_of(inputs);
+  const std::vector<Tensor> x = requires_grad(inputs);
   const Tensor y = f(x);
   require(y.elements() == 1, "hvp", [&] { return text("f must give one element, its shape is ", y.shape()); },
           "weigh and sum what it gives");

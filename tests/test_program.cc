@@ -26,12 +26,7 @@ namespace tapir {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::contents;
-using testing::in_quotes;
-using testing::Outcome;
-using testing::refusal;
-using testing::tapir;
-using testing::TemporaryFolder;
+using namespace testing;
 
 constexpr const char* tiny = R"(
 [data]

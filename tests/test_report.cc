@@ -21,12 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using testing::contents;
-using testing::in_quotes;
-using testing::Outcome;
-using testing::refusal;
-using testing::tapir;
-using testing::TemporaryFolder;
+using namespace testing;
 
 constexpr const char* tiny = R"(
 [data]

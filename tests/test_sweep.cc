@@ -34,8 +34,7 @@ struct Result {
 };
 
 Result evaluate(const Example& row, const std::vector<Tensor>& inputs) {
-  std::vector<Tensor> leaves;
-  for (const Tensor& input : inputs) leaves.push_back(requires_grad(input));
+  const std::vector<Tensor> leaves = requires_grad(inputs);
   const Tensor y = row.function(leaves);
   std::vector<double> u;
   for (int64_t i = 0; i < y.elements(); ++i) u.push_back(static_cast<double>(i * 7919 % 1021) / 512 - 1);

@@ -1,0 +1,259 @@
+// The boundary set: what every op makes of 0, −0, subnormal numbers, ±∞, NaN and ties: the value, and the (sub-)gradient
+// that ops.h names. Here: what a case is, functions of one number, arithmetic. The others are in boundary_ops.h.
+#pragma once
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "autograd/all_ops.h"
+#include "autograd/backward.h"
+#include "autograd/ops.h"
+
+namespace tapir::boundary {
+
+inline constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+using Values = std::vector<double>;
+
+struct Input {
+  Shape shape;
+  Values values;
+  Input(std::initializer_list<double> line) : shape{static_cast<int64_t>(line.size())}, values(line) {}
+  Input(const Values& line) : shape{static_cast<int64_t>(line.size())}, values(line) {}
+  Input(const Shape& shape_, const Values& values_) : shape(shape_), values(values_) {}
+};
+
+struct Case {
+  std::string label;
+  std::function<Tensor(const std::vector<Tensor>&)> call;
+  std::vector<Input> inputs;
+  Values y;
+  std::vector<Values> gradients;  // of ⟨cotangent, y⟩, for each input
+  Values cotangent{};             // none: ones
+};
+
+using Cases = std::vector<Case>;
+
+// Not defined: an op of AllOps without its cases, as `static Cases cases(double s)`, does not compile. s is the smallest
+// subnormal number of the type.
+template <class Op>
+struct Boundary;
+
+// ---- functions of one number: y and dy/dx at −∞, −s, −0, 0, s, ∞, NaN, then at points of their own -----------------
+
+struct Point {
+  double x, y, slope;
+};
+
+inline Case curve(Tensor (*f)(const Tensor&), double s, Values y, Values slopes, const std::vector<Point>& more = {},
+           const std::string& label = "") {
+  REQUIRE(y.size() == 7);
+  REQUIRE(slopes.size() == 7);
+  Values x = {-inf, -s, -0.0, 0.0, s, inf, nan};
+  for (const Point& point : more) {
+    x.push_back(point.x);
+    y.push_back(point.y);
+    slopes.push_back(point.slope);
+  }
+  return {label, [f](const std::vector<Tensor>& in) { return f(in[0]); }, {x}, y, {slopes}};
+}
+
+#define TAPIR_CURVE(Name, call, ...)                                        \
+  template <>                                                               \
+  struct Boundary<Unary<scalar::Name>> {                                    \
+    static Cases cases(double s) {                                          \
+      return {curve([](const Tensor& x) { return call; }, s, __VA_ARGS__)}; \
+    }                                                                       \
+  };
+
+// clang-format off
+TAPIR_CURVE(Neg, neg(x), {inf, s, 0.0, -0.0, -s, -inf, nan}, {-1, -1, -1, -1, -1, -1, -1})
+TAPIR_CURVE(Exp, exp(x), {0, 1, 1, 1, 1, inf, nan}, {0, 1, 1, 1, 1, inf, nan})
+TAPIR_CURVE(Log, log(x), {nan, nan, -inf, -inf, std::log(s), inf, nan}, {-0.0, -1 / s, -inf, inf, 1 / s, 0, nan})
+TAPIR_CURVE(Log1p, log1p(x), {nan, -s, -0.0, 0, s, inf, nan}, {-0.0, 1, 1, 1, 1, 0, nan},
+            {{-1, -inf, inf}, {-2, nan, -1}})
+TAPIR_CURVE(Expm1, expm1(x), {-1, -s, -0.0, 0, s, inf, nan}, {0, 1, 1, 1, 1, inf, nan})
+TAPIR_CURVE(Sqrt, sqrt(x), {nan, nan, -0.0, 0, std::sqrt(s), inf, nan}, {nan, nan, -inf, inf, 0.5 / std::sqrt(s), 0, nan})
+TAPIR_CURVE(Rsqrt, rsqrt(x), {nan, nan, -inf, inf, 1 / std::sqrt(s), 0, nan},
+            {nan, nan, -inf, -inf, -0.5 / std::sqrt(s) / s, -0.0, nan})
+TAPIR_CURVE(Abs, abs(x), {inf, s, 0, 0, s, inf, nan}, {-1, -1, 0, 0, 1, 1, 0})
+TAPIR_CURVE(Square, square(x), {inf, 0, 0, 0, 0, inf, nan}, {-inf, -2 * s, 0, 0, 2 * s, inf, nan})
+TAPIR_CURVE(Reciprocal, reciprocal(x), {-0.0, -1 / s, -inf, inf, 1 / s, 0, nan},
+            {0, -1 / s / s, -inf, -inf, -1 / s / s, 0, nan})
+TAPIR_CURVE(Sin, sin(x), {nan, -s, -0.0, 0, s, nan, nan}, {nan, 1, 1, 1, 1, nan, nan})
+TAPIR_CURVE(Cos, cos(x), {nan, 1, 1, 1, 1, nan, nan}, {nan, s, 0, 0, -s, nan, nan})
+TAPIR_CURVE(Tanh, tanh(x), {-1, -s, -0.0, 0, s, 1, nan}, {0, 1, 1, 1, 1, 0, nan})
+TAPIR_CURVE(Sigmoid, sigmoid(x), {0, 0.5, 0.5, 0.5, 0.5, 1, nan}, {0, 0.25, 0.25, 0.25, 0.25, 0, nan})
+TAPIR_CURVE(Softplus, softplus(x), {0, M_LN2, M_LN2, M_LN2, M_LN2, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
+TAPIR_CURVE(Relu, relu(x), {0, 0, 0, 0, s, inf, nan}, {0, 0, 0, 0, 1, 1, 0})
+// −s/2 is a tie; Φ(−s) in float is the number after ½.
+TAPIR_CURVE(Gelu, gelu(x), {0, s > 1e-300 ? -s : -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
+TAPIR_CURVE(GeluTanh, gelu_tanh(x), {0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan},
+            {{-1e30, 0, 0}, {1e30, 1e30, 1}})
+TAPIR_CURVE(Silu, silu(x), {0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
+TAPIR_CURVE(Erf, erf(x), {-1, -s, -0.0, 0, s, 1, nan}, {0, M_2_SQRTPI, M_2_SQRTPI, M_2_SQRTPI, M_2_SQRTPI, 0, nan})
+TAPIR_CURVE(LogSigmoid, log_sigmoid(x), {-inf, -M_LN2, -M_LN2, -M_LN2, -M_LN2, -0.0, nan}, {1, 0.5, 0.5, 0.5, 0.5, 0, nan})
+TAPIR_CURVE(Mish, mish(x), {0, -s, -0.0, 0, s, inf, nan}, {0, 0.6, 0.6, 0.6, 0.6, 1, nan})
+TAPIR_CURVE(LeakyRelu, leaky_relu(x, 0.25), {-inf, -0.0, -0.0, 0, s, inf, nan}, {0.25, 0.25, 0.25, 0.25, 1, 1, 0.25})
+TAPIR_CURVE(Elu, elu(x, 2), {-2, -2 * s, -0.0, 0, s, inf, nan}, {0, 2, 2, 2, 1, 1, nan})
+TAPIR_CURVE(Clamp, clamp(x, -1, 2), {-1, -s, -0.0, 0, s, 2, nan}, {0, 1, 1, 1, 1, 0, 1}, {{-1, -1, 1}, {2, 2, 1}})
+// clang-format on
+
+template <>
+struct Boundary<Unary<scalar::Pow>> {
+  static Cases cases(double s) {
+    const auto p0 = [](const Tensor& x) { return pow(x, 0); };
+    const auto p1 = [](const Tensor& x) { return pow(x, 1); };
+    const auto p2 = [](const Tensor& x) { return pow(x, 2); };
+    const auto p3 = [](const Tensor& x) { return pow(x, 3); };
+    const auto half = [](const Tensor& x) { return pow(x, 0.5); };
+    const auto minus1 = [](const Tensor& x) { return pow(x, -1); };
+    const auto second = [](const Tensor& x) {  // d²/dx² x²
+      const Tensor leaf = requires_grad(x.detach());
+      return grad({sum(grad({sum(pow(leaf, 2))}, {leaf}, {}, {.create_graph = true})[0])}, {leaf})[0];
+    };
+    Cases cases = {curve(p0, s, {1, 1, 1, 1, 1, 1, 1}, {0, 0, 0, 0, 0, 0, 0}, {}, "x⁰"),
+                   curve(p1, s, {-inf, -s, -0.0, 0, s, inf, nan}, {1, 1, 1, 1, 1, 1, 1}, {{-2, -2, 1}}, "x¹"),
+                   curve(p2, s, {inf, 0, 0, 0, 0, inf, nan}, {-inf, -2 * s, 0, 0, 2 * s, inf, nan}, {{-3, 9, -6}}, "x²"),
+                   curve(p3, s, {-inf, -0.0, -0.0, 0, 0, inf, nan}, {inf, 0, 0, 0, 0, inf, nan}, {{-2, -8, 12}}, "x³"),
+                   curve(half, s, {inf, nan, 0, 0, std::sqrt(s), inf, nan}, {0, nan, inf, inf, 0.5 / std::sqrt(s), 0, nan},
+                         {{-1, nan, nan}}, "√x"),
+                   curve(minus1, s, {-0.0, -1 / s, -inf, inf, 1 / s, 0, nan}, {-0.0, -inf, -inf, -inf, -inf, -0.0, nan},
+                         {{-2, -0.5, -0.25}}, "1/x")};
+    cases.push_back({"the second derivative of x²",
+                     [=](const std::vector<Tensor>& in) { return second(in[0]); },
+                     {{-2, -0.0, 0, s, 2}},
+                     {2, 2, 2, 2, 2},
+                     {{0, 0, 0, 0, 0}}});
+    return cases;
+  }
+};
+
+// ---- arithmetic ----------------------------------------------------------------------------------------------------
+
+// f of one tensor, f of two
+inline Case one(const std::string& label, Tensor (*f)(const Tensor&), const Input& x, const Values& y, const Values& dx,
+         const Values& cotangent = {}) {
+  return {label, [f](const std::vector<Tensor>& in) { return f(in[0]); }, {x}, y, {dx}, cotangent};
+}
+
+inline Case two(const std::string& label, Tensor (*f)(const Tensor&, const Tensor&), const Input& a, const Input& b,
+         const Values& y, const Values& da, const Values& db) {
+  return {label, [f](const std::vector<Tensor>& in) { return f(in[0], in[1]); }, {a, b}, y, {da, db}};
+}
+
+inline Tensor none(const Tensor& like) { return Tensor::zeros({}, like.dtype()); }
+inline Tensor positive(const Tensor& x) {  // 1 where x > 0
+  Tensor mask = Tensor::zeros(x.shape(), DType::u8);
+  const std::vector<double> values = x.to(DType::f64).values<double>();
+  for (int64_t i = 0; i < x.elements(); ++i) mask.data<uint8_t>()[i] = values[i] > 0;
+  return mask;
+}
+
+template <>
+struct Boundary<Identity> {
+  static Cases cases(double s) {
+    return {one("", identity, {-inf, -s, -0.0, 0, s, inf, nan}, {-inf, -s, -0.0, 0, s, inf, nan}, {1, 1, 1, 1, 1, 1, 1})};
+  }
+};
+
+template <>
+struct Boundary<Add> {
+  static Cases cases(double s) {
+    return {two("", add, {inf, inf, -0.0, -0.0, s, nan}, {-inf, 1, 0, -0.0, -s, 1}, {nan, inf, 0, -0.0, 0, nan},
+                {1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1})};
+  }
+};
+
+template <>
+struct Boundary<Sub> {
+  static Cases cases(double s) {
+    return {two("", sub, {inf, inf, -0.0, 0, s, nan}, {inf, 1, 0, 0, s, 1}, {nan, inf, -0.0, 0, 0, nan}, {1, 1, 1, 1, 1, 1},
+                {-1, -1, -1, -1, -1, -1})};
+  }
+};
+
+template <>
+struct Boundary<Mul> {
+  static Cases cases(double s) {
+    return {two("", mul, {0, inf, 0, s, nan}, {inf, 2, -1, 0.25, 0}, {nan, inf, -0.0, 0, nan}, {inf, 2, -1, 0.25, 0},
+                {0, inf, 0, s, nan}),
+            two("behind where", [](const Tensor& a, const Tensor& b) { return where(positive(a), mul(a, b), none(a)); },
+                {0, 0, 2}, {inf, nan, 3}, {0, 0, 6}, {0, 0, 3}, {0, 0, 2})};
+  }
+};
+
+template <>
+struct Boundary<Div> {
+  static Cases cases(double) {
+    return {two("", div, {1, -1, 1, 0, 1, nan}, {0, 0, -0.0, 0, inf, 1}, {inf, -inf, -inf, nan, 0, nan},
+                {inf, inf, -inf, inf, 0, 1}, {-inf, inf, -inf, nan, 0, nan}),
+            two("behind where", [](const Tensor& a, const Tensor& b) { return where(positive(b), div(a, b), none(a)); },
+                {0, 1, 6, nan}, {0, 0, 3, 0}, {0, 0, 2, 0}, {0, 0, 1.0 / 3, 0}, {0, 0, -2.0 / 3, 0})};
+  }
+};
+
+template <>
+struct Boundary<Affine> {
+  static Cases cases(double s) {
+    return {curve([](const Tensor& x) { return affine(x, 2, 0); }, s, {-inf, -2 * s, 0, 0, 2 * s, inf, nan},
+                  {2, 2, 2, 2, 2, 2, 2})};
+  }
+};
+
+template <>
+struct Boundary<Maximum> {  // at NaN the second operand has the gradient
+  static Cases cases(double s) {
+    return {two("", maximum, {1, 0, inf, -inf, s, nan, 1}, {1, 0, inf, -inf, -s, 1, nan}, {1, 0, inf, -inf, s, nan, nan},
+                {0.5, 0.5, 0.5, 0.5, 1, 0, 0}, {0.5, 0.5, 0.5, 0.5, 0, 1, 1})};
+  }
+};
+
+template <>
+struct Boundary<Minimum> {  // at NaN the first operand has the gradient
+  static Cases cases(double s) {
+    return {two("", minimum, {1, 0, inf, -inf, s, nan, 1}, {1, 0, inf, -inf, -s, 1, nan}, {1, 0, inf, -inf, -s, nan, nan},
+                {0.5, 0.5, 0.5, 0.5, 0, 1, 1}, {0.5, 0.5, 0.5, 0.5, 1, 0, 0})};
+  }
+};
+
+template <>
+struct Boundary<Where> {  // hides what is infinite or NaN, and its derivative
+  static Cases cases(double) {
+    return {two("", [](const Tensor& a, const Tensor& b) { return where(positive(a), a, b); }, {inf, -inf, nan, 1},
+                {nan, 2, inf, nan}, {inf, 2, inf, 1}, {1, 0, 0, 1}, {0, 1, 1, 0}),
+            one("√0", [](const Tensor& x) { return where(positive(x), sqrt(x), none(x)); }, {0, 4, -1, nan}, {0, 2, 0, 0},
+                {0, 0.25, 0, 0}),
+            one("log 0", [](const Tensor& x) { return where(positive(x), log(x), none(x)); }, {0, 1, -1, nan}, {0, 0, 0, 0},
+                {0, 1, 0, 0}),
+            one("√0 of a product", [](const Tensor& x) { return where(positive(x), sqrt(mul(x, x)), none(x)); }, {0, 2},
+                {0, 2}, {0, 1}),
+            one("0^½", [](const Tensor& x) { return where(positive(x), pow(x, 0.5), none(x)); }, {0, 4, -1}, {0, 2, 0},
+                {0, 0.25, 0})};
+  }
+};
+
+template <>
+struct Boundary<Chain> {
+  static Cases cases(double) {
+    return {two("", chain, {0, -0.0, 0, 1, nan}, {inf, nan, 2, inf, 0}, {0, 0, 0, inf, nan}, {inf, nan, 2, inf, 0},
+                {0, 0, 0, 1, nan})};
+  }
+};
+
+template <>
+struct Boundary<Pow> {
+  static Cases cases(double) {
+    return {two("zeros", pow, {0, 0, 0, 0, 0, -0.0}, {0, 1, 2, 0.5, -1, 3}, {1, 0, 0, 0, inf, -0.0},
+                {0, 1, 0, inf, -inf, 0}, {0, 0, 0, 0, -inf, 0}),
+            two("negative base", pow, {-2, -2, -2, -1}, {2, 3, 0.5, inf}, {4, -8, nan, 1}, {-4, 12, nan, inf},
+                {nan, nan, nan, nan}),
+            two("NaN and ∞", pow, {nan, 1, nan, inf, inf}, {0, nan, 2, -1, 0}, {1, 1, nan, 0, 1}, {nan, nan, nan, -0.0, 0},
+                {nan, 0, nan, 0, inf}),
+            two("behind where", [](const Tensor& a, const Tensor& b) { return where(positive(a), pow(a, b), none(a)); },
+                {0, 0, -1, 2}, {-1, 0.5, 0.5, 2}, {0, 0, 0, 4}, {0, 0, 0, 4}, {0, 0, 0, 4 * M_LN2})};
+  }
+};
+
+}  // namespace tapir::boundary
