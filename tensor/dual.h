@@ -110,6 +110,17 @@ HD_INLINE Dual<T> normal_distribution(Dual<T> x) {
   return {normal_distribution(x.v), normal_density(x.v) * x.d};
 }
 
+// gelu′(x) = Φ(x) + x φ(x)
+template <class T>
+HD_INLINE T gelu_slope(T x) {
+  return normal_distribution(x) + gated(x, normal_density(x));
+}
+
+template <class T>
+HD_INLINE Dual<T> gelu(Dual<T> x) {
+  return {gelu(x.v), gelu_slope(x.v) * x.d};
+}
+
 // tanh′(softplus) σ
 template <class T>
 HD_INLINE Dual<T> tanh_softplus(Dual<T> x) {

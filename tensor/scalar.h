@@ -110,10 +110,8 @@ struct Relu {
 // y = x Φ(x), Φ the standard normal distribution function;  dy/dx = Φ(x) + x φ(x)   (Hendrycks & Gimpel 2016)
 struct Gelu {
   static constexpr const char* name = "gelu";
-  template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::normal_distribution(x)); }
-  template <class T> HD_INLINE static T df(T x, T) {
-    return math::normal_distribution(x) + math::gated(x, math::normal_density(x));
-  }
+  template <class T> HD_INLINE static T f(T x) { return math::gelu(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::gelu_slope(x); }
 };
 
 // y = ½ x (1 + tanh u) = x s, s = σ(2u), u = √(2/π) (x + 0.044715 x³);  dy/dx = s + x s (1 − s) 2u′
