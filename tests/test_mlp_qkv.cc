@@ -274,7 +274,7 @@ TEST_CASE("mlp_qkv: all versions keep the claims, but a network of the output an
     }
 }
 
-TEST_CASE("mlp_qkv: options that contradict each other are refused, and so are values out of range") {
+TEST_CASE("mlp_qkv: options that contradict each other are refused") {
   const auto refused = [](const char* keys) {
     return message_of([&] {
       MlpQkvOptions options;
@@ -286,7 +286,4 @@ TEST_CASE("mlp_qkv: options that contradict each other are refused, and so are v
   CHECK(refused("q = false\nk = false\nv = false") ==
         "mlp_qkv: none of q, k, v, o has a network; hint: that is dot_product");
   CHECK(refused("norm = 'none'\nnorm_shared = true") == "mlp_qkv: norm_shared needs a norm, found norm = \"none\"");
-  CHECK(contains_text(refused("norm = 'pre'"), "config: attention.norm: 'pre' is none of: none, before, after"));
-  CHECK(contains_text(refused("activation = 'gelu'"), "config: attention.activation: 'gelu' is none of: relu, mish"));
-  CHECK(refused("hidden_mult = 0") == "config: attention.hidden_mult: must be in 1 … 16, found 0");
 }

@@ -1,149 +1,19 @@
-// Ops against values and gradients of PyTorch in float64 (tests/golden/ops.py), and what they do with odd numbers.
+// What single ops do with odd numbers.
 #include <doctest/doctest.h>
-
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "autograd/backward.h"
 #include "autograd/ops.h"
 #include "tests/examples.h"
 
 using namespace tapir;
-using nlohmann::json;
 
 namespace {
 
 constexpr double inf = std::numeric_limits<double>::infinity(), quiet_nan = std::numeric_limits<double>::quiet_NaN();
 
-double number(const json& value) {
-  return value.is_string() ? std::stod(value.get<std::string>()) : value.get<double>();
-}
-
-Tensor tensor(const json& entry) {
-  Shape shape;
-  for (const int64_t extent : entry["shape"]) shape.push_back(extent);
-  std::vector<double> values;
-  for (const json& value : entry["data"]) values.push_back(number(value));
-  return Tensor::from(values, shape);
-}
-
 Tensor vector(const std::vector<double>& values) { return Tensor::from(values); }
 
-// |found − expected| ≤ 10⁻¹² max(1, |expected|); what is not finite must be the same.
-void compare(const Tensor& found, const json& entry) {
-  const Tensor expected = tensor(entry);
-  CHECK(found.shape() == expected.shape());
-  const std::vector<double> a = found.to(DType::f64).values<double>(), b = expected.values<double>();
-  REQUIRE(a.size() == b.size());
-  for (size_t i = 0; i < a.size(); ++i) {
-    CAPTURE(i);
-    if (std::isfinite(b[i])) CHECK(std::fabs(a[i] - b[i]) <= 1e-12 * std::max(1.0, std::fabs(b[i])));
-    else CHECK((a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))));
-  }
-}
-
-using Tensors = std::map<std::string, Tensor>;
-using Call = std::function<Tensor(const Tensors& in, const json& options, Tensors& more)>;   // more: beside the output
-
-// The variance of PyTorch's running statistics has n − 1 in its denominator.
-Tensor unbiased(const Tensor& variance, const Tensor& x) {
-  const double n = static_cast<double>(x.elements() / variance.elements());
-  return affine(variance, n / (n - 1), 0);
-}
-
-const std::map<std::string, Call>& calls() {
-  static const auto axis = [](const json& options) { return options["axis"].get<int>(); };
-  static const std::map<std::string, Call> all{
-      {"rms_norm",
-       [](const Tensors& in, const json& o, Tensors&) { return rms_norm(in.at("x"), in.at("weight"), o["epsilon"]); }},
-      {"group_norm",
-       [](const Tensors& in, const json& o, Tensors&) {
-         return group_norm(in.at("x"), o["groups"], in.at("weight"), in.at("bias"), o["epsilon"]);
-       }},
-      {"batch_norm",
-       [](const Tensors& in, const json& o, Tensors& more) {
-         const BatchNormed result = batch_norm(in.at("x"), in.at("weight"), in.at("bias"), 1, o["epsilon"]);
-         more = {{"running_mean", result.mean}, {"running_variance", unbiased(result.variance, in.at("x"))}};
-         return result.y;
-       }},
-      {"batch_norm, inference",
-       [](const Tensors& in, const json& o, Tensors&) {
-         return batch_norm(in.at("x"), in.at("weight"), in.at("bias"), in.at("mean"), in.at("variance"), 1, o["epsilon"]);
-       }},
-      {"cross_entropy",
-       [](const Tensors& in, const json& o, Tensors&) {
-         return cross_entropy(in.at("logits"), in.at("targets"),
-                              {.ignored = o["ignored"], .label_smoothing = o["label_smoothing"]});
-       }},
-      {"squared_error",
-       [](const Tensors& in, const json&, Tensors&) { return squared_error(in.at("x"), in.at("target")); }},
-      {"l1", [](const Tensors& in, const json&, Tensors&) { return l1(in.at("x"), in.at("target")); }},
-      {"smooth_l1",
-       [](const Tensors& in, const json& o, Tensors&) { return smooth_l1(in.at("x"), in.at("target"), o["beta"]); }},
-      {"bce_with_logits",
-       [](const Tensors& in, const json&, Tensors&) { return bce_with_logits(in.at("x"), in.at("target")); }},
-      {"kl_div", [](const Tensors& in, const json&, Tensors&) { return kl_div(in.at("log_q"), in.at("p")); }},
-      {"sort",
-       [](const Tensors& in, const json& o, Tensors& more) {
-         const Sorted result = sort(in.at("x"), axis(o), o["descending"]);
-         more = {{"indices", result.indices}};
-         return result.values;
-       }},
-      {"topk",
-       [](const Tensors& in, const json& o, Tensors& more) {
-         const Sorted result = topk(in.at("x"), o["k"], axis(o));
-         more = {{"indices", result.indices}};
-         return result.values;
-       }},
-      {"gather", [](const Tensors& in, const json& o, Tensors&) { return gather(in.at("x"), axis(o), in.at("indices")); }},
-      {"scatter_add",
-       [](const Tensors& in, const json& o, Tensors&) {
-         return scatter_add(in.at("x"), axis(o), in.at("indices"), in.at("source"));
-       }},
-      {"index_select",
-       [](const Tensors& in, const json& o, Tensors&) { return index_select(in.at("x"), axis(o), in.at("indices")); }},
-      {"flip", [](const Tensors& in, const json& o, Tensors&) { return flip(in.at("x"), axis(o)); }},
-      {"permute",
-       [](const Tensors& in, const json& o, Tensors&) { return permute(in.at("x"), o["axes"].get<std::vector<int>>()); }},
-      {"tril", [](const Tensors& in, const json& o, Tensors&) { return tril(in.at("x"), o["k"]); }},
-      {"triu", [](const Tensors& in, const json& o, Tensors&) { return triu(in.at("x"), o["k"]); }},
-  };
-  return all;
-}
-
 }  // namespace
-
-TEST_CASE("ops: values and gradients equal PyTorch's in float64") {
-  std::ifstream file(TAPIR_SOURCE_DIR "/tests/golden/ops.json");
-  REQUIRE(file.good());
-  const json golden = json::parse(file);
-  std::map<std::string, int> seen;
-  for (const json& one : golden["cases"]) {
-    const std::string op = one["op"], options = one["options"].dump();
-    CAPTURE(op);
-    CAPTURE(options);
-    ++seen[op];
-    Tensors inputs;
-    std::vector<std::string> names;
-    std::vector<Tensor> leaves;
-    for (const auto& [name, entry] : one["inputs"].items()) {
-      Tensor& value = inputs[name] = tensor(entry);
-      if (name == "indices" || name == "targets") value = value.to(DType::i32);
-      if (!one["gradients"].contains(name)) continue;
-      value = requires_grad(value);
-      names.push_back(name);
-      leaves.push_back(value);
-    }
-    Tensors more;
-    const Tensor y = calls().at(op)(inputs, one["options"], more);
-    compare(y, one["output"]);
-    CHECK(more.size() == one["more"].size());
-    for (const auto& [name, entry] : one["more"].items()) compare(more.at(name), entry);
-    const std::vector<Tensor> gradients = grad({y}, leaves, {tensor(one["upstream"])});
-    for (size_t i = 0; i < names.size(); ++i) compare(gradients[i], one["gradients"][names[i]]);
-  }
-  for (const auto& known : calls()) CHECK_MESSAGE(seen[known.first] > 0, known.first);
-}
 
 TEST_CASE("ops: equal elements keep their order in sort, and topk takes the first of them") {
   for (const DType type : {DType::f64, DType::f32, DType::i32, DType::u8}) {

@@ -18,6 +18,7 @@
 
 #include "attention/zoo.h"
 #include "datasets/bpe.h"
+#include "datasets/catalog.h"
 #include "nn/train/metrics.h"
 #include "tests/messages.h"
 #include "tests/program_helpers.h"
@@ -148,6 +149,15 @@ TEST_CASE("a command line that is wrong gets one line") {
   CHECK(contains_text(refusal(train_line("--stop-after -1")), "--stop-after: Value -1 not in range 1"));
   CHECK(contains_text(refusal(train_line("--minutes soon")), "--minutes: Value soon not in range"));
   CHECK(contains_text(refusal("check --all softmax"), "names excludes --all"));
+  for (const std::string of_training : {"--seed 3", "--dtype f64", "--device cpu"}) {   // refused where it does nothing
+    CAPTURE(of_training);
+    const std::string words = "there is no command or option '" + of_training.substr(0, of_training.find(' ')) + "' here";
+    for (const std::string command : {"", "zoo ", "eval x ", "report x ", "data list ", "data verify "})
+      CHECK(contains_text(refusal(command + of_training), words));
+    for (const std::string command : {"generate x ", "check softmax "})
+      if (of_training != "--seed 3") CHECK(contains_text(refusal(command + of_training), words));
+  }
+  CHECK(contains_text(refusal("summary x.toml --seed 3"), "there is no command or option '--seed' here"));
   CHECK(contains_text(refusal("check dotproduct"),
                       "zoo: there is no mechanism 'dotproduct'; those that exist: dot_product, "));
 }
@@ -219,6 +229,18 @@ TEST_CASE("data sets that are not there are listed as missing") {
   CHECK_FALSE(contains_text(list.out, "present"));
   CHECK(contains_text(verify.out, "wikitext-2/wiki.train.tokens       missing"));
   CHECK_FALSE(contains_text(verify.out, "exact"));
+  const std::string nothing = "tapir: data verify: there is no whole data set under " + folder.path().string() +
+                              "; hint: put the files where they are expected, or set TAPIR_DATA to the folder that has "
+                              "wikitext-2/\n";
+  CHECK(verify.status == 1);
+  CHECK(verify.err == nothing);
+  folder.write("wikitext-2/wiki.train.tokens", " = cut = \n");
+  const Outcome cut = tapir("data verify", none);
+  CHECK(cut.status == 1);
+  CHECK(cut.err.empty());
+  CHECK(contains_text(cut.out, "wikitext-2/wiki.train.tokens       different"));
+  CHECK(contains_text(cut.out, "wikitext-2/wiki.valid.tokens       missing"));
+  if (data_sets()[0].is_present()) CHECK(tapir("data verify").status == 0);
   CHECK(contains_text(refusal("data list", "unset TAPIR_DATA HOME;"), "neither TAPIR_DATA nor HOME is set"));
 }
 

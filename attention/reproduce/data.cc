@@ -1,9 +1,12 @@
 // tapir data
 #include <fmt/core.h>
 
+#include <cstdio>
+
 #include "attention/reproduce/commands.h"
 #include "datasets/catalog.h"
 #include "datasets/location.h"
+#include "tensor/error.h"
 
 namespace tapir {
 
@@ -16,8 +19,9 @@ int run_data_list() {
 }
 
 int run_data_verify() {
-  bool all_exact = true;
-  for (const DataSet& set : data_sets())
+  bool all_exact = true, found = false;
+  for (const DataSet& set : data_sets()) {
+    found = found || set.is_present();
     for (const FileCheck& check : verify(set)) {
       const char* status = check.status == FileStatus::exact     ? "exact"
                            : check.status == FileStatus::missing ? "missing"
@@ -25,7 +29,12 @@ int run_data_verify() {
       fmt::print("{:<34} {:<10} {:>10} tokens  {}\n", check.name, status, check.tokens, check.detail);
       all_exact = all_exact && check.status != FileStatus::different;
     }
-  return all_exact ? 0 : 1;
+  }
+  if (!all_exact) return 1;
+  if (found) return 0;
+  std::fflush(stdout);   // the list comes before the error
+  throw Error("data verify", text("there is no whole data set under ", data_root().string()),
+              "put the files where they are expected, or set TAPIR_DATA to the folder that has wikitext-2/");
 }
 
 }  // namespace tapir

@@ -16,17 +16,20 @@ namespace {
 
 using namespace tapir;
 
-// Options that every command takes.
+// Options of several commands. One that a command has no use for is refused there, not ignored.
 struct Common {
   int threads = 0;
   std::string dtype, device, seed;
 
-  void add_to(CLI::App& app) {
+  void add_threads(CLI::App& app) {
     app.add_option("--threads", threads, "threads of the CPU; results do not depend on it")->check(CLI::Range(1, 1024));
+  }
+  void add_types(CLI::App& app) {
     app.add_option("--dtype", dtype, "f32 or f64; short for --set run.dtype=…");
     app.add_option("--device", device, "cpu or cuda; short for --set run.device=…");
-    app.add_option("--seed", seed, "short for --set run.seed=…");
   }
+  void add_seed(CLI::App& app, const char* help) { app.add_option("--seed", seed, help); }
+
   void apply(std::vector<std::string>& assignments) const {
     if (!dtype.empty()) assignments.push_back("run.dtype=\"" + dtype + '"');
     if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
@@ -46,7 +49,7 @@ int run(int argc, char** argv) {
   app.fallthrough();
   app.set_version_flag("--version", [] { return version_text(); });
   Common common;
-  common.add_to(app);
+  common.add_threads(app);
 
   TrainCommand train;
   CLI::App* train_app = app.add_subcommand("train", "train an experiment, or go on with a run");
@@ -59,6 +62,8 @@ int run(int argc, char** argv) {
   train_app->add_option("--minutes", train.minutes, "save and stop after so many minutes")->check(CLI::Range(0.0, 1e6));
   train_app->add_flag("--anomaly", train.anomaly,
                       "check every output and gradient; the first NaN or infinity names its op");
+  common.add_types(*train_app);
+  common.add_seed(*train_app, "short for --set run.seed=…");
 
   std::vector<std::filesystem::path> runs;
   std::string part = "valid";
@@ -73,6 +78,7 @@ int run(int argc, char** argv) {
   generate_app->add_option("--tokens", generate.tokens, "how many")->check(CLI::Range(1, 100000));
   generate_app->add_option("--temperature", generate.temperature, "of the choice; 0: the likeliest token")
       ->check(CLI::Range(0.0, 100.0));
+  common.add_seed(*generate_app, "of the choice (1)");
 
   CompareCommand compare;
   CLI::App* compare_app = app.add_subcommand("compare", "train mechanisms with several seeds and judge their differences");
@@ -83,6 +89,8 @@ int run(int argc, char** argv) {
   compare_app->add_option("--set", compare.assignments, "section.key=value, over what the file says")
       ->allow_extra_args(false);
   compare_app->add_option("--out", compare.out, "folder of the runs (runs/compare-NAME)");
+  common.add_types(*compare_app);
+  common.add_seed(*compare_app, "the first seed; short for --set run.seed=…");
 
   std::filesystem::path page = "report.html";
   CLI::App* report_app = app.add_subcommand("report", "one HTML file of runs: curves, comparison, attention");
@@ -96,12 +104,14 @@ int run(int argc, char** argv) {
   CLI::App* check_app = app.add_subcommand("check", "gradients, double gradients and claims, proved now");
   CLI::Option* check_names = check_app->add_option("names", names, "mechanisms and ops; none: all mechanisms");
   check_app->add_flag("--all", all, "every op and every mechanism")->excludes(check_names);
+  common.add_seed(*check_app, "of the inputs (1)");
 
   std::filesystem::path described;
   std::vector<std::string> changes;
   CLI::App* summary_app = app.add_subcommand("summary", "layers, parameters, operations and memory of an experiment");
   summary_app->add_option("experiment", described, "TOML file")->required();
   summary_app->add_option("--set", changes, "section.key=value, over what the file says")->allow_extra_args(false);
+  common.add_types(*summary_app);
 
   CLI::App* data_app = app.add_subcommand("data", "data sets");
   data_app->require_subcommand(1);

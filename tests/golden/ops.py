@@ -1,4 +1,5 @@
-"""Golden values of ops in float64: PyTorch's values and gradients, for inputs with ties, NaN and repeated indices.
+"""Golden values of ops in float64: PyTorch's values and gradients, for inputs with ties, NaN and repeated indices; where
+PyTorch takes another sub-gradient at a tie, for inputs without ties.
 
     python ops.py        writes ops.json beside this file
 
@@ -6,6 +7,7 @@ Each case names the op, its options and inputs (integers: indices and targets), 
 sum(output * upstream) with respect to the floating inputs. Numbers that are not finite are strings.
 """
 
+import functools
 import json
 import math
 import pathlib
@@ -20,21 +22,30 @@ def normal(*shape):
     return torch.randn(shape, generator=GENERATOR, dtype=torch.float64)
 
 
+def distinct(*shape, scale=1):
+    """Numbers of few digits around 0, 0.2 scale apart; no two are the same but for a sign, none is 0."""
+    n = math.prod(shape)
+    return scale * (20 * (torch.randperm(n, generator=GENERATOR) - n // 2) + 3).double().reshape(shape) / 100
+
+
 def integers(high, *shape):
     return torch.randint(high, shape, generator=GENERATOR)
 
 
+def number(x):
+    return x if math.isfinite(x) else str(x)
+
+
 def entry(values):
-    data = values.detach().flatten().tolist()
-    return {"shape": list(values.shape), "data": [x if math.isfinite(x) else str(x) for x in data]}
+    return {"shape": list(values.shape), "data": [number(x) for x in values.detach().flatten().tolist()]}
 
 
-def case(op, function, inputs, **options):
-    """`function` returns the output, or the output and a dict of further results without a gradient."""
+def case(op, function, inputs, draw=normal, **options):
+    """`function` returns the output, or the output and a dict of further results without a gradient; `draw` the cotangent."""
     leaves = {key: value.clone().requires_grad_() for key, value in inputs.items() if value.is_floating_point()}
     result = function(*(inputs | leaves).values())
     output, more = result if isinstance(result, tuple) else (result, {})
-    upstream = normal(*output.shape)
+    upstream = draw(*output.shape)
     gradients = torch.autograd.grad(output, list(leaves.values()), upstream)
     return {
         "op": op,
@@ -45,6 +56,9 @@ def case(op, function, inputs, **options):
         "more": {key: entry(value) for key, value in more.items()},
         "gradients": {key: entry(value) for key, value in zip(leaves, gradients)},
     }
+
+
+short_case = functools.partial(case, draw=distinct)
 
 
 def norms():
@@ -145,8 +159,144 @@ def shapes():
         yield case("triu", lambda x: torch.triu(x, k), x, k=k)
 
 
+def functions():
+    ordinary = [-8.2, -1.5, -0.7, -0.03, 0.06, 0.7, 1.5, 6.2]
+    x = {"x": torch.tensor(ordinary, dtype=torch.float64)}
+    positive = {"x": x["x"].abs()}
+    for name in ("neg", "exp", "expm1", "abs", "square", "reciprocal", "sin", "cos", "tanh", "sigmoid", "relu", "erf"):
+        yield short_case(name, getattr(torch, name), x)
+    for name in ("log", "log1p", "sqrt", "rsqrt"):
+        yield short_case(name, getattr(torch, name), positive)
+    for name, function in (("softplus", F.softplus), ("gelu", F.gelu), ("silu", F.silu), ("log_sigmoid", F.logsigmoid)):
+        yield short_case(name, function, x)
+    yield short_case("mish", F.mish, x)
+    yield short_case("gelu_tanh", lambda x: F.gelu(x, approximate="tanh"), x)
+    for slope in (0.01, 0.2):
+        yield short_case("leaky_relu", lambda x: F.leaky_relu(x, slope), x, slope=slope)
+    for alpha in (1.0, 1.5):
+        yield short_case("elu", lambda x: F.elu(x, alpha), x, alpha=alpha)
+    for low, high in ((-0.8, 1.3), (-math.inf, 0.1), (-1.6, math.inf)):
+        yield short_case("clamp", lambda x: torch.clamp(x, low, high), x, low=number(low), high=number(high))
+    for exponent in (0.0, 2.0, 3.0, -2.0):
+        yield short_case("pow", lambda x: torch.pow(x, exponent), x, exponent=exponent)
+    for exponent in (2.5, -0.3):
+        yield short_case("pow", lambda x: torch.pow(x, exponent), positive, exponent=exponent)
+    yield short_case("affine", lambda x: 3 * x - 0.5, x, factor=3, shift=-0.5)
+    at_kinks = {"x": torch.tensor([-1, 0, 1], dtype=torch.float64)}
+    yield short_case("relu", torch.relu, at_kinks)
+    yield short_case("leaky_relu", lambda x: F.leaky_relu(x, 0.2), at_kinks, slope=0.2)
+    yield short_case("abs", torch.abs, at_kinks)
+
+
+def pairs():
+    both = {"a": distinct(2, 1, 3), "b": distinct(4, 1)}
+    for name in ("add", "sub", "mul", "div", "maximum", "minimum"):
+        yield short_case(name, getattr(torch, name), both)
+    yield short_case("power", torch.pow, {"a": both["a"].abs(), "b": both["b"]})
+    condition = {"condition": integers(2, 2, 4, 3)}
+    yield short_case("where", lambda c, a, b: torch.where(c.bool(), a, b), condition | both)
+    yield short_case("matmul", torch.matmul, {"a": distinct(2, 1, 2, 3), "b": distinct(2, 3, 2)})
+    of_rows = {"x": distinct(2, 2, 3), "weight": distinct(4, 3)}
+    yield short_case("linear", F.linear, of_rows)
+    yield short_case("linear, bias", F.linear, of_rows | {"bias": distinct(4)})
+
+
+def reductions():
+    x = {"x": distinct(2, 3, 2)}
+    by_name = {
+        "sum": torch.sum,
+        "mean": torch.mean,
+        "max": torch.amax,
+        "min": torch.amin,
+        "var": torch.var,
+        "logsumexp": torch.logsumexp,
+    }
+    for name, function in by_name.items():
+        if name != "logsumexp":
+            yield short_case(name, function, x)
+        for axis, keep in ((0, True), (1, False), (-1, False)):
+            if name != "logsumexp" or axis == -1:
+                yield short_case(name, lambda x: function(x, dim=axis, keepdim=keep), x, axis=axis, keep=keep)
+    for axis, correction in ((0, 0), (1, 1.5)):
+        options = {"axis": axis, "keep": False, "correction": correction}
+        yield short_case("var", lambda x: torch.var(x, axis, correction=correction), x, **options)
+    for p in (1, 2, math.inf):
+        norm = functools.partial(torch.linalg.vector_norm, ord=p)
+        yield short_case("norm", norm, x, p=number(p))
+        for axis, keep in ((1, True), (2, False)):
+            yield short_case("norm", lambda x: norm(x, dim=axis, keepdim=keep), x, p=number(p), axis=axis, keep=keep)
+    yield short_case("sum_to", lambda x: x.sum_to_size(3, 1), x, shape=[3, 1])
+
+
+def scans():
+    x = {"x": distinct(2, 3, 2)}
+    for axis in (0, 1, -1):
+        yield short_case("cumsum", lambda x: torch.cumsum(x, axis), x, axis=axis, reverse=False)
+        yield short_case("logcumsumexp", lambda x: torch.logcumsumexp(x, axis), x, axis=axis)
+    yield short_case("cumsum", lambda x: torch.cumsum(x.flip(1), 1).flip(1), x, axis=1, reverse=True)
+    yield short_case("logcumsumexp", lambda x: torch.logcumsumexp(x, 0), {"x": distinct(9, scale=1000)}, axis=0)
+    steps = {"a": distinct(2, 4, 2), "b": distinct(2, 4, 2)}
+    for reverse in (False, True):
+
+        def recurrence(a, b):
+            y, rows = torch.zeros_like(a[:, 0]), []
+            for t in reversed(range(4)) if reverse else range(4):
+                y = a[:, t] * y + b[:, t]
+                rows.insert(0 if reverse else len(rows), y)
+            return torch.stack(rows, 1)
+
+        yield short_case("linear_recurrence", recurrence, steps, axis=1, reverse=reverse)
+
+
+def softmaxes():
+    for scale in (1, 500):  # the second: exp overflows
+        x = {"x": distinct(3, 5, scale=scale)}
+        yield short_case("softmax", lambda x: torch.softmax(x, -1), x)
+        yield short_case("log_softmax", lambda x: torch.log_softmax(x, -1), x)
+        yield short_case("logsumexp", lambda x: torch.logsumexp(x, -1), x, axis=-1, keep=False)
+    scores = distinct(2, 1, 2, 4)
+    keys = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1]])
+    for offset in (None, 1, 2):  # no row is without keys: PyTorch makes it NaN
+
+        def masked(x, keys):
+            allowed = keys.bool()[:, None, None]
+            if offset is not None:
+                allowed = allowed & torch.ones(2, 4, dtype=torch.bool).tril(offset)
+            return torch.softmax(x.masked_fill(~allowed, -math.inf), -1)
+
+        options = {"causal": offset is not None, "offset": offset or 0}
+        yield short_case("softmax, mask", masked, {"x": scores, "keys": keys}, **options)
+
+
+def moves():
+    x = {"x": distinct(2, 3, 2)}
+    yield short_case("reshape", lambda x: x.reshape(4, -1), x, shape=[4, -1])
+    yield short_case("transpose", lambda x: x.transpose(0, 2), x, a=0, b=2)
+    yield short_case("slice", lambda x: x.narrow(1, 1, 2), x, axis=1, begin=1, length=2)
+    for axis in (0, 1, 2):
+        sides = [0, 0] * (2 - axis) + [1, 2]
+        yield short_case("pad", lambda x: F.pad(x, sides), x, axis=axis, before=1, after=2)
+    yield short_case("expand", lambda x: x.expand(2, 3, 2), {"x": distinct(3, 1)}, shape=[2, 3, 2])
+    two = {"a": distinct(2, 3), "b": distinct(2, 3)}
+    for axis in (0, 1, 2):
+        yield short_case("stack", lambda a, b: torch.stack([a, b], axis), two, axis=axis)
+    two = {"a": distinct(2, 1, 3), "b": distinct(2, 4, 3)}
+    yield short_case("concat", lambda a, b: torch.cat([a, b], 1), two, axis=1)
+    indices = {"indices": integers(4, 2, 5)}
+    yield short_case("embedding", lambda i, x: F.embedding(i, x), indices | {"x": distinct(4, 3)})
+
+    def scatter_rows(i, x):
+        return torch.zeros(6, 2, dtype=torch.float64).index_add(0, i.flatten(), x.flatten(0, 1))
+
+    yield short_case("scatter_rows", scatter_rows, indices | {"x": distinct(2, 5, 2)}, size=6)
+    of_rows = {"x": 3 + distinct(2, 2, 4), "weight": distinct(4), "bias": distinct(4)}
+    for epsilon in (1e-5, 0.5):
+        yield short_case("layer_norm", lambda x, w, b: F.layer_norm(x, (4,), w, b, epsilon), of_rows, epsilon=epsilon)
+
+
 def main():
     cases = [*norms(), *losses(), *by_index(), *shapes()]
+    cases += [*functions(), *pairs(), *reductions(), *scans(), *softmaxes(), *moves()]
     head = json.dumps({"torch": torch.__version__, "about": "written by ops.py, which says what the fields mean"})
     text = head[:-1] + ',\n"cases": [\n' + ",\n".join(json.dumps(one) for one in cases) + "\n]}\n"
     pathlib.Path(__file__).with_suffix(".json").write_text(text)
