@@ -395,7 +395,7 @@ HD_INLINE T normal_distribution(T x) {
 template <std::floating_point T>
 HD_INLINE T gelu(T x) {
   const NormalParts<T> parts = normal_parts(x);
-  return std::fma(-(parts.t * parts.e), parts.tail, x <= T(0) ? T(0) : x);
+  return std::fma(-(parts.t * parts.e), parts.tail, x < T(0) ? T(-0.0) : x);
 }
 
 // erf a = a + a (2/√π − 1 + a² P(a²)) for a = |x| < ¾; 1 − e^(−a Q(a)) above (float), 1 − 2 Φ(−√2 a) (double)

@@ -88,7 +88,7 @@ TAPIR_CURVE(Sigmoid, sigmoid(x), {0, 0.5, 0.5, 0.5, 0.5, 1, nan}, {0, 0.25, 0.25
 TAPIR_CURVE(Softplus, softplus(x), {0, M_LN2, M_LN2, M_LN2, M_LN2, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
 TAPIR_CURVE(Relu, relu(x), {0, 0, 0, 0, s, inf, nan}, {0, 0, 0, 0, 1, 1, 0})
 // −s/2 is a tie; Φ(−s) in float is the number after ½.
-TAPIR_CURVE(Gelu, gelu(x), {0, s > 1e-300 ? -s : -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
+TAPIR_CURVE(Gelu, gelu(x), {-0.0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
 TAPIR_CURVE(GeluTanh, gelu_tanh(x), {0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan},
             {{-1e30, 0, 0}, {1e30, 1e30, 1}})
 TAPIR_CURVE(Silu, silu(x), {0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
