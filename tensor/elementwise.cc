@@ -24,10 +24,10 @@ template <class T> struct Times {
 };
 
 // Copies x, dense along the axis `lead` of the merged geometry and strided along the last one, where y is dense: in tiles
-// of both axes, turned in a buffer, so that a line of the cache is read and written whole.
+// of both axes, copied to a buffer and read from it crosswise, so that a line of the cache is read and written whole.
 template <class T>
 void transpose_into(T* y, const T* x, const Geometry<2>& geometry, int lead) {
-  constexpr int64_t tile = 32;
+  constexpr int64_t tile = 32, apart = tile + 8;   // a power of 2 would put a column into few sets of the cache
   const int inner = geometry.rank - 1;
   const int64_t rows = geometry.extent[lead], columns = geometry.extent[inner], strips = (rows + tile - 1) / tile;
   const int64_t step_y = geometry.stride[lead][0], step_x = geometry.stride[inner][1];
@@ -48,10 +48,10 @@ void transpose_into(T* y, const T* x, const Geometry<2>& geometry, int lead) {
       }
       for (int64_t column = 0; column < columns; column += tile) {
         const int64_t height = last_row - first_row, width = std::min(tile, columns - column);
-        T turned[tile][tile];
-        for (int64_t c = 0; c < width; ++c)
-          for (int64_t row = 0; row < height; ++row) turned[row][c] = x[from + row + (column + c) * step_x];
-        for (int64_t row = 0; row < height; ++row) std::copy_n(turned[row], width, y + to + row * step_y + column);
+        T lines[tile][apart];
+        for (int64_t c = 0; c < width; ++c) std::copy_n(x + from + (column + c) * step_x, height, lines[c]);
+        for (int64_t row = 0; row < height; ++row)
+          for (int64_t c = 0; c < width; ++c) y[to + row * step_y + column + c] = lines[c][row];
       }
     }
   });

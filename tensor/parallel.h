@@ -174,45 +174,56 @@ void column_sum(Device, int64_t rows, int64_t columns, const Term& term, T* y) {
 template <class Kernel>
 void scan(Device, int64_t outer, int64_t n, int64_t inner, bool reverse, const Kernel& kernel) {
   using State = typename Kernel::State;
-  constexpr int64_t length = 1024, width = 64;   // of a chunk, of a block of columns
-  const int64_t chunks = (n + length - 1) / length, blocks = (inner + width - 1) / width;
-  const int64_t grain = elements_per_range / std::max<int64_t>(1, std::min(n, length) * std::min(inner, width));
-  std::vector<State> before(outer * chunks * inner);
+  // Lines with nothing behind them are columns too, n apart: 4 at once, whose states stay in registers.
+  const bool apart = inner == 1;
+  const int64_t lines = apart ? 1 : outer, columns = apart ? outer : inner, step = apart ? 1 : inner;
+  constexpr int64_t length = 1024, few = 4, many = 64;   // of a chunk; columns of a block
+  const int64_t width = apart ? few : many, chunks = (n + length - 1) / length, blocks = (columns + width - 1) / width;
+  const int64_t grain = elements_per_range / std::max<int64_t>(1, std::min(n, length) * std::min(columns, width));
+  std::vector<State> before(lines * chunks * columns);
 
   // Joins every chunk, block by block, to what comes before it; visit(i, state) sees each element, finish(place, state) the
   // last one and its place in `before`.
   const auto for_each_chunk = [&](const auto& visit, const auto& finish) {
-    for_each_range(outer * chunks * blocks, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
+    for_each_range(lines * chunks * blocks, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
       const Kernel local = kernel;
-      const auto join = [&](int64_t line, int64_t chunk, int64_t first, auto columns) {
-        State state[width];
-        State* const place = before.data() + (line * chunks + chunk) * inner + first;
-        for (int64_t c = 0; c < columns; ++c) state[c] = place[c];
+      const auto join = [&](int64_t line, int64_t chunk, int64_t first, auto count, auto distance) {
+        State state[many];
+        State* const place = before.data() + (line * chunks + chunk) * columns + first;
+        for (int64_t c = 0; c < count; ++c) state[c] = place[c];
         for (int64_t t = chunk * length; t < std::min(n, (chunk + 1) * length); ++t) {
-          const int64_t row = (line * n + (reverse ? n - 1 - t : t)) * inner + first;
-#pragma omp simd
-          for (int64_t c = 0; c < columns; ++c) {
-            state[c] = Kernel::join(state[c], local.element(row + c));
-            visit(local, row + c, state[c]);
+          const int64_t row = (line * n + (reverse ? n - 1 - t : t)) * step + first * distance;
+          const auto advance = [&](int64_t c) {
+            state[c] = Kernel::join(state[c], local.element(row + c * distance));
+            visit(local, row + c * distance, state[c]);
+          };
+          if constexpr (std::is_same_v<decltype(count), int64_t>) {
+            Team{}.each(count, advance);
+          } else {   // unrolled: vector instructions would gather
+            for (int64_t c = 0; c < count; ++c) advance(c);
           }
         }
-        for (int64_t c = 0; c < columns; ++c) finish(place[c], state[c]);
+        for (int64_t c = 0; c < count; ++c) finish(place[c], state[c]);
       };
+      constexpr std::integral_constant<int64_t, 1> one;
+      constexpr std::integral_constant<int64_t, few> all;
       for (int64_t unit = begin; unit < end; ++unit) {
         const int64_t first = unit % blocks * width, chunk = unit / blocks % chunks, line = unit / blocks / chunks;
-        if (inner == 1) join(line, chunk, first, std::integral_constant<int64_t, 1>{});   // the state stays in a register
-        else join(line, chunk, first, std::min(width, inner - first));
+        const int64_t count = std::min(width, columns - first);
+        if (!apart) join(line, chunk, first, count, one);
+        else if (count == few) join(line, chunk, first, all, n);
+        else for (int64_t c = 0; c < count; ++c) join(line, chunk, first + c, one, n);
       }
     });
   };
 
   if (chunks > 1) {
     for_each_chunk([](const Kernel&, int64_t, const State&) {}, [](State& place, const State& total) { place = total; });
-    for_each_range(outer * inner, 1024, [&](int64_t begin, int64_t end) {
+    for_each_range(lines * columns, 1024, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         State total{};
         for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-          State& place = before[(i / inner * chunks + chunk) * inner + i % inner];
+          State& place = before[(i / columns * chunks + chunk) * columns + i % columns];
           const State next = Kernel::join(total, place);
           place = total;
           total = next;

@@ -1,8 +1,12 @@
 // What single ops do with odd numbers.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "autograd/backward.h"
 #include "autograd/ops.h"
+#include "tensor/view.h"
 #include "tests/examples.h"
 
 using namespace tapir;
@@ -28,6 +32,60 @@ TEST_CASE("ops: equal elements keep their order in sort, and topk takes the firs
     }
     CHECK(first == std::vector<int32_t>(down.begin(), down.begin() + 150));
     CHECK(sort(x).values.dtype() == type);
+  }
+}
+
+TEST_CASE("ops: sort and topk agree with std::stable_sort on lines of every length, first axis or last") {
+  const std::vector<double> pool = {3, -0.0, 0, quiet_nan, -inf, 1e-310, 2, inf, -1, 0, -3, quiet_nan, -1e-310, 2, 7, -7};
+  const auto less = [](double a, double b) { return !std::isnan(a) && (std::isnan(b) || a < b); };
+  for (const DType type : {DType::f64, DType::f32, DType::i32, DType::u8})
+    for (int n = 1; n <= 70; ++n) {
+      CAPTURE(name_of(type));
+      CAPTURE(n);
+      std::vector<double> numbers(2 * n);
+      for (int i = 0; i < 2 * n; ++i) {
+        const double drawn = pool[(i * i + 5 * i / 3) % 16];
+        if (type == DType::f64 || type == DType::f32) numbers[i] = drawn;
+        else if (type == DType::u8) numbers[i] = std::isfinite(drawn) ? std::fabs(drawn) : 255;
+        else numbers[i] = std::isfinite(drawn) ? drawn : drawn > 0 ? 2147483647 : -2147483648.0;
+      }
+      const Tensor x = Tensor::from(numbers, {2, n}).to(type), columns = view::transpose(x, 0, 1);
+      const std::vector<double> values = x.to(DType::f64).values<double>();   // f32 has other subnormal numbers
+      const auto expected = [&](int64_t k, bool descending) {
+        std::vector<int32_t> order;
+        for (int line = 0; line < 2; ++line) {
+          std::vector<int32_t> places(n);
+          std::iota(places.begin(), places.end(), 0);
+          std::stable_sort(places.begin(), places.end(), [&](int i, int j) {
+            const double a = values[line * n + i], b = values[line * n + j];
+            return descending ? less(b, a) : less(a, b);
+          });
+          order.insert(order.end(), places.begin(), places.begin() + k);
+        }
+        return order;
+      };
+      const auto along_rows = [](const Tensor& indices) { return view::transpose(indices, 0, 1).values<int32_t>(); };
+      for (const bool descending : {false, true}) {
+        CHECK(sort(x, 1, descending).indices.values<int32_t>() == expected(n, descending));
+        CHECK(along_rows(sort(columns, 0, descending).indices) == expected(n, descending));
+      }
+      for (const int64_t k : {n / 9, n / 3, n / 2, n - 1}) {
+        CHECK(topk(x, k, 1).indices.values<int32_t>() == expected(k, true));
+        CHECK(along_rows(topk(columns, k, 0).indices) == expected(k, true));
+      }
+    }
+}
+
+TEST_CASE("ops: max and min find NaN beside infinities, wherever it stands") {
+  for (int place = 0; place < 100; ++place) {
+    std::vector<double> values(100, -1);
+    values[(place + 37) % 100] = inf;
+    values[(place + 50) % 100] = -inf;
+    CHECK(max(vector(values)).item() == inf);
+    CHECK(min(vector(values)).item() == -inf);
+    values[place] = quiet_nan;
+    CHECK(std::isnan(max(vector(values)).item()));
+    CHECK(std::isnan(min(vector(values)).item()));
   }
 }
 

@@ -152,8 +152,8 @@ TEST_CASE("parallel: the largest of a row passes over NaN, wherever it stands") 
 }
 
 TEST_CASE("parallel: a scan joins in order, over chunks and blocks, both ways, with the same bits at any thread count") {
-  const int64_t shapes[][3] = {{1, 5000, 1},  {3, 1, 2}, {2, 1024, 3}, {1, 1025, 70},
-                               {40, 7, 130}, {0, 4, 4}, {2, 0, 3},    {2, 3, 0}};
+  const int64_t shapes[][3] = {{1, 5000, 1}, {3, 1, 2},    {2, 1024, 3}, {1, 1025, 70}, {40, 7, 130}, {4, 1024, 1},
+                               {6, 2500, 1}, {701, 30, 1}, {0, 4, 4},    {2, 0, 3},     {2, 3, 0},    {0, 3, 1}};
   for (const auto& shape : shapes)
     for (const bool reverse : {false, true}) {
       const int64_t outer = shape[0], n = shape[1], inner = shape[2];

@@ -154,6 +154,19 @@ TEST_CASE("view: reshapes of random views keep every element in its place") {
   CHECK(copies > 1000);
 }
 
+TEST_CASE("view: copies of transposes keep every element in its place, in tiles whole and cut") {
+  for (const int64_t rows : {2, 31, 32, 33, 65, 100})
+    for (const int64_t columns : {2, 32, 63, 64, 97}) {
+      const Tensor x = counting({2, rows, columns});
+      for (const DType type : {DType::i32, DType::f32, DType::f64}) {
+        CAPTURE(rows);
+        CAPTURE(columns);
+        CHECK(walk(view::transpose(x.to(type), 1, 2).copy().to(DType::i32)) == walk(view::transpose(x, 1, 2)));
+        CHECK(walk(view::transpose(x.to(type), 0, 2).copy().to(DType::i32)) == walk(view::transpose(x, 0, 2)));
+      }
+    }
+}
+
 TEST_CASE("view: a reshape that strides allow is a view") {
   const Tensor x = view::transpose(counting({2, 3, 4, 5}), 0, 1);   // (3,2,4,5), the last two dense
   CHECK(view::reshape(x, {3, 2, 20}).shares_storage(x));

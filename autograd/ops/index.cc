@@ -4,6 +4,7 @@
 #include "autograd/ops.h"
 #include "autograd/ops/indices.h"
 #include "tensor/parallel.h"
+#include "tensor/scalar_math.h"
 #include "tensor/view.h"
 
 namespace tapir {
@@ -108,45 +109,84 @@ template <class T> struct AddLines {
   }
 };
 
-// The first k indices of a sorted line: a heap of the first k so far with the last of them on top, which is then sorted in
-// place. O(n log k). One lane does it all.
+// An unsigned integer in the order of x: NaN is larger than every number, −0 is 0.
+template <class T> HD auto key_of(T x) {
+  if constexpr (std::is_floating_point_v<T>) {
+    using Key = typename math::Format<T>::Word;
+    constexpr Key sign = Key(1) << (8 * sizeof(T) - 1);
+    const Key bits = math::bits(x + T(0));
+    return x != x ? ~Key(0) : bits & sign ? ~bits : bits | sign;
+  } else {
+    return static_cast<uint32_t>(x) + (uint32_t(1) << 31);
+  }
+}
+
+template <class Key> struct SortItem {
+  Key key;
+  int32_t index;
+};
+
+// Merges the sorted items [left, middle) and [middle, end) into the same places of `to`; their lengths differ by 1 at most.
+// The smaller half is taken from the front, the larger from the back: two chains without branches, and neither list runs
+// out before the item in the middle. Equal items keep their order.
+template <class Item> HD void merge(const Item* items, int64_t left, int64_t middle, int64_t end, Item* to) {
+  int64_t front = left, back = end - 1, right = middle, last_left = middle - 1, last_right = end - 1;
+  for (; front < back; ++front, --back) {
+    const bool from_right = items[right].key < items[left].key, from_left = items[last_right].key < items[last_left].key;
+    to[front] = items[from_right ? right : left];
+    to[back] = items[from_left ? last_left : last_right];
+    right += from_right;
+    left += !from_right;
+    last_left -= from_left;
+    last_right -= !from_left;
+  }
+  if (front == back) to[front] = items[left <= last_left ? left : right];
+}
+
+// Sorts n items by merging ever longer parts, to and fro between two buffers, and returns the one where they end.
+template <class Item> HD Item* merge_sort(Item* items, Item* spare, int64_t n) {
+  int level = 0;
+  while ((int64_t(1) << level) < n) ++level;
+  for (; level > 0; --level) {   // 2^level parts become half as many
+    for (int64_t part = 0; part < int64_t(1) << level; part += 2)
+      merge(items, part * n >> level, (part + 1) * n >> level, (part + 2) * n >> level, spare);
+    Item* const sorted = spare;
+    spare = items;
+    items = sorted;
+  }
+  return items;
+}
+
+// The first k indices of a sorted line. A buffer of 2k items is filled, sorted and cut to its first k, again and again; the
+// last of these bars what does not come before it. O(n log k). One lane does it all.
 template <class T> struct SortLine {
+  using Item = SortItem<decltype(key_of(T()))>;
   const T* x;
   int32_t* order;
-  int64_t n, k;
+  Item* buffers;   // two of `room` for each line
+  int64_t n, k, room;
   bool descending;
 
   template <class Team> HD void operator()(const Team& team, int64_t line) const {
     team.each(1, [&](int64_t) {
-      const T* a = x + line * n;
-      int32_t* heap = order + line * k;
-      for (int64_t i = 0; i < k; ++i) heap[i] = static_cast<int32_t>(i);
-      for (int64_t i = k / 2 - 1; i >= 0; --i) sink(a, heap, k, i, heap[i]);
-      for (int64_t i = k; i < n; ++i)
-        if (before(a, static_cast<int32_t>(i), heap[0])) sink(a, heap, k, 0, static_cast<int32_t>(i));
-      for (int64_t last = k - 1; last > 0; --last) {
-        const int32_t item = heap[last];
-        heap[last] = heap[0];
-        sink(a, heap, last, 0, item);
+      Item *const buffer = buffers + 2 * line * room, *items = buffer;
+      const auto sort = [&](int64_t count) {
+        items = merge_sort(items, items == buffer ? buffer + room : buffer, count);
+      };
+      int64_t count = 0;
+      decltype(key_of(T())) bar = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        if (count == room) {
+          sort(count);
+          count = k;
+          bar = items[k - 1].key;
+        }
+        const auto key = key_of(x[line * n + i]), directed = descending ? ~key : key;
+        if (i < room || directed < bar) items[count++] = {directed, static_cast<int32_t>(i)};
       }
+      sort(count);
+      for (int64_t i = 0; i < k; ++i) order[line * k + i] = items[i].index;
     });
-  }
-
-  // Equal ones keep their order; NaN is larger than every number.
-  HD bool before(const T* a, int32_t i, int32_t j) const {
-    const bool i_is_nan = a[i] != a[i], j_is_nan = a[j] != a[j];
-    const bool larger = i_is_nan ? !j_is_nan : a[i] > a[j], smaller = j_is_nan ? !i_is_nan : a[i] < a[j];
-    return larger || smaller ? larger == descending : i < j;
-  }
-
-  // Puts `item` where `hole` is or below it, so that no child comes after its parent.
-  HD void sink(const T* a, int32_t* heap, int64_t size, int64_t hole, int32_t item) const {
-    for (int64_t child; (child = 2 * hole + 1) < size; hole = child) {
-      if (child + 1 < size && before(a, heap[child], heap[child + 1])) ++child;
-      if (!before(a, item, heap[child])) break;
-      heap[hole] = heap[child];
-    }
-    heap[hole] = item;
   }
 };
 
@@ -158,9 +198,13 @@ Sorted sorted(const char* op, const Tensor& x, int64_t k, int axis, bool descend
   const Tensor order = Tensor::empty(lines.shape().with(-1, k), DType::i32, x.device());
   with_type(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    if (k > 0)
-      for_each_row(x.device(), lines.elements() / n, n,
-                   SortLine<T>{lines.data<T>(), order.data<int32_t>(), n, k, descending});
+    using Item = typename SortLine<T>::Item;
+    if (order.elements() == 0) return;
+    const int64_t count = lines.elements() / n, room = std::min(n, 2 * k);
+    const Storage buffers(2 * count * room * static_cast<int64_t>(sizeof(Item)), x.device());
+    for_each_row(x.device(), count, n,
+                 SortLine<T>{lines.data<T>(), order.data<int32_t>(), static_cast<Item*>(buffers.data), n, k, room,
+                             descending});
   });
   const Tensor indices = view::transpose(order, axis, -1).contiguous();
   return {gather(x, axis, indices), indices};

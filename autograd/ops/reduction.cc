@@ -68,7 +68,7 @@ template <class T> struct VarianceRow {
   }
 };
 
-// sign · max sign x, or NaN if there is one
+// sign · max sign x, or NaN if there is one. NaN counts as ∞, so only rows whose maximum is ∞ are searched for it.
 template <class T> struct ExtremeRow {
   const T* x;
   T* y;
@@ -76,9 +76,10 @@ template <class T> struct ExtremeRow {
   T sign;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = x + row * n;
-    const T largest = team.max(n, [&](int64_t i) { return sign * a[i]; });
-    const T nans = team.sum(n, [&](int64_t i) { return a[i] != a[i] ? T(1) : T(0); });
-    y[row] = nans > T(0) ? std::numeric_limits<T>::quiet_NaN() : sign * largest;
+    const T infinity = std::numeric_limits<T>::infinity();
+    const T largest = team.max(n, [&](int64_t i) { return a[i] != a[i] ? infinity : sign * a[i]; });
+    const bool nan = largest == infinity && team.sum(n, [&](int64_t i) { return a[i] != a[i] ? T(1) : T(0); }) > T(0);
+    y[row] = nan ? std::numeric_limits<T>::quiet_NaN() : sign * largest;
   }
 };
 
