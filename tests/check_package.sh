@@ -25,7 +25,7 @@ run "$work/installed/bin/tapir" zoo
 for experiment in "$work"/installed/share/tapir/experiments/quickstart-*.toml; do
   [ -e "$experiment" ] || { echo "check_package: no experiment is installed"; exit 1; }
 done
-if grep -rl "$source" "$work/installed/lib" "$work/installed/include" --include=*.cmake --include=*.h; then
+if grep -rlE "(^|[^[:alnum:]_./-])$source(/|$)" "$work/installed/lib" "$work/installed/include" --include=*.cmake --include=*.h; then
   echo "check_package: these files name the folder of the sources"
   exit 1
 fi

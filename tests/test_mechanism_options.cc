@@ -131,10 +131,10 @@ TEST_CASE("options of mechanisms: the bounds are allowed, what lies beside them 
       INFO(rule.mechanism, ".", rule.key, " = ", value);
       CHECK(mechanism(rule.mechanism).make(*options_of(rule, value), {.width = 8, .heads = 2}) != nullptr);
     }
-    for (const auto& [value, words] : rule.refused) {
+    for (const auto& refusal : rule.refused) {
+      const auto& value = refusal.first;
       INFO(rule.mechanism, ".", rule.key, " = ", value);
-      const std::string found = message_of([&, &wrong = value] { options_of(rule, wrong); });
-      CHECK(found == text("config: attention.", rule.key, ": ", words));
+      CHECK(message_of([&] { options_of(rule, value); }) == text("config: attention.", rule.key, ": ", refusal.second));
     }
   }
 }
