@@ -31,7 +31,8 @@ std::vector<double> alibi_slopes(int64_t heads) {
 }
 
 Tensor alibi_bias(int64_t heads, int64_t queries, int64_t keys, int64_t offset, DType type, Device device) {
-  const Tensor slopes = Tensor::from(alibi_slopes(heads)), bias = Tensor::empty({heads, queries, keys}, type, device);
+  const Tensor slopes = Tensor::from(alibi_slopes(heads), {heads}, device);
+  const Tensor bias = Tensor::empty({heads, queries, keys}, type, device);
   with_float("alibi", type, [&](auto zero) {
     using T = decltype(zero);
     for_each(device, bias.elements(), DistanceTerm<T>{slopes.data<double>(), bias.data<T>(), queries, keys, offset});

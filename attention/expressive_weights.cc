@@ -4,6 +4,7 @@
 
 #include "attention/all_ops.h"
 #include "autograd/apply.h"
+#include "tensor/elementwise.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
 
@@ -70,6 +71,8 @@ template <class T> struct ExpressiveBackwardRow {
   }
 };
 
+struct IsPositive { template <class T> HD uint8_t operator()(T x) const { return x > T(0); } };
+
 }  // namespace
 
 struct ExpressiveWeights {
@@ -83,7 +86,7 @@ struct ExpressiveWeights {
     const Tensor x = z_.contiguous(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const MaskView view = view_of(name, mask, x.shape());
+      const MaskView view = view_of(name, mask, x.shape(), x.device());
       const int64_t n = view.keys;
       if (n > 0)
         for_each_row(x.device(), x.elements() / n, n, ExpressiveRow<T>{x.data<T>(), y.data<T>(), n, view, alibi});
@@ -98,7 +101,7 @@ struct ExpressiveWeights {
     const Tensor dz = Tensor::empty(g.shape(), g.dtype(), g.device());
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const MaskView view = view_of(name, mask, x.shape());
+      const MaskView view = view_of(name, mask, x.shape(), x.device());
       const int64_t n = view.keys;
       if (n > 0)
         for_each_row(g.device(), g.elements() / n, n,
@@ -119,7 +122,8 @@ struct ExpressiveWeights {
  private:
   // d_ts where the mask allows it, else 0, (B,H,T,S).
   Tensor decays(const Tensor& scores) const {
-    const MaskView view = view_of(name, mask, scores.shape());
+    const Mask here = mask.to(Device::cpu);
+    const MaskView view = view_of(name, here, scores.shape(), Device::cpu);
     std::vector<double> d(scores.elements(), 0.0);
     for (int64_t row = 0; row * view.keys < scores.elements(); ++row) {
       const int64_t t = row % view.queries;
@@ -132,9 +136,9 @@ struct ExpressiveWeights {
   }
 
   static Tensor positive(const Tensor& x) {   // u8
-    std::vector<uint8_t> yes;
-    for (const double value : x.to(DType::f64).values<double>()) yes.push_back(value > 0);
-    return Tensor::from(yes, x.shape(), x.device());
+    Tensor yes = Tensor::empty(x.shape(), DType::u8, x.device());
+    with_float(name, x.dtype(), [&](auto zero) { map_into<uint8_t, decltype(zero)>(yes, IsPositive{}, x); });
+    return yes;
   }
 };
 

@@ -179,7 +179,7 @@ struct PairHidden {
     const Tensor pairs_first = matmul(reshape(Unit::op(z), {batch, H, T * S, M}), transpose(in[2]));   // (B,H,T·S,R)
     std::vector<double> allowed(T * S);
     for (int64_t t = 0; t < T; ++t) std::fill_n(allowed.begin() + t * S, shape.seen(t), 1.0);
-    const Tensor kept = Tensor::from(allowed, {T, S}).to(in[0].dtype());
+    const Tensor kept = Tensor::from(allowed, {T, S}, in[0].device()).to(in[0].dtype());
     return mul(reshape(transpose(pairs_first), {batch, H, R, T, S}), kept);
   }
 

@@ -37,7 +37,8 @@ struct HeadLinear : nn::Module {
 template <class Unit>
 void record_share(const nn::Call& call, const Shape& pairs, int64_t units, const Unit& z) {
   const NoGrad guard;
-  const MaskView mask = view_of("score_mlp", call.mask, pairs);
+  const Mask here = call.mask.to(Device::cpu);
+  const MaskView mask = view_of("score_mlp", here, pairs, Device::cpu);
   int64_t active = 0, allowed = 0;
   for (int64_t unit = 0; unit < units; ++unit) {
     const std::vector<double> values = z(unit).to(DType::f64).template values<double>();

@@ -19,7 +19,9 @@ bool all_finite(const Tensor& x) {
   const Tensor dense = x.contiguous();
   return with_float("anomaly", x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    return full_sum<T>(x.device(), x.elements(), NotFinite<T>{dense.data<T>()}) == 0;
+    const Tensor count = Tensor::empty({}, x.dtype(), x.device());
+    full_sum(x.device(), x.elements(), NotFinite<T>{dense.data<T>()}, count.data<T>());
+    return count.item() == 0;
   });
 }
 

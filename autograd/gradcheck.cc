@@ -18,9 +18,9 @@ Tensor random_like(const Tensor& x, uint64_t seed, uint32_t number) {
 }
 
 Tensor unit_vector(const Tensor& x, int64_t i) {
-  const Tensor v = Tensor::zeros(x.shape(), x.dtype(), x.device());
-  v.data<double>()[i] = 1;
-  return v;
+  std::vector<double> v(x.elements(), 0.0);
+  v[i] = 1;
+  return Tensor::from(v, x.shape(), x.device());
 }
 
 double dot(const std::vector<double>& a, const std::vector<double>& b) {
@@ -30,9 +30,10 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 Tensor moved(const Tensor& x, double t, const Tensor& v) {
-  const Tensor result = x.copy();
-  for (int64_t i = 0; i < x.elements(); ++i) result.data<double>()[i] += t * v.data<double>()[i];
-  return result;
+  std::vector<double> values = x.values<double>();
+  const std::vector<double> step = v.values<double>();
+  for (size_t i = 0; i < values.size(); ++i) values[i] += t * step[i];
+  return Tensor::from(values, x.shape(), x.device());
 }
 
 class Check {

@@ -37,7 +37,7 @@ void orthonormalise(double* rows, int64_t m, int64_t n) {
 void fill_orthogonal(Tensor& value, double gain, const RandomKey& key) {
   const bool tall = value.size(-2) > value.size(-1);
   const int64_t n = std::max(value.size(-2), value.size(-1)), m = std::min(value.size(-2), value.size(-1));
-  Tensor rows = Tensor::empty({m > 0 ? value.elements() / (m * n) : 0, m, n}, DType::f64);
+  Tensor rows = Tensor::empty({m > 0 ? value.elements() / (m * n) : 0, m, n}, DType::f64, Device::cpu);
   normal_(rows, 0, 1, key);
   for (int64_t i = 0; i < rows.size(0); ++i) orthonormalise(rows.data<double>() + i * m * n, m, n);
   scale_(rows, gain);

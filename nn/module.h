@@ -49,7 +49,7 @@ class Module {
 
   // Allocates every parameter and fills it by its own rule. A value depends on seed, full name and element alone, not on
   // the order of construction.
-  void initialise(uint64_t seed, DType type = DType::f32, Device device = Device::cpu);
+  void initialise(uint64_t seed, DType type = DType::f32, Device device = default_device());
 
   // Calls visit(full name, parameter) in the order of registration.
   void each_parameter(const std::function<void(const std::string&, Parameter&)>& visit, const std::string& prefix = "");

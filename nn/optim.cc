@@ -47,15 +47,18 @@ void Optimiser::clear_gradients() {
 }
 
 double Optimiser::gradient_norm() const {
-  double total = 0;
-  for (const Slot& slot : slots_) {
-    if (!gradient(slot.value).defined()) continue;
-    const Tensor g = gradient(slot.value).contiguous();
+  if (slots_.empty()) return 0;
+  const Tensor squares = Tensor::zeros({static_cast<int64_t>(slots_.size())}, DType::f64, slots_[0].value.device());
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!gradient(slots_[i].value).defined()) continue;
+    const Tensor g = gradient(slots_[i].value).contiguous();
     with_float(name_, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      total += full_sum<double>(g.device(), g.elements(), SquareOf<T>{g.data<T>()});
+      full_sum(g.device(), g.elements(), SquareOf<T>{g.data<T>()}, squares.data<double>() + i);
     });
   }
+  double total = 0;
+  for (const double square : squares.values<double>()) total += square;
   return std::sqrt(total);
 }
 

@@ -1,18 +1,14 @@
 #include "tensor/arena.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
-#include <cstring>
 
+#include "tensor/cuda.h"
 #include "tensor/error.h"
+#include "tensor/memory.h"
 
 namespace tapir {
 namespace {
-
-constexpr int64_t huge_page = int64_t{2} << 20;
 
 // Eight classes per power of two: at most 1/8 of a block is waste.
 int64_t size_class(int64_t bytes) {
@@ -20,20 +16,16 @@ int64_t size_class(int64_t bytes) {
   return (std::max<int64_t>(bytes, 1) + step - 1) / step * step;
 }
 
-void* take_from_system(int64_t bytes) {
-  const bool large = bytes >= huge_page;
-  const int64_t alignment = large ? huge_page : 64;
-  void* block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (block && large) madvise(block, bytes, MADV_HUGEPAGE);   // advice only: a refusal costs speed, not correctness
-  return block;
-}
-
 }  // namespace
 
-Arena& Arena::of(Device device) {
-  require(device == Device::cpu, "device", [] { return text("this build of tapir has no cuda"); }, "use cpu");
-  static Arena* const cpu = new Arena;   // never destroyed: tensors may outlive every other static
-  return *cpu;
+Arena& Arena::of(Device device) {   // never destroyed: tensors may outlive every other static
+  static Arena* const cpu = new Arena(Device::cpu);
+  if (device == Device::cpu) return *cpu;
+  static Arena* const cuda = [] {
+    cuda::require_device();
+    return new Arena(Device::cuda);
+  }();
+  return *cuda;
 }
 
 void* Arena::allocate(int64_t bytes) {
@@ -46,7 +38,7 @@ void* Arena::allocate(int64_t bytes) {
     block = cached.back();
     cached.pop_back();
   } else {
-    block = take_from_system(size);
+    block = take_from_system(device_, size);
     if (!block) out_of_memory(bytes);
     statistics_.reserved += size;
   }
@@ -54,7 +46,7 @@ void* Arena::allocate(int64_t bytes) {
   statistics_.in_use += size;
   statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
   ++statistics_.allocations;
-  if (poison_) std::memset(block, 0xFF, size);   // all bits set is a NaN in f32 and f64
+  if (poison_) fill_bytes(device_, block, 0xFF, size);   // all bits set is a NaN in f32 and f64
   return block;
 }
 
@@ -91,7 +83,7 @@ void Arena::reset_peak() {
 void Arena::release_cache() {
   const std::lock_guard lock(mutex_);
   for (auto& [size, blocks] : free_) {
-    for (void* block : blocks) std::free(block);
+    for (void* block : blocks) give_to_system(device_, block);
     statistics_.reserved -= size * static_cast<int64_t>(blocks.size());
     blocks.clear();
   }

@@ -21,7 +21,7 @@ struct MemoryStatistics {   // bytes, but for `allocations`
 
 class Arena {
  public:
-  static Arena& of(Device device);   // throws Error where this build has no such device
+  static Arena& of(Device device);   // throws Error where this build or machine has no such device
 
   // A block of at least `bytes`, aligned to 64 bytes, contents undefined. Throws OutOfMemory that names the module paths
   // which hold most. Thread-safe.
@@ -35,6 +35,8 @@ class Arena {
   void set_poison(bool on);              // fresh memory is NaN in every float type: what was not written shows at once
 
  private:
+  explicit Arena(Device device) : device_(device) {}
+
   struct Block {
     int64_t bytes;
     const std::string* owner;   // Scope::path() at allocation
@@ -42,6 +44,7 @@ class Arena {
 
   [[noreturn]] void out_of_memory(int64_t bytes) const;
 
+  const Device device_;
   mutable std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> free_;   // by size class
   std::map<void*, Block> used_;

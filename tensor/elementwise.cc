@@ -81,10 +81,12 @@ void fill_(Tensor& y, double value) {
   y.wrote();
 }
 
-void copy_(Tensor& y, const Tensor& x) {
-  require_expands("copy_", y, x);
+void copy_(Tensor& y, const Tensor& x_) {
+  require_expands("copy_", y, x_);
+  const Tensor x = x_.to(y.device());
   const Geometry<2> geometry(y.shape(), {y.strides(), strides_within(y.shape(), x)});
-  const int lead = y.dtype() == x.dtype() && y.elements() > 0 ? transposed_axis(geometry) : -1;
+  const bool by_tiles = y.device() == Device::cpu && y.dtype() == x.dtype() && y.elements() > 0;
+  const int lead = by_tiles ? transposed_axis(geometry) : -1;
   if (lead >= 0) {
     with_type(y.dtype(), [&](auto zero) {
       using T = decltype(zero);

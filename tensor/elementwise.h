@@ -96,14 +96,41 @@ void walk(const F& f, const Geometry<1 + sizeof...(X)>& geometry, Y* y, std::ind
   });
 }
 
+// Element i of the walk by itself, for a CUDA device.
+template <class F, class Y, class... X>
+struct StridedElement {
+  F f;
+  Geometry<1 + sizeof...(X)> geometry;
+  Y* y;
+  std::array<const void*, sizeof...(X)> x;
+
+  HD void operator()(int64_t i) const { evaluate(i, std::index_sequence_for<X...>{}); }
+
+ private:
+  template <size_t... K>
+  HD void evaluate(int64_t rest, std::index_sequence<K...>) const {
+    int64_t offset[1 + sizeof...(X)] = {};
+    for (int axis = geometry.rank - 1; axis >= 0; --axis) {
+      const int64_t place = rest % geometry.extent[axis];
+      rest /= geometry.extent[axis];
+      for (size_t k = 0; k <= sizeof...(X); ++k) offset[k] += place * geometry.stride[axis][k];
+    }
+    y[offset[0]] = f(static_cast<const X*>(x[K])[offset[K + 1]]...);
+  }
+};
+
 }  // namespace detail
 
-// Writes y_i = f(x_i …) for every element of y; each x must expand to y's shape. X… are the element types of the inputs.
+// Writes y_i = f(x_i …) for every element of y; each x must expand to y's shape and be on its device. X… are the element
+// types of the inputs.
 template <class Y, class... X, class F, class... Tensors>
 void map_into(Tensor& y, const F& f, const Tensors&... x) {
   static_assert(sizeof...(X) == sizeof...(Tensors));
   if (y.elements() == 0) return;
   const Geometry<1 + sizeof...(X)> geometry(y.shape(), {y.strides(), strides_within(y.shape(), x)...});
+  if constexpr (cuda::built)
+    if (y.device() == Device::cuda)
+      return cuda::for_each(y.elements(), detail::StridedElement<F, Y, X...>{f, geometry, y.data<Y>(), {x.template data<X>()...}});
   detail::walk(f, geometry, y.data<Y>(), std::index_sequence_for<X...>{}, static_cast<const X*>(x.template data<X>())...);
 }
 
@@ -137,7 +164,7 @@ Tensor map(const char* op, const F& f, const Tensor& a, const Tensor& b) {
 
 // In place, without gradient. Each counts as a write to y.
 void fill_(Tensor& y, double value);
-void copy_(Tensor& y, const Tensor& x);                         // y = x, converting; x broadcasts to y's shape
+void copy_(Tensor& y, const Tensor& x);                         // y = x, converting; x broadcasts to y's shape; any device
 void add_(Tensor& y, const Tensor& x);                          // y += x
 void scale_(Tensor& y, double factor);                          // y *= factor
 

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "tensor/device.h"
+
 namespace tapir {
 
 // C_i = alpha · op(A_i) · op(B_i) + beta · C_i  for i < batch, with op(A) of shape (m,k), op(B) (k,n), C (m,n).
@@ -21,8 +23,14 @@ struct MatrixProduct {
 };
 
 // T is float or double. The same bits at any thread count. An empty sum (k = 0) gives beta · C.
-// Throws Error if k or a leading dimension exceeds 2³¹ − 1, which is as far as BLAS counts.
+// The matrices are on `device`. Throws Error if k or a leading dimension exceeds 2³¹ − 1, which is as far as BLAS counts.
 template <class T>
-void gemm(const MatrixProduct<T>& product);
+void gemm(Device device, const MatrixProduct<T>& product);
+
+// Its parts: C_i = beta · C_i, and the product with k > 0 on the CPU (gemm_cpu.cc). On CUDA: cuda.h.
+template <class T>
+void scale(Device device, const MatrixProduct<T>& product);
+template <class T>
+void multiply_on_cpu(const MatrixProduct<T>& product);
 
 }  // namespace tapir

@@ -51,17 +51,6 @@ void multiply_tile(const MatrixProduct<T>& p) {
   }
 }
 
-// The product of k = 0.
-template <class T>
-void scale(const MatrixProduct<T>& p) {
-  for_each_range(p.batch * p.m, std::max<int64_t>(1, elements_per_range / p.n), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      T* c = p.c + row / p.m * p.stride_c + row % p.m * p.ldc;
-      for (int64_t j = 0; j < p.n; ++j) c[j] = p.beta == 0 ? T(0) : p.beta * c[j];
-    }
-  });
-}
-
 struct Tiles {
   int64_t extent, size, count;
 
@@ -128,7 +117,8 @@ void multiply_parts(const MatrixProduct<T>& p) {
   rest.k = p.k % depth;
   rest.a += parts * part.stride_a;
   rest.b += parts * part.stride_b;
-  rest.k == 0 ? scale(rest) : multiply_tiles(rest);
+  if (rest.k == 0) scale(Device::cpu, rest);
+  else multiply_tiles(rest);
 
   for_each_range(p.m, std::max<int64_t>(1, elements_per_range / (parts * p.n)), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -145,30 +135,12 @@ void multiply_parts(const MatrixProduct<T>& p) {
 }  // namespace
 
 template <class T>
-void gemm(const MatrixProduct<T>& product) {
-  MatrixProduct<T> p = product;
-  if (p.batch <= 0 || p.m <= 0 || p.n <= 0) return;
-  if (DryRun* dry = DryRun::current()) dry->count(2 * p.batch * p.m * p.n * p.k);
-  // BLAS wants leading dimensions of at least the row's width even where there is a single row or none.
-  p.lda = std::max({p.lda, p.transpose_a ? p.m : p.k, int64_t{1}});
-  p.ldb = std::max({p.ldb, p.transpose_b ? p.k : p.n, int64_t{1}});
-  p.ldc = std::max(p.ldc, p.n);
-  constexpr int64_t limit = std::numeric_limits<blasint>::max();
-  require(std::max({p.k, p.lda, p.ldb, p.ldc}) <= limit, "matmul", [&] {
-    return text("inner size and row strides must be at most ", limit, ", found k ", p.k, ", lda ", p.lda, ", ldb ", p.ldb,
-                ", ldc ", p.ldc);
-  });
+void multiply_on_cpu(const MatrixProduct<T>& p) {
   prepare_blas();
-  // One B for matrices A that follow each other in memory: one tall product.
-  if (p.stride_b == 0 && !p.transpose_a && p.stride_a == p.m * p.lda && p.stride_c == p.m * p.ldc) {
-    p.m *= p.batch;
-    p.batch = 1;
-  }
-  if (p.k == 0) return scale(p);
   worth_splitting(p) ? multiply_parts(p) : multiply_tiles(p);
 }
 
-template void gemm(const MatrixProduct<float>&);
-template void gemm(const MatrixProduct<double>&);
+template void multiply_on_cpu(const MatrixProduct<float>&);
+template void multiply_on_cpu(const MatrixProduct<double>&);
 
 }  // namespace tapir

@@ -1,8 +1,11 @@
-// HD marks what runs on host and device alike: `__host__ __device__` under nvcc, nothing elsewhere.
+// HD marks what runs on host and device alike: `__host__ __device__` under nvcc, nothing elsewhere. CALLS_HOST stands before
+// what is HD by name, since code for both mentions it, and runs on the host alone: the CPU's team of all threads.
 #pragma once
 
 #ifdef __CUDACC__
 #define HD __host__ __device__
+#define CALLS_HOST _Pragma("nv_exec_check_disable")
 #else
 #define HD
+#define CALLS_HOST
 #endif

@@ -9,6 +9,8 @@ struct Mask {
   bool causal = false;      // query t sees keys s ≤ t + offset
   int64_t offset = 0;       // position of the first query among the keys: S − T when decoding with a cache
   Tensor keys{};              // u8 (B,S): 0 hides a padded key from all queries; undefined: all are there
+
+  Mask to(Device device) const { return {causal, offset, keys.defined() ? keys.to(device) : keys}; }
 };
 
 // What kernels read. Keys 0 … limit(t) − 1 come into question, and of those the ones that are there.
@@ -25,16 +27,19 @@ struct MaskView {
   HD const uint8_t* present_in(int64_t row) const { return present ? present + row / (heads * queries) * keys : nullptr; }
 };
 
-// The mask for scores of shape (B,H,T,S). Throws an Error named after `op` when it does not fit. `mask` must outlive the
+// The mask for scores of shape (B,H,T,S) on `device`. Throws an Error named after `op` when it does not fit. `mask` must outlive the
 // view.
-inline MaskView view_of(const char* op, const Mask& mask, const Shape& scores) {
+inline MaskView view_of(const char* op, const Mask& mask, const Shape& scores, Device device) {
   require(scores.rank() == 4, op, [&] { return text("scores must be (B,H,T,S), got ", scores); });
-  if (mask.keys.defined())
+  if (mask.keys.defined()) {
+    require(mask.keys.device() == device, op,
+            [&] { return text("the key mask is on ", mask.keys.device(), ", the scores on ", device); });
     require(
         mask.keys.dtype() == DType::u8 && mask.keys.shape() == Shape{scores[0], scores[3]} && mask.keys.is_contiguous(), op,
         [&] {
           return text("key mask must be u8", Shape{scores[0], scores[3]}, ", got ", mask.keys.dtype(), mask.keys.shape());
         });
+  }
   return {mask.causal, mask.offset, scores[1],
           scores[2],   scores[3],   mask.keys.defined() ? mask.keys.data<uint8_t>() : nullptr};
 }

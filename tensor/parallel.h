@@ -4,10 +4,11 @@
 //   for_each        elements 0 … n−1, independent of each other
 //   for_each_row    rows, each done by a team of lanes (each, sum, max)
 //   column_sum      y_j = Σ_i f(i, j)
-//   full_sum        Σ_i f(i), in two stages
+//   full_sum        y = Σ_i f(i), in two stages
 //   scan            y_t = x_0 ∘ … ∘ x_t along an axis, ∘ associative, in chunks
 //
-// Kernels are named functors with HD operators (plain lambdas only inside them), so the same source compiles for a GPU.
+// Kernels are named functors with HD operators (plain lambdas only inside them), so the same source compiles for a GPU. What
+// they point to is memory of the device that they run on.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "tensor/cuda.h"
 #include "tensor/device.h"
 #include "tensor/dry_run.h"
 #include "tensor/hd.h"
@@ -43,14 +45,31 @@ void for_each_range(int64_t n, int64_t grain, const Body& body) {
 }
 
 inline constexpr int64_t elements_per_range = 16384;
+inline constexpr int64_t widest_for_one_team = 8 * elements_per_range;   // a longer row, alone, is work for all threads
+inline constexpr int64_t rows_per_block = 64, scan_chunk = 1024;
+
+namespace cuda {   // parallel_cuda.h
+template <class Kernel> void for_each(int64_t n, const Kernel& kernel);
+template <class Kernel> void for_each_row(int64_t rows, int64_t width, const Kernel& kernel);
+template <class T, class Term> void full_sum(int64_t n, const Term& term, T* y);
+template <class T, class Term> void column_sum(int64_t rows, int64_t columns, const Term& term, T* y);
+template <class Kernel> void scan(int64_t outer, int64_t n, int64_t inner, bool reverse, const Kernel& kernel);
+}  // namespace cuda
 
 template <class Kernel>
-void for_each(Device, int64_t n, const Kernel& kernel) {
+void for_each_on_cpu(int64_t n, const Kernel& kernel) {
   for_each_range(n, elements_per_range, [&](int64_t begin, int64_t end) {
     const Kernel local = kernel;
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) local(i);
   });
+}
+
+template <class Kernel>
+void for_each(Device device, int64_t n, const Kernel& kernel) {
+  if constexpr (cuda::built)
+    if (device == Device::cuda) return cuda::for_each(n, kernel);
+  for_each_on_cpu(n, kernel);
 }
 
 // A team of 32 lanes. On the CPU one thread plays all lanes with 32 accumulators, which the compiler vectorises; on CUDA a
@@ -59,27 +78,27 @@ struct Team {
   static constexpr int lanes = 32;
 
   template <class Body>
-  void each(int64_t n, const Body& body) const {
+  HD void each(int64_t n, const Body& body) const {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) body(i);
   }
 
   template <class Term>
-  auto sum(int64_t n, const Term& term) const {
+  HD auto sum(int64_t n, const Term& term) const {
     using T = decltype(term(int64_t{}));
     return combine(n, T(0), term, [](T a, T b) { return a + b; });
   }
 
   // NaN terms are passed over: a test for them would cost softmax a quarter of its time, and its sum finds them anyway.
   template <class Term>
-  auto max(int64_t n, const Term& term) const {
+  HD auto max(int64_t n, const Term& term) const {
     using T = decltype(term(int64_t{}));
     return combine(n, -std::numeric_limits<T>::infinity(), term, [](T a, T b) { return a < b ? b : a; });
   }
 
  private:
   template <class T, class Term, class Fold>
-  static T combine(int64_t n, T start, const Term& term, const Fold& fold) {
+  HD static T combine(int64_t n, T start, const Term& term, const Fold& fold) {
     T lane[lanes];
     for (int l = 0; l < lanes; ++l) lane[l] = start;
     int64_t i = 0;
@@ -107,24 +126,35 @@ T fold_ranges(int64_t n, const Term& term, const Fold& fold) {
 
 // Σ_i term(i), i < n: ranges in parallel, then their sums, each by a team.
 template <class T, class Term>
-T full_sum(Device, int64_t n, const Term& term) {
+T full_sum_on_cpu(int64_t n, const Term& term) {
   return fold_ranges<T>(n, term, [](int64_t count, const auto& part) { return Team{}.sum(count, part); });
+}
+
+// *y = Σ_i term(i)
+template <class T, class Term>
+void full_sum(Device device, int64_t n, const Term& term, T* y) {
+  if constexpr (cuda::built)
+    if (device == Device::cuda) return cuda::full_sum(n, term, y);
+  *y = full_sum_on_cpu<T>(n, term);
 }
 
 // All threads as one team, for a single long row: each verb is a loop over ranges.
 struct WideTeam {
+  CALLS_HOST
   template <class Body>
-  void each(int64_t n, const Body& body) const {
-    for_each(Device::cpu, n, body);
+  HD void each(int64_t n, const Body& body) const {
+    for_each_on_cpu(n, body);
   }
 
+  CALLS_HOST
   template <class Term>
-  auto sum(int64_t n, const Term& term) const {
-    return full_sum<decltype(term(int64_t{}))>(Device::cpu, n, term);
+  HD auto sum(int64_t n, const Term& term) const {
+    return full_sum_on_cpu<decltype(term(int64_t{}))>(n, term);
   }
 
+  CALLS_HOST
   template <class Term>
-  auto max(int64_t n, const Term& term) const {
+  HD auto max(int64_t n, const Term& term) const {
     return fold_ranges<decltype(term(int64_t{}))>(
         n, term, [](int64_t count, const auto& part) { return Team{}.max(count, part); });
   }
@@ -132,8 +162,10 @@ struct WideTeam {
 
 // kernel(team, row) for every row; `width` is the number of items of a row.
 template <class Kernel>
-void for_each_row(Device, int64_t rows, int64_t width, const Kernel& kernel) {
-  if (rows == 1 && width > 8 * elements_per_range) return kernel(WideTeam{}, 0);
+void for_each_row(Device device, int64_t rows, int64_t width, const Kernel& kernel) {
+  if constexpr (cuda::built)
+    if (device == Device::cuda) return cuda::for_each_row(rows, width, kernel);
+  if (rows == 1 && width > widest_for_one_team) return kernel(WideTeam{}, 0);
   const int64_t grain = std::max<int64_t>(1, elements_per_range / std::max<int64_t>(1, width));
   for_each_range(rows, grain, [&](int64_t begin, int64_t end) {
     const Kernel local = kernel;
@@ -143,8 +175,10 @@ void for_each_row(Device, int64_t rows, int64_t width, const Kernel& kernel) {
 
 // y_j = Σ_i term(i, j), i < rows, j < columns: blocks of 64 rows are summed in parallel, then the blocks in order.
 template <class T, class Term>
-void column_sum(Device, int64_t rows, int64_t columns, const Term& term, T* y) {
-  constexpr int64_t block = 64;
+void column_sum(Device device, int64_t rows, int64_t columns, const Term& term, T* y) {
+  if constexpr (cuda::built)
+    if (device == Device::cuda) return cuda::column_sum(rows, columns, term, y);
+  constexpr int64_t block = rows_per_block;
   const int64_t blocks = (rows + block - 1) / block;
   std::vector<T> partial(blocks * columns);
   for_each_range(blocks, std::max<int64_t>(1, elements_per_range / (block * std::max<int64_t>(1, columns))),
@@ -172,12 +206,14 @@ void column_sum(Device, int64_t rows, int64_t columns, const Term& term, T* y) {
 //   State element(i)      static State join(before, after), associative      void store(i, state) of all up to i
 // Chunks of 1024 are joined in parallel, then what comes before each chunk in order, then each chunk again from there.
 template <class Kernel>
-void scan(Device, int64_t outer, int64_t n, int64_t inner, bool reverse, const Kernel& kernel) {
+void scan(Device device, int64_t outer, int64_t n, int64_t inner, bool reverse, const Kernel& kernel) {
+  if constexpr (cuda::built)
+    if (device == Device::cuda) return cuda::scan(outer, n, inner, reverse, kernel);
   using State = typename Kernel::State;
   // Lines with nothing behind them are columns too, n apart: 4 at once, whose states stay in registers.
   const bool apart = inner == 1;
   const int64_t lines = apart ? 1 : outer, columns = apart ? outer : inner, step = apart ? 1 : inner;
-  constexpr int64_t length = 1024, few = 4, many = 64;   // of a chunk; columns of a block
+  constexpr int64_t length = scan_chunk, few = 4, many = 64;   // of a chunk; columns of a block
   const int64_t width = apart ? few : many, chunks = (n + length - 1) / length, blocks = (columns + width - 1) / width;
   const int64_t grain = elements_per_range / std::max<int64_t>(1, std::min(n, length) * std::min(columns, width));
   std::vector<State> before(lines * chunks * columns);
@@ -236,3 +272,7 @@ void scan(Device, int64_t outer, int64_t n, int64_t inner, bool reverse, const K
 }
 
 }  // namespace tapir
+
+#if defined(__CUDACC__) || defined(TAPIR_CUDA_EMULATED)
+#include "tensor/parallel_cuda.h"
+#endif

@@ -2,6 +2,7 @@
 
 #include "tensor/arena.h"
 #include "tensor/elementwise.h"
+#include "tensor/memory.h"
 
 namespace tapir {
 
@@ -33,7 +34,7 @@ Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device
   require(static_cast<int64_t>(values.size()) == shape.elements(), "tensor",
           [&] { return text(values.size(), " values do not fill shape ", shape); });
   Tensor tensor = empty(shape, dtype_of<T>(), device);
-  std::copy(values.begin(), values.end(), tensor.data<T>());
+  copy_bytes(device, tensor.data<T>(), Device::cpu, values.data(), static_cast<int64_t>(values.size_bytes()));
   return tensor;
 }
 
@@ -46,14 +47,14 @@ T* Tensor::data() const {
 
 template <class T>
 std::vector<T> Tensor::values() const {
-  const Tensor dense = contiguous();
+  const Tensor dense = contiguous().to(Device::cpu);
   const T* first = dense.data<T>();
   return std::vector<T>(first, first + elements());
 }
 
 double Tensor::item() const {
   require(elements() == 1, "item", [&] { return text("needs exactly one element, shape is ", shape_); });
-  return with_type(dtype_, [&](auto zero) { return static_cast<double>(*data<decltype(zero)>()); });
+  return with_type(dtype_, [&](auto zero) { return static_cast<double>(values<decltype(zero)>()[0]); });
 }
 
 bool Tensor::is_contiguous() const {
@@ -78,6 +79,16 @@ Tensor Tensor::to(DType type) const {
   Tensor converted = empty(shape_, type, device());
   copy_(converted, *this);
   return converted;
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  const Tensor dense = contiguous(), moved = empty(shape_, dtype_, device);
+  with_type(dtype_, [&](auto zero) {
+    using T = decltype(zero);
+    copy_bytes(device, moved.data<T>(), this->device(), dense.data<T>(), elements() * size_of(dtype_));
+  });
+  return moved;
 }
 
 Tensor Tensor::strided(const Shape& shape, const Strides& strides, int64_t offset) const {
@@ -135,7 +146,7 @@ void print(std::ostream& out, const Tensor& tensor, int axis, int64_t offset) {
 
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
   if (!tensor.defined()) return out << "undefined";
-  print(out, tensor, 0, 0);
+  print(out, tensor.contiguous().to(Device::cpu), 0, 0);
   return out << ' ' << tensor.dtype() << tensor.shape();
 }
 

@@ -29,15 +29,15 @@ class Tensor {
  public:
   Tensor() = default;   // undefined: no storage, stands for "none"
 
-  static Tensor empty(const Shape& shape, DType type = DType::f32, Device device = Device::cpu);   // contents undefined
-  static Tensor full(const Shape& shape, double value, DType type = DType::f32, Device device = Device::cpu);
-  static Tensor zeros(const Shape& shape, DType type = DType::f32, Device device = Device::cpu);
+  static Tensor empty(const Shape& shape, DType type = DType::f32, Device device = default_device());   // contents undefined
+  static Tensor full(const Shape& shape, double value, DType type = DType::f32, Device device = default_device());
+  static Tensor zeros(const Shape& shape, DType type = DType::f32, Device device = default_device());
 
   // A copy of `values` in row-major order. Throws Error unless there are shape.elements() of them.
   template <class T>
-  static Tensor from(std::span<const T> values, const Shape& shape, Device device = Device::cpu);
+  static Tensor from(std::span<const T> values, const Shape& shape, Device device = default_device());
   template <class T>
-  static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = Device::cpu) {
+  static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = default_device()) {
     return from(std::span<const T>(values), shape, device);
   }
   template <class T>
@@ -59,8 +59,9 @@ class Tensor {
   Tensor contiguous() const;    // itself, or a row-major copy. Carries no gradient: ops call it at their door
   Tensor copy() const;          // fresh row-major memory
   Tensor to(DType type) const;  // converted copy (itself if nothing changes). Carries no gradient
+  Tensor to(Device device) const;   // copy on that device (itself if it is there). Carries no gradient
 
-  // First element of the view. Throws Error if T is not the element type.
+  // First element of the view, an address on its device. Throws Error if T is not the element type.
   template <class T> T* data() const;
 
   // Elements in row-major order, and the only element (throws Error if there are several).

@@ -145,10 +145,9 @@ inline Case two(const std::string& label, Tensor (*f)(const Tensor&, const Tenso
 
 inline Tensor none(const Tensor& like) { return Tensor::zeros({}, like.dtype()); }
 inline Tensor positive(const Tensor& x) {  // 1 where x > 0
-  Tensor mask = Tensor::zeros(x.shape(), DType::u8);
-  const std::vector<double> values = x.to(DType::f64).values<double>();
-  for (int64_t i = 0; i < x.elements(); ++i) mask.data<uint8_t>()[i] = values[i] > 0;
-  return mask;
+  std::vector<uint8_t> mask;
+  for (const double value : x.to(DType::f64).values<double>()) mask.push_back(value > 0);
+  return Tensor::from(mask, x.shape());
 }
 
 template <>

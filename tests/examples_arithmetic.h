@@ -139,8 +139,9 @@ template <> struct Examples<Where> {
   static OpExamples all() {
     const auto row = [](const std::string& label, const Shape& condition, const Shape& a, const Shape& b,
                         bool may_vanish = false) {
-      Tensor c = Tensor::empty(condition, DType::u8);
-      for (int64_t i = 0; i < c.elements(); ++i) c.data<uint8_t>()[i] = i % 3 == 0 ? 0 : static_cast<uint8_t>(i % 256 | 1);
+      std::vector<uint8_t> chosen;
+      for (int64_t i = 0; i < condition.elements(); ++i) chosen.push_back(i % 3 == 0 ? 0 : static_cast<uint8_t>(i % 256 | 1));
+      const Tensor c = u8(chosen, condition);
       return Example{.label = label, .function = [c](const std::vector<Tensor>& x) { return where(c, x[0], x[1]); },
                      .inputs = {{a}, {b}}, .reference = [condition](const Arrays& in) {
         Array c{condition, {}};

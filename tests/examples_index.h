@@ -91,9 +91,9 @@ template <> struct Examples<Gather> {
     Example strided = select("index_select, every second index", {5, 3}, 0, 4);
     strided.function = [](const std::vector<Tensor>& x) {
       const std::vector<int32_t> index = scattered(4, 5);
-      Tensor wide = i32(std::vector<int32_t>(8, 99), {8}).strided({4}, {2});
-      for (int64_t i = 0; i < 4; ++i) wide.data<int32_t>()[2 * i] = index[i];
-      return index_select(x[0], 0, wide);
+      std::vector<int32_t> wide(8, 99);
+      for (int64_t i = 0; i < 4; ++i) wide[2 * i] = index[i];
+      return index_select(x[0], 0, i32(wide, {8}).strided({4}, {2}));
     };
     Example none = largest("topk, none", {3, 4}, 1, 0);
     none.may_vanish = true;

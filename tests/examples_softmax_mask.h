@@ -31,12 +31,11 @@ inline Array masked_softmax(const MaskedCase& c, const Array& scores) {
 
 // x, with NaN in place of what the mask forbids.
 inline Tensor with_nan(const MaskedCase& c, const Tensor& x) {
-  const Tensor seen = Tensor::zeros({c.scores[0], 1, c.scores[2], c.scores[3]}, DType::u8);
-  int64_t place = 0;
+  std::vector<uint8_t> seen;
   for (int64_t b = 0; b < c.scores[0]; ++b)
     for (int64_t t = 0; t < c.scores[2]; ++t)
-      for (int64_t s = 0; s < c.scores[3]; ++s) seen.data<uint8_t>()[place++] = allowed(c, b, t, s);
-  return where(seen, x, Tensor::full({}, std::numeric_limits<double>::quiet_NaN(), x.dtype()));
+      for (int64_t s = 0; s < c.scores[3]; ++s) seen.push_back(allowed(c, b, t, s));
+  return where(u8(seen, {c.scores[0], 1, c.scores[2], c.scores[3]}), x, Tensor::full({}, std::numeric_limits<double>::quiet_NaN(), x.dtype()));
 }
 
 inline std::vector<Example> masked_softmax_rows() {

@@ -110,8 +110,7 @@ TEST_CASE("anomaly: planted in any parameter of a model, its module is named; in
         std::string module = full.substr(0, full.rfind('.'));
         const size_t score = module.find(".score.");   // a network whose parameters its parent uses
         if (score != std::string::npos) module = module.substr(0, score + 6);
-        const Tensor broken = values[i].copy();
-        for (int64_t k = 0; k < broken.elements(); ++k) broken.data<double>()[k] = std::nan("");
+        const Tensor broken = Tensor::full(values[i].shape(), std::nan(""), DType::f64);
         parameter.value = requires_grad(broken);
         const std::string forward = anomaly_of([&] { backward(tiny.loss()); });
         CAPTURE(forward);

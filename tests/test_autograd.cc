@@ -27,14 +27,14 @@ TEST_CASE("autograd: a chain of a million nodes is built, walked and destroyed")
   constexpr int length = 1000000;
   const int64_t before = Arena::of(Device::cpu).statistics().in_use;
   {
-    const Tensor x = number(3);
+    const Tensor x = requires_grad(Tensor::full({}, 3, DType::f64, Device::cpu));
     Tensor y = x;
     for (int i = 0; i < length; ++i) y = affine(y, i % 2 ? 0.5 : 2.0, 1);
     CHECK(grad({y}, {x}, {}, {.retain = true})[0].item() == 1);
     y = Tensor();   // destroys the chain without a walk having freed it
   }
   {
-    const Tensor x = number(3);
+    const Tensor x = requires_grad(Tensor::full({}, 3, DType::f64, Device::cpu));
     Tensor y = x;
     for (int i = 0; i < length; ++i) y = mul(y, x);
     backward(y);
@@ -55,13 +55,13 @@ TEST_CASE("autograd: a walk frees the graph, and a second one says so; retain ke
 }
 
 TEST_CASE("autograd: what is saved is freed with the walk") {
-  const int64_t before = Arena::of(Device::cpu).statistics().in_use;
+  const int64_t before = Arena::of(default_device()).statistics().in_use;
   const Tensor x = requires_grad(Tensor::zeros({1000}, DType::f64));
-  const int64_t with_leaf = Arena::of(Device::cpu).statistics().in_use;
+  const int64_t with_leaf = Arena::of(default_device()).statistics().in_use;
   const Tensor loss = sum(exp(exp(x)));
-  CHECK(Arena::of(Device::cpu).statistics().in_use > with_leaf + 8000);   // the input of the second exp
+  CHECK(Arena::of(default_device()).statistics().in_use > with_leaf + 8000);   // the input of the second exp
   backward(loss);
-  CHECK(Arena::of(Device::cpu).statistics().in_use < before + 3 * 9000);   // x, its gradient, the loss
+  CHECK(Arena::of(default_device()).statistics().in_use < before + 3 * 9000);   // x, its gradient, the loss
 }
 
 TEST_CASE("autograd: gradients accumulate in leaves, and can be set and cleared") {

@@ -53,7 +53,7 @@ struct Case {
     q.a = a.data();
     q.b = b.data();
     q.c = result.data();
-    gemm(q);
+    gemm(Device::cpu, q);
     return result;
   }
 
@@ -151,7 +151,7 @@ TEST_CASE_TEMPLATE("gemm without terms gives beta C, and writes zeros for beta =
 
 TEST_CASE("gemm of no matrices, rows or columns touches nothing") {
   for (const auto& [batch, m, n, k] : {Extents{0, 3, 3, 4}, {2, 0, 3, 4}, {2, 3, 0, 4}})
-    gemm(MatrixProduct<float>{.batch = batch, .m = m, .n = n, .k = k});
+    gemm(Device::cpu, MatrixProduct<float>{.batch = batch, .m = m, .n = n, .k = k});
 }
 
 TEST_CASE_TEMPLATE("gemm gives the same bits at any thread count", T, float, double) {
@@ -175,7 +175,7 @@ TEST_CASE_TEMPLATE("gemm gives the same bits at any thread count", T, float, dou
 TEST_CASE("gemm refuses sizes beyond BLAS's integers") {
   const MatrixProduct<float> product{.m = 1, .n = 1, .k = 1ll << 31};
   try {
-    gemm(product);
+    gemm(Device::cpu, product);
     FAIL("no error");
   } catch (const Error& error) {
     const std::string message = error.what();

@@ -12,16 +12,17 @@ using namespace tapir;
 namespace {
 
 Tensor numbers(const Shape& shape, double first = 0.3) {
-  Tensor x = Tensor::empty(shape, DType::f64);
-  for (int64_t i = 0; i < x.elements(); ++i) x.data<double>()[i] = first + 0.17 * static_cast<double>(i);
-  return x;
+  std::vector<double> values;
+  for (int64_t i = 0; i < shape.elements(); ++i) values.push_back(first + 0.17 * static_cast<double>(i));
+  return Tensor::from(values, shape);
 }
 
 // y = x², whose gradient is wrong by the factor 1 + error in element `at`: half of the product hides from the graph.
 Function wrong_square(double error, int64_t at) {
   return [=](const std::vector<Tensor>& x) {
-    Tensor share = Tensor::zeros(x[0].shape(), DType::f64);
-    share.data<double>()[at] = error;
+    std::vector<double> errors(x[0].elements(), 0.0);
+    errors[at] = error;
+    const Tensor share = Tensor::from(errors, x[0].shape());
     const Tensor y = mul(x[0], x[0]), twin = mul(share, y);
     return sub(add(y, twin), twin.detach());
   };

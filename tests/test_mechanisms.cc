@@ -322,7 +322,7 @@ TEST_CASE("mechanisms: additive stores no value for each pair and unit, forward 
   const Sizes sizes{.B = 1, .H = 2, .T = 128, .S = 128, .D = 8};
   constexpr int64_t units = 32;
   const Subject subject("additive", additive_options(units, true), sizes, 3);
-  Arena& arena = Arena::of(Device::cpu);
+  Arena& arena = Arena::of(default_device());
   const int64_t before = arena.statistics().in_use, pairs = sizes.H * sizes.T * sizes.S * 8;
   arena.reset_peak();
   backward(sum(subject.attend()));

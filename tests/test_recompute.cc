@@ -37,12 +37,12 @@ Trained train(const std::string& mechanism, bool recompute) {
     call.training = true;
     call.seed = 5;
     call.step = step;
-    Arena::of(Device::cpu).reset_peak();
-    const int64_t before = Arena::of(Device::cpu).statistics().in_use;
+    Arena::of(default_device()).reset_peak();
+    const int64_t before = Arena::of(default_device()).statistics().in_use;
     const Tensor tokens = concat(std::vector<Tensor>(16, tiny.tokens()), 0),
                  targets = concat(std::vector<Tensor>(16, tiny.targets()), 0);
     backward(cross_entropy(tiny.model->forward(tokens, call), targets));
-    result.peak = Arena::of(Device::cpu).statistics().peak - before;
+    result.peak = Arena::of(default_device()).statistics().peak - before;
     optimiser.step(0.01);
   }
   for (const Tensor& value : tiny.values()) result.weights.push_back(value.values<double>());
@@ -65,9 +65,9 @@ TEST_CASE("recompute: training takes less memory and gives the same bits, dropou
 TEST_CASE("recompute: keeps nothing but the result until backward") {
   const Tensor x = requires_grad(Tensor::full({1000}, 0.1, DType::f64));
   const auto f = [](const std::vector<Tensor>& in) { return sum(exp(tanh(exp(in[0])))); };
-  const int64_t before = Arena::of(Device::cpu).statistics().in_use;
+  const int64_t before = Arena::of(default_device()).statistics().in_use;
   const Tensor y = recompute(f, {x});
-  CHECK(Arena::of(Device::cpu).statistics().in_use - before < 8000);
+  CHECK(Arena::of(default_device()).statistics().in_use - before < 8000);
   const double plain = grad({f({x})}, {x})[0].values<double>()[0];
   CHECK(grad({y}, {x})[0].values<double>() == Values(1000, plain));
   CHECK(message_of([&] { backward(y); }) ==

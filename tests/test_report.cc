@@ -253,7 +253,7 @@ TEST_CASE("runs of a comparison with one seed share initial weights, batches and
   b.model().each_parameter([&](const std::string& name, nn::Parameter& p) {
     if (!values.contains(name)) return void(++of_b_alone);
     ++shared;
-    CHECK(std::memcmp(p.value.data<float>(), values[name].data(), sizeof(float) * values[name].size()) == 0);
+    CHECK(p.value.values<float>() == values[name]);
   });
   CHECK(shared == values.size());
   CHECK(of_b_alone > 0);

@@ -70,7 +70,7 @@ name = "muon"
 )";
 
 int64_t measured_peak(Experiment experiment) {
-  Arena& arena = Arena::of(Device::cpu);
+  Arena& arena = Arena::of(experiment.device());
   const int64_t before = arena.statistics().in_use;
   LanguageTask task(experiment);
   TrainTask loop = task.train_task();

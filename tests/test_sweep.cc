@@ -43,7 +43,7 @@ Result evaluate(const Example& row, const std::vector<Tensor>& inputs) {
 
 bool same_bits(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
-  const Tensor x = a.contiguous(), y = b.contiguous();
+  const Tensor x = a.contiguous().to(Device::cpu), y = b.contiguous().to(Device::cpu);
   return with_type(a.dtype(), [&](auto zero) {
     using T = decltype(zero);
     return std::memcmp(x.data<T>(), y.data<T>(), static_cast<size_t>(x.elements()) * sizeof(T)) == 0;
@@ -76,13 +76,14 @@ Tensor transposed_memory(const Tensor& x) {
 Tensor cut_from_larger(const Tensor& x) {
   Shape larger;
   for (const int64_t extent : x.shape()) larger.push_back(2 * extent + 3);
-  Tensor part = Tensor::empty(larger, x.dtype());
+  Tensor part = Tensor::empty(larger, x.dtype(), Device::cpu);   // every value that is not set below is NaN
   Strides strides = part.strides();
   int64_t offset = 0;
   for (int axis = 0; axis < x.rank(); ++axis) {
     offset += strides[axis];
     strides[axis] *= 2;
   }
+  const Tensor whole = part;
   part = part.strided(x.shape(), strides, offset);
   with_float("test", x.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -96,7 +97,7 @@ Tensor cut_from_larger(const Tensor& x) {
       part.data<T>()[place] = values[i];
     }
   });
-  return part;
+  return whole.to(x.device()).strided(x.shape(), strides, offset);
 }
 
 // One direction is enough where the elements are many.
@@ -237,8 +238,9 @@ TEST_CASE("sweep: NaN reaches every element that depends on it, and no other") {
       const int64_t n = inputs[argument].elements();
       const auto with = [&](int64_t place, double value) {
         std::vector<Tensor> other = inputs;
-        other[argument] = inputs[argument].copy();
-        other[argument].data<double>()[place] = value;
+        std::vector<double> values = inputs[argument].values<double>();
+        values[place] = value;
+        other[argument] = Tensor::from(values, inputs[argument].shape());
         return evaluate(row, other);
       };
       bool reached = n == 0 || clean.y.elements() == 0;

@@ -65,6 +65,7 @@ struct Experiment {
   nn::OptimiserOptions optimiser;
 
   DType dtype() const { return run.dtype == "f64" ? DType::f64 : DType::f32; }
+  Device device() const { return run.device == "cuda" ? Device::cuda : Device::cpu; }
   std::string toml();       // resolved, every key with its value
   std::string identity();   // SHA-256 of what fixes the numbers: all of the above but run.name
 };

@@ -46,7 +46,7 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder) {
 
 TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
                      double minutes) {
-  Arena::of(Device::cpu).reset_peak();
+  Arena::of(experiment.device()).reset_peak();
   TrainedRun run;
   run.task = make_task(experiment, resume ? folder : "");
   Task& task = *run.task;

@@ -40,7 +40,7 @@ int64_t peak_of_step(LanguageTask& task, const Experiment& experiment) {
   const std::unique_ptr<nn::Optimiser> optimiser = experiment.optimiser.make(task.model());
   std::optional<nn::Ema> ema;
   if (experiment.train.ema > 0) ema.emplace(task.model(), experiment.train.ema);
-  Arena& arena = Arena::of(Device::cpu);
+  Arena& arena = Arena::of(experiment.device());
   arena.reset_peak();
   const StepLoss loss = accumulate_gradients(loop, *optimiser, 0, experiment.train.accumulate, 1);
   apply_gradients(*optimiser, 0, experiment.train.clip, loss.count);
@@ -59,7 +59,7 @@ ModelSummary::Row ModelSummary::total() const {
 }
 
 ModelSummary summarise(Experiment& experiment) {
-  const int64_t before = Arena::of(Device::cpu).statistics().in_use;
+  const int64_t before = Arena::of(experiment.device()).statistics().in_use;
   ModelSummary summary;
   summary.tokens = experiment.model.context;
   {
@@ -74,7 +74,7 @@ ModelSummary summarise(Experiment& experiment) {
     for (const auto& [path, operations] : dry.operations()) row_of(summary.rows, path).operations += operations;
     summary.peak = peak_of_step(task, experiment) - before;
   }
-  Arena::of(Device::cpu).release_cache();   // of blocks that were never touched
+  Arena::of(experiment.device()).release_cache();   // of blocks that were never touched
   return summary;
 }
 

@@ -17,8 +17,8 @@ void Task::make_model(int64_t vocabulary, bool reads_initial) {
     return row.make(*experiment_.attention.own,
                     {.width = model.width, .heads = model.heads, .layer = layer, .key_heads = model.key_heads});
   });
-  const Device device = experiment_.run.device == "cuda" ? Device::cuda : Device::cpu;
-  model_->initialise(static_cast<uint64_t>(experiment_.run.seed), experiment_.dtype(), device);
+  set_default_device(experiment_.device());
+  model_->initialise(static_cast<uint64_t>(experiment_.run.seed), experiment_.dtype());
   if (reads_initial && !experiment_.run.initial.empty()) load_weights(experiment_.run.initial, *model_);
 }
 

@@ -12,6 +12,7 @@
 
 namespace tapir {
 
+// The experiment's device becomes the default one.
 class Task {
  public:
   virtual ~Task() = default;

@@ -13,7 +13,7 @@ namespace tapir {
 namespace {
 
 std::string summary(const Experiment& experiment, Task& task, const TrainReport& report) {
-  const MemoryStatistics memory = Arena::of(Device::cpu).statistics();
+  const MemoryStatistics memory = Arena::of(experiment.device()).statistics();
   std::string lines = fmt::format("{} steps of {}, {} parameters, {:.0f} tokens/s, peak {:.0f} MiB\n", report.steps,
                                   experiment.train.steps, task.model().parameter_count(),
                                   report.seconds > 0 ? static_cast<double>(report.tokens) / report.seconds : 0,

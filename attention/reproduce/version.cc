@@ -3,6 +3,7 @@
 
 #include "attention/reproduce/commands.h"
 #include "tensor/blas.h"
+#include "tensor/cuda.h"
 #include "tensor/parallel.h"
 
 namespace tapir {
@@ -13,8 +14,9 @@ std::string version_text() {
 #else
   const char* threading = "no OpenMP";
 #endif
-  return fmt::format("tapir {}\ncompiler {}\nflags {}\nthreads {} ({})\nblas OpenBLAS, core {}\ndevices cpu", TAPIR_VERSION,
-                     TAPIR_COMPILER, TAPIR_FLAGS, threads(), threading, blas_core());
+  return fmt::format("tapir {}\ncompiler {}\nflags {}\nthreads {} ({})\nblas OpenBLAS, core {}\ndevices cpu{}", TAPIR_VERSION,
+                     TAPIR_COMPILER, TAPIR_FLAGS, threads(), threading, blas_core(),
+                     cuda::built ? " cuda" : "");
 }
 
 }  // namespace tapir

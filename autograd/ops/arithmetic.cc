@@ -202,6 +202,8 @@ struct Where {
     require_same_kind(name, {&a, &b});
     require(condition.dtype() == DType::u8, name,
             [&] { return text("the condition must be u8, got ", condition.dtype()); });
+    require(condition.device() == a.device(), name,
+            [&] { return text("the condition is on ", condition.device(), ", the others on ", a.device()); });
     const Shape shape = broadcast(name, condition.shape(), broadcast(name, a.shape(), b.shape()));
     Tensor y = Tensor::empty(shape, a.dtype(), a.device());
     with_float(name, a.dtype(), [&](auto zero) {

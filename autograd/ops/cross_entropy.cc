@@ -44,7 +44,22 @@ template <class T> struct LossBackwardRow {
     const bool counts = target[row] != ignored;
     const T scale = counts ? *g : T(0), share = smoothing / static_cast<T>(n), m = maxima[row], log_total = log_totals[row];
     team.each(n, [&](int64_t i) { out[i] = math::gated(math::exp((a[i] - m) - log_total) - share, scale); });
-    if (counts) out[target[row]] -= scale * (T(1) - smoothing);
+    team.each(counts ? 1 : 0, [&](int64_t) { out[target[row]] -= scale * (T(1) - smoothing); });
+  }
+};
+
+// (1 − ε) onehot(target_n) + ε/V;  0 where the target is ignored
+template <class T> struct TargetRow {
+  const int32_t* target;
+  T* weights;
+  int64_t n;
+  int32_t ignored;
+  T smoothing;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    T* out = weights + row * n;
+    const bool counts = target[row] != ignored;
+    const T share = counts ? smoothing / static_cast<T>(n) : T(0);
+    team.each(n, [&](int64_t i) { out[i] = counts && i == target[row] ? share + (T(1) - smoothing) : share; });
   }
 };
 
@@ -69,7 +84,9 @@ struct CrossEntropy {
                 std::equal(whole.begin(), whole.end() - 1, leading.begin(), leading.end()), name, [&] {
       return text("logits (…,V) need i32 targets (…): got ", logits_.shape(), " and ", targets.dtype(), targets.shape());
     });
-    const int32_t* target = targets.data<int32_t>();
+    require(targets.device() == logits_.device(), name,
+            [&] { return text("targets are on ", targets.device(), ", logits on ", logits_.device()); });
+    const std::vector<int32_t> target = targets.values<int32_t>();
     for (int64_t i = 0; i < rows; ++i)
       require(target[i] == options.ignored || (target[i] >= 0 && target[i] < n), name, [&] {
         return text("target ", target[i], " at position ", i, " is neither in 0 … ", n - 1, " nor the ignored ",
@@ -85,9 +102,9 @@ struct CrossEntropy {
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(x.device(), rows, n,
-                   LossRow<T>{x.data<T>(), target, losses.data<T>(), maxima.data<T>(), log_totals.data<T>(), n,
+                   LossRow<T>{x.data<T>(), targets.data<int32_t>(), losses.data<T>(), maxima.data<T>(), log_totals.data<T>(), n,
                               options.ignored, static_cast<T>(options.label_smoothing)});
-      *total.data<T>() = full_sum<T>(x.device(), rows, Element<T>{losses.data<T>()});
+      full_sum(x.device(), rows, Element<T>{losses.data<T>()}, total.data<T>());
     });
     return total;
   }
@@ -108,17 +125,12 @@ struct CrossEntropy {
   // −Σ ((1 − ε) onehot + ε/V) · log softmax, the first factor as a constant
   Tensor composite(const std::vector<Tensor>& in) const {
     const int64_t n = in[0].size(-1);
-    const Tensor weights = Tensor::zeros(in[0].shape(), in[0].dtype(), in[0].device());
+    const Tensor weights = Tensor::empty(in[0].shape(), in[0].dtype(), in[0].device());
     with_float(name, in[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const T share = static_cast<T>(options.label_smoothing / static_cast<double>(n));
-      for (int64_t i = 0; i < targets.elements(); ++i) {
-        const int32_t target = targets.data<int32_t>()[i];
-        if (target == options.ignored) continue;
-        T* row = weights.data<T>() + i * n;
-        std::fill_n(row, n, share);
-        row[target] += static_cast<T>(1 - options.label_smoothing);
-      }
+      for_each_row(weights.device(), targets.elements(), n,
+                   TargetRow<T>{targets.data<int32_t>(), weights.data<T>(), n, options.ignored,
+                                static_cast<T>(options.label_smoothing)});
     });
     return neg(sum(mul(log_softmax(in[0]), weights)));
   }

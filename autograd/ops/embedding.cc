@@ -1,5 +1,6 @@
 // Rows of a table by index, and the adjoint: rows that are added into a table. Letters: V rows, C columns.
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "autograd/apply.h"
@@ -25,8 +26,7 @@ template <class T> struct GatherRow {
 // Sources sorted by index: segment s adds rows order[begin[s]] … order[begin[s + 1] − 1], in this order.
 template <class T> struct AddSegment {
   const T* rows;
-  const int32_t* index;
-  const int64_t *order, *begin;
+  const int32_t *index, *order, *begin;
   T* y;
   int64_t columns;
   template <class Team> HD void operator()(const Team& team, int64_t segment) const {
@@ -54,7 +54,7 @@ struct Embedding {
   Tensor forward(const Tensor& table_) {
     require(table_.rank() == 2, name, [&] { return text("the table must be (V,C), got ", table_.shape()); });
     size = table_.size(0);
-    require_indices(name, indices, size);
+    require_indices(name, indices, size, table_.device());
     const Tensor table = table_.contiguous(),
                  y = Tensor::empty(with_columns(indices, table.size(1)), table.dtype(), table.device());
     with_float(name, table.dtype(), [&](auto zero) {
@@ -76,21 +76,27 @@ struct ScatterRows {
   Tensor forward(const Tensor& rows_) {
     require(rows_.rank() == indices.rank() + 1 && rows_.shape() == with_columns(indices, rows_.size(-1)), name,
             [&] { return text("rows ", rows_.shape(), " do not belong to indices ", indices.shape()); });
-    require_indices(name, indices, size);
+    require_indices(name, indices, size, rows_.device());
     const int64_t columns = rows_.size(-1), count = indices.elements();
-    const int32_t* index = indices.data<int32_t>();
-    std::vector<int64_t> order(count), begin;
+    require(count <= std::numeric_limits<int32_t>::max(), name, [&] { return text("too many indices: ", indices.shape()); });
+    const std::vector<int32_t> index = indices.values<int32_t>();
+    std::vector<int32_t> order(count), begin;
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return index[i] < index[j]; });
+    std::stable_sort(order.begin(), order.end(), [&](int32_t i, int32_t j) { return index[i] < index[j]; });
     for (int64_t k = 0; k < count; ++k)
-      if (k == 0 || index[order[k]] != index[order[k - 1]]) begin.push_back(k);
+      if (k == 0 || index[order[k]] != index[order[k - 1]]) begin.push_back(static_cast<int32_t>(k));
     const int64_t segments = static_cast<int64_t>(begin.size());
-    begin.push_back(count);
+    begin.push_back(static_cast<int32_t>(count));
+    const auto on_device = [&](const std::vector<int32_t>& list) {
+      return Tensor::from(list, {static_cast<int64_t>(list.size())}, rows_.device());
+    };
+    const Tensor sorted = on_device(order), begins = on_device(begin);
     const Tensor rows = rows_.contiguous(), y = Tensor::zeros({size, columns}, rows.dtype(), rows.device());
     with_float(name, rows.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(y.device(), segments, columns,
-                   AddSegment<T>{rows.data<T>(), index, order.data(), begin.data(), y.data<T>(), columns});
+                   AddSegment<T>{rows.data<T>(), indices.data<int32_t>(), sorted.data<int32_t>(), begins.data<int32_t>(),
+                                 y.data<T>(), columns});
     });
     return y;
   }

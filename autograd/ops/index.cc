@@ -40,10 +40,11 @@ Tensor kept(const Tensor& indices, int axis) {
   return indices.strided({indices.size(axis)}, strides).contiguous();
 }
 
-Lines lines_of(const char* op, const Shape& x, int axis, const Shape& shape, const Tensor& kept) {
+Lines lines_of(const char* op, const Tensor& tensor, int axis, const Shape& shape, const Tensor& kept) {
+  const Shape& x = tensor.shape();
   Lines lines{.n = x[axis], .m = shape[axis], .index = nullptr, .outer_step = 0, .step = 1, .inner_step = 0};
   for (int a = 0; a < x.rank(); ++a) (a < axis ? lines.outer : lines.inner) *= a == axis ? 1 : x[a];
-  require_indices(op, kept, lines.n);
+  require_indices(op, kept, lines.n, tensor.device());
   lines.index = kept.data<int32_t>();
   if (kept.rank() == x.rank()) {
     lines.outer_step = lines.m * lines.inner;
@@ -225,7 +226,7 @@ struct Gather {
     require(shape.rank() == from.rank() && shape.with(axis, 0) == from.with(axis, 0), name,
             [&] { return text("indices ", shape, " and x ", from, " differ beside axis ", axis); });
     const Tensor x = x_.contiguous(), list = kept(indices, axis), y = Tensor::empty(shape, x.dtype(), x.device());
-    const Lines lines = lines_of(name, from, axis, shape, list);
+    const Lines lines = lines_of(name, x, axis, shape, list);
     with_type(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       const T* from = x.data<T>();
@@ -250,7 +251,7 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& indices) {
   axis = normal_axis(name, axis, x.shape());
   require(indices.defined() && indices.rank() == 1, name,
           [&] { return text("indices must have one axis, got ", indices.shape()); });
-  require_indices(name, indices.contiguous(), x.size(axis));
+  require_indices(name, indices, x.size(axis), x.device());
   return gather(x, axis, repeated(indices, axis, x.shape().with(axis, indices.size(0))));
 }
 
@@ -268,7 +269,7 @@ struct ScatterAdd {
     require(shape.rank() == whole.rank() && shape.with(axis, 0) == whole.with(axis, 0), name,
             [&] { return text("indices ", shape, " and base ", whole, " differ beside axis ", axis); });
     const Tensor source = source_.contiguous(), list = kept(indices, axis), y = base.copy();
-    const Lines lines = lines_of(name, whole, axis, shape, list);
+    const Lines lines = lines_of(name, y, axis, shape, list);
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(y.device(), lines.outer * ((lines.inner + lines_per_row - 1) / lines_per_row),

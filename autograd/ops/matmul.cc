@@ -70,7 +70,7 @@ Tensor product(const char* op, const Tensor& a, const Tensor& b) {
         for (int k = 0; k < 3; ++k) offset[k] += rest % walk.extent[axis] * walk.stride[axis][k];
         rest /= walk.extent[axis];
       }
-      gemm(MatrixProduct<T>{.batch = walk.extent[inner],
+      gemm(y.device(), MatrixProduct<T>{.batch = walk.extent[inner],
                             .m = a.size(-2),
                             .n = b.size(-1),
                             .k = a.size(-1),

@@ -114,7 +114,7 @@ template <class F> struct PairLoss {
     const Tensor a = x_.contiguous(), t = target_.contiguous(), total = Tensor::empty({}, a.dtype(), a.device());
     with_float(name, a.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      *total.data<T>() = full_sum<T>(a.device(), a.elements(), Term<T, F>{loss, a.data<T>(), t.data<T>()});
+      full_sum(a.device(), a.elements(), Term<T, F>{loss, a.data<T>(), t.data<T>()}, total.data<T>());
     });
     return total;
   }

@@ -140,7 +140,7 @@ struct Softmax {
   }
 
  private:
-  MaskView mask_of(const Tensor& x) const { return mask ? view_of(name, *mask, x.shape()) : unmasked(x); }
+  MaskView mask_of(const Tensor& x) const { return mask ? view_of(name, *mask, x.shape(), x.device()) : unmasked(x); }
 };
 Tensor softmax(const Tensor& x) { return apply(Softmax{std::nullopt, {}}, x); }
 Tensor softmax(const Tensor& scores, const Mask& mask) { return apply(Softmax{mask, {}}, scores); }

@@ -55,7 +55,7 @@ Tensor sum_axes(const char* op, const Tensor& x, unsigned reduced) {
     using T = decltype(zero);
     if (kept == 1) {
       const Tensor dense = x.contiguous();
-      *y.data<T>() = full_sum<T>(x.device(), summed, Element<T>{dense.data<T>()});
+      full_sum(x.device(), summed, Element<T>{dense.data<T>()}, y.data<T>());
     } else if (leading) {
       const Tensor dense = x.contiguous();
       column_sum(x.device(), summed, kept, Column<T>{dense.data<T>(), kept}, y.data<T>());

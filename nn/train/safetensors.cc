@@ -88,7 +88,7 @@ FileDigest save_safetensors(const std::filesystem::path& path, const std::vector
   const std::string header = header_of(path.string(), tensors, order, metadata);
   write(std::as_bytes(std::span(header)));
   for (size_t i : order) {
-    const Tensor dense = tensors[i].tensor.contiguous();
+    const Tensor dense = tensors[i].tensor.contiguous().to(Device::cpu);
     write({data_of(dense), static_cast<size_t>(bytes_of(dense))});
   }
   file.commit();
@@ -121,7 +121,7 @@ std::vector<NamedTensor> SafeTensors::tensors() const {
 }
 
 Tensor SafeTensors::read(const SafeTensorsHeader::Entry& entry) const {
-  const Tensor tensor = Tensor::empty(entry.shape, entry.type);
+  const Tensor tensor = Tensor::empty(entry.shape, entry.type, Device::cpu);
   if (entry.end > entry.begin)
     std::memcpy(data_of(tensor), file_.bytes().data() + header_.data_begin + entry.begin,
                 static_cast<size_t>(entry.end - entry.begin));

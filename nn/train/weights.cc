@@ -58,7 +58,7 @@ std::string weights_digest(nn::Module& model) {
   for (const auto& [name, value] : parameters_of(model)) {
     const std::string head = text(name, ' ', value.dtype(), value.shape(), '\n');
     digest.update(std::as_bytes(std::span(head)));
-    const Tensor dense = value.contiguous();
+    const Tensor dense = value.contiguous().to(Device::cpu);
     with_float("digest", dense.dtype(), [&](auto zero) {
       using T = decltype(zero);
       digest.update(std::as_bytes(std::span(dense.data<T>(), static_cast<size_t>(dense.elements()))));

@@ -1,0 +1,103 @@
+// The part of the CUDA runtime that tapir uses, executed on the host: every CUDA thread is a fiber, blocks run one after the
+// other. Kernels and host code compile unchanged with an ordinary compiler.
+//
+// What a device would forgive or hang on is an error here: a barrier or a shuffle that not all threads reach, a shuffle
+// from a lane outside of its mask, a grid or block beyond the limits, memory that is not the device's. It is found at the
+// launch, which returns cudaErrorLaunchFailure; cudaGetErrorString then tells the place.
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <source_location>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __host__
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorNoDevice = 100,
+  cudaErrorLaunchFailure = 719
+};
+enum cudaMemcpyKind { cudaMemcpyDefault = 4 };
+using cudaStream_t = struct CUstream_st*;
+
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError();
+cudaError_t cudaMalloc(void** block, size_t bytes);
+cudaError_t cudaFree(void* block);
+cudaError_t cudaMemset(void* block, int value, size_t bytes);
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind);
+
+namespace emulator {
+
+extern thread_local uint3 thread_index, block_index;
+extern thread_local dim3 block_size, grid_size;
+
+// Where a thread waits. Sources are named in errors.
+using Place = std::source_location;
+
+void barrier(const Place& place);                                   // of the block
+unsigned lane();                                                    // of this thread in its warp
+// All lanes of the mask give a value and take that of lane `from`.
+uint64_t exchange(unsigned mask, uint64_t value, unsigned from, const Place& place);
+
+struct Argument {
+  const void* data;
+  size_t bytes;
+};
+cudaError_t run(dim3 grid, dim3 block, size_t shared_bytes, std::initializer_list<Argument> arguments,
+                const std::function<void()>& thread);
+
+}  // namespace emulator
+
+#define threadIdx emulator::thread_index
+#define blockIdx emulator::block_index
+#define blockDim emulator::block_size
+#define gridDim emulator::grid_size
+
+template <class... Parameters>
+cudaError_t cudaLaunchKernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, void** arguments, size_t shared_bytes,
+                             cudaStream_t) {
+  return [&]<size_t... K>(std::index_sequence<K...>) {
+#if __has_builtin(__builtin_clear_padding)   // what lies between members may look like an address
+    (__builtin_clear_padding(static_cast<Parameters*>(arguments[K])), ...);
+#endif
+    return emulator::run(grid, block, shared_bytes, {{arguments[K], sizeof(Parameters)}...},
+                         [&] { kernel(*static_cast<Parameters*>(arguments[K])...); });
+  }(std::index_sequence_for<Parameters...>{});
+}
+
+inline void __syncthreads(emulator::Place place = emulator::Place::current()) { emulator::barrier(place); }
+
+inline void __syncwarp(unsigned mask = 0xffffffffu, emulator::Place place = emulator::Place::current()) {
+  emulator::exchange(mask, 0, emulator::lane(), place);
+}
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int = 32, emulator::Place place = emulator::Place::current()) {
+  static_assert(sizeof(T) <= 8);
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = emulator::exchange(mask, bits, emulator::lane() ^ static_cast<unsigned>(lane_mask), place);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}

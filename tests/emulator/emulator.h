@@ -1,0 +1,13 @@
+// What tests set and read: in which order the threads of a block run, and what happened.
+#pragma once
+#include <cstdint>
+#include <string>
+
+namespace emulator {
+
+enum class Order { ascending, descending, shuffled };
+
+void set_schedule(Order order, uint64_t seed = 0);   // of threads and blocks, from the next launch on
+uint64_t schedule_digest();                          // of every turn that a thread got so far
+
+}  // namespace emulator

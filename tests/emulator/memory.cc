@@ -1,0 +1,136 @@
+// The device's memory: one range of addresses, which nobody may touch but launches and copies.
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <vector>
+
+#include "tests/emulator/cuda_runtime.h"
+#include "tests/emulator/state.h"
+
+namespace emulator {
+namespace {
+
+constexpr size_t capacity = size_t{1} << 36, page = 4096, huge_page = size_t{2} << 20;
+constexpr size_t most_guarded = 8;   // blocks: each guard makes every launch slower
+
+// Blocks side by side in huge pages, so that opening and closing them is quick. The first ones lie apart, each in pages of
+// its own with a guard behind: a page of a file that has none.
+struct Memory {
+  char *begin, *guarded_end, *end;                     // guarded blocks, the others, what was not handed out yet
+  std::map<char*, size_t> blocks;                      // address → bytes
+  std::map<size_t, std::vector<char*>> spare;          // by bytes
+  int empty_file, open = 0;
+
+  Memory() {
+    void* range = mmap(nullptr, capacity, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    empty_file = memfd_create("guard", 0);
+    if (range == MAP_FAILED || empty_file < 0) std::abort();
+    const auto aligned = (reinterpret_cast<uintptr_t>(range) + huge_page - 1) / huge_page * huge_page;
+    begin = guarded_end = reinterpret_cast<char*>(aligned);
+    end = first_unguarded();
+    madvise(end, capacity - 2 * huge_page, MADV_HUGEPAGE);   // advice only
+    struct sigaction action {};
+    action.sa_sigaction = [](int number, siginfo_t* info, void*) { touched(number, info->si_addr); };
+    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    sigaction(SIGSEGV, &action, nullptr);
+    sigaction(SIGBUS, &action, nullptr);
+  }
+
+  char* first_unguarded() const { return begin + huge_page; }
+
+  static void touched(int signal_number, void* address);
+};
+
+Memory& memory() {
+  static Memory* const all = new Memory;
+  return *all;
+}
+
+void protect(char* from, char* to, size_t unit, bool open) {
+  const size_t bytes = (static_cast<size_t>(to - from) + unit - 1) / unit * unit;
+  if (bytes > 0) mprotect(from, bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+void protect(bool open) {
+  auto& all = memory();
+  protect(all.begin, all.guarded_end, page, open);
+  protect(all.first_unguarded(), all.end, huge_page, open);
+}
+
+void Memory::touched(int signal_number, void* address) {
+  if (running()) fault(in_region(address) ? "touches the device's memory behind the end of a block" : "touches an address that is not the device's");
+  if (in_region(address)) std::fputs("the host touches device memory: copy it, with to(Device::cpu) or values()\n", stderr);
+  signal(signal_number, SIG_DFL);   // the instruction runs again and ends the process
+}
+
+}  // namespace
+
+bool in_region(const void* address) {
+  const char* place = static_cast<const char*>(address);
+  return place >= memory().begin && place < memory().begin + capacity;
+}
+
+void open_memory() {
+  if (memory().open++ == 0) protect(true);
+}
+
+void close_memory() {
+  if (--memory().open == 0) protect(false);
+}
+
+}  // namespace emulator
+
+using emulator::memory;
+
+cudaError_t cudaMalloc(void** block, size_t bytes) {
+  auto& all = memory();
+  const size_t size = std::max<size_t>(64, (bytes + 63) / 64 * 64), pages = (size + emulator::page - 1) / emulator::page;
+  auto& spare = all.spare[size];
+  char* address = all.end;
+  if (!spare.empty()) {
+    address = spare.back();
+    spare.pop_back();
+  } else if (all.blocks.size() < emulator::most_guarded && pages < 32) {
+    all.guarded_end += (pages + 1) * emulator::page;
+    char* const guard = all.guarded_end - emulator::page;
+    mmap(guard, emulator::page, PROT_NONE, MAP_SHARED | MAP_FIXED, all.empty_file, 0);
+    address = guard - size;
+  } else {
+    if (static_cast<size_t>(all.end - all.begin) + size > emulator::capacity - 2 * emulator::huge_page)
+      return cudaErrorMemoryAllocation;
+    all.end += size;
+  }
+  all.blocks[address] = size;
+  *block = address;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* block) {
+  if (!block) return cudaSuccess;
+  auto& all = memory();
+  const auto found = all.blocks.find(static_cast<char*>(block));
+  if (found == all.blocks.end()) return cudaErrorInvalidValue;
+  all.spare[found->second].push_back(found->first);
+  all.blocks.erase(found);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemset(void* block, int value, size_t bytes) {
+  if (bytes > 0 && !emulator::in_region(block)) return cudaErrorInvalidValue;
+  emulator::open_memory();
+  if (bytes > 0) std::memset(block, value, bytes);
+  emulator::close_memory();
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  emulator::open_memory();
+  if (bytes > 0) std::memcpy(to, from, bytes);
+  emulator::close_memory();
+  return cudaSuccess;
+}

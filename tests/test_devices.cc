@@ -1,0 +1,103 @@
+// A CUDA device against the CPU: every op, every row of its examples, values and gradients. Elementwise and row kernels give
+// the same bits; matrix products sum in another order.
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <set>
+
+#include "autograd/backward.h"
+#include "tests/examples.h"
+#include "tests/messages.h"
+
+using namespace tapir;
+
+namespace {
+
+const std::set<std::string> with_products{"matmul", "linear"};
+
+struct OnDevice {   // new tensors, while it lives
+  explicit OnDevice(Device device) : before(default_device()) { set_default_device(device); }
+  ~OnDevice() { set_default_device(before); }
+  Device before;
+};
+
+// y, then the gradients of ⟨u, y⟩ with a fixed u, on the CPU.
+std::vector<Tensor> evaluate(const Example& row, DType type) {
+  const std::vector<Tensor> leaves = requires_grad(inputs_of(row, type));
+  const Tensor y = row.function(leaves);
+  std::vector<double> u;
+  for (int64_t i = 0; i < y.elements(); ++i) u.push_back(static_cast<double>(i * 7919 % 1021) / 512 - 1);
+  std::vector<Tensor> results = grad({y}, leaves, {Tensor::from(u, y.shape()).to(y.dtype())});
+  results.insert(results.begin(), y);
+  for (Tensor& result : results) result = result.detach().contiguous().to(Device::cpu);
+  return results;
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  const std::vector<double> x = a.to(DType::f64).values<double>(), y = b.to(DType::f64).values<double>();
+  double largest = 0;
+  for (size_t i = 0; i < x.size(); ++i) largest = std::max(largest, std::fabs(x[i] - y[i]) / std::max(1.0, std::fabs(y[i])));
+  return largest;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return with_float("test", a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    return std::memcmp(a.data<T>(), b.data<T>(), static_cast<size_t>(a.elements()) * sizeof(T)) == 0;
+  });
+}
+
+}  // namespace
+
+TEST_CASE("devices: every op gives the CPU's bits on CUDA, or its numbers where it multiplies matrices") {
+  std::vector<OpExamples> here, there;
+  {
+    const OnDevice scope(Device::cpu);
+    here = examples_of_every_op();
+  }
+  const OnDevice scope(Device::cuda);
+  there = examples_of_every_op();
+  for (size_t op = 0; op < here.size(); ++op)
+    for (size_t row = 0; row < here[op].rows.size(); ++row)
+      for (const DType type : {DType::f64, DType::f32}) {
+        INFO("op ", here[op].op, ", row '", here[op].rows[row].label, "', ", std::string(name_of(type)));
+        std::vector<Tensor> expected;
+        {
+          const OnDevice cpu(Device::cpu);
+          expected = evaluate(here[op].rows[row], type);
+        }
+        const std::vector<Tensor> results = evaluate(there[op].rows[row], type);
+        REQUIRE(results.size() == expected.size());
+        for (size_t i = 0; i < results.size(); ++i) {
+          CAPTURE(i);   // 0: the value; then the gradients
+          REQUIRE(results[i].shape() == expected[i].shape());
+          const double largest = largest_difference(results[i], expected[i]);
+          CAPTURE(largest);
+          const double bound = type == DType::f64 ? 1e-13 : 1e-5;
+          CHECK((with_products.contains(here[op].op) ? largest <= bound : same_bits(results[i], expected[i])));
+        }
+      }
+}
+
+TEST_CASE("devices: tensors travel there and back, and are printed and read from there") {
+  const Tensor x = Tensor::from(std::vector<double>{1, 2, 3, 4}, {2, 2}, Device::cpu), there = x.to(Device::cuda);
+  CHECK(there.device() == Device::cuda);
+  CHECK(there.values<double>() == x.values<double>());
+  CHECK(there.to(Device::cpu).values<double>() == x.values<double>());
+  CHECK(text(there) == text(x));
+  CHECK(there.strided({}, {}, 3).item() == 4);
+}
+
+TEST_CASE("devices: tensors of two devices do not meet") {
+  const Tensor x = Tensor::zeros({2, 3}, DType::f64, Device::cuda), y = Tensor::zeros({2, 3}, DType::f64, Device::cpu);
+  CHECK(contains_text(message_of([&] { add(x, y); }), "add: devices differ: cuda and cpu"));
+  const Tensor index = Tensor::from(std::vector<int32_t>{0, 1}, {2}, Device::cpu);
+  CHECK(contains_text(message_of([&] { index_select(x, 0, index); }), "index_select: indices are on cpu, the others on cuda"));
+  CHECK(contains_text(message_of([&] { embedding(x, index); }), "embedding: indices are on cpu, the others on cuda"));
+  CHECK(contains_text(message_of([&] { cross_entropy(x, index); }), "cross_entropy: targets are on cpu, logits on cuda"));
+  const Tensor condition = Tensor::zeros({2, 3}, DType::u8, Device::cpu);
+  CHECK(contains_text(message_of([&] { where(condition, x, x); }), "where: the condition is on cpu, the others on cuda"));
+  const Tensor scores = Tensor::zeros({1, 1, 2, 3}, DType::f64, Device::cuda);
+  const Mask mask{.keys = Tensor::full({1, 3}, 1, DType::u8, Device::cpu)};
+  CHECK(contains_text(message_of([&] { softmax(scores, mask); }), "softmax: the key mask is on cpu, the scores on cuda"));
+}

@@ -1,0 +1,188 @@
+// The emulator (tests/emulator/) finds what it is there to find: each fault is planted here.
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <vector>
+
+#include "autograd/ops.h"
+#include "tensor/cuda.h"
+#include "tensor/launch.h"
+#include "tests/emulator/cublas_v2.h"
+#include "tests/emulator/emulator.h"
+#include "tests/messages.h"
+
+using namespace tapir;
+
+namespace {
+
+constexpr int64_t count = 64;
+
+// n floats of the device, exactly: the arena would round the size up.
+struct Numbers {
+  explicit Numbers(int64_t n) : data(static_cast<float*>(cuda::take(n * 4))) {
+    for (int64_t i = 0; i < n; ++i) host.push_back(static_cast<float>(i));
+    cuda::copy(data, host.data(), n * 4);
+  }
+  ~Numbers() { cuda::give(data); }
+  std::vector<float> read() {
+    cuda::copy(host.data(), data, static_cast<int64_t>(host.size()) * 4);
+    return host;
+  }
+  float* data;
+  std::vector<float> host;
+};
+
+template <bool with_barrier>
+__global__ void reverse(float* x) {   // in place: each thread must read before any writes
+  const float mine = x[count - 1 - threadIdx.x];
+  if (with_barrier) __syncthreads();
+  x[threadIdx.x] = mine;
+}
+
+__global__ void barrier_for_some(float* x) {
+  if (threadIdx.x < count / 2) __syncthreads();
+  x[threadIdx.x] = 0;
+}
+
+__global__ void two_barriers(float* x) {
+  if (threadIdx.x % 2 == 0) {
+    __syncthreads();
+    x[threadIdx.x] = 0;
+  } else {
+    __syncthreads();
+  }
+}
+
+__global__ void add_one(float* x) { x[threadIdx.x] += 1; }
+
+__global__ void add_one_behind(float* x) { x[threadIdx.x + 1] += 1; }
+
+__global__ void shuffle_with(float* x, unsigned mask) { x[threadIdx.x] = __shfl_xor_sync(mask, x[threadIdx.x], 16); }
+
+__global__ void shuffle_of_some(float* x) {
+  if (threadIdx.x % 32 < 31) x[threadIdx.x] = __shfl_xor_sync(0xffffffffu, x[threadIdx.x], 1);
+}
+
+template <class... Parameters, class... Arguments>
+std::string message(void (*kernel)(Parameters...), Arguments... arguments) {
+  return message_of([&] { cuda::launch(kernel, dim3(1), dim3(count), static_cast<Parameters>(arguments)...); });
+}
+
+const std::vector<std::pair<emulator::Order, uint64_t>> schedules = {
+    {emulator::Order::ascending, 0}, {emulator::Order::descending, 0}, {emulator::Order::shuffled, 1}, {emulator::Order::shuffled, 2}};
+
+struct BackToAscending {
+  ~BackToAscending() { emulator::set_schedule(emulator::Order::ascending); }
+};
+
+}  // namespace
+
+TEST_CASE("emulator: schedules differ in their turns, a kernel with its barrier gives the same under each") {
+  const BackToAscending after;
+  std::vector<uint64_t> digests;
+  std::vector<float> expected;
+  for (int64_t i = count - 1; i >= 0; --i) expected.push_back(static_cast<float>(i));
+  for (const auto& [order, seed] : schedules) {
+    emulator::set_schedule(order, seed);
+    const uint64_t before = emulator::schedule_digest();
+    Numbers x(count);
+    cuda::launch(reverse<true>, dim3(1), dim3(count), x.data);
+    CHECK(x.read() == expected);
+    digests.push_back(emulator::schedule_digest() ^ before);
+  }
+  for (size_t i = 0; i < digests.size(); ++i)
+    for (size_t j = 0; j < i; ++j) CHECK(digests[i] != digests[j]);
+}
+
+TEST_CASE("emulator: a missing barrier shows as results that depend on the schedule") {
+  const BackToAscending after;
+  std::vector<std::vector<float>> results;
+  for (const auto& [order, seed] : schedules) {
+    emulator::set_schedule(order, seed);
+    Numbers x(count);
+    cuda::launch(reverse<false>, dim3(1), dim3(count), x.data);
+    results.push_back(x.read());
+  }
+  CHECK(results[0] != results[1]);
+  CHECK(results[0] != results[2]);
+}
+
+TEST_CASE("emulator: a barrier that not all threads reach is an error that names its line") {
+  Numbers x(count);
+  CHECK(contains_text(message(barrier_for_some, x.data), "divergent barrier: threads wait at test_emulator.cc:"));
+  CHECK(contains_text(message(barrier_for_some, x.data), "for others that have ended"));
+  CHECK(contains_text(message(two_barriers, x.data), "divergent barrier: some threads are at test_emulator.cc:"));
+}
+
+TEST_CASE("emulator: shuffles ask for all lanes of a mask that holds who takes part") {
+  Numbers x(count);
+  CHECK(message(shuffle_with, x.data, 0xffffffffu) == "no error");
+  CHECK(contains_text(message(shuffle_with, x.data, 0x0000ffffu), "takes from lane 16, outside of the mask"));
+  CHECK(contains_text(message(shuffle_with, x.data, 0xfffffffeu), "lane 0 is not in its own mask"));
+  CHECK(contains_text(message(shuffle_of_some, x.data), "divergent shuffle: threads wait at test_emulator.cc:"));
+}
+
+TEST_CASE("emulator: an index past the end of a block is an error, and the process goes on") {
+  Numbers x(count);
+  CHECK(message(add_one, x.data) == "no error");
+  CHECK(contains_text(message(add_one_behind, x.data), "touches the device's memory behind the end of a block"));
+  CHECK(contains_text(message(add_one_behind, x.data), "thread 63"));
+  CHECK(message(add_one, x.data) == "no error");
+  CHECK(x.read()[0] == 2);
+}
+
+TEST_CASE("emulator: a kernel is not given addresses of the host") {
+  std::vector<float> host(count);
+  CHECK(contains_text(message(add_one, host.data()), "argument 0 of the kernel holds an address of the host"));
+  const Tensor here = Tensor::zeros({4}, DType::f32, Device::cpu), there = Tensor::zeros({4}, DType::f32, Device::cuda);
+  CHECK(contains_text(message_of([&] { add(here, there); }), "devices differ: cpu and cuda"));
+}
+
+TEST_CASE("emulator: the host does not read device memory") {
+  const Tensor x = Tensor::zeros({4}, DType::f32, Device::cuda);
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(ends[1], STDERR_FILENO);
+    signal(SIGABRT, SIG_DFL);
+    _exit(x.data<float>()[0] == 0 ? 0 : 1);
+  }
+  close(ends[1]);
+  std::string said;
+  char buffer[256];
+  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<size_t>(n));
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(WIFSIGNALED(status));
+  CHECK(contains_text(said, "the host touches device memory"));
+}
+
+TEST_CASE("emulator: blocks, grids and shared memory beyond the limits") {
+  Numbers x(count);
+  const auto launched = [&](dim3 grid, dim3 block, size_t shared) {
+    void* arguments[] = {&x.data};
+    const cudaError_t status = cudaLaunchKernel(add_one, grid, block, arguments, shared, nullptr);
+    return std::string(status == cudaSuccess ? "no error" : cudaGetErrorString(status));
+  };
+  CHECK(launched(dim3(1), dim3(count), 49152) == "no error");
+  CHECK(launched(dim3(1), dim3(1025), 0) == "a block of 1025 threads: 1 to 1024 are allowed");
+  CHECK(launched(dim3(1, 65536), dim3(count), 0) == "a grid beyond the limits");
+  CHECK(launched(dim3(1), dim3(count), 49153) == "49153 bytes of shared memory: at most 49152");
+}
+
+TEST_CASE("emulator: a leading dimension that is too small is refused") {
+  Numbers a(count), b(count), c(count);
+  const float one = 1, zero = 0;
+  cublasHandle_t handle;
+  cublasCreate(&handle);
+  const auto product = [&](int lda) {
+    return cublasSgemmStridedBatched(handle, CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 4, &one, a.data, lda, 16, b.data, 4, 16, &zero,
+                                     c.data, 4, 16, 1);
+  };
+  CHECK(product(4) == CUBLAS_STATUS_SUCCESS);
+  CHECK(product(3) == CUBLAS_STATUS_INVALID_VALUE);
+}
