@@ -2,11 +2,10 @@
 // the same bits; matrix products sum in another order.
 #include <doctest/doctest.h>
 
-#include <cstring>
+#include <cmath>
 #include <set>
 
-#include "autograd/backward.h"
-#include "tests/examples.h"
+#include "tests/evaluate.h"
 #include "tests/messages.h"
 
 using namespace tapir;
@@ -21,16 +20,11 @@ struct OnDevice {   // new tensors, while it lives
   Device before;
 };
 
-// y, then the gradients of ⟨u, y⟩ with a fixed u, on the CPU.
-std::vector<Tensor> evaluate(const Example& row, DType type) {
-  const std::vector<Tensor> leaves = requires_grad(inputs_of(row, type));
-  const Tensor y = row.function(leaves);
-  std::vector<double> u;
-  for (int64_t i = 0; i < y.elements(); ++i) u.push_back(static_cast<double>(i * 7919 % 1021) / 512 - 1);
-  std::vector<Tensor> results = grad({y}, leaves, {Tensor::from(u, y.shape()).to(y.dtype())});
-  results.insert(results.begin(), y);
-  for (Tensor& result : results) result = result.detach().contiguous().to(Device::cpu);
-  return results;
+// y, then the gradients.
+std::vector<Tensor> results_of(const Example& row, DType type) {
+  Result result = evaluate(row, inputs_of(row, type));
+  result.gradients.insert(result.gradients.begin(), result.y);
+  return result.gradients;
 }
 
 double largest_difference(const Tensor& a, const Tensor& b) {
@@ -38,13 +32,6 @@ double largest_difference(const Tensor& a, const Tensor& b) {
   double largest = 0;
   for (size_t i = 0; i < x.size(); ++i) largest = std::max(largest, std::fabs(x[i] - y[i]) / std::max(1.0, std::fabs(y[i])));
   return largest;
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return with_float("test", a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    return std::memcmp(a.data<T>(), b.data<T>(), static_cast<size_t>(a.elements()) * sizeof(T)) == 0;
-  });
 }
 
 }  // namespace
@@ -64,9 +51,9 @@ TEST_CASE("devices: every op gives the CPU's bits on CUDA, or its numbers where 
         std::vector<Tensor> expected;
         {
           const OnDevice cpu(Device::cpu);
-          expected = evaluate(here[op].rows[row], type);
+          expected = results_of(here[op].rows[row], type);
         }
-        const std::vector<Tensor> results = evaluate(there[op].rows[row], type);
+        const std::vector<Tensor> results = results_of(there[op].rows[row], type);
         REQUIRE(results.size() == expected.size());
         for (size_t i = 0; i < results.size(); ++i) {
           CAPTURE(i);   // 0: the value; then the gradients

@@ -174,6 +174,20 @@ TEST_CASE("emulator: blocks, grids and shared memory beyond the limits") {
   CHECK(launched(dim3(1), dim3(count), 49153) == "49153 bytes of shared memory: at most 49152");
 }
 
+TEST_CASE("emulator: a machine without a device, without a driver, or with one that is too old") {
+  const auto on = [](int driver, int devices) {
+    emulator::set_machine(driver, devices);
+    const std::string message = message_of(cuda::require_device);
+    emulator::set_machine(13000, 1);
+    return message;
+  };
+  CHECK(on(13000, 1) == "no error");
+  CHECK(on(13000, 0) == "device: there is no CUDA device; hint: use cpu");
+  CHECK(on(0, 0) == "device: cuda needs a driver, and there is none; hint: install a newer NVIDIA driver, or use cpu");
+  CHECK(on(12020, 1) ==
+        "device: the driver is for CUDA 12.2, this build for 13.0; hint: install a newer NVIDIA driver, or use cpu");
+}
+
 TEST_CASE("emulator: a leading dimension that is too small is refused") {
   Numbers a(count), b(count), c(count);
   const float one = 1, zero = 0;

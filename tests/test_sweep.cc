@@ -2,13 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstring>
 
-#include "autograd/backward.h"
 #include "autograd/node.h"
 #include "tensor/parallel.h"
 #include "tensor/view.h"
-#include "tests/examples.h"
+#include "tests/evaluate.h"
 #include "tests/messages.h"
 #include "tests/sweep.h"
 
@@ -26,28 +24,6 @@ void for_every_row(const Judge& judge) {
       INFO("op ", op.op, ", row '", row.label, "'");
       judge(op, row);
     }
-}
-
-struct Result {
-  Tensor y;
-  std::vector<Tensor> gradients;   // of ⟨u, y⟩ with a fixed u
-};
-
-Result evaluate(const Example& row, const std::vector<Tensor>& inputs) {
-  const std::vector<Tensor> leaves = requires_grad(inputs);
-  const Tensor y = row.function(leaves);
-  std::vector<double> u;
-  for (int64_t i = 0; i < y.elements(); ++i) u.push_back(static_cast<double>(i * 7919 % 1021) / 512 - 1);
-  return {y, grad({y}, leaves, {Tensor::from(u, y.shape()).to(y.dtype())})};
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
-  const Tensor x = a.contiguous().to(Device::cpu), y = b.contiguous().to(Device::cpu);
-  return with_type(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    return std::memcmp(x.data<T>(), y.data<T>(), static_cast<size_t>(x.elements()) * sizeof(T)) == 0;
-  });
 }
 
 bool same_bits(const Result& a, const Result& b) {

@@ -62,6 +62,7 @@ struct Schedule {
 
 Schedule schedule;
 std::string last_fault;
+int driver = 13000, device_count = 1;
 
 struct Block {
   std::vector<Thread> threads;
@@ -252,12 +253,20 @@ void set_schedule(Order order, uint64_t seed) {
   schedule.random.seed(seed);
 }
 
+void set_machine(int driver_version, int devices) {
+  driver = driver_version;
+  device_count = devices;
+}
+
 uint64_t schedule_digest() { return schedule.digest; }
 
 }  // namespace emulator
 
-cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
-cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = emulator::device_count;
+  return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+cudaError_t cudaDriverGetVersion(int* version) { return *version = emulator::driver, cudaSuccess; }
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
