@@ -240,7 +240,8 @@ struct Gather {
     return y;
   }
   Gradients backward(const Tensor& g, const Backward&) const {
-    return {scatter_add(Tensor::zeros(from, g.dtype(), g.device()), axis, indices, g)};
+    const Tensor zero = Tensor::zeros({}, g.dtype(), g.device());
+    return {scatter_add(view::expand(zero, from), axis, indices, g)};
   }
 };
 Tensor gather(const Tensor& x, int axis, const Tensor& indices) { return apply(Gather{axis, indices}, x); }
