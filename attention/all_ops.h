@@ -9,12 +9,19 @@ struct TanhUnit;
 template <class Unit> struct PairHidden;
 struct ExpressiveWeights;                    // expressive_weights.cc
 struct Rotary;                               // rotary.cc
+struct DotProductForm;                       // fused_attention.cc
+struct ExpressiveForm;
+struct NetworkForm;
+template <class Form> struct FusedAttention;
 
-using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights, Rotary>;
+using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights, Rotary, FusedAttention<DotProductForm>,
+                            FusedAttention<ExpressiveForm>, FusedAttention<NetworkForm>>;
 
 template <class Unit>
 inline constexpr bool is_listed<PairHidden<Unit>> = contains<PairHidden<Unit>, AttentionOps>;
 template <> inline constexpr bool is_listed<ExpressiveWeights> = contains<ExpressiveWeights, AttentionOps>;
+template <class Form>
+inline constexpr bool is_listed<FusedAttention<Form>> = contains<FusedAttention<Form>, AttentionOps>;
 template <> inline constexpr bool is_listed<Rotary> = contains<Rotary, AttentionOps>;
 
 }  // namespace tapir

@@ -3,25 +3,13 @@
 #include <cmath>
 
 #include "attention/all_ops.h"
+#include "attention/response.h"
 #include "autograd/apply.h"
 #include "tensor/elementwise.h"
 #include "tensor/parallel.h"
-#include "tensor/scalar_math.h"
 
 namespace tapir {
 namespace {
-
-// z²/(1 + z²), also where z² overflows
-template <class T> HD_INLINE T response(T z) {
-  const T square = z * z, rest = T(1) / (T(1) + square);
-  return square < T(1) ? square * rest : T(1) - rest;
-}
-
-// 2^(−8 (h + 1)/H) for head h = 0 … H − 1, the paper's rule for any H; alibi.h has the steps of the authors' code where H is
-// no power of two.
-HD_INLINE double alibi_slope(int64_t head, int64_t heads) {
-  return math::exp(-8 * 0.6931471805599453 * static_cast<double>(head + 1) / static_cast<double>(heads));
-}
 
 // A_s = d_s g_s / Σ over allowed keys
 template <class T> struct ExpressiveRow {
@@ -40,7 +28,7 @@ template <class T> struct ExpressiveRow {
     else
       team.each(seen, [&](int64_t s) { y[s] = response(x[s]); });
     if (alibi) {
-      const T slope = static_cast<T>(alibi_slope(row / mask.queries % mask.heads, mask.heads));
+      const T slope = static_cast<T>(response_slope(row / mask.queries % mask.heads, mask.heads));
       const T position = static_cast<T>(t + mask.offset);
       team.each(seen, [&](int64_t s) { y[s] *= math::exp(-slope * math::abs(position - static_cast<T>(s))); });
     }
@@ -64,7 +52,7 @@ template <class T> struct ExpressiveBackwardRow {
     const int64_t seen = mask.limit(row % mask.queries);
     const T dot = team.sum(seen, [&](int64_t s) { return math::gated(gr[s], y[s]); });
     team.each(seen, [&](int64_t s) {
-      const T slope = y[s] * (gr[s] - dot) * (T(2) / (x[s] * (T(1) + x[s] * x[s])));
+      const T slope = y[s] * (gr[s] - dot) * log_response_slope(x[s]);
       out[s] = y[s] == T(0) ? T(0) : slope;
     });
     team.each(n - seen, [&](int64_t i) { out[seen + i] = T(0); });
@@ -128,7 +116,7 @@ struct ExpressiveWeights {
     for (int64_t row = 0; row * view.keys < scores.elements(); ++row) {
       const int64_t t = row % view.queries;
       const uint8_t* present = view.present_in(row);
-      const double slope = alibi ? alibi_slope(row / view.queries % view.heads, view.heads) : 0;
+      const double slope = alibi ? response_slope(row / view.queries % view.heads, view.heads) : 0;
       for (int64_t s = 0; s < view.limit(t); ++s)
         if (!present || present[s]) d[row * view.keys + s] = std::exp(-slope * std::fabs(double(t + mask.offset - s)));
     }

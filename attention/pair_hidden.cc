@@ -12,7 +12,7 @@ namespace tapir {
 struct ReluUnit {
   static constexpr const char* name = "pair_hidden";
   static constexpr bool homogeneous = true;   // h(z) = z h′(z)
-  template <class T> HD_INLINE static T value(T z) { return z > T(0) ? z : T(0); }
+  template <class T> HD_INLINE static T value(T z) { return z < T(0) ? T(0) : z; }   // NaN stays
   template <class T> HD_INLINE static T pull_back(T z, T g) { return z > T(0) ? g : T(0); }
   static Tensor op(const Tensor& z) { return relu(z); }
 };

@@ -5,7 +5,7 @@
 #include <random>
 
 #include "tests/examples_arithmetic.h"
-#include "tests/examples_attention.h"
+#include "tests/examples_fused.h"
 #include "tests/examples_index.h"
 #include "tests/examples_loss.h"
 #include "tests/examples_matrix.h"

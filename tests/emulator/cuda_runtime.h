@@ -35,6 +35,7 @@ enum cudaError_t {
   cudaErrorLaunchFailure = 719
 };
 enum cudaMemcpyKind { cudaMemcpyDefault = 4 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 using cudaStream_t = struct CUstream_st*;
 
 cudaError_t cudaGetDeviceCount(int* count);
@@ -42,6 +43,7 @@ cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
 cudaError_t cudaMalloc(void** block, size_t bytes);
 cudaError_t cudaFree(void* block);
 cudaError_t cudaMemset(void* block, int value, size_t bytes);
@@ -60,11 +62,13 @@ unsigned lane();                                                    // of this t
 // All lanes of the mask give a value and take that of lane `from`.
 uint64_t exchange(unsigned mask, uint64_t value, unsigned from, const Place& place);
 
+void* shared_memory();   // of the running block; all bits set at its start, and nothing behind it
+
 struct Argument {
   const void* data;
   size_t bytes;
 };
-cudaError_t run(dim3 grid, dim3 block, size_t shared_bytes, std::initializer_list<Argument> arguments,
+cudaError_t run(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, std::initializer_list<Argument> arguments,
                 const std::function<void()>& thread);
 
 }  // namespace emulator
@@ -81,7 +85,7 @@ cudaError_t cudaLaunchKernel(void (*kernel)(Parameters...), dim3 grid, dim3 bloc
 #if __has_builtin(__builtin_clear_padding)   // what lies between members may look like an address
     (__builtin_clear_padding(static_cast<Parameters*>(arguments[K])), ...);
 #endif
-    return emulator::run(grid, block, shared_bytes, {{arguments[K], sizeof(Parameters)}...},
+    return emulator::run(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, {{arguments[K], sizeof(Parameters)}...},
                          [&] { kernel(*static_cast<Parameters*>(arguments[K])...); });
   }(std::index_sequence_for<Parameters...>{});
 }

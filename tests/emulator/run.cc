@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -74,6 +76,27 @@ struct Block {
 };
 
 Block* block = nullptr;
+
+// Shared memory ends at a guard.
+constexpr size_t most_shared_ever = 227 << 10, page = 4096;
+void* shared = nullptr;   // of `block`
+
+void* take_shared(size_t bytes) {
+  constexpr size_t room = (most_shared_ever + page - 1) / page * page;
+  static char* const end = [] {
+    void* range = mmap(nullptr, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (range == MAP_FAILED) std::abort();
+    mprotect(static_cast<char*>(range) + room, page, PROT_NONE);
+    return static_cast<char*>(range) + room;
+  }();
+  const size_t aligned = (bytes + 63) / 64 * 64;
+  return std::memset(end - aligned, 0xff, aligned);
+}
+
+std::map<const void*, size_t>& shared_limits() {   // of kernels that asked for more than 48 KiB
+  static auto* const limits = new std::map<const void*, size_t>;
+  return *limits;
+}
 
 std::vector<std::unique_ptr<Fiber>>& idle_fibers() {
   static auto* const idle = new std::vector<std::unique_ptr<Fiber>>;
@@ -196,6 +219,8 @@ void fault(const std::string& message) {
   __builtin_unreachable();
 }
 
+void* shared_memory() { return shared; }
+
 unsigned lane() { return block->current % warp_size; }
 
 void barrier(const Place& place) { wait("barrier", block->barrier, place, 0, static_cast<unsigned>(block->threads.size())); }
@@ -215,15 +240,18 @@ uint64_t exchange(unsigned mask, uint64_t value, unsigned from, const Place& pla
   return values[from];
 }
 
-cudaError_t run(dim3 grid, dim3 size, size_t shared_bytes, std::initializer_list<Argument> arguments,
+cudaError_t run(const void* kernel, dim3 grid, dim3 size, size_t shared_bytes, std::initializer_list<Argument> arguments,
                 const std::function<void()>& thread) {
   const uint64_t threads = uint64_t{size.x} * size.y * size.z;
   if (threads == 0 || threads > 1024 || size.z > 64)
     return failed(cudaErrorInvalidConfiguration, "a block of " + std::to_string(threads) + " threads: 1 to 1024 are allowed");
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
     return failed(cudaErrorInvalidConfiguration, "a grid beyond the limits");
-  if (shared_bytes > 48 << 10)
-    return failed(cudaErrorInvalidConfiguration, std::to_string(shared_bytes) + " bytes of shared memory: at most 49152");
+  const auto allowed = shared_limits().find(kernel);
+  const size_t most_shared = allowed == shared_limits().end() ? 48 << 10 : allowed->second;
+  if (shared_bytes > most_shared)
+    return failed(cudaErrorInvalidConfiguration,
+                  std::to_string(shared_bytes) + " bytes of shared memory: at most " + std::to_string(most_shared));
   int number = 0;
   for (const Argument& argument : arguments) {
     if (has_host_address(argument))
@@ -242,6 +270,7 @@ cudaError_t run(dim3 grid, dim3 size, size_t shared_bytes, std::initializer_list
         if (!last_fault.empty()) break;
         block_index = {x, y, z};
         schedule.note(uint64_t{x} << 32);
+        shared = take_shared(shared_bytes);
         run_block(thread);
       }
   close_memory();
@@ -261,6 +290,14 @@ void set_machine(int driver_version, int devices) {
 uint64_t schedule_digest() { return schedule.digest; }
 
 }  // namespace emulator
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
+  if (value < 0 || static_cast<size_t>(value) > emulator::most_shared_ever)
+    return emulator::failed(cudaErrorInvalidValue, std::to_string(value) + " bytes of shared memory: at most " +
+                                                       std::to_string(emulator::most_shared_ever));
+  emulator::shared_limits()[kernel] = static_cast<size_t>(value);
+  return cudaSuccess;
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = emulator::device_count;

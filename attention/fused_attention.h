@@ -1,0 +1,25 @@
+// Attention of a head in one op: scores, their weights and the sum of values, tile by tile. The (T,S) matrix is never stored:
+// memory grows with T + S, and backward computes the tiles again (the scheme of Dao et al. 2022, arXiv 2205.14135).
+//
+// Letters: B batch, H heads, T queries, S keys, D width of a head, M hidden units.
+// Each returns (B,H,T,D). A query that may see no key gets 0, and passes no gradient. The key part of the mask is u8 (B,S).
+// Throws Error when shapes do not fit and when D or M is so large that tiles of 4 rows exceed a block's memory (about 500 for
+// both in f64, 1000 in f32). Differentiable twice: the second time through the (T,S) matrix.
+#pragma once
+#include "tensor/mask.h"
+#include "tensor/tensor.h"
+
+namespace tapir {
+
+// Σ_s softmax_s(q_t·k_s − m_h |t + offset − s|) v_s                    m_h = 0 without `alibi`, else alibi_slopes (alibi.h)
+// Q (B,H,T,D) with the factor of its scores, K (B,H,S,D), V (B,H,S,D′)
+Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, bool alibi);
+
+// Σ_s w_ts v_s / Σ_s w_ts,  w = z²/(1 + z²) · exp(−m_h |t + offset − s|),  z = q_t·k_s      (expressive_weights.h)
+Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, bool alibi);
+
+// Σ_s softmax_s(Σ_k w_k ReLU(a_tk + c_sk) − m_h |t + offset − s|) v_s
+// a (B,H,T,M), c (B,H,S,M), V (B,H,S,D), weight (1 or H,M): one for all heads or one for each
+Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask, bool alibi);
+
+}  // namespace tapir

@@ -1,0 +1,89 @@
+// The engine of tiled kernels: work cut into blocks that keep tiles of their data close, in the cache of a core or in the shared
+// memory of a GPU's multiprocessor.
+//
+//   for_each_block      kernel(block, index), index < blocks, each with `bytes` of memory of its own
+//
+// A block has the verbs each, rows and accumulate. What one has written the next may read. Both devices do the same
+// operations in the same order, so they agree in every bit.
+#pragma once
+#include "tensor/parallel.h"
+
+namespace tapir {
+
+// Memory of the calling thread, 64-byte aligned, contents undefined, valid until its next call.
+void* scratch(int64_t bytes);
+
+inline constexpr int64_t largest_block_memory = 96 << 10;   // bytes: two blocks of a GPU of compute capability 9.0 side by side
+
+namespace cuda {   // blocks_cuda.h
+template <class Kernel> void for_each_block(int64_t blocks, int64_t bytes, const Kernel& kernel);
+}
+
+// On the CPU one thread plays the block.
+struct Block {
+  void* memory;
+
+  // body(i), i < n, independent of each other
+  template <class Body>
+  HD void each(int n, const Body& body) const {
+#pragma omp simd
+    for (int i = 0; i < n; ++i) body(i);
+  }
+
+  // body(team, i), i < n: rows, each done by a team of lanes
+  template <class Body>
+  HD void rows(int n, const Body& body) const {
+    for (int i = 0; i < n; ++i) body(Team{}, i);
+  }
+
+  // C_ij = step(C_ij, i, k, j) for k = 0 … depth − 1 in this order. C (m,n) is dense in the block's memory.
+  template <class T, class Step>
+  HD void accumulate(int m, int n, int depth, T* C, const Step& step) const {
+    constexpr int height = 4, width = 32;   // of a part of C that stays in registers
+    const int whole = n / width * width;
+    for (int i = 0; i < m; i += height) {
+      for (int j = 0; j < whole; j += width) {
+        if (i + height <= m) accumulate_part<height, width>(i, j, n, depth, C, step);
+        else for (int r = i; r < m; ++r) accumulate_part<1, width>(r, j, n, depth, C, step);
+      }
+      for (int r = i; r < (i + height < m ? i + height : m); ++r)
+        for (int k = 0; k < depth; ++k) {
+#pragma omp simd
+          for (int j = whole; j < n; ++j) C[r * n + j] = step(C[r * n + j], r, k, j);
+        }
+    }
+  }
+
+ private:
+  template <int height, int width, class T, class Step>
+  HD static void accumulate_part(int i, int j, int n, int depth, T* C, const Step& step) {
+    T part[height][width];
+    for (int r = 0; r < height; ++r)
+      for (int c = 0; c < width; ++c) part[r][c] = C[(i + r) * n + j + c];
+    for (int k = 0; k < depth; ++k)
+      for (int r = 0; r < height; ++r) {
+#pragma omp simd
+        for (int c = 0; c < width; ++c) part[r][c] = step(part[r][c], i + r, k, j + c);
+      }
+    for (int r = 0; r < height; ++r)
+      for (int c = 0; c < width; ++c) C[(i + r) * n + j + c] = part[r][c];
+  }
+};
+
+// bytes ≤ largest_block_memory
+template <class Kernel>
+void for_each_block(Device device, int64_t blocks, int64_t bytes, const Kernel& kernel) {
+  if constexpr (cuda::built)
+    if (device == Device::cuda) return cuda::for_each_block(blocks, bytes, kernel);
+  for_each_range(blocks, 1, [&](int64_t begin, int64_t end) {
+    const Kernel local = kernel;
+    const Block block{scratch(bytes)};
+    for (int64_t i = begin; i < end; ++i) local(block, i);
+  });
+}
+
+}  // namespace tapir
+
+#if defined(__CUDACC__) || defined(TAPIR_CUDA_EMULATED)
+#include "tensor/blocks_cuda.h"
+#endif
