@@ -7,8 +7,8 @@
 
 namespace tapir {
 
-inline std::unique_ptr<nn::TokenMixer> make_dot_product(const MixerShape& shape) {
-  return std::make_unique<StagedAttention>(shape);
+inline std::unique_ptr<nn::TokenMixer> make_dot_product(const MixerShape& shape, bool fused = false) {
+  return std::make_unique<StagedAttention>(shape, fused);
 }
 
 }  // namespace tapir

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "attention/expressive_weights.h"
+#include "attention/fused_attention.h"
 #include "autograd/ops.h"
 
 namespace tapir {
@@ -11,7 +12,7 @@ namespace {
 class Expressive final : public StagedAttention {
  public:
   Expressive(const ExpressiveOptions& options, const MixerShape& shape)
-      : StagedAttention(shape),
+      : StagedAttention(shape, options.fused()),
         beta_(options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(shape.head_width()))),
         alibi_(options.alibi) {}
 
@@ -23,6 +24,9 @@ class Expressive final : public StagedAttention {
     return matmul(affine(Q, beta_, 0), transpose(K));
   }
   Tensor weights(const Tensor& E, const nn::Call& call) const override { return expressive_weights(E, call.mask, alibi_); }
+  Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const override {
+    return expressive_attention(affine(Q, beta_, 0), K, V, call.mask, alibi_);
+  }
 
   const double beta_;
   const bool alibi_;

@@ -13,13 +13,14 @@
 
 namespace tapir {
 
-struct ExpressiveOptions : nn::Options {
+struct ExpressiveOptions : StagedOptions {
   double beta = 1;
   bool alibi = false;
 
   void fields(nn::FieldVisitor& visit) override {
     visit("beta", beta, "factor β of the dot product; 0: 1/√D, D the head width", nn::between(0, 1e6));
     visit("alibi", alibi, "multiply by exp(−m |i − j|), slopes m = 2^(−8h/H) for heads h = 1 … H");
+    StagedOptions::fields(visit);
   }
 };
 

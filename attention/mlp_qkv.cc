@@ -31,7 +31,7 @@ struct Network : nn::Module {
 
 class MlpQkv final : public StagedAttention {
  public:
-  MlpQkv(const MlpQkvOptions& options, const MixerShape& shape) : StagedAttention(shape, options.networks()) {
+  MlpQkv(const MlpQkvOptions& options, const MixerShape& shape) : StagedAttention(shape, options.fused(), options.networks()) {
     require(!options.networks().empty(), "mlp_qkv", [] { return "none of q, k, v, o has a network"; },
             "that is dot_product");
     require(!options.norm_shared || options.norm != "none", "mlp_qkv",

@@ -20,7 +20,7 @@
 
 namespace tapir {
 
-struct MlpQkvOptions : nn::Options {
+struct MlpQkvOptions : StagedOptions {
   bool q = true, k = true, v = true, o = false;
   std::string norm = "before";
   bool norm_shared = false;
@@ -40,6 +40,7 @@ struct MlpQkvOptions : nn::Options {
     visit("activation", activation, "of the hidden layer", {"relu", "mish"});
     visit("hidden_mult", hidden_mult, "hidden units as a multiple of the width", nn::between(1, 16));
     visit("output_bias", output_bias, "the second linear layer has a bias; the first one has always");
+    StagedOptions::fields(visit);
   }
 };
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "attention/dot_product.h"
+#include "attention/fused_attention.h"
 #include "attention/pair_hidden.h"
 #include "autograd/node.h"
 #include "autograd/ops.h"
@@ -67,11 +68,16 @@ struct ScoreNetwork : nn::Module {
                    : &child<HeadLinear>("hidden2", shape.heads, o.shared, reduced, std::max<int64_t>(1, reduced / 2))),
         last(child<HeadLinear>("out", shape.heads, o.shared, second ? std::max<int64_t>(1, reduced / 2) : o.hidden, 1)) {}
 
+  // What the first layer makes of queries, its bias included, and of keys: (B,H,T,M), (B,H,S,M).
+  std::pair<Tensor, Tensor> first_layer(const Tensor& Q, const Tensor& K) const {
+    return {add(matmul(reduce_query.forward(Q), transpose(slice(first.weight.value, -1, 0, reduced))), first.per_head_bias()),
+            matmul(reduce_key.forward(K), transpose(slice(first.weight.value, -1, reduced, reduced)))};
+  }
+
   Tensor forward(const Tensor& Q, const Tensor& K, const nn::Call& call) const {   // → (B,H,T,S)
     const Scope scope = enter();
-    const Tensor a =
-        add(matmul(reduce_query.forward(Q), transpose(slice(first.weight.value, -1, 0, reduced))), first.per_head_bias());
-    const Tensor c = matmul(reduce_key.forward(K), transpose(slice(first.weight.value, -1, reduced, reduced)));
+    const std::pair<Tensor, Tensor> both = first_layer(Q, K);
+    const Tensor &a = both.first, &c = both.second;
     const Shape pairs{Q.size(0), Q.size(1), Q.size(2), K.size(2)};
     if (!second) {
       if (call.recorder) record_share(call, pairs, first.weight.shape[-2], [&](int64_t k) {
@@ -100,7 +106,7 @@ struct ScoreNetwork : nn::Module {
 class ScoreMlp final : public StagedAttention {
  public:
   ScoreMlp(const ScoreMlpOptions& options, const MixerShape& shape)
-      : StagedAttention(shape), network_(child<ScoreNetwork>("score", options, shape)),
+      : StagedAttention(shape, options.fused()), network_(child<ScoreNetwork>("score", options, shape)),
         factor_(options.scale ? 1 / std::sqrt(static_cast<double>(shape.head_width())) : 1) {}
 
   // Turned queries and keys tell of their distance through an inner product, and there is none here.
@@ -112,6 +118,14 @@ class ScoreMlp final : public StagedAttention {
     return factor_ == 1 ? s : affine(s, factor_, 0);
   }
 
+  // The last bias is the same for all keys and cancels.
+  Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const override {
+    const auto [a, c] = network_.first_layer(Q, K);
+    const Tensor weight = network_.last.by_head();   // (1 or H,1,M)
+    return network_attention(a, c, V, affine(reshape(weight, {weight.size(0), weight.size(2)}), factor_, 0), call.mask,
+                             call.positions == nn::Positions::alibi);
+  }
+
   ScoreNetwork& network_;
   const double factor_;
 };
@@ -119,7 +133,9 @@ class ScoreMlp final : public StagedAttention {
 }  // namespace
 
 std::unique_ptr<nn::TokenMixer> make_score_mlp(const ScoreMlpOptions& options, const MixerShape& shape) {
-  if (options.layers == "first" && shape.layer > 0) return make_dot_product(shape);
+  require(!options.fused() || options.form == "paper", "score_mlp",
+          [] { return "the released form has no fused implementation"; }, "form = \"paper\", or implementation = \"naive\"");
+  if (options.layers == "first" && shape.layer > 0) return make_dot_product(shape, options.fused());
   return std::make_unique<ScoreMlp>(options, shape);
 }
 

@@ -18,7 +18,7 @@
 
 namespace tapir {
 
-struct ScoreMlpOptions : nn::Options {
+struct ScoreMlpOptions : StagedOptions {
   std::string form = "released";
   std::string layers = "first";
   int64_t reduced = 0;
@@ -37,9 +37,11 @@ struct ScoreMlpOptions : nn::Options {
     visit("hidden", hidden, "hidden units of the paper form (the released form has d′ and d′/2)", nn::between(1, 4096));
     visit("scale", scale, "divide scores by the root of the head width");
     visit("shared", shared, "one network for all heads of a layer");
+    StagedOptions::fields(visit);
   }
 };
 
+// Throws Error for the released form fused: it has no such kernel.
 std::unique_ptr<nn::TokenMixer> make_score_mlp(const ScoreMlpOptions& options, const MixerShape& shape);
 
 }  // namespace tapir

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "attention/alibi.h"
+#include "attention/fused_attention.h"
 #include "attention/rotary.h"
 #include "autograd/ops.h"
 
@@ -17,6 +18,8 @@ Tensor repeat_heads(const Tensor& x, int64_t heads) {   // (B,G,S,D) → (B,H,S,
   const int64_t B = x.size(0), G = x.size(1), S = x.size(2), D = x.size(3), times = heads / G;
   return times == 1 ? x : reshape(expand(reshape(x, {B, G, 1, S, D}), {B, G, times, S, D}), {B, heads, S, D});
 }
+
+Tensor scaled(const Tensor& Q) { return affine(Q, 1 / std::sqrt(static_cast<double>(Q.size(-1))), 0); }   // Q / √D
 
 Tensor merge_heads(const Tensor& x) {   // (B,H,T,D) → (B,T,C)
   return reshape(transpose(x, 1, 2), {x.size(0), x.size(2), x.size(1) * x.size(3)});
@@ -33,7 +36,8 @@ int64_t MixerShape::width_of(Projection which) const {
   return which == Projection::key || which == Projection::value ? head_width() * key_head_count() : width;
 }
 
-StagedAttention::StagedAttention(const MixerShape& shape, const std::set<Projection>& replaced) : shape_(shape) {
+StagedAttention::StagedAttention(const MixerShape& shape, bool fused, const std::set<Projection>& replaced)
+    : shape_(shape), fused_(fused) {
   require(shape.heads > 0 && shape.width % shape.heads == 0, "attention",
           [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
   require(shape.heads % shape.key_head_count() == 0, "attention",
@@ -62,6 +66,7 @@ Tensor StagedAttention::attend(Tensor Q, Tensor K, Tensor V, const nn::Call& cal
   prepare(Q, K, V, call);
   K = repeat_heads(K, shape_.heads);
   V = repeat_heads(V, shape_.heads);
+  if (fused_ && !call.recorder) return fused(Q, K, V, call);
   Tensor E = scores(Q, K, call);
   if (call.positions == nn::Positions::alibi)
     E = add(E, alibi_bias(E.size(1), E.size(2), E.size(3), call.mask.offset, E.dtype(), E.device()));
@@ -77,11 +82,15 @@ void StagedAttention::prepare(Tensor& Q, Tensor& K, Tensor&, const nn::Call& cal
 }
 
 Tensor StagedAttention::scores(const Tensor& Q, const Tensor& K, const nn::Call&) const {
-  return matmul(affine(Q, 1 / std::sqrt(static_cast<double>(Q.size(-1))), 0), transpose(K));
+  return matmul(scaled(Q), transpose(K));
 }
 
 Tensor StagedAttention::weights(const Tensor& E, const nn::Call& call) const { return softmax(E, call.mask); }
 
 Tensor StagedAttention::mix(const Tensor& A, const Tensor& V, const nn::Call&) const { return matmul(A, V); }
+
+Tensor StagedAttention::fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
+  return dot_product_attention(scaled(Q), K, V, call.mask, call.positions == nn::Positions::alibi);
+}
 
 }  // namespace tapir

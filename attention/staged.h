@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "nn/fields.h"
 #include "nn/layers.h"
 #include "nn/token_mixer.h"
 
@@ -24,15 +25,28 @@ struct MixerShape {
   int64_t width_of(Projection which) const;   // G·D of keys and values, C of queries and results
 };
 
+// Of mechanisms that have both implementations.
+struct StagedOptions : nn::Options {
+  std::string implementation = "naive";
+
+  bool fused() const { return implementation == "fused"; }
+
+  void fields(nn::FieldVisitor& visit) override {
+    visit("implementation", implementation, "naive: stage by stage, with T × S scores; fused: tile by tile, without them",
+          {"naive", "fused"});
+  }
+};
+
 class StagedAttention : public nn::TokenMixer {
  public:
   // Makes a linear layer for each projection but those in `replaced`, for which project() must be overridden.
-  explicit StagedAttention(const MixerShape& shape, const std::set<Projection>& replaced = {});
+  explicit StagedAttention(const MixerShape& shape, bool fused = false, const std::set<Projection>& replaced = {});
 
   Tensor forward(const Tensor& x, const Tensor& context, const nn::Call& call) final;
 
   // The stages on heads, without projections: Q (B,H,T,D), K and V (B,G,S,D) → (B,H,T,D). Query head h reads the heads
-  // ⌊h G/H⌋ of K and V (Ainslie et al. 2023, grouped-query attention).
+  // ⌊h G/H⌋ of K and V (Ainslie et al. 2023, grouped-query attention). A recorder, who wants the weights, gets them from the
+  // stages, fused or not.
   Tensor attend(Tensor Q, Tensor K, Tensor V, const nn::Call& call) const;
 
   bool accepts(nn::Positions) const override { return true; }
@@ -44,9 +58,13 @@ class StagedAttention : public nn::TokenMixer {
   virtual Tensor weights(const Tensor& E, const nn::Call& call) const;                   // (B,H,T,S)   softmax, masked
   virtual Tensor mix(const Tensor& A, const Tensor& V, const nn::Call& call) const;      // (B,H,T,D)   A V
 
+  // Scores, weights and mix in one op (fused_attention.h).
+  virtual Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
+
   const MixerShape shape_;
 
  private:
+  const bool fused_;
   std::map<Projection, nn::Linear*> linear_;   // (C,C), keys and values (G·D,C); no bias
 };
 

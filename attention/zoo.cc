@@ -23,10 +23,11 @@ Mechanism dot_product_row() {
                 .title = "Scaled dot product",
                 .paper = "Vaswani et al. 2017, arXiv 1706.03762",
                 .equation = "s_ij = q_i·k_j / √D",
-                .cost = "2 D operations a pair; memory T × S",
+                .cost = "2 D operations a pair; memory T × S, fused T + S",
                 .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
                 .options = {}, .make = {}};
-  set_maker<nn::Options>(row, [](const nn::Options&, const MixerShape& shape) { return make_dot_product(shape); });
+  set_maker<StagedOptions>(
+      row, [](const StagedOptions& options, const MixerShape& shape) { return make_dot_product(shape, options.fused()); });
   return row;
 }
 
@@ -35,7 +36,7 @@ Mechanism score_mlp_row() {
                 .title = "Neural Attention",
                 .paper = "DiGiugno & Mahmood 2025, arXiv 2502.17206",
                 .equation = "s_ij = wᵀ ReLU(W [P_q q_i; P_k k_j] + b) + c",
-                .cost = "3 M operations a pair for M hidden units; memory T × S",
+                .cost = "3 M operations a pair for M hidden units; memory T × S, fused (paper form) T + S",
                 .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
                 .options = {}, .make = {}};
   set_maker<ScoreMlpOptions>(row, make_score_mlp);
@@ -59,7 +60,7 @@ Mechanism expressive_row() {
                 .title = "Expressive Attention",
                 .paper = "Gros 2024, arXiv 2407.18601",
                 .equation = "a_ij = g_ij / Σ_l g_il, g = z²/(1 + z²), z = β q_i·k_j",
-                .cost = "2 D operations a pair; memory T × S",
+                .cost = "2 D operations a pair; memory T × S, fused T + S",
                 .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
                 .options = {}, .make = {}};
   set_maker<ExpressiveOptions>(row, make_expressive);
@@ -71,7 +72,7 @@ Mechanism mlp_qkv_row() {
                 .title = "MLP-QKV",
                 .paper = "Zhang 2023, arXiv 2310.11398",
                 .equation = "Q, K, V = W₂ ReLU(LayerNorm(W₁ x + b₁)) + b₂, s_ij = q_i·k_j / √D",
-                .cost = "2 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S",
+                .cost = "2 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S, fused T + S",
                 .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
                 .options = {}, .make = {}};
   set_maker<MlpQkvOptions>(row, make_mlp_qkv);

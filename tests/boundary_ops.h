@@ -2,6 +2,7 @@
 #pragma once
 #include "attention/all_ops.h"
 #include "attention/expressive_weights.h"
+#include "attention/fused_attention.h"
 #include "tests/boundary_functions.h"
 
 namespace tapir::boundary {
@@ -377,6 +378,32 @@ struct Boundary<ExpressiveWeights> {
   static Cases cases(double) {
     return {one("", [](const Tensor& z) { return expressive_weights(z, {}, false); }, {{1, 1, 2, 2}, {0, -0.0, 1, 1}},
                 {0, 0, 0.5, 0.5}, {0, 0, -0.5, 0.5}, {1, 2, 1, 3})};
+  }
+};
+
+template <>
+struct Boundary<FusedAttention<ExpressiveForm>> {
+  static Cases cases(double) {
+    return {{"", [](const auto& in) { return expressive_attention(in[0], in[1], in[2], {}, false); },
+             {{{1, 1, 2, 1}, {0, 1}}, {{1, 1, 2, 1}, {1, 1}}, {{1, 1, 2, 1}, {2, 6}}}, {0, 4}, {{0, 0}, {-1, 1}, {0.5, 0.5}}, {}}};
+  }
+};
+
+template <>
+struct Boundary<FusedAttention<DotProductForm>> {   // a key far below the others has no weight
+  static Cases cases(double) {
+    return {{"", [](const auto& in) { return dot_product_attention(in[0], in[1], in[2], {}, false); },
+             {{{1, 1, 1, 1}, {1}}, {{1, 1, 3, 1}, {0, -1e30, -0.0}}, {{1, 1, 3, 1}, {1, 5, 3}}}, {2},
+             {{0}, {-0.5, 0, 0.5}, {0.5, 0, 0.5}}, {}}};
+  }
+};
+
+template <>
+struct Boundary<FusedAttention<NetworkForm>> {   // at the kink of a unit the gradient is 0
+  static Cases cases(double) {
+    return {{"", [](const auto& in) { return network_attention(in[0], in[1], in[2], in[3], {}, false); },
+             {{{1, 1, 1, 2}, {0, 1}}, {{1, 1, 2, 2}, {-0.0, 1, 0, 1}}, {{1, 1, 2, 1}, {1, 3}}, {{1, 2}, {5, 1}}}, {2},
+             {{0, 0}, {0, -0.5, 0, 0.5}, {0.5, 0.5}, {0, 0}}, {}}};
   }
 };
 

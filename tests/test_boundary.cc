@@ -64,5 +64,7 @@ void judge(const Case& c) {
 TEST_CASE("boundary: values and sub-gradients of every op at 0, −0, subnormal numbers, ±∞, NaN and ties") {
   for (const Case& c : cases_of(AllOps{}, std::numeric_limits<float>::denorm_min())) judge<float>(c);
   for (const Case& c : cases_of(AllOps{}, std::numeric_limits<double>::denorm_min())) judge<double>(c);
-  for (const Case& c : cases_of(OpList<ExpressiveWeights>{}, 0)) judge<float>(c), judge<double>(c);
+  using Attention = OpList<ExpressiveWeights, FusedAttention<DotProductForm>, FusedAttention<ExpressiveForm>,
+                           FusedAttention<NetworkForm>>;
+  for (const Case& c : cases_of(Attention{}, 0)) judge<float>(c), judge<double>(c);
 }

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 #include <vector>
 
@@ -64,6 +65,15 @@ __global__ void shuffle_with(float* x, unsigned mask) { x[threadIdx.x] = __shfl_
 __global__ void shuffle_of_some(float* x) {
   if (threadIdx.x % 32 < 31) x[threadIdx.x] = __shfl_xor_sync(0xffffffffu, x[threadIdx.x], 1);
 }
+
+__global__ void turn_in_shared(float* x, unsigned distance) {
+  float* const shared = static_cast<float*>(cuda::shared_memory());
+  shared[threadIdx.x + distance] = x[threadIdx.x];
+  __syncthreads();
+  x[threadIdx.x] = shared[threadIdx.x];
+}
+
+__global__ void read_shared(float* x) { x[threadIdx.x] = static_cast<float*>(cuda::shared_memory())[threadIdx.x]; }
 
 template <class... Parameters, class... Arguments>
 std::string message(void (*kernel)(Parameters...), Arguments... arguments) {
@@ -172,6 +182,25 @@ TEST_CASE("emulator: blocks, grids and shared memory beyond the limits") {
   CHECK(launched(dim3(1), dim3(1025), 0) == "a block of 1025 threads: 1 to 1024 are allowed");
   CHECK(launched(dim3(1, 65536), dim3(count), 0) == "a grid beyond the limits");
   CHECK(launched(dim3(1), dim3(count), 49153) == "49153 bytes of shared memory: at most 49152");
+  const auto allow = [](int bytes) {
+    return cudaFuncSetAttribute(reinterpret_cast<const void*>(add_one), cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  };
+  CHECK(allow(100000) == cudaSuccess);
+  CHECK(launched(dim3(1), dim3(count), 100000) == "no error");
+  CHECK(launched(dim3(1), dim3(count), 100001) == "100001 bytes of shared memory: at most 100000");
+  CHECK(allow(232449) != cudaSuccess);
+}
+
+TEST_CASE("emulator: an index past the end of shared memory, and shared memory that nobody wrote") {
+  Numbers x(count);
+  const auto turned = [&](unsigned distance) {
+    return message_of([&] { cuda::launch_with(count * 4, turn_in_shared, dim3(1), dim3(count), x.data, distance); });
+  };
+  CHECK(turned(0) == "no error");
+  CHECK(x.read()[0] == 0);
+  CHECK(contains_text(turned(1), "touches an address that is not the device's (block 0, thread 63)"));
+  cuda::launch_with(count * 4, read_shared, dim3(1), dim3(count), x.data);
+  CHECK(std::isnan(x.read()[0]));
 }
 
 TEST_CASE("emulator: a machine without a device, without a driver, or with one that is too old") {

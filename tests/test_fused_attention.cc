@@ -1,0 +1,126 @@
+// Fused attention in the mechanisms that have it: the results of the stages, without their memory.
+#include <doctest/doctest.h>
+
+#include "attention/fused_attention.h"
+#include "attention/mlp_qkv.h"
+#include "autograd/node.h"
+#include "autograd/ops.h"
+#include "tensor/arena.h"
+#include "tests/attention_helpers.h"
+
+using namespace tapir;
+
+namespace {
+
+struct Made {
+  std::string label;
+  std::unique_ptr<nn::TokenMixer> naive, fused;
+};
+
+template <class Options>
+Made both(const std::string& name, Options options, const MixerShape& shape, const std::string& label = "") {
+  Made made{name + label, nullptr, nullptr};
+  for (auto* mixer : {&made.naive, &made.fused}) {
+    options.implementation = mixer == &made.naive ? "naive" : "fused";
+    *mixer = mechanism(name).make(options, shape);
+    (*mixer)->initialise(1, DType::f64);
+    spread_parameters(**mixer, 1);
+  }
+  return made;
+}
+
+std::vector<Made> mechanisms(const MixerShape& shape) {
+  std::vector<Made> all;
+  all.push_back(both("dot_product", StagedOptions(), shape));
+  all.push_back(both("expressive", expressive_options(1, false), shape));
+  all.push_back(both("expressive", expressive_options(0, true), shape, ", ALiBi, β = 1/√D"));
+  all.push_back(both("score_mlp", score_mlp_options("paper", 3), shape));
+  all.push_back(both("score_mlp", score_mlp_options("paper", 2, false, true), shape, ", a network for each head, scaled"));
+  all.push_back(both("mlp_qkv", MlpQkvOptions(), shape));
+  return all;
+}
+
+// The output, then the gradients of x, of the context and of the parameters.
+std::vector<Tensor> results_of(nn::TokenMixer& mixer, const Tensor& x, const Tensor& context, const nn::Call& call) {
+  const Tensor y = mixer.forward(x, context, call);
+  std::vector<Tensor> inputs{x, context};
+  for (const auto& named : parameters_of(mixer)) inputs.push_back(named.second->value);
+  std::vector<Tensor> results = grad({y}, inputs, {random_normal(y.shape(), 3, "g")});
+  results.insert(results.begin(), y);
+  return results;
+}
+
+}  // namespace
+
+TEST_CASE("fused attention: every mechanism gives the results and gradients of its stages") {
+  const int64_t T = 70, S = 90;
+  for (const int64_t key_heads : {4, 2})
+    for (const auto positions : {nn::Positions::none, nn::Positions::alibi, nn::Positions::rotary})
+      for (const bool causal : {false, true}) {
+        const Tensor x = requires_grad(random_normal({2, T, 16}, 1, "x")), context = requires_grad(random_normal({2, S, 16}, 2, "c"));
+        nn::Call call{.mask = {.causal = causal, .offset = 7, .keys = {}}, .positions = positions, .recorder = {}};
+        if (causal) {   // keys that are not there too
+          std::vector<uint8_t> present(2 * S, 1);
+          for (int64_t s = 0; s < 2 * S; s += 3) present[s] = 0;
+          call.mask.keys = Tensor::from(present, {2, S});
+        }
+        for (const Made& made : mechanisms({.width = 16, .heads = 4, .key_heads = key_heads})) {
+          if (!made.naive->accepts(positions)) continue;
+          INFO(made.label, ", ", key_heads, " key heads, positions ", static_cast<int>(positions), causal ? ", causal" : "");
+          const std::vector<Tensor> naive = results_of(*made.naive, x, context, call);
+          const std::vector<Tensor> fused = results_of(*made.fused, x, context, call);
+          for (size_t i = 0; i < naive.size(); ++i) {
+            CAPTURE(i);
+            const std::vector<double> a = fused[i].values<double>(), b = naive[i].values<double>();
+            double largest = 0, difference = 0;
+            for (size_t j = 0; j < a.size(); ++j) {
+              largest = std::max(largest, std::fabs(b[j]));
+              difference = std::max(difference, std::fabs(a[j] - b[j]));
+            }
+            CHECK(difference <= 1e-11 * std::max(1.0, largest));
+          }
+        }
+      }
+}
+
+TEST_CASE("fused attention: memory grows with T, not with T × T") {
+  constexpr int64_t T = 2048, matrix = T * T * static_cast<int64_t>(sizeof(float));
+  const auto extra = [&](const auto& attention) {   // peak of a forward and a backward pass, beyond the inputs
+    std::vector<Tensor> in;
+    for (const char* site : {"q", "k", "v"}) in.push_back(requires_grad(random_normal({1, 1, T, 4}, 1, site, DType::f32)));
+    Arena& arena = Arena::of(default_device());
+    arena.reset_peak();
+    const int64_t before = arena.statistics().in_use;
+    const std::vector<Tensor> gradients = grad({sum(attention(in))}, in);
+    return arena.statistics().peak - before;
+  };
+  const Tensor weight = random_normal({1, 4}, 1, "w", DType::f32);
+  const Mask causal{.causal = true, .offset = 0, .keys = {}};
+  CHECK(extra([&](const auto& in) { return matmul(softmax(matmul(in[0], transpose(in[1])), causal), in[2]); }) > 2 * matrix);
+  CHECK(extra([&](const auto& in) { return dot_product_attention(in[0], in[1], in[2], causal, false); }) < matrix / 20);
+  CHECK(extra([&](const auto& in) { return expressive_attention(in[0], in[1], in[2], causal, false); }) < matrix / 20);
+  CHECK(extra([&](const auto& in) { return network_attention(in[0], in[1], in[2], weight, causal, false); }) < matrix / 20);
+}
+
+TEST_CASE("fused attention: a recorder still gets the weights, and the result does not change") {
+  const Tensor x = random_normal({1, 5, 16}, 1, "x");
+  for (const Made& made : mechanisms({.width = 16, .heads = 4})) {
+    CAPTURE(made.label);
+    int recorded = 0;
+    const auto count = [&](const std::string&, const std::string& name, const Tensor& value) {
+      if (name != "weights") return;
+      ++recorded;
+      CHECK(value.shape() == Shape{1, 4, 5, 5});
+    };
+    const Tensor listened = made.fused->forward(x, x, {.mask = {}, .recorder = count});
+    CHECK(recorded == 1);
+    CHECK(frobenius_error(listened.values<double>(), made.fused->forward(x, x, {}).values<double>()) < 1e-13);
+  }
+}
+
+TEST_CASE("fused attention: the released form of Neural Attention has none, and says so") {
+  ScoreMlpOptions options = score_mlp_options("released", 2);
+  options.implementation = "fused";
+  CHECK(message_of([&] { mechanism("score_mlp").make(options, {.width = 16, .heads = 4}); }) ==
+        "score_mlp: the released form has no fused implementation; hint: form = \"paper\", or implementation = \"naive\"");
+}
