@@ -22,7 +22,7 @@ struct MatrixProduct {
   T alpha = 1, beta = 0;   // beta = 0 writes C without reading it: NaN in C does not matter
 };
 
-// T is float or double. The same bits at any thread count. An empty sum (k = 0) gives beta · C.
+// T is float, whose operands are rounded to precision(), or double. The same bits at any thread count. k = 0 gives beta · C.
 // The matrices are on `device`. Throws Error if k or a leading dimension exceeds 2³¹ − 1, which is as far as BLAS counts.
 template <class T>
 void gemm(Device device, const MatrixProduct<T>& product);

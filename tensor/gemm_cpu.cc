@@ -8,7 +8,7 @@
 #include "tensor/error.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
-#include "tensor/tensor.h"
+#include "tensor/rounded.h"
 
 namespace tapir {
 namespace {
@@ -132,12 +132,30 @@ void multiply_parts(const MatrixProduct<T>& p) {
   });
 }
 
+template <class T>
+void multiply(const MatrixProduct<T>& p) {
+  worth_splitting(p) ? multiply_parts(p) : multiply_tiles(p);
+}
+
+template <class Format>
+void multiply_as(const MatrixProduct<float>& p) {
+  with_rounded<Format, float>(Device::cpu, p, [](MatrixProduct<float> q, const float* a, const float* b) {
+    q.a = a;
+    q.b = b;
+    multiply(q);
+  });
+}
+
 }  // namespace
 
 template <class T>
 void multiply_on_cpu(const MatrixProduct<T>& p) {
   prepare_blas();
-  worth_splitting(p) ? multiply_parts(p) : multiply_tiles(p);
+  if constexpr (std::is_same_v<T, float>) {
+    if (precision() == Precision::tf32) return multiply_as<Tf32>(p);
+    if (precision() == Precision::bf16) return multiply_as<Bf16>(p);
+  }
+  multiply(p);
 }
 
 template void multiply_on_cpu(const MatrixProduct<float>&);

@@ -192,6 +192,7 @@ TEST_CASE("the identity of an experiment depends on everything but its name") {
   CHECK(experiment_of({"schedule.rate=3e-4"}).identity() == identity);
   CHECK(experiment_of({"schedule.rate=3.0000000000000003e-4"}).identity() != identity);
   CHECK(experiment_of({"run.seed=2"}).identity() != identity);
+  CHECK(experiment_of({"run.precision=bf16"}).identity() != identity);
   CHECK(experiment_of({"attention.mechanism=score_mlp"}).identity() != identity);
 }
 
@@ -205,6 +206,11 @@ TEST_CASE("an experiment that cannot be is refused") {
         "config: attention.form: 'papers' is none of: paper, released; hint: did you mean 'paper'?");
   CHECK(experiment_refusal({"run.dtype=f16"}) ==
         "config: run.dtype: 'f16' is none of: f32, f64; hint: did you mean 'f32'?");
+  CHECK(experiment_refusal({"run.precision=bf61"}) ==
+        "config: run.precision: 'bf61' is none of: f32, tf32, bf16; hint: did you mean 'bf16'?");
+  CHECK(experiment_refusal({"run.dtype=f64", "run.precision=tf32"}) ==
+        "config: run.precision: products in f64 are not rounded, found 'tf32'; hint: set run.dtype to f32, or run.precision "
+        "to f32");
   CHECK(experiment_refusal({"trian.steps=4"}) == "config: there is no section [trian]; hint: did you mean 'train'?");
   CHECK(experiment_refusal({"train.batch=8", "train.accumulate=3"}) ==
         "config: train.accumulate: 3 does not divide train.batch, 8");

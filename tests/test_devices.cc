@@ -6,19 +6,15 @@
 #include <set>
 
 #include "tests/evaluate.h"
+#include "tests/examples_matrix.h"
 #include "tests/messages.h"
+#include "tests/policies.h"
 
 using namespace tapir;
 
 namespace {
 
 const std::set<std::string> with_products{"matmul", "linear"};
-
-struct OnDevice {   // new tensors, while it lives
-  explicit OnDevice(Device device) : before(default_device()) { set_default_device(device); }
-  ~OnDevice() { set_default_device(before); }
-  Device before;
-};
 
 // y, then the gradients.
 std::vector<Tensor> results_of(const Example& row, DType type) {
@@ -62,6 +58,26 @@ TEST_CASE("devices: every op gives the CPU's bits on CUDA, or its numbers where 
           CAPTURE(largest);
           const double bound = type == DType::f64 ? 1e-13 : 1e-5;
           CHECK((with_products.contains(here[op].op) ? largest <= bound : same_bits(results[i], expected[i])));
+        }
+      }
+}
+
+TEST_CASE("devices: products of rounded operands have the CPU's numbers") {
+  for (const Precision precision : {Precision::tf32, Precision::bf16})
+    for (const OpExamples& examples : {Examples<Matmul>::all(), Examples<Linear>::all()})
+      for (const Example& row : examples.rows) {
+        INFO("op ", examples.op, ", row '", row.label, "', ", std::string(name_of(precision)));
+        const InPrecision rounded(precision);
+        std::vector<Tensor> expected;
+        {
+          const OnDevice cpu(Device::cpu);
+          expected = results_of(row, DType::f32);
+        }
+        const OnDevice there(Device::cuda);
+        const std::vector<Tensor> results = results_of(row, DType::f32);
+        for (size_t i = 0; i < results.size(); ++i) {
+          CAPTURE(i);
+          CHECK(largest_difference(results[i], expected[i]) <= 1e-5);
         }
       }
 }

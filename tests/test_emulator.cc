@@ -217,15 +217,34 @@ TEST_CASE("emulator: a machine without a device, without a driver, or with one t
         "device: the driver is for CUDA 12.2, this build for 13.0; hint: install a newer NVIDIA driver, or use cpu");
 }
 
-TEST_CASE("emulator: a leading dimension that is too small is refused") {
+TEST_CASE("emulator: cuBLAS refuses small leading dimensions, memory of the host, and types that do not go together") {
   Numbers a(count), b(count), c(count);
   const float one = 1, zero = 0;
   cublasHandle_t handle;
   cublasCreate(&handle);
-  const auto product = [&](int lda) {
-    return cublasSgemmStridedBatched(handle, CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 4, &one, a.data, lda, 16, b.data, 4, 16, &zero,
-                                     c.data, 4, 16, 1);
+  const auto product = [&](const float* left, cudaDataType type, int lda, cublasComputeType_t compute) {
+    return cublasGemmStridedBatchedEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 4, &one, left, type, lda, 16, b.data, type, 4, 16,
+                                      &zero, c.data, CUDA_R_32F, 4, 16, 1, compute, CUBLAS_GEMM_DEFAULT);
   };
-  CHECK(product(4) == CUBLAS_STATUS_SUCCESS);
-  CHECK(product(3) == CUBLAS_STATUS_INVALID_VALUE);
+  CHECK(product(a.data, CUDA_R_32F, 4, CUBLAS_COMPUTE_32F) == CUBLAS_STATUS_SUCCESS);
+  CHECK(product(a.data, CUDA_R_32F, 3, CUBLAS_COMPUTE_32F) == CUBLAS_STATUS_INVALID_VALUE);
+  CHECK(product(a.host.data(), CUDA_R_32F, 4, CUBLAS_COMPUTE_32F) == CUBLAS_STATUS_INVALID_VALUE);
+  CHECK(product(a.data, CUDA_R_64F, 4, CUBLAS_COMPUTE_64F) == CUBLAS_STATUS_NOT_SUPPORTED);
+  CHECK(product(a.data, CUDA_R_16BF, 4, CUBLAS_COMPUTE_32F_FAST_TF32) == CUBLAS_STATUS_NOT_SUPPORTED);
+}
+
+TEST_CASE("emulator: TF32 products read 10 bits of a significand, whoever rounded them") {
+  Numbers a(1), b(1), c(1);
+  a.host = {1 + 0x1p-10f + 0x1.8p-11f};
+  b.host = {1};
+  cuda::copy(a.data, a.host.data(), 4);
+  cuda::copy(b.data, b.host.data(), 4);
+  const float one = 1, zero = 0;
+  cublasHandle_t handle;
+  cublasCreate(&handle);
+  const cublasStatus_t status = cublasGemmStridedBatchedEx(
+      handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a.data, CUDA_R_32F, 1, 1, b.data, CUDA_R_32F, 1, 1, &zero, c.data,
+      CUDA_R_32F, 1, 1, 1, CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_GEMM_DEFAULT);
+  CHECK(status == CUBLAS_STATUS_SUCCESS);
+  CHECK(c.read()[0] == 1 + 0x1p-10f);
 }

@@ -10,6 +10,7 @@
 #include "tensor/error.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
+#include "tests/policies.h"
 
 using namespace tapir;
 
@@ -58,7 +59,8 @@ struct Case {
   }
 
   // Largest error of a run; elements of C outside of the matrices must be untouched.
-  double error() const {
+  double error() const { return error_of(run()); }
+  double error_of(const std::vector<T>& result) const {
     std::vector<double> expected(c.begin(), c.end());
     for (int64_t item = 0; item < p.batch; ++item)
       for (int64_t i = 0; i < p.m; ++i)
@@ -70,7 +72,6 @@ struct Case {
           double& y = expected[item * p.stride_c + i * p.ldc + j];
           y = p.alpha * sum + (p.beta == 0 ? 0 : p.beta * y);
         }
-    const std::vector<T> result = run();
     double worst = 0;
     for (size_t i = 0; i < result.size(); ++i) {
       const double difference = std::abs(static_cast<double>(result[i]) - expected[i]);
@@ -147,6 +148,28 @@ TEST_CASE_TEMPLATE("gemm without terms gives beta C, and writes zeros for beta =
       for (T& value : test.c) value = nan;
       CHECK(test.error() <= tolerance<T>(e.k));
     }
+}
+
+TEST_CASE("gemm of rounded operands equals the definition's sums of rounded numbers") {
+  for (const Extents& e : shapes)
+    for (const bool transpose_a : {false, true})
+      for (const bool transpose_b : {false, true})
+        for (const bool shared : {false, true})   // one A for all products
+          for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+            Case<float> test(e.batch, e.m, e.n, e.k, transpose_a, transpose_b, 3, 5);
+            if (shared) test.p.stride_a = 0;
+            test.p.alpha = -0.5;
+            test.p.beta = 2;
+            const InPrecision scope(precision);
+            const std::vector<float> result = test.run();
+            for (std::vector<float>* values : {&test.a, &test.b})
+              for (float& x : *values) x = precision == Precision::tf32 ? float(Tf32(x)) : float(Bf16(x));
+            CAPTURE(e.m);
+            CAPTURE(e.n);
+            CAPTURE(e.k);
+            CAPTURE(shared);
+            CHECK(test.error_of(result) <= tolerance<float>(e.k) * 2.5);
+          }
 }
 
 TEST_CASE("gemm of no matrices, rows or columns touches nothing") {

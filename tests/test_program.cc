@@ -150,7 +150,7 @@ TEST_CASE("a command line that is wrong gets one line") {
   CHECK(contains_text(refusal(train_line("--stop-after -1")), "--stop-after: Value -1 not in range 1"));
   CHECK(contains_text(refusal(train_line("--minutes soon")), "--minutes: Value soon not in range"));
   CHECK(contains_text(refusal("check --all softmax"), "names excludes --all"));
-  for (const std::string of_training : {"--seed 3", "--dtype f64", "--device cpu"}) {   // refused where it does nothing
+  for (const std::string of_training : {"--seed 3", "--dtype f64", "--device cpu", "--precision bf16"}) {   // of no use there
     CAPTURE(of_training);
     const std::string words = "there is no command or option '" + of_training.substr(0, of_training.find(' ')) + "' here";
     for (const std::string command : {"", "zoo ", "eval x ", "report x ", "data list ", "data verify "})
@@ -179,6 +179,8 @@ TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
   CHECK(contains_text(refused("--set run.initial=nowhere"), "nowhere: opening failed: No such file or directory"));
   CHECK(contains_text(refused("--dtype f16"), "run.dtype: 'f16' is none of: f32, f64"));
   CHECK(contains_text(refused("--dtype \"$(printf 'a\\nb')\""), "run.dtype: '\"a b\"' is none of"));
+  CHECK(contains_text(refused("--precision f16"), "run.precision: 'f16' is none of: f32, tf32, bf16"));
+  CHECK(contains_text(refused("--dtype f64 --precision bf16"), "run.precision: products in f64 are not rounded, found 'bf16'"));
   if (!cuda::built) CHECK(contains_text(refused("--device cuda"), "this build of tapir has no cuda; hint: use cpu"));
   CHECK(contains_text(refused("--seed -5"), "run.seed: must be in 0 … "));
   CHECK(contains_text(refused("--seed luck"), "run.seed: must be a whole number, found 'luck'"));
@@ -283,7 +285,8 @@ TEST_CASE("version and zoo say what is in the program") {
   const Outcome version = tapir("--version"), list = tapir("zoo"), help = tapir("train --help");
   CHECK(version.status == 0);
   CHECK(version.out.starts_with("tapir 0."));
-  for (const char* line : {"\ncompiler ", "\nflags ", "\nthreads ", "\nblas OpenBLAS, core ", "\ndevices cpu"})
+  for (const char* line : {"\ncompiler ", "\nflags ", "\nthreads ", "\nblas OpenBLAS, core ", "\ndevices cpu",
+                           "\nprecisions f32 tf32 bf16"})
     CHECK(contains_text(version.out, line));
   for (const Mechanism& row : zoo()) CHECK(contains_text(list.out, row.name + "   "));
   CHECK(help.status == 0);
@@ -295,7 +298,7 @@ TEST_CASE("a summary lists modules, their sum, and the memory of a step") {
   CHECK(outcome.status == 0);
   CHECK(outcome.err.empty());
   for (const char* words : {"\ntokens ", "\nblocks.0.attention.key ", "weight [8,16]\n", "\nhead ", "\ntotal ",
-                            " MiB at the peak of a training step: 4 × 16 tokens in 1 part, f32, adamw\n"})
+                            " MiB at the peak of a training step: 4 × 16 tokens in 1 part, f32, products in f32, adamw\n"})
     CHECK(contains_text(outcome.out, words));
 }
 

@@ -7,10 +7,12 @@
 #include "autograd/ops.h"
 #include "nn/ema.h"
 #include "tensor/arena.h"
+#include "tensor/cuda.h"
 #include "tensor/dry_run.h"
 #include "tensor/elementwise.h"
 #include "tests/datasets_helpers.h"
 #include "tests/messages.h"
+#include "tests/policies.h"
 
 namespace tapir {
 namespace {
@@ -69,6 +71,11 @@ ema = 0.99
 name = "muon"
 )";
 
+// Rounded operands are memory too.
+std::string in_bf16(const std::string& device) {
+  return "[run]\nprecision = \"bf16\"\ndevice = \"" + device + '"' + wikitext_shape;
+}
+
 int64_t measured_peak(Experiment experiment) {
   Arena& arena = Arena::of(experiment.device());
   const int64_t before = arena.statistics().in_use;
@@ -89,7 +96,12 @@ int64_t measured_peak(Experiment experiment) {
 }  // namespace
 
 TEST_CASE("summary: the predicted peak is the measured one") {
-  for (const char* toml : {wikitext_shape, another_shape}) {
+  const OnDevice device(default_device());
+  const InPrecision precision(Precision::f32);
+  std::vector<std::string> experiments{wikitext_shape, another_shape, in_bf16("cpu")};
+  if (cuda::built) experiments.push_back(in_bf16("cuda"));
+  for (const std::string& toml : experiments) {
+    CAPTURE(toml);
     Experiment experiment = experiment_of(toml);
     const int64_t measured = measured_peak(experiment_of(toml));
     CHECK(measured > 1 << 20);

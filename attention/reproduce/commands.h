@@ -47,6 +47,6 @@ int run_check(const std::vector<std::string>& names, bool all, uint64_t seed);
 int run_data_list();
 int run_data_verify();
 int run_summary(const std::filesystem::path& experiment, const std::vector<std::string>& assignments);
-std::string version_text();                 // build, flags, BLAS core, devices
+std::string version_text();                 // build, flags, BLAS core, devices, precisions
 
 }  // namespace tapir

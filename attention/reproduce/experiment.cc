@@ -63,6 +63,10 @@ void AttentionOptions::fields(nn::FieldVisitor& visit) {
   own->fields(visit);
 }
 
+Precision Experiment::precision() const {
+  return run.precision == "tf32" ? Precision::tf32 : run.precision == "bf16" ? Precision::bf16 : Precision::f32;
+}
+
 std::string Experiment::toml() { return written(*this); }
 
 std::string Experiment::identity() {
@@ -82,6 +86,9 @@ Experiment resolve(const toml::table& config) {
   require_sections(config, sections);
   require(experiment.train.batch % experiment.train.accumulate == 0, "config: train.accumulate",
           [&] { return text(experiment.train.accumulate, " does not divide train.batch, ", experiment.train.batch); });
+  require(experiment.precision() == Precision::f32 || experiment.dtype() == DType::f32, "config: run.precision",
+          [&] { return text("products in f64 are not rounded, found '", experiment.run.precision, "'"); },
+          "set run.dtype to f32, or run.precision to f32");
   return experiment;
 }
 

@@ -13,6 +13,7 @@
 #include "nn/schedule.h"
 #include "nn/train/trainer.h"
 #include "nn/transformer.h"
+#include "tensor/precision.h"
 
 namespace tapir {
 
@@ -21,6 +22,7 @@ struct RunOptions : nn::Options {   // [run]
   int64_t seed = 1;
   std::string dtype = "f32";
   std::string device = "cpu";
+  std::string precision = "f32";
   std::string initial;
 
   void fields(nn::FieldVisitor& visit) override {
@@ -28,6 +30,7 @@ struct RunOptions : nn::Options {   // [run]
     visit("seed", seed, "of initial weights, dropout and generated sequences", nn::between(0, 9007199254740992.0));
     visit("dtype", dtype, "element type of weights and activations", {"f32", "f64"});
     visit("device", device, "where the run computes", {"cpu", "cuda"});
+    visit("precision", precision, "to which matrix products round their operands; of dtype f32 alone", {"f32", "tf32", "bf16"});
     visit("initial", initial, "safetensors file of initial weights; empty: drawn from the seed", {});
   }
 };
@@ -66,12 +69,13 @@ struct Experiment {
 
   DType dtype() const { return run.dtype == "f64" ? DType::f64 : DType::f32; }
   Device device() const { return run.device == "cuda" ? Device::cuda : Device::cpu; }
+  Precision precision() const;
   std::string toml();       // resolved, every key with its value
   std::string identity();   // SHA-256 of what fixes the numbers: all of the above but run.name
 };
 
-// Throws an Error for whatever read_section refuses, for a mechanism that does not exist, and for a batch that does not
-// divide into its parts.
+// Throws an Error for whatever read_section refuses, for a mechanism that does not exist, for a batch that does not divide
+// into its parts, and for products in f64 that are to be rounded.
 Experiment resolve(const toml::table& config);
 
 // The experiment of a file and of assignments over it, named after the file where it gives no name. Throws what resolve()

@@ -19,7 +19,7 @@ using namespace tapir;
 // Options of several commands. One that a command has no use for is refused there, not ignored.
 struct Common {
   int threads = 0;
-  std::string dtype, device, seed;
+  std::string dtype, device, precision, seed;
 
   void add_threads(CLI::App& app) {
     app.add_option("--threads", threads, "threads of the CPU; results do not depend on it")->check(CLI::Range(1, 1024));
@@ -27,12 +27,14 @@ struct Common {
   void add_types(CLI::App& app) {
     app.add_option("--dtype", dtype, "f32 or f64; short for --set run.dtype=…");
     app.add_option("--device", device, "cpu or cuda; short for --set run.device=…");
+    app.add_option("--precision", precision, "f32, tf32 or bf16, of matrix products; short for --set run.precision=…");
   }
   void add_seed(CLI::App& app, const char* help) { app.add_option("--seed", seed, help); }
 
   void apply(std::vector<std::string>& assignments) const {
     if (!dtype.empty()) assignments.push_back("run.dtype=\"" + dtype + '"');
     if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
+    if (!precision.empty()) assignments.push_back("run.precision=\"" + precision + '"');
     if (!seed.empty()) assignments.push_back("run.seed=" + seed);
   }
   uint64_t seed_or(uint64_t otherwise) const {

@@ -89,10 +89,10 @@ int run_summary(const std::filesystem::path& file, const std::vector<std::string
   for (const ModelSummary::Row& row : summary.rows) print(row);
   print(summary.total());
   fmt::print("FLOPs: forward, 2·m·n·k for each matrix product, over {} tokens; no other loops\n", summary.tokens);
-  fmt::print("memory: {:.1f} MiB at the peak of a training step: {} × {} tokens in {} part{}, {}, {}\n",
+  fmt::print("memory: {:.1f} MiB at the peak of a training step: {} × {} tokens in {} part{}, {}, products in {}, {}\n",
              static_cast<double>(summary.peak) / (1 << 20), experiment.train.batch, summary.tokens,
              experiment.train.accumulate, experiment.train.accumulate == 1 ? "" : "s", experiment.run.dtype,
-             experiment.optimiser.name);
+             experiment.run.precision, experiment.optimiser.name);
   return 0;
 }
 

@@ -18,6 +18,7 @@ void Task::make_model(int64_t vocabulary, bool reads_initial) {
                     {.width = model.width, .heads = model.heads, .layer = layer, .key_heads = model.key_heads});
   });
   set_default_device(experiment_.device());
+  set_precision(experiment_.precision());
   model_->initialise(static_cast<uint64_t>(experiment_.run.seed), experiment_.dtype());
   if (reads_initial && !experiment_.run.initial.empty()) load_weights(experiment_.run.initial, *model_);
 }

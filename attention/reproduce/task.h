@@ -12,7 +12,7 @@
 
 namespace tapir {
 
-// The experiment's device becomes the default one.
+// The experiment's device becomes the default one, and its precision that of matrix products.
 class Task {
  public:
   virtual ~Task() = default;

@@ -14,8 +14,9 @@ std::string version_text() {
 #else
   const char* threading = "no OpenMP";
 #endif
-  return fmt::format("tapir {}\ncompiler {}\nflags {}\nthreads {} ({})\nblas OpenBLAS, core {}\ndevices cpu{}", TAPIR_VERSION,
-                     TAPIR_COMPILER, TAPIR_FLAGS, threads(), threading, blas_core(),
+  return fmt::format("tapir {}\ncompiler {}\nflags {}\nthreads {} ({})\nblas OpenBLAS, core {}\ndevices cpu{}\n"
+                     "precisions f32 tf32 bf16",
+                     TAPIR_VERSION, TAPIR_COMPILER, TAPIR_FLAGS, threads(), threading, blas_core(),
                      cuda::built ? " cuda" : "");
 }
 
