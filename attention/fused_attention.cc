@@ -48,7 +48,7 @@ template <class T, class Score, class Weight> struct AttentionTile {
   AttentionTensors<T> in;
   T *out, *shifts, *factors;   // (B,H,T,D), (B,H,T), (B,H,T)
 
-  static int64_t memory(int tile, int features, int width) {   // elements
+  static int64_t elements(int tile, int features, int width) {   // of a block's memory
     return int64_t{tile} * (2 * features + 2 * width + tile + 3);
   }
 
@@ -56,10 +56,17 @@ template <class T, class Score, class Weight> struct AttentionTile {
     const int tile = in.tile, F = in.features, D = in.width;
     const int64_t tiles = (in.mask.queries + tile - 1) / tile, head = index / tiles, t0 = index % tiles * tile;
     const int rows = static_cast<int>(in.mask.queries - t0 < tile ? in.mask.queries - t0 : tile);
-    T* const q = static_cast<T*>(block.memory);
-    T *const k = q + tile * F, *const v = k + tile * F, *const O = v + tile * D, *const S = O + tile * D;
-    T *const shift = S + tile * tile, *const total = shift + tile, *const shrink = total + tile;
-    const T *const w = in.weight_of(head), none = -T(HUGE_VALF), slope = in.slope_of(head);
+    Carved<T> memory{static_cast<T*>(block.memory)};
+    T* const q = memory.take(tile * F);
+    T* const k = memory.take(tile * F);
+    T* const v = memory.take(tile * D);
+    T* const O = memory.take(tile * D);
+    T* const S = memory.take(tile * tile);
+    T* const shift = memory.take(tile);
+    T* const total = memory.take(tile);
+    T* const shrink = memory.take(tile);
+    const T* const w = in.weight_of(head);
+    const T none = -T(HUGE_VALF), slope = in.slope_of(head);
     const uint8_t* const present = in.present_in(head);
 
     load(block, in.query + (head * in.mask.queries + t0) * F, rows, F, q);
@@ -117,7 +124,7 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
   const T *g, *shifts, *factors, *deltas;   // (B,H,T,D), (B,H,T) each
   T *gradient, *value_gradient;             // (B,H,T,F); by_key: (B,H,S,F) and (B,H,S,D)
 
-  static int64_t memory(int tile, int features, int width) {   // elements
+  static int64_t elements(int tile, int features, int width) {   // of a block's memory
     return int64_t{tile} * (4 * features + (by_key ? 4 : 2) * width + 2 * tile + 3);
   }
 
@@ -127,16 +134,27 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
     const int64_t mine_all = by_key ? keys : queries, theirs_all = by_key ? queries : keys;
     const int64_t tiles = (mine_all + tile - 1) / tile, head = index / tiles, i0 = index % tiles * tile;
     const int rows = static_cast<int>(mine_all - i0 < tile ? mine_all - i0 : tile);
-    const T *const features = by_key ? in.key : in.query, *const their_features = by_key ? in.query : in.key;
-    const T *const values = by_key ? in.value : g, *const their_values = by_key ? g : in.value;
+    const T* const features = by_key ? in.key : in.query;
+    const T* const values = by_key ? in.value : g;
+    const T* const their_features = by_key ? in.query : in.key;
+    const T* const their_values = by_key ? g : in.value;
 
-    T* const x = static_cast<T*>(block.memory);          // my features, and what follows of them
-    T *const dx = x + tile * F, *const y = dx + tile * F;
-    T *const their_x = y + tile * D, *const their_xT = their_x + tile * F, *const their_yT = their_xT + tile * F;
-    T *const P = their_yT + tile * D, *const dS = P + tile * tile;
-    T *const shift = dS + tile * tile, *const factor = shift + tile, *const delta = factor + tile;
-    T *const dy = delta + tile, *const their_y = dy + tile * D;   // by_key alone
-    const T *const w = in.weight_of(head), slope = in.slope_of(head);
+    Carved<T> memory{static_cast<T*>(block.memory)};
+    T* const x = memory.take(tile * F);          // my features, their gradient, my values
+    T* const dx = memory.take(tile * F);
+    T* const y = memory.take(tile * D);
+    T* const their_x = memory.take(tile * F);
+    T* const their_xT = memory.take(tile * F);   // transposed
+    T* const their_yT = memory.take(tile * D);
+    T* const P = memory.take(tile * tile);
+    T* const dS = memory.take(tile * tile);
+    T* const shift = memory.take(tile);
+    T* const factor = memory.take(tile);
+    T* const delta = memory.take(tile);
+    T* const dy = by_key ? memory.take(tile * D) : nullptr;
+    T* const their_y = by_key ? memory.take(tile * D) : nullptr;
+    const T* const w = in.weight_of(head);
+    const T slope = in.slope_of(head);
     const uint8_t* const present = in.present_in(head);
     const auto load_statistics = [&](int64_t t0, int count) {
       block.each(count, [&](int i) {
@@ -146,8 +164,8 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
       });
     };
 
-    load(block, features + (head * mine_all + i0) * F, rows, F, x);
-    load(block, values + (head * mine_all + i0) * D, rows, D, y);
+    load(block, &features[(head * mine_all + i0) * F], rows, F, x);
+    load(block, &values[(head * mine_all + i0) * D], rows, D, y);
     fill(block, rows * F, T(0), dx);
     if constexpr (by_key) fill(block, rows * D, T(0), dy);
     else load_statistics(i0, rows);
@@ -156,17 +174,18 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
     const int64_t end = by_key ? queries : in.mask.limit(i0 + rows - 1);
     for (int64_t j0 = first; j0 < end; j0 += tile) {
       const int columns = static_cast<int>(end - j0 < tile ? end - j0 : tile);
-      load(block, their_features + (head * theirs_all + j0) * F, columns, F, their_x);
-      load_transposed(block, their_features + (head * theirs_all + j0) * F, columns, F, their_xT);
-      load_transposed(block, their_values + (head * theirs_all + j0) * D, columns, D, their_yT);
+      load(block, &their_features[(head * theirs_all + j0) * F], columns, F, their_x);
+      load_transposed(block, &their_features[(head * theirs_all + j0) * F], columns, F, their_xT);
+      load_transposed(block, &their_values[(head * theirs_all + j0) * D], columns, D, their_yT);
       if constexpr (by_key) {
-        load(block, their_values + (head * theirs_all + j0) * D, columns, D, their_y);
+        load(block, &their_values[(head * theirs_all + j0) * D], columns, D, their_y);
         load_statistics(j0, columns);
       }
       scores<Score>(block, rows, columns, F, x, their_xT, w, P);
       scores<DotScore>(block, rows, columns, D, y, their_yT, static_cast<const T*>(nullptr), dS);
       block.rows(rows, [&](const auto& team, int i) {
-        T *const p = P + i * columns, *const ds = dS + i * columns;
+        T* const p = &P[i * columns];
+        T* const ds = &dS[i * columns];
         const int64_t begin = by_key && in.mask.causal ? clamped(i0 + i - offset - j0, columns) : 0;
         const int64_t end = by_key ? (present && !present[i0 + i] ? begin : columns) : clamped(in.mask.limit(i0 + i) - j0, columns);
         const T place = static_cast<T>(by_key ? i0 + i - offset - j0 : i0 + i + offset - j0);
@@ -189,10 +208,10 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
       });
       if constexpr (by_key) mix(block, rows, columns, D, P, their_y, dy);
     }
-    T* const to = gradient + (head * mine_all + i0) * F;
+    T* const to = &gradient[(head * mine_all + i0) * F];
     block.each(rows * F, [&](int i) { to[i] = dx[i]; });
     if constexpr (by_key) {
-      T* const values_to = value_gradient + (head * keys + i0) * D;
+      T* const values_to = &value_gradient[(head * keys + i0) * D];
       block.each(rows * D, [&](int i) { values_to[i] = dy[i]; });
     }
   }
@@ -248,7 +267,7 @@ template <class T, class Tile>
 int tile_rows(const char* name, int64_t features, int64_t width) {
   for (const int rows : {64, 32, 16, 8, 4})
     if (features + width < largest_block_memory &&
-        Tile::memory(rows, static_cast<int>(features), static_cast<int>(width)) * int64_t{sizeof(T)} <= largest_block_memory)
+        Tile::elements(rows, static_cast<int>(features), static_cast<int>(width)) * int64_t{sizeof(T)} <= largest_block_memory)
       return rows;
   throw Error(name, text("a score of ", features, " features and values of width ", width, " exceed a block's memory of ",
                          largest_block_memory, " bytes"),
@@ -349,7 +368,7 @@ struct FusedAttention {
                                       .weight_heads = network ? weight.size(0) : 1, .mask = view,
                                       .features = static_cast<int>(F), .width = static_cast<int>(D), .tile = tile};
     for_each_block(q.device(), heads * ((rows + tile - 1) / tile),
-                   Tile::memory(tile, tensors.features, tensors.width) * int64_t{sizeof(T)}, make(tensors));
+                   Tile::elements(tile, tensors.features, tensors.width) * int64_t{sizeof(T)}, make(tensors));
   }
 
   // Multiplications and additions of so many passes over all pairs' features, and over their values.

@@ -27,6 +27,16 @@ template <class T> struct AttentionTensors {
   }
 };
 
+// A block's memory, cut into tiles.
+template <class T> struct Carved {
+  T* rest;
+  HD T* take(int elements) {
+    T* const part = rest;
+    rest += elements;
+    return part;
+  }
+};
+
 HD inline int64_t clamped(int64_t n, int64_t most) { return n < 0 ? 0 : n < most ? n : most; }   // to 0 … most
 
 // Copies (rows,columns) into the block's memory, or its transpose.
