@@ -93,7 +93,8 @@ template <class T, class Score, class Weight> struct AttentionTile {
         const T base = largest == none ? T(0) : largest;
         team.each(allowed, [&](int64_t j) { s[j] = Weight::of(s[j], base); });
         if constexpr (!Weight::shifts)
-          if (slope != T(0)) team.each(allowed, [&](int64_t j) { s[j] *= math::exp(-slope * math::abs(place - static_cast<T>(j))); });
+          if (slope != T(0))
+            team.each(allowed, [&](int64_t j) { s[j] *= math::exp(-slope * math::abs(place - static_cast<T>(j))); });
         if (present) team.each(allowed, [&](int64_t j) { s[j] = present[s0 + j] ? s[j] : T(0); });
         team.each(columns - allowed, [&](int64_t j) { s[allowed + j] = T(0); });
         const T sum = team.sum(allowed, [&](int64_t j) { return s[j]; });
@@ -187,7 +188,8 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
         T* const p = &P[i * columns];
         T* const ds = &dS[i * columns];
         const int64_t begin = by_key && in.mask.causal ? clamped(i0 + i - offset - j0, columns) : 0;
-        const int64_t end = by_key ? (present && !present[i0 + i] ? begin : columns) : clamped(in.mask.limit(i0 + i) - j0, columns);
+        const bool absent = by_key && present && !present[i0 + i];
+        const int64_t end = absent ? begin : by_key ? columns : clamped(in.mask.limit(i0 + i) - j0, columns);
         const T place = static_cast<T>(by_key ? i0 + i - offset - j0 : i0 + i + offset - j0);
         team.each(end - begin, [&](int64_t n) {
           const int64_t j = begin + n, query = by_key ? j : i;
@@ -322,7 +324,8 @@ struct FusedAttention {
 
   Gradients backward(const Tensor& g_, const Backward& at) const {
     const Tensor g = g_.contiguous(), delta = sum(mul(g, at.output(out)), -1);
-    const Tensor dq = Tensor::empty(in[0]->shape(), g.dtype(), g.device()), dk = Tensor::empty(in[1]->shape(), g.dtype(), g.device());
+    const Tensor dq = Tensor::empty(in[0]->shape(), g.dtype(), g.device());
+    const Tensor dk = Tensor::empty(in[1]->shape(), g.dtype(), g.device());
     const Tensor dv = Tensor::empty(in[2]->shape(), g.dtype(), g.device());
     count_operations(4, 3);
     with_float(name, g.dtype(), [&](auto zero) {
@@ -387,7 +390,8 @@ Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, c
   return tapir::apply(FusedAttention<ExpressiveForm>{mask, alibi}, std::vector<Tensor>{Q, K, V});
 }
 
-Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask, bool alibi) {
+Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask,
+                         bool alibi) {
   return tapir::apply(FusedAttention<NetworkForm>{mask, alibi}, std::vector<Tensor>{a, c, V, weight});
 }
 

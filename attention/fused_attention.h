@@ -20,6 +20,7 @@ Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, c
 
 // Σ_s softmax_s(Σ_k w_k ReLU(a_tk + c_sk) − m_h |t + offset − s|) v_s
 // a (B,H,T,M), c (B,H,S,M), V (B,H,S,D), weight (1 or H,M): one for all heads or one for each
-Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask, bool alibi);
+Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask,
+                         bool alibi);
 
 }  // namespace tapir

@@ -1,5 +1,5 @@
-// The engine of tiled kernels: work cut into blocks that keep tiles of their data close, in the cache of a core or in the shared
-// memory of a GPU's multiprocessor.
+// The engine of tiled kernels: work cut into blocks that keep tiles of their data close, in the cache of a core or in the
+// shared memory of a GPU's multiprocessor.
 //
 //   for_each_block      kernel(block, index), index < blocks, each with `bytes` of memory of its own
 //

@@ -57,7 +57,7 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
                              .reference = [=](const Arrays& in) { return attention_by_pairs(form, c, alibi, in); },
                              .may_vanish = c.may_vanish,
                              .nan_elsewhere = form.network && low < 0,   // a weight meets a unit that is off, 0
-                             .relative_f32 = 2e-6 * std::max(1.0, static_cast<double>(F) / 16)});   // features one after the other
+                             .relative_f32 = 2e-6 * std::max(1.0, static_cast<double>(F) / 16)});   // one after the other
   };
   row({"no mask", {2, 2, 3, 5}}, 4, 3);
   row({"positive sums, causal", {2, 1, 3, 4}, true, 1}, 2, 2, false, false, 2);
@@ -104,7 +104,9 @@ inline double published_slope(int64_t head, int64_t heads) {
 template <> struct Examples<FusedAttention<DotProductForm>> {
   static OpExamples all() {
     return fused_examples({"dot_product_attention",
-                           [](const auto& x, const Mask& mask, bool alibi) { return dot_product_attention(x[0], x[1], x[2], mask, alibi); },
+                           [](const auto& x, const Mask& mask, bool alibi) {
+                             return dot_product_attention(x[0], x[1], x[2], mask, alibi);
+                           },
                            false, false, [](double s, double fall) { return std::exp(s - fall); }, published_slope});
   }
 };
@@ -112,15 +114,20 @@ template <> struct Examples<FusedAttention<DotProductForm>> {
 template <> struct Examples<FusedAttention<ExpressiveForm>> {
   static OpExamples all() {
     return fused_examples({"expressive_attention",
-                           [](const auto& x, const Mask& mask, bool alibi) { return expressive_attention(x[0], x[1], x[2], mask, alibi); },
-                           true, false, [](double z, double fall) { return z * z / (1 + z * z) * std::exp(-fall); }, power_slope});
+                           [](const auto& x, const Mask& mask, bool alibi) {
+                             return expressive_attention(x[0], x[1], x[2], mask, alibi);
+                           },
+                           true, false,
+                           [](double z, double fall) { return z * z / (1 + z * z) * std::exp(-fall); }, power_slope});
   }
 };
 
 template <> struct Examples<FusedAttention<NetworkForm>> {
   static OpExamples all() {
     return fused_examples({"network_attention",
-                           [](const auto& x, const Mask& mask, bool alibi) { return network_attention(x[0], x[1], x[2], x[3], mask, alibi); },
+                           [](const auto& x, const Mask& mask, bool alibi) {
+                             return network_attention(x[0], x[1], x[2], x[3], mask, alibi);
+                           },
                            false, true, [](double s, double fall) { return std::exp(s - fall); }, published_slope});
   }
 };

@@ -72,7 +72,8 @@ TEST_CASE("blocks: sums in the order of k, at and beside the edges of what fits 
             double row = 0;
             for (int j = 0; j < n; ++j) {
               float sum = 0;
-              for (int k = 0; k < depth; ++k) sum = std::fma(a[(block * m + i) * depth + k], b[(block * depth + k) * n + j], sum);
+              for (int k = 0; k < depth; ++k)
+                sum = std::fma(a[(block * m + i) * depth + k], b[(block * depth + k) * n + j], sum);
               equal = equal && c[(block * m + i) * (n + 1) + j] == sum;
               row += sum;
             }

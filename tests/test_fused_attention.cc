@@ -57,7 +57,8 @@ TEST_CASE("fused attention: every mechanism gives the results and gradients of i
   for (const int64_t key_heads : {4, 2})
     for (const auto positions : {nn::Positions::none, nn::Positions::alibi, nn::Positions::rotary})
       for (const bool causal : {false, true}) {
-        const Tensor x = requires_grad(random_normal({2, T, 16}, 1, "x")), context = requires_grad(random_normal({2, S, 16}, 2, "c"));
+        const Tensor x = requires_grad(random_normal({2, T, 16}, 1, "x"));
+        const Tensor context = requires_grad(random_normal({2, S, 16}, 2, "context"));
         nn::Call call{.mask = {.causal = causal, .offset = 7, .keys = {}}, .positions = positions, .recorder = {}};
         if (causal) {   // keys that are not there too
           std::vector<uint8_t> present(2 * S, 1);
