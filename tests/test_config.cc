@@ -185,10 +185,11 @@ TEST_CASE("a resolved experiment reads back as the same, with every number exact
   CHECK(second.schedule.rate == first.schedule.rate);
 }
 
-TEST_CASE("the identity of an experiment depends on everything but its name") {
+TEST_CASE("the identity of an experiment depends on everything but its name and its device") {
   const std::string identity = experiment_of({}).identity();
   CHECK(identity.size() == 64);
   CHECK(experiment_of({"run.name=other"}).identity() == identity);
+  CHECK(experiment_of({"run.device=cuda"}).identity() == identity);
   CHECK(experiment_of({"schedule.rate=3e-4"}).identity() == identity);
   CHECK(experiment_of({"schedule.rate=3.0000000000000003e-4"}).identity() != identity);
   CHECK(experiment_of({"run.seed=2"}).identity() != identity);

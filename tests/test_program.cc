@@ -153,11 +153,15 @@ TEST_CASE("a command line that is wrong gets one line") {
   for (const std::string of_training : {"--seed 3", "--dtype f64", "--device cpu", "--precision bf16"}) {   // of no use there
     CAPTURE(of_training);
     const std::string words = "there is no command or option '" + of_training.substr(0, of_training.find(' ')) + "' here";
-    for (const std::string command : {"", "zoo ", "eval x ", "report x ", "data list ", "data verify "})
+    for (const std::string command : {"", "zoo ", "data list ", "data verify "})
       CHECK(contains_text(refusal(command + of_training), words));
-    for (const std::string command : {"generate x ", "check softmax "})
-      if (of_training != "--seed 3") CHECK(contains_text(refusal(command + of_training), words));
+    for (const std::string command : {"eval x ", "report x "})
+      if (of_training != "--device cpu") CHECK(contains_text(refusal(command + of_training), words));
+    if (of_training != "--seed 3") CHECK(contains_text(refusal("check softmax " + of_training), words));
+    if (of_training == "--dtype f64") CHECK(contains_text(refusal("generate x " + of_training), words));
   }
+  for (const std::string command : {"eval ", "generate ", "report "})
+    CHECK(contains_text(refusal(command + in_quotes(trained().run) + " --device tpu"), "--device: tpu not in {cpu,cuda}"));
   CHECK(contains_text(refusal("summary x.toml --seed 3"), "there is no command or option '--seed' here"));
   CHECK(contains_text(refusal("check dotproduct"),
                       "zoo: there is no mechanism 'dotproduct'; those that exist: dot_product, "));

@@ -27,10 +27,12 @@ struct CompareCommand {
 };
 int run_compare(const CompareCommand& command);
 
-// `runs`: run folders, and folders of comparisons, which stand for their runs.
-int run_report(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);
+// `device`: where to compute, as for open_run().
 
-int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part);
+// `runs`: run folders, and folders of comparisons, which stand for their runs.
+int run_report(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out, const std::string& device);
+
+int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device);
 
 struct GenerateCommand {
   std::filesystem::path run;
@@ -38,6 +40,7 @@ struct GenerateCommand {
   int64_t tokens = 40;
   double temperature = 0.8;                 // 0: the likeliest token always
   uint64_t seed = 1;
+  std::string device;
 };
 int run_generate(const GenerateCommand& command);
 

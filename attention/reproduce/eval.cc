@@ -6,10 +6,10 @@
 
 namespace tapir {
 
-int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part) {
+int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device) {
   std::string heading, signatures;
   for (const std::filesystem::path& folder : runs) {
-    const std::unique_ptr<OpenRun> run = open_run(folder);
+    const std::unique_ptr<OpenRun> run = open_run(folder, device);
     Task& task = *run->task;
     std::string names, numbers;
     for (const auto& [name, number] : task.evaluate_part(part)) {

@@ -70,9 +70,11 @@ Precision Experiment::precision() const {
 std::string Experiment::toml() { return written(*this); }
 
 std::string Experiment::identity() {
-  const std::string name = std::exchange(run.name, "");
+  const RunOptions own = run;
+  run.name = "";
+  run.device = RunOptions().device;
   const std::string digest = sha256_hex(written(*this));
-  run.name = name;
+  run = own;
   return digest;
 }
 

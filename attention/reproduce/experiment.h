@@ -71,7 +71,7 @@ struct Experiment {
   Device device() const { return run.device == "cuda" ? Device::cuda : Device::cpu; }
   Precision precision() const;
   std::string toml();       // resolved, every key with its value
-  std::string identity();   // SHA-256 of what fixes the numbers: all of the above but run.name
+  std::string identity();   // SHA-256 of what is learned from what: all of the above but run.name and run.device
 };
 
 // Throws an Error for whatever read_section refuses, for a mechanism that does not exist, for a batch that does not divide

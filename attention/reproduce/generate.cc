@@ -26,7 +26,7 @@ int32_t draw(const std::vector<double>& logits, double temperature, float unifor
 }  // namespace
 
 int run_generate(const GenerateCommand& command) {
-  const std::unique_ptr<OpenRun> run = open_run(command.run);
+  const std::unique_ptr<OpenRun> run = open_run(command.run, command.device);
   const NoGrad guard;
   auto* const language = dynamic_cast<LanguageTask*>(run->task.get());
   require(language, "generate", [&] { return text(command.run.string(), " has learned the task '",

@@ -29,6 +29,9 @@ struct Common {
     app.add_option("--device", device, "cpu or cuda; short for --set run.device=…");
     app.add_option("--precision", precision, "f32, tf32 or bf16, of matrix products; short for --set run.precision=…");
   }
+  void add_device(CLI::App& app) {
+    app.add_option("--device", device, "cpu or cuda (the run's own)")->check(CLI::IsMember({"cpu", "cuda"}));
+  }
   void add_seed(CLI::App& app, const char* help) { app.add_option("--seed", seed, help); }
 
   void apply(std::vector<std::string>& assignments) const {
@@ -72,6 +75,7 @@ int run(int argc, char** argv) {
   CLI::App* eval_app = app.add_subcommand("eval", "perplexity of trained runs");
   eval_app->add_option("runs", runs, "run folders")->required();
   eval_app->add_option("--part", part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
+  common.add_device(*eval_app);
 
   GenerateCommand generate;
   CLI::App* generate_app = app.add_subcommand("generate", "text from a trained run");
@@ -81,6 +85,7 @@ int run(int argc, char** argv) {
   generate_app->add_option("--temperature", generate.temperature, "of the choice; 0: the likeliest token")
       ->check(CLI::Range(0.0, 100.0));
   common.add_seed(*generate_app, "of the choice (1)");
+  common.add_device(*generate_app);
 
   CompareCommand compare;
   CLI::App* compare_app = app.add_subcommand("compare", "train mechanisms with several seeds and judge their differences");
@@ -98,6 +103,7 @@ int run(int argc, char** argv) {
   CLI::App* report_app = app.add_subcommand("report", "one HTML file of runs: curves, comparison, attention");
   report_app->add_option("runs", runs, "run folders, or folders of comparisons")->required();
   report_app->add_option("--out", page, "file (report.html)")->allow_extra_args(false);
+  common.add_device(*report_app);
 
   CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
 
@@ -140,10 +146,11 @@ int run(int argc, char** argv) {
     common.apply(compare.assignments);
     return run_compare(compare);
   }
-  if (*report_app) return run_report(runs, page);
-  if (*eval_app) return run_eval(runs, part);
+  if (*report_app) return run_report(runs, page, common.device);
+  if (*eval_app) return run_eval(runs, part, common.device);
   if (*generate_app) {
     generate.seed = common.seed_or(generate.seed);
+    generate.device = common.device;
     return run_generate(generate);
   }
   if (*zoo_app) return run_zoo();

@@ -65,9 +65,9 @@ Json layer_of(const std::string& path, const Tensor& weights) {
 }
 
 // {"weights": which, "tokens": […], "layers": […]}, or {"missing": why} where the run cannot be opened or shows nothing.
-Json attention_of(const std::filesystem::path& folder) {
+Json attention_of(const std::filesystem::path& folder, const std::string& device) {
   try {
-    const std::unique_ptr<OpenRun> run = open_run(folder);
+    const std::unique_ptr<OpenRun> run = open_run(folder, device);
     const TrainTask task = run->task->train_task();
     require(task.show != nullptr, folder.string(), [] { return "its task has no example to show"; });
     Json layers = Json::array();
@@ -103,7 +103,7 @@ Json differences_of(const std::vector<Arm>& arms) {
   return rows;
 }
 
-Json data_of(const std::vector<Arm>& arms) {
+Json data_of(const std::vector<Arm>& arms, const std::string& device) {
   Json runs = Json::array();
   for (size_t k = 0; k < arms.size(); ++k)
     for (const RunRecord& run : arms[k].runs) {
@@ -116,7 +116,7 @@ Json data_of(const std::vector<Arm>& arms) {
                       {"seed", run.seed},
                       {"curves", curves_of(run.metrics)},
                       {"costs", std::move(seconds)},
-                      {"attention", attention_of(run.folder)}});
+                      {"attention", attention_of(run.folder, device)}});
     }
   return {{"comparison", comparison_json(arms, {})}, {"differences", differences_of(arms)}, {"runs", std::move(runs)}};
 }
@@ -148,14 +148,14 @@ std::vector<std::filesystem::path> runs_in(const std::filesystem::path& path) {
 
 }  // namespace
 
-int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out) {
+int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device) {
   std::vector<RunRecord> records;
   for (const std::filesystem::path& path : paths)
     for (const std::filesystem::path& folder : runs_in(path)) records.push_back(read_record(folder));
   const size_t count = records.size();
   std::string page = report_template;
   const std::string place = "@DATA@";
-  page.replace(page.find(place), place.size(), script_text(data_of(arms_of(std::move(records)))));
+  page.replace(page.find(place), place.size(), script_text(data_of(arms_of(std::move(records)), device)));
   write_atomically(out, page);
   fmt::print("{}: {} run{}, {:.0f} kB\n", out.string(), count, count == 1 ? "" : "s",
              static_cast<double>(page.size()) / 1000);

@@ -24,9 +24,11 @@ Experiment read_run(const std::filesystem::path& folder, const std::vector<std::
   return read_experiment(folder / experiment_file, assignments);
 }
 
-std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder) {
+std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std::string& device) {
   auto run = std::make_unique<OpenRun>();
-  run->experiment = read_run(folder);
+  std::vector<std::string> assignments;
+  if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
+  run->experiment = read_run(folder, assignments);
   run->task = make_task(run->experiment, folder);
 
   std::vector<std::string> notes;

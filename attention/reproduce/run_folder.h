@@ -18,8 +18,9 @@ void require_run(const std::filesystem::path& folder);   // throws Error when th
 // The experiment of a run folder. Throws Error when it is none, and what read_experiment throws.
 Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments = {});
 
-// Throws Error when the folder is no run, or its weights are missing or do not fit.
-std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder);
+// On the device of this name; "": on the run's own. Throws Error when the folder is no run, when its weights are missing or do
+// not fit, and when there is no such device.
+std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std::string& device = "");
 
 struct TrainedRun {
   std::unique_ptr<Task> task;
