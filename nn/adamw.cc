@@ -10,9 +10,10 @@ namespace {
 template <class T> struct AdamWElement {
   T *value, *m, *v;
   const T* gradient;
-  T scale, keep, beta1, beta2, rate, root_correction, epsilon;   // keep = 1 − rate·decay
+  const double* scale;
+  T keep, beta1, beta2, rate, root_correction, epsilon;   // keep = 1 − rate·decay
   HD void operator()(int64_t i) const {
-    const T g = scale * gradient[i];
+    const T g = static_cast<T>(*scale) * gradient[i];
     m[i] = beta1 * m[i] + (T(1) - beta1) * g;
     v[i] = beta2 * v[i] + (T(1) - beta2) * (g * g);
     value[i] = keep * value[i] - rate * m[i] / (math::sqrt(v[i]) / root_correction + epsilon);
@@ -27,18 +28,21 @@ AdamW::AdamW(const char* name, Module& model, const AdamWOptions& options, const
 AdamW::AdamW(Module& model, const AdamWOptions& options)
     : AdamW("adamw", model, options, [](const Parameter&) { return std::vector<std::string>{"m", "v"}; }) {}
 
-void AdamW::update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) {
+void AdamW::update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) {
   const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps()));
   const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps()));
-  const double decay = decays(slot.kind) ? options_.decay : 0;
-  with_float("adamw", slot.value.dtype(), [&](auto zero) {
+  with_float("adamw", updates.front().g.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for_each(slot.value.device(), slot.value.elements(),
-             AdamWElement<T>{slot.value.data<T>(), slot.state[0].data<T>(), slot.state[1].data<T>(), g.data<T>(),
-                             static_cast<T>(gradient_scale), static_cast<T>(1 - rate * decay),
-                             static_cast<T>(options_.beta1), static_cast<T>(options_.beta2),
-                             static_cast<T>(rate / correction1), static_cast<T>(std::sqrt(correction2)),
-                             static_cast<T>(options_.epsilon)});
+    std::vector<Loop<AdamWElement<T>>> loops;
+    for (const Update& one : updates) {
+      const double decay = decays(one.slot.kind) ? options_.decay : 0;
+      loops.push_back({one.g.elements(),
+                       {one.slot.value.data<T>(), one.slot.state[0].data<T>(), one.slot.state[1].data<T>(), one.g.data<T>(),
+                        gradient_scale.data<double>(), static_cast<T>(1 - rate * decay), static_cast<T>(options_.beta1),
+                        static_cast<T>(options_.beta2), static_cast<T>(rate / correction1),
+                        static_cast<T>(std::sqrt(correction2)), static_cast<T>(options_.epsilon)}});
+    }
+    for_each(updates.front().g.device(), loops);
   });
 }
 

@@ -25,15 +25,17 @@ Ema::Ema(Module& model, double decay) : decay_(decay) {
 }
 
 void Ema::update() {
-  for (const Slot& slot : slots_) {
-    const Tensor &value = slot.parameter->value, &average = slot.average;
-    with_float("ema", value.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      for_each(value.device(), value.elements(),
-               AverageElement<T>{average.data<T>(), value.data<T>(), static_cast<T>(decay_)});
-    });
-    average.wrote();
-  }
+  if (slots_.empty()) return;
+  const Tensor& first = slots_.front().average;
+  with_float("ema", first.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    std::vector<Loop<AverageElement<T>>> loops;
+    for (const Slot& slot : slots_)
+      loops.push_back({slot.average.elements(),
+                       {slot.average.data<T>(), slot.parameter->value.data<T>(), static_cast<T>(decay_)}});
+    for_each(first.device(), loops);
+  });
+  for (const Slot& slot : slots_) slot.average.wrote();
 }
 
 void Ema::exchange() {

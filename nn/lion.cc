@@ -7,9 +7,10 @@ namespace {
 template <class T> struct LionElement {
   T *value, *m;
   const T* gradient;
-  T scale, keep, beta1, beta2, rate;   // keep = 1 − rate·decay
+  const double* scale;
+  T keep, beta1, beta2, rate;   // keep = 1 − rate·decay
   HD void operator()(int64_t i) const {
-    const T g = scale * gradient[i], c = beta1 * m[i] + (T(1) - beta1) * g;
+    const T g = static_cast<T>(*scale) * gradient[i], c = beta1 * m[i] + (T(1) - beta1) * g;
     const T sign = c > T(0) ? T(1) : c < T(0) ? T(-1) : T(0);
     value[i] = keep * value[i] - rate * sign;
     m[i] = beta2 * m[i] + (T(1) - beta2) * g;
@@ -21,14 +22,18 @@ template <class T> struct LionElement {
 Lion::Lion(Module& model, const LionOptions& options)
     : Optimiser("lion", model, [](const Parameter&) { return std::vector<std::string>{"m"}; }), options_(options) {}
 
-void Lion::update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) {
-  const double decay = decays(slot.kind) ? options_.decay : 0;
-  with_float("lion", slot.value.dtype(), [&](auto zero) {
+void Lion::update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) {
+  with_float("lion", updates.front().g.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for_each(slot.value.device(), slot.value.elements(),
-             LionElement<T>{slot.value.data<T>(), slot.state[0].data<T>(), g.data<T>(), static_cast<T>(gradient_scale),
-                            static_cast<T>(1 - rate * decay), static_cast<T>(options_.beta1),
-                            static_cast<T>(options_.beta2), static_cast<T>(rate)});
+    std::vector<Loop<LionElement<T>>> loops;
+    for (const Update& one : updates) {
+      const double decay = decays(one.slot.kind) ? options_.decay : 0;
+      loops.push_back({one.g.elements(),
+                       {one.slot.value.data<T>(), one.slot.state[0].data<T>(), one.g.data<T>(), gradient_scale.data<double>(),
+                        static_cast<T>(1 - rate * decay), static_cast<T>(options_.beta1), static_cast<T>(options_.beta2),
+                        static_cast<T>(rate)}});
+    }
+    for_each(updates.front().g.device(), loops);
   });
 }
 

@@ -14,9 +14,10 @@ bool is_hidden_matrix(ParameterKind kind, const Shape& shape) { return kind == P
 template <class T> struct MomentumElement {
   T *m, *G;
   const T* gradient;
-  T scale, momentum;
+  const double* scale;
+  T momentum;
   HD void operator()(int64_t i) const {
-    const T g = scale * gradient[i];
+    const T g = static_cast<T>(*scale) * gradient[i];
     m[i] = momentum * m[i] + (T(1) - momentum) * g;
     G[i] = (T(1) - momentum) * g + momentum * m[i];
   }
@@ -53,17 +54,24 @@ Muon::Muon(Module& model, const MuonOptions& options)
             }),
       options_(options) {}
 
-void Muon::update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) {
-  const Tensor& value = slot.value;
-  if (!is_hidden_matrix(slot.kind, value.shape()))
-    return AdamW::update(slot, g, options_.adamw_rate * rate, gradient_scale);
+void Muon::update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) {
+  std::vector<Update> others;
+  for (const Update& one : updates) {
+    if (is_hidden_matrix(one.slot.kind, one.slot.value.shape())) update_matrix(one, rate, gradient_scale);
+    else others.push_back(one);
+  }
+  if (!others.empty()) AdamW::update(others, options_.adamw_rate * rate, gradient_scale);
+}
+
+void Muon::update_matrix(const Update& one, double rate, const Tensor& gradient_scale) const {
+  const Tensor& value = one.slot.value;
   const Tensor G = Tensor::empty(value.shape(), value.dtype(), value.device());
   const double tallness = static_cast<double>(value.size(-2)) / static_cast<double>(value.size(-1));
   with_float("muon", value.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each(value.device(), value.elements(),
-             MomentumElement<T>{slot.state[0].data<T>(), G.data<T>(), g.data<T>(), static_cast<T>(gradient_scale),
-                                static_cast<T>(options_.momentum)});
+             MomentumElement<T>{one.slot.state[0].data<T>(), G.data<T>(), one.g.data<T>(),
+                                gradient_scale.data<double>(), static_cast<T>(options_.momentum)});
     const Tensor X = orthogonalised(G);
     for_each(value.device(), value.elements(),
              DescentElement<T>{value.data<T>(), X.data<T>(), static_cast<T>(1 - rate * options_.decay),

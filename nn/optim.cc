@@ -1,10 +1,9 @@
 #include "nn/optim.h"
 
-#include <cmath>
-
 #include "autograd/backward.h"
 #include "autograd/node.h"
 #include "tensor/parallel.h"
+#include "tensor/scalar_math.h"
 
 namespace tapir::nn {
 namespace {
@@ -12,6 +11,19 @@ namespace {
 template <class T> struct SquareOf {
   const T* x;
   HD double operator()(int64_t i) const { return static_cast<double>(x[i]) * static_cast<double>(x[i]); }
+};
+
+struct ClipElement {
+  const double* squares;   // of each parameter's gradient
+  int64_t parameters;
+  double limit, count;
+  double *norm, *scale;
+  HD void operator()(int64_t) const {
+    double total = 0;
+    for (int64_t k = 0; k < parameters; ++k) total += squares[k];
+    *norm = math::sqrt(total) / count;
+    *scale = (limit > 0 && *norm > limit ? limit / *norm : 1.0) / count;
+  }
 };
 
 }  // namespace
@@ -22,6 +34,7 @@ Optimiser::Optimiser(const char* name, Module& model, const StateNames& state_of
     require(
         value.defined(), name, [&] { return text("parameter ", parameter_name, " has no value"); },
         "initialise the model first");
+    if (!slots_.empty()) require_same_kind(name, {&slots_.front().value, &value});
     Slot slot{parameter_name, parameter.kind, value, {}};
     for (const std::string& state : state_of(parameter)) {
       slot.state.push_back(Tensor::zeros(value.shape(), value.dtype(), value.device()));
@@ -31,36 +44,47 @@ Optimiser::Optimiser(const char* name, Module& model, const StateNames& state_of
   });
 }
 
-void Optimiser::step(double rate, double gradient_scale) {
+void Optimiser::step(double rate, const Tensor& gradient_scale) {
   const NoGrad guard;
   ++steps_;
-  for (const Slot& slot : slots_) {
-    const Tensor g = gradient(slot.value);
-    if (!g.defined()) continue;
-    update(slot, g.contiguous(), rate, gradient_scale);
-    slot.value.wrote();
-  }
+  std::vector<Update> updates;
+  for (const Slot& slot : slots_)
+    if (const Tensor g = gradient(slot.value); g.defined()) updates.push_back({slot, g.contiguous()});
+  if (updates.empty()) return;
+  update(updates, rate, gradient_scale);
+  for (const Update& one : updates) one.slot.value.wrote();
 }
+
+void Optimiser::step(double rate, double gradient_scale) {
+  step(rate, Tensor::full({}, gradient_scale, DType::f64, device()));
+}
+
+Device Optimiser::device() const { return slots_.empty() ? default_device() : slots_.front().value.device(); }
 
 void Optimiser::clear_gradients() {
   for (Slot& slot : slots_) set_gradient(slot.value, Tensor());
 }
 
-double Optimiser::gradient_norm() const {
-  if (slots_.empty()) return 0;
-  const Tensor squares = Tensor::zeros({static_cast<int64_t>(slots_.size())}, DType::f64, slots_[0].value.device());
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    if (!gradient(slots_[i].value).defined()) continue;
-    const Tensor g = gradient(slots_[i].value).contiguous();
-    with_float(name_, g.dtype(), [&](auto zero) {
+Optimiser::Clip Optimiser::clip(double limit, int64_t count) const {
+  std::vector<Tensor> gradients;
+  for (const Slot& slot : slots_)
+    if (const Tensor g = gradient(slot.value); g.defined()) gradients.push_back(g.contiguous());
+  const auto parameters = static_cast<int64_t>(gradients.size());
+  const Tensor squares = Tensor::empty({parameters}, DType::f64, device());
+  if (parameters > 0)
+    with_float(name_, gradients.front().dtype(), [&](auto zero) {
       using T = decltype(zero);
-      full_sum(g.device(), g.elements(), SquareOf<T>{g.data<T>()}, squares.data<double>() + i);
+      std::vector<Loop<SquareOf<T>>> loops;
+      for (const Tensor& g : gradients) loops.push_back({g.elements(), {g.data<T>()}});
+      full_sum(device(), loops, squares.data<double>());
     });
-  }
-  double total = 0;
-  for (const double square : squares.values<double>()) total += square;
-  return std::sqrt(total);
+  const Clip clip{Tensor::empty({1}, DType::f64, device()), Tensor::empty({1}, DType::f64, device())};
+  for_each(device(), 1, ClipElement{squares.data<double>(), parameters, limit, static_cast<double>(count),
+                                  clip.norm.data<double>(), clip.scale.data<double>()});
+  return clip;
 }
+
+double Optimiser::gradient_norm() const { return clip(0, 1).norm.item(); }
 
 std::vector<std::pair<std::string, Tensor>> Optimiser::state() const {
   std::vector<std::pair<std::string, Tensor>> tensors;

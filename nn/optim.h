@@ -18,11 +18,20 @@ class Optimiser {
   Optimiser(const Optimiser&) = delete;
   Optimiser& operator=(const Optimiser&) = delete;
 
-  // One step with the gradients times `gradient_scale`. Parameters without a gradient stay as they are.
+  // One step with the gradients times `gradient_scale`, a number or f64 of one element where the parameters are. Parameters
+  // without a gradient stay as they are.
+  void step(double rate, const Tensor& gradient_scale);
   void step(double rate, double gradient_scale = 1);
 
   void clear_gradients();
-  double gradient_norm() const;   // √Σ g² over all parameters, in double
+
+  // Of gradients that are sums over `count` targets, both f64 of one element where the parameters are.
+  struct Clip {
+    Tensor norm;    // of the mean gradient: √Σ g² / count over all parameters, in double
+    Tensor scale;   // for step(): min(1, limit / norm) / count; limit 0: none
+  };
+  Clip clip(double limit, int64_t count) const;
+  double gradient_norm() const;   // √Σ g²
 
   // State by name, for checkpoints: "PARAMETER.m" and so on (the tensors themselves, not copies), and the number of steps
   // taken.
@@ -39,13 +48,20 @@ class Optimiser {
   };
   using StateNames = std::function<std::vector<std::string>(const Parameter&)>;
 
-  // `name`: in errors. The model must be initialised (else Error) and must outlive this.
+  // `name`: in errors. The model must be initialised, with one element type on one device (else Error), and must outlive this.
   Optimiser(const char* name, Module& model, const StateNames& state_of);
 
-  // θ and its state after one more step, in place; steps() counts it already. g is dense.
-  virtual void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) = 0;
+  struct Update {
+    const Slot& slot;
+    Tensor g;   // dense
+  };
+
+  // θ and its state after one more step, in place, of one parameter or more; steps() counts it already.
+  virtual void update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) = 0;
 
  private:
+  Device device() const;   // of the parameters
+
   const char* name_;
   std::vector<Slot> slots_;
   std::vector<std::string> state_names_;   // of all slots, in their order
@@ -75,7 +91,7 @@ class AdamW : public Optimiser {
 
  protected:
   AdamW(const char* name, Module& model, const AdamWOptions& options, const StateNames& state_of);
-  void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) override;
+  void update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) override;
 
  private:
   AdamWOptions options_;
@@ -102,7 +118,7 @@ class Sgd : public Optimiser {
   Sgd(Module& model, const SgdOptions& options);
 
  private:
-  void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) override;
+  void update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) override;
 
   SgdOptions options_;
 };
@@ -126,7 +142,7 @@ class Lion : public Optimiser {
   Lion(Module& model, const LionOptions& options);
 
  private:
-  void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) override;
+  void update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) override;
 
   LionOptions options_;
 };
@@ -153,7 +169,8 @@ class Muon : public AdamW {
   Muon(Module& model, const MuonOptions& options);
 
  private:
-  void update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) override;
+  void update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) override;
+  void update_matrix(const Update& one, double rate, const Tensor& gradient_scale) const;
 
   MuonOptions options_;
 };

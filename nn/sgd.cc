@@ -7,10 +7,11 @@ namespace {
 template <class T> struct SgdElement {
   T *value, *m;
   const T* gradient;
-  T scale, decay, momentum, rate;
+  const double* scale;
+  T decay, momentum, rate;
   bool nesterov;
   HD void operator()(int64_t i) const {
-    const T g = scale * gradient[i] + decay * value[i];
+    const T g = static_cast<T>(*scale) * gradient[i] + decay * value[i];
     m[i] = momentum * m[i] + g;
     value[i] -= rate * (nesterov ? g + momentum * m[i] : m[i]);
   }
@@ -21,14 +22,16 @@ template <class T> struct SgdElement {
 Sgd::Sgd(Module& model, const SgdOptions& options)
     : Optimiser("sgd", model, [](const Parameter&) { return std::vector<std::string>{"m"}; }), options_(options) {}
 
-void Sgd::update(const Slot& slot, const Tensor& g, double rate, double gradient_scale) {
-  const double decay = decays(slot.kind) ? options_.decay : 0;
-  with_float("sgd", slot.value.dtype(), [&](auto zero) {
+void Sgd::update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) {
+  with_float("sgd", updates.front().g.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for_each(slot.value.device(), slot.value.elements(),
-             SgdElement<T>{slot.value.data<T>(), slot.state[0].data<T>(), g.data<T>(), static_cast<T>(gradient_scale),
-                           static_cast<T>(decay), static_cast<T>(options_.momentum), static_cast<T>(rate),
-                           options_.nesterov});
+    std::vector<Loop<SgdElement<T>>> loops;
+    for (const Update& one : updates)
+      loops.push_back({one.g.elements(),
+                       {one.slot.value.data<T>(), one.slot.state[0].data<T>(), one.g.data<T>(), gradient_scale.data<double>(),
+                        static_cast<T>(decays(one.slot.kind) ? options_.decay : 0), static_cast<T>(options_.momentum),
+                        static_cast<T>(rate), options_.nesterov}});
+    for_each(updates.front().g.device(), loops);
   });
 }
 

@@ -1,5 +1,8 @@
 #include "tensor/cuda.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "tensor/error.h"
 #include "tensor/launch.h"
 
@@ -7,6 +10,55 @@ namespace tapir::cuda {
 namespace {
 
 std::string version(int number) { return text(number / 1000, '.', number % 1000 / 10); }
+
+// Pinned memory that bytes pass through on their way to the device. They are put one behind the other into a half of it, from
+// which the device fetches them when it comes to that; only who comes back to a half waits until its last bytes are fetched.
+class Staging {
+ public:
+  static Staging& instance() {   // never destroyed, as the arenas
+    static Staging* const only = new Staging;
+    return *only;
+  }
+
+  void send(char* to, const char* from, int64_t bytes) {
+    while (bytes > 0) {
+      if (used_ == half) turn();
+      const int64_t part = std::min(bytes, half - used_);
+      char* const place = halves_[current_].memory + used_;
+      std::memcpy(place, from, static_cast<size_t>(part));
+      check(cudaMemcpyAsync(to, place, static_cast<size_t>(part), cudaMemcpyHostToDevice, nullptr), "copy to the device");
+      used_ += part;
+      to += part, from += part, bytes -= part;
+    }
+  }
+
+ private:
+  static constexpr int64_t half = int64_t{1} << 20;
+
+  Staging() {
+    for (Half& one : halves_) {
+      void* memory = nullptr;
+      check(cudaMallocHost(&memory, half), "pinned memory");
+      one.memory = static_cast<char*>(memory);
+      check(cudaEventCreateWithFlags(&one.fetched, cudaEventDisableTiming), "event");
+    }
+  }
+
+  void turn() {
+    check(cudaEventRecord(halves_[current_].fetched, nullptr), "event");
+    current_ ^= 1;
+    check(cudaEventSynchronize(halves_[current_].fetched), "copy to the device");
+    used_ = 0;
+  }
+
+  struct Half {
+    char* memory;
+    cudaEvent_t fetched;   // the last bytes of it
+  };
+  Half halves_[2];
+  int current_ = 0;
+  int64_t used_ = 0;   // bytes of the current half
+};
 
 }  // namespace
 
@@ -40,6 +92,10 @@ void give(void* block) noexcept { cudaFree(block); }
 
 void fill(void* block, uint8_t value, int64_t bytes) {
   check(cudaMemset(block, value, static_cast<size_t>(bytes)), "fill memory");
+}
+
+void send(void* to, const void* from, int64_t bytes) {
+  Staging::instance().send(static_cast<char*>(to), static_cast<const char*>(from), bytes);
 }
 
 void copy(void* to, const void* from, int64_t bytes) {

@@ -19,7 +19,10 @@ void require_device();
 void* take(int64_t bytes);   // null: there is none
 void give(void* block) noexcept;
 void fill(void* block, uint8_t value, int64_t bytes);
-void copy(void* to, const void* from, int64_t bytes);   // to, from or between the device; returns when it is done
+
+// From memory of the host, which may change as soon as this returns; the device has the bytes before what it is told next.
+void send(void* to, const void* from, int64_t bytes);
+void copy(void* to, const void* from, int64_t bytes);   // from the device, there or to the host: returns when it is done
 
 template <class T>
 void multiply(const MatrixProduct<T>& product);   // k > 0, and C is not empty

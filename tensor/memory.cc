@@ -30,7 +30,8 @@ void fill_bytes(Device device, void* block, uint8_t value, int64_t bytes) {
 }
 
 void copy_bytes(Device to_device, void* to, Device from_device, const void* from, int64_t bytes) {
-  if (to_device == Device::cuda || from_device == Device::cuda) cuda::copy(to, from, bytes);
+  if (to_device == Device::cuda && from_device == Device::cpu) cuda::send(to, from, bytes);
+  else if (from_device == Device::cuda) cuda::copy(to, from, bytes);
   else if (bytes > 0) std::memcpy(to, from, bytes);
 }
 

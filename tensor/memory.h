@@ -10,7 +10,8 @@ void* take_from_system(Device device, int64_t bytes);   // null: there is none
 void give_to_system(Device device, void* block) noexcept;
 void fill_bytes(Device device, void* block, uint8_t value, int64_t bytes);
 
-// Returns when the bytes are there; what the devices were told to do before is done before.
+// After what the devices were told before, and before what they are told next. Bytes for the CPU are there when it returns;
+// those from the CPU may change then.
 void copy_bytes(Device to_device, void* to, Device from_device, const void* from, int64_t bytes);
 
 }  // namespace tapir

@@ -48,10 +48,19 @@ inline constexpr int64_t elements_per_range = 16384;
 inline constexpr int64_t widest_for_one_team = 8 * elements_per_range;   // a longer row, alone, is work for all threads
 inline constexpr int64_t rows_per_block = 64, scan_chunk = 1024;
 
+// A loop over n items with a kernel of its own: one of several that run together.
+template <class Kernel>
+struct Loop {
+  int64_t n;
+  Kernel kernel;
+};
+
 namespace cuda {   // parallel_cuda.h
 template <class Kernel> void for_each(int64_t n, const Kernel& kernel);
+template <class Kernel> void for_each(const std::vector<Loop<Kernel>>& loops);
 template <class Kernel> void for_each_row(int64_t rows, int64_t width, const Kernel& kernel);
 template <class T, class Term> void full_sum(int64_t n, const Term& term, T* y);
+template <class T, class Term> void full_sum(const std::vector<Loop<Term>>& loops, T* y);
 template <class T, class Term> void column_sum(int64_t rows, int64_t columns, const Term& term, T* y);
 template <class Kernel> void scan(int64_t outer, int64_t n, int64_t inner, bool reverse, const Kernel& kernel);
 }  // namespace cuda
@@ -70,6 +79,14 @@ void for_each(Device device, int64_t n, const Kernel& kernel) {
   if constexpr (cuda::built)
     if (device == Device::cuda) return cuda::for_each(n, kernel);
   for_each_on_cpu(n, kernel);
+}
+
+// Several loops, on CUDA in one launch: a model has hundreds of parameters, and most are small.
+template <class Kernel>
+void for_each(Device device, const std::vector<Loop<Kernel>>& loops) {
+  if constexpr (cuda::built)
+    if (device == Device::cuda) return cuda::for_each(loops);
+  for (const Loop<Kernel>& loop : loops) for_each_on_cpu(loop.n, loop.kernel);
 }
 
 // A team of 32 lanes. On the CPU one thread plays all lanes with 32 accumulators, which the compiler vectorises; on CUDA a
@@ -136,6 +153,14 @@ void full_sum(Device device, int64_t n, const Term& term, T* y) {
   if constexpr (cuda::built)
     if (device == Device::cuda) return cuda::full_sum(n, term, y);
   *y = full_sum_on_cpu<T>(n, term);
+}
+
+// y[k] = Σ_i term(i) of loop k
+template <class T, class Term>
+void full_sum(Device device, const std::vector<Loop<Term>>& loops, T* y) {
+  if constexpr (cuda::built)
+    if (device == Device::cuda) return cuda::full_sum(loops, y);
+  for (const Loop<Term>& loop : loops) *y++ = full_sum_on_cpu<T>(loop.n, loop.kernel);
 }
 
 // All threads as one team, for a single long row: each verb is a loop over ranges.

@@ -25,6 +25,68 @@ void for_each(int64_t n, const Kernel& kernel) {
   launch(each_element<Kernel>, blocks_for(n), dim3(threads_per_block), n, kernel);
 }
 
+// Several loops, cut into chunks of elements_per_range that are numbered through: so long and short ones share out evenly.
+template <class Kernel>
+struct LoopTable {
+  struct Row {
+    int64_t n, first;   // items; its first chunk
+    Kernel kernel;
+  };
+  const Row* rows;
+  int64_t count, chunks;
+
+  __device__ const Row& of(int64_t chunk) const {   // the last row that begins there or before
+    int64_t low = 0, high = count;
+    while (high - low > 1) {
+      const int64_t middle = (low + high) / 2;
+      if (rows[middle].first <= chunk) low = middle;
+      else high = middle;
+    }
+    return rows[low];
+  }
+};
+
+template <class Kernel>
+class LoopMemory {   // what a table points to
+ public:
+  using Row = typename LoopTable<Kernel>::Row;
+
+  explicit LoopMemory(const std::vector<Loop<Kernel>>& loops)
+      : memory_(static_cast<int64_t>(loops.size() * sizeof(Row)), Device::cuda) {
+    std::vector<Row> rows;
+    for (const Loop<Kernel>& loop : loops) {
+      rows.push_back({loop.n, chunks_, loop.kernel});
+      chunks_ += (loop.n + elements_per_range - 1) / elements_per_range;
+    }
+    count_ = static_cast<int64_t>(rows.size());
+    send(memory_.data, rows.data(), count_ * static_cast<int64_t>(sizeof(Row)));
+  }
+
+  LoopTable<Kernel> table() const { return {static_cast<const Row*>(memory_.data), count_, chunks_}; }
+
+ private:
+  Storage memory_;
+  int64_t count_ = 0, chunks_ = 0;
+};
+
+template <class Kernel>
+__global__ void each_chunk(LoopTable<Kernel> table) {
+  for (int64_t chunk = blockIdx.x; chunk < table.chunks; chunk += gridDim.x) {
+    const auto& row = table.of(chunk);
+    const Kernel kernel = row.kernel;
+    const int64_t begin = (chunk - row.first) * elements_per_range, left = row.n - begin;
+    const int64_t end = begin + (left < elements_per_range ? left : elements_per_range);
+    for (int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) kernel(i);
+  }
+}
+
+template <class Kernel>
+void for_each(const std::vector<Loop<Kernel>>& loops) {
+  const LoopMemory<Kernel> memory(loops);
+  const LoopTable<Kernel> table = memory.table();
+  launch(each_chunk<Kernel>, blocks_for(table.chunks * threads_per_block), dim3(threads_per_block), table);
+}
+
 // 32 lanes that run together.
 struct Warp {
   static constexpr int lanes = Team::lanes;
@@ -154,6 +216,39 @@ void full_sum(int64_t n, const Term& term, T* y) {
   launch(each_row<RangeSum<T, Term>>, blocks_for(ranges * Warp::lanes), dim3(threads_per_block), ranges,
          RangeSum<T, Term>{term, sums, n});
   launch(each_row<SumOfSums<T>>, dim3(1), dim3(Warp::lanes), int64_t(1), SumOfSums<T>{sums, y, ranges});
+}
+
+template <class T, class Term>
+struct ChunkSum {
+  LoopTable<Term> table;
+  T* sums;
+  __device__ void operator()(const Warp& team, int64_t chunk) const {
+    const auto& row = table.of(chunk);
+    RangeSum<T, Term>{row.kernel, sums + row.first, row.n}(team, chunk - row.first);
+  }
+};
+
+template <class T, class Term>
+struct SumOfChunks {
+  LoopTable<Term> table;
+  const T* sums;
+  T* y;
+  __device__ void operator()(const Warp& team, int64_t k) const {
+    const int64_t first = table.rows[k].first, end = k + 1 < table.count ? table.rows[k + 1].first : table.chunks;
+    SumOfSums<T>{sums + first, y + k, end - first}(team, k);
+  }
+};
+
+template <class T, class Term>
+void full_sum(const std::vector<Loop<Term>>& loops, T* y) {
+  const LoopMemory<Term> memory(loops);
+  const LoopTable<Term> table = memory.table();
+  const Storage partial(table.chunks * static_cast<int64_t>(sizeof(T)), Device::cuda);
+  T* const sums = static_cast<T*>(partial.data);
+  launch(each_row<ChunkSum<T, Term>>, blocks_for(table.chunks * Warp::lanes), dim3(threads_per_block), table.chunks,
+         ChunkSum<T, Term>{table, sums});
+  launch(each_row<SumOfChunks<T, Term>>, blocks_for(table.count * Warp::lanes), dim3(threads_per_block), table.count,
+         SumOfChunks<T, Term>{table, sums, y});
 }
 
 // Item b · columns + j: rows of block b in column j.

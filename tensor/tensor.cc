@@ -35,6 +35,7 @@ Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device
           [&] { return text(values.size(), " values do not fill shape ", shape); });
   Tensor tensor = empty(shape, dtype_of<T>(), device);
   copy_bytes(device, tensor.data<T>(), Device::cpu, values.data(), static_cast<int64_t>(values.size_bytes()));
+  if (std::is_integral_v<T> && device != Device::cpu) tensor.storage_->origin = from(values, shape, Device::cpu).storage_;
   return tensor;
 }
 
@@ -47,7 +48,7 @@ T* Tensor::data() const {
 
 template <class T>
 std::vector<T> Tensor::values() const {
-  const Tensor dense = contiguous().to(Device::cpu);
+  const Tensor dense = contiguous().on_host();
   const T* first = dense.data<T>();
   return std::vector<T>(first, first + elements());
 }
@@ -89,6 +90,13 @@ Tensor Tensor::to(Device device) const {
     copy_bytes(device, moved.data<T>(), this->device(), dense.data<T>(), elements() * size_of(dtype_));
   });
   return moved;
+}
+
+Tensor Tensor::on_host() const {
+  if (!storage_->origin || version() > 0) return to(Device::cpu);
+  Tensor view = detach();
+  view.storage_ = storage_->origin;
+  return view;
 }
 
 Tensor Tensor::strided(const Shape& shape, const Strides& strides, int64_t offset) const {

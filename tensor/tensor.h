@@ -23,6 +23,7 @@ struct Storage {
   void* data;
   Device device;
   uint64_t version = 0;
+  std::shared_ptr<Storage> origin{};   // the same bytes on the CPU, while the version is 0; null: not known there
 };
 
 class Tensor {
@@ -60,6 +61,9 @@ class Tensor {
   Tensor copy() const;          // fresh row-major memory
   Tensor to(DType type) const;  // converted copy (itself if nothing changes). Carries no gradient
   Tensor to(Device device) const;   // copy on that device (itself if it is there). Carries no gradient
+
+  // For reading, as to(Device::cpu), but integers that Tensor::from brought to a device were kept: none of it is waited for.
+  Tensor on_host() const;
 
   // First element of the view, an address on its device. Throws Error if T is not the element type.
   template <class T> T* data() const;

@@ -60,7 +60,7 @@ Training training_on(const std::string& device, const std::string& task_section,
   Training training{weights_digest(task->model()), {}};
   for (int64_t k = 0; k < steps; ++k) {
     const StepLoss loss = accumulate_gradients(loop, *optimiser, k, experiment.train.accumulate, 1);
-    training.losses.push_back(loss.sum / static_cast<double>(loss.count));
+    training.losses.push_back(loss.sum.item() / static_cast<double>(loss.count));
     apply_gradients(*optimiser, experiment.schedule.at(k, steps), experiment.train.clip, loss.count);
   }
   task->model().each_parameter([&](const std::string& name, nn::Parameter& parameter) {

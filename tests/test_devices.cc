@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "tensor/elementwise.h"
 #include "tests/evaluate.h"
 #include "tests/examples_matrix.h"
 #include "tests/messages.h"
@@ -89,6 +90,11 @@ TEST_CASE("devices: tensors travel there and back, and are printed and read from
   CHECK(there.to(Device::cpu).values<double>() == x.values<double>());
   CHECK(text(there) == text(x));
   CHECK(there.strided({}, {}, 3).item() == 4);
+  Tensor index = Tensor::from(std::vector<int32_t>{1, 2}, {2}, Device::cuda);   // kept on the host until it is written to
+  CHECK(index.on_host().device() == Device::cpu);
+  CHECK(index.strided({1}, {1}, 1).values<int32_t>() == std::vector<int32_t>{2});
+  fill_(index, 3);
+  CHECK(index.values<int32_t>() == std::vector<int32_t>{3, 3});
 }
 
 TEST_CASE("devices: tensors of two devices do not meet") {

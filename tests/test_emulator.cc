@@ -5,6 +5,8 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstring>
+#include <memory>
 #include <vector>
 
 #include "autograd/ops.h"
@@ -24,7 +26,7 @@ constexpr int64_t count = 64;
 struct Numbers {
   explicit Numbers(int64_t n) : data(static_cast<float*>(cuda::take(n * 4))) {
     for (int64_t i = 0; i < n; ++i) host.push_back(static_cast<float>(i));
-    cuda::copy(data, host.data(), n * 4);
+    cuda::send(data, host.data(), n * 4);
   }
   ~Numbers() { cuda::give(data); }
   std::vector<float> read() {
@@ -169,6 +171,50 @@ TEST_CASE("emulator: the host does not read device memory") {
   waitpid(child, &status, 0);
   CHECK(WIFSIGNALED(status));
   CHECK(contains_text(said, "the host touches device memory"));
+}
+
+TEST_CASE("emulator: a copy to the device happens as late as it may, so who changes the bytes too early is seen") {
+  char* pinned = nullptr;
+  cudaEvent_t fetched;
+  REQUIRE(cudaMallocHost(reinterpret_cast<void**>(&pinned), 8) == cudaSuccess);
+  REQUIRE(cudaEventCreateWithFlags(&fetched, cudaEventDisableTiming) == cudaSuccess);
+  const auto sent_after = [&](bool waits) {   // 1 2 is sent, and 3 4 put in its place
+    Numbers x(2);
+    const float first[] = {1, 2}, second[] = {3, 4};
+    std::memcpy(pinned, first, 8);
+    CHECK(cudaMemcpyAsync(x.data, pinned, 8, cudaMemcpyHostToDevice, nullptr) == cudaSuccess);
+    CHECK(cudaEventRecord(fetched, nullptr) == cudaSuccess);
+    if (waits) CHECK(cudaEventSynchronize(fetched) == cudaSuccess);
+    std::memcpy(pinned, second, 8);
+    return x.read();
+  };
+  CHECK(sent_after(true) == std::vector<float>{1, 2});
+  CHECK(sent_after(false) == std::vector<float>{3, 4});   // the fault
+  Numbers x(count);
+  CHECK(cudaMemcpyAsync(x.data, x.data, 8, cudaMemcpyHostToDevice, nullptr) == cudaErrorInvalidValue);
+  cudaFreeHost(pinned);
+}
+
+TEST_CASE("emulator: bytes for the device pass through pinned memory many times over, and only there anyone waits") {
+  const int64_t n = 300'000, times = 4;   // more than one megabyte, twice
+  std::vector<std::unique_ptr<Numbers>> there;
+  std::vector<float> x(n);
+  const int64_t before = emulator::waits();
+  for (int64_t k = 0; k < times; ++k) {
+    there.push_back(std::make_unique<Numbers>(0));
+    cuda::give(there.back()->data);
+    there.back()->data = static_cast<float*>(cuda::take(n * 4));
+    for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(k * n + i);
+    cuda::send(there.back()->data, x.data(), n * 4);
+  }
+  CHECK(emulator::waits() - before <= 5);   // 4.8 MB through halves of 1 MiB
+  for (int64_t k = 0; k < times; ++k) {
+    std::vector<float> read(n);
+    cuda::copy(read.data(), there[k]->data, n * 4);
+    bool right = true;
+    for (int64_t i = 0; i < n; ++i) right = right && read[i] == static_cast<float>(k * n + i);
+    CHECK(right);
+  }
 }
 
 TEST_CASE("emulator: blocks, grids and shared memory beyond the limits") {

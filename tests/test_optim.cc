@@ -294,6 +294,14 @@ TEST_CASE("AdamW needs an initialised model") {
         "adamw: parameter weight has no value; hint: initialise the model first");
 }
 
+TEST_CASE("an optimiser takes parameters of one element type") {
+  Kinds model;
+  model.initialise(1, DType::f64);
+  nn::Parameter& last = *parameters_of(model).at("idle");
+  last.value = requires_grad(last.value.to(DType::f32));
+  CHECK(contains_text(message_of([&] { nn::AdamW(model, {}); }), "adamw: element types differ: f64["));
+}
+
 TEST_CASE("the gradient's norm is the root of the sum of all squares") {
   Kinds model;
   model.initialise(1, DType::f64);
@@ -360,7 +368,7 @@ TEST_CASE("a batch in parts gives the gradients and the step of the whole batch,
     TrainTask cut = task_of(model);
     const StepLoss sum = accumulate_gradients(cut, other, 0, parts, 1);
     CHECK(sum.count == loss.count);
-    CHECK(std::abs(sum.sum - loss.sum) <= 1e-12);
+    CHECK(std::abs(sum.sum.item() - loss.sum.item()) <= 1e-12);
     CHECK(largest_difference(values_of(model, true), gradients) <= 1e-12);
     CHECK(std::abs(apply_gradients(other, 0.01, 0.1, sum.count) - norm) <= 1e-12);
     CHECK(largest_difference(values_of(model, false), weights) <= 1e-12);

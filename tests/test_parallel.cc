@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "tensor/tensor.h"
 #include "tests/messages.h"
 
 using namespace tapir;
@@ -24,6 +25,22 @@ struct Entry {
 struct Write {
   int64_t* y;
   HD void operator()(int64_t i) const { y[i] += i * i; }
+};
+
+struct Set {
+  float* x;
+  int64_t k;
+  HD void operator()(int64_t i) const { x[i] = Harmonic{}(7 * k + i); }
+};
+
+struct Doubled {
+  float* x;
+  HD void operator()(int64_t i) const { x[i] *= 2; }
+};
+
+struct Term {
+  const float* x;
+  HD float operator()(int64_t i) const { return x[i]; }
 };
 
 struct RowSum {
@@ -75,6 +92,32 @@ TEST_CASE("parallel: every element is visited once") {
       CHECK(right);
     }
   }
+}
+
+TEST_CASE("parallel: several loops at once do what each does alone, on any device") {
+  const std::vector<int64_t> lengths{0, 5, 16384, 0, 1, 40000, 16385, 0};
+  const Device device = default_device();
+  std::vector<Tensor> together, alone;
+  std::vector<Loop<Doubled>> loops;
+  std::vector<Loop<Term>> terms;
+  const auto count = static_cast<int64_t>(lengths.size());
+  const Tensor sums = Tensor::zeros({count}, DType::f32, device), expected = Tensor::zeros({count}, DType::f32, device);
+  for (int64_t k = 0; k < count; ++k) {
+    for (auto* list : {&together, &alone}) {
+      list->push_back(Tensor::empty({lengths[k]}, DType::f32, device));
+      for_each(device, lengths[k], Set{list->back().data<float>(), k});
+    }
+    loops.push_back({lengths[k], {together[k].data<float>()}});
+    for_each(device, lengths[k], Doubled{alone[k].data<float>()});
+    terms.push_back({lengths[k], {together[k].data<float>()}});
+    full_sum(device, lengths[k], Term{alone[k].data<float>()}, expected.data<float>() + k);
+  }
+  for_each(device, loops);
+  full_sum(device, terms, sums.data<float>());
+  for (int64_t k = 0; k < count; ++k) CHECK(together[k].values<float>() == alone[k].values<float>());
+  CHECK(sums.values<float>() == expected.values<float>());
+  CHECK(sums.values<float>()[1] != 0);
+  for_each(device, std::vector<Loop<Doubled>>{});
 }
 
 TEST_CASE("parallel: teams sum along their documented tree") {

@@ -28,7 +28,7 @@ std::vector<double> train_losses(const std::vector<std::string>& assignments) {
   std::vector<double> losses;
   for (int64_t k = 0; k < experiment.train.steps; ++k) {
     const StepLoss loss = accumulate_gradients(loop, optimiser, k, 1, 1);
-    losses.push_back(loss.sum / static_cast<double>(loss.count));
+    losses.push_back(loss.sum.item() / static_cast<double>(loss.count));
     apply_gradients(optimiser, experiment.schedule.at(k, experiment.train.steps), experiment.train.clip, loss.count);
   }
   return losses;

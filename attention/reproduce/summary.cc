@@ -42,9 +42,8 @@ int64_t peak_of_step(LanguageTask& task, const Experiment& experiment) {
   if (experiment.train.ema > 0) ema.emplace(task.model(), experiment.train.ema);
   Arena& arena = Arena::of(experiment.device());
   arena.reset_peak();
-  accumulate_gradients(loop, *optimiser, 0, experiment.train.accumulate, 1);
-  optimiser->gradient_norm();   // as apply_gradients does, which refuses what is not finite: values are undefined here
-  optimiser->step(0, 1);
+  const StepLoss loss = accumulate_gradients(loop, *optimiser, 0, experiment.train.accumulate, 1);
+  optimiser->step(0, optimiser->clip(experiment.train.clip, loss.count).scale);
   return arena.statistics().peak;
 }
 

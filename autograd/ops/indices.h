@@ -9,7 +9,7 @@ namespace tapir {
 inline void require_indices(const char* op, const Tensor& given, int64_t size, Device device) {
   require(given.dtype() == DType::i32, op, [&] { return text("indices must be i32, got ", given.dtype()); });
   require(given.device() == device, op, [&] { return text("indices are on ", given.device(), ", the others on ", device); });
-  const Tensor indices = given.contiguous().to(Device::cpu);
+  const Tensor indices = given.contiguous().on_host();
   const int32_t* index = indices.data<int32_t>();
   const int64_t count = indices.elements();
   for (int64_t i = 0; i < count; ++i)

@@ -8,6 +8,7 @@
 #include "autograd/anomaly.h"
 #include "autograd/backward.h"
 #include "autograd/node.h"
+#include "autograd/ops.h"
 #include "nn/ema.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/metrics.h"
@@ -19,7 +20,12 @@
 namespace tapir {
 namespace {
 
-constexpr const char* diverged_hint = "lower the learning rate or the clip norm; the last checkpoint is in the run folder";
+constexpr size_t most_unseen = 100;   // steps that go by before the loop looks at them: a run that diverged ends soon
+
+void require_finite(const char* what, int64_t step, double value) {
+  require(std::isfinite(value), "train", [&] { return text(what, " of step ", step, " is ", value); },
+          "lower the learning rate or the clip norm; the last checkpoint is in the run folder");
+}
 
 std::string exact(double value) {   // hexadecimal: every bit comes back
   char digits[40];
@@ -73,24 +79,42 @@ class Run {
 
   void step(MetricsLog& metrics, MetricsLog& costs) {
     const double start = steady_seconds();
-    const int64_t k = report_.steps;
-    const StepLoss loss = gradients_of_step(k);
-    const double mean = loss.sum / static_cast<double>(loss.count);
-    require(std::isfinite(mean), "train", [&] { return text("the loss of step ", k + 1, " is ", mean); },
-            diverged_hint);
-    const double rate = schedule_.at(k, options_.steps);
-    const double norm = apply_gradients(*optimiser_, rate, options_.clip, loss.count);
-    if (ema_) ema_->update();
-    report_.loss = mean;
-    const double seconds = steady_seconds() - start;
-    report_.seconds += seconds;
-    report_.tokens += loss.count;
+    const StepLoss loss = gradients_of_step(report_.steps);
+    const double rate = schedule_.at(report_.steps, options_.steps);
+    const nn::Optimiser::Clip clip = optimiser_->clip(options_.clip, loss.count);
     ++report_.steps;
-    if (due(options_.log_every) || report_.steps == 1 || report_.steps == options_.steps) {
-      metrics.append({report_.steps, {{"loss", mean}, {"rate", rate}, {"gradient_norm", norm}}});
-      costs.append({report_.steps, {{"seconds", seconds}, {"peak_bytes", Arena::of(device_).statistics().peak}}});
+    report_.tokens += loss.count;
+    unseen_.push_back({report_.steps, loss, clip.norm});
+    const bool logs = due(options_.log_every) || report_.steps == 1 || report_.steps == options_.steps;
+    if (logs || unseen_.size() == most_unseen || device_ == Device::cpu) look();   // the CPU has nothing to wait for
+    optimiser_->step(rate, clip.scale);
+    if (ema_) ema_->update();
+    report_.seconds += steady_seconds() - start;
+    if (!logs) return;
+    metrics.append({report_.steps, {{"loss", report_.loss}, {"rate", rate}, {"gradient_norm", norm_}}});
+    const double seconds = (report_.seconds - logged_seconds_) / static_cast<double>(report_.steps - logged_steps_);
+    costs.append({report_.steps, {{"seconds", seconds}, {"peak_bytes", Arena::of(device_).statistics().peak}}});
+    logged_seconds_ = report_.seconds;
+    logged_steps_ = report_.steps;
+  }
+
+  // Fetches the numbers of the steps since the last look, all at once: the only place where the loop waits for the device.
+  // Throws Error for the first that is not finite, so nothing that comes after it is written.
+  void look() {
+    if (unseen_.empty()) return;
+    const NoGrad guard;
+    std::vector<Tensor> numbers;
+    for (const Unseen& one : unseen_) numbers.insert(numbers.end(), {one.loss.sum, one.norm});
+    const std::vector<double> values = concat(numbers, 0).values<double>();
+    for (size_t i = 0; i < unseen_.size(); ++i) {
+      const auto& [step, loss, norm] = unseen_[i];
+      report_.loss = values[2 * i] / static_cast<double>(loss.count);
+      norm_ = values[2 * i + 1];
+      require_finite("the loss", step, report_.loss);
+      require_finite("the norm of the gradient", step, norm_);
+      progress_.update(step, report_.loss, loss.count);
     }
-    progress_.update(report_.steps, mean, loss.count);
+    unseen_.clear();
   }
 
   StepLoss gradients_of_step(int64_t k) {
@@ -103,6 +127,7 @@ class Run {
 
   // Whether the result is the best so far.
   bool evaluate(MetricsLog& metrics) {
+    look();
     const NoGrad guard;
     if (ema_) ema_->exchange();
     report_.validation = task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
@@ -122,6 +147,7 @@ class Run {
   }
 
   void save(MetricsLog& metrics) {
+    look();
     metrics.save();
     Checkpoint checkpoint{.step = report_.steps, .tensors = {}, .state = {}};
     task_.model.each_parameter([&](const std::string& name, nn::Parameter& parameter) {
@@ -154,7 +180,7 @@ class Run {
     if (ema_) assign("resume", ema_->state(), tensors_under(*checkpoint, "ema/"));
     optimiser_->set_steps(checkpoint->step);
     best_ = std::strtod(state("best_validation_loss").c_str(), nullptr);
-    report_.steps = checkpoint->step;
+    report_.steps = logged_steps_ = checkpoint->step;
     progress_.message(text("resumed after step ", checkpoint->step));
   }
 
@@ -169,6 +195,15 @@ class Run {
   CheckpointFolder checkpoints_;
   Progress progress_;
   TrainReport report_;
+  struct Unseen {
+    int64_t step;
+    StepLoss loss;
+    Tensor norm;
+  };
+  std::vector<Unseen> unseen_;   // steps whose numbers nobody has looked at
+  double norm_ = 0;              // of the last step that was
+  double logged_seconds_ = 0;    // report_.seconds and report_.steps at the last line of costs.jsonl
+  int64_t logged_steps_ = 0;
   double best_ = std::numeric_limits<double>::infinity();
   bool improved_ = false;   // by the evaluation of this step
 };
@@ -177,12 +212,16 @@ class Run {
 
 StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t step, int64_t parts, uint64_t seed) {
   optimiser.clear_gradients();
-  StepLoss total;
+  StepLoss total{{}, 0};
   for (int64_t part = 0; part < parts; ++part) {
     const auto draw = static_cast<uint32_t>(step * parts + part);   // parts have random numbers of their own
     const nn::Call call{.training = true, .seed = seed, .step = draw, .mask = {}, .recorder = {}};
     const LossSum loss = task.loss(step, part, parts, call);
-    total.sum += loss.sum.item();
+    {
+      const NoGrad guard;
+      const Tensor sum = reshape(loss.sum.detach().to(DType::f64), {1});
+      total.sum = total.sum.defined() ? add(total.sum, sum) : sum;
+    }
     total.count += loss.count;
     backward(loss.sum);
   }
@@ -190,11 +229,10 @@ StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t
 }
 
 double apply_gradients(nn::Optimiser& optimiser, double rate, double clip, int64_t count) {
-  const double norm = optimiser.gradient_norm() / static_cast<double>(count);
-  require(std::isfinite(norm), "train",
-          [&] { return text("the norm of the gradient of step ", optimiser.steps() + 1, " is ", norm); }, diverged_hint);
-  const double factor = clip > 0 && norm > clip ? clip / norm : 1;
-  optimiser.step(rate, factor / static_cast<double>(count));
+  const nn::Optimiser::Clip clipped = optimiser.clip(clip, count);
+  const double norm = clipped.norm.item();
+  require_finite("the norm of the gradient", optimiser.steps() + 1, norm);
+  optimiser.step(rate, clipped.scale);
   return norm;
 }
 

@@ -4,7 +4,8 @@
 //
 // Files of a run folder:
 //   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs
-//   costs.jsonl          what these steps cost: "seconds", and "peak_bytes" that tensors took until then
+//   costs.jsonl          what they cost: "seconds" of a step, the mean since the line before, and "peak_bytes" of tensors
+//                        so far
 //   checkpoints/         nn/train/checkpoint.h
 //   model.safetensors    the weights at the end: the averaged ones where there are some
 #pragma once
@@ -94,23 +95,24 @@ struct RunPlace {
   std::ostream& out;          // for progress
 };
 
-// Runs `task` and writes the files above. Throws Error when a file cannot be written (the last checkpoint stays), when a
-// checkpoint does not belong to the model or the experiment, and when the loss or the gradient is not finite. Under
-// AnomalyMode (autograd/anomaly.h) the error names step, op and module. At the end of the run the model has the weights of
-// model.safetensors.
+// Runs `task` and writes the files above. Losses and norms of steps stay on the device until one is logged, evaluated or
+// saved, so steps in between do not wait for it; none is written anywhere before every step up to it was seen to be finite.
+// Throws Error when a file cannot be written (the last checkpoint stays), when a checkpoint does not belong to the model or
+// the experiment, and when the loss or the gradient is not finite. Under AnomalyMode (autograd/anomaly.h) the error names
+// step, op and module. At the end of the run the model has the weights of model.safetensors.
 TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule,
                   const nn::OptimiserOptions& optimiser, uint64_t seed, const RunPlace& place);
 
-// Mean loss and gradients of one batch, as the loop computes them: the gradients are left in the parameters, summed over
-// counted targets (not yet divided by their number). Public for tests and benchmarks.
+// Loss and gradients of one batch, as the loop computes them: the gradients are left in the parameters, summed over counted
+// targets (not yet divided by their number). Public for tests and benchmarks.
 struct StepLoss {
-  double sum = 0;
+  Tensor sum;   // f64 of one element, on the model's device: nobody has waited for it
   int64_t count = 0;
 };
 StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t step, int64_t parts, uint64_t seed);
 
-// One optimiser step from gradients summed over `count` targets. Returns the norm of the mean gradient before clipping.
-// Throws Error, with the weights untouched, if it is not finite.
+// One optimiser step from gradients summed over `count` targets. Returns the norm of the mean gradient before clipping, for
+// which it waits. Throws Error, with the weights untouched, if it is not finite.
 double apply_gradients(nn::Optimiser& optimiser, double rate, double clip, int64_t count);
 
 }  // namespace tapir

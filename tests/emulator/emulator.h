@@ -10,6 +10,9 @@ enum class Order { ascending, descending, shuffled };
 void set_schedule(Order order, uint64_t seed = 0);   // of threads and blocks, from the next launch on
 uint64_t schedule_digest();                          // of every turn that a thread got so far
 
+int64_t launches();   // of kernels so far
+int64_t waits();      // of the host for the device so far
+
 void set_machine(int driver_version, int devices);   // at first 13000 (CUDA 13.0), which is the runtime's, and 1
 
 }  // namespace emulator

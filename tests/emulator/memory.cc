@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/emulator/cuda_runtime.h"
+#include "tests/emulator/emulator.h"
 #include "tests/emulator/state.h"
 
 namespace emulator {
@@ -68,6 +69,15 @@ void Memory::touched(int signal_number, void* address) {
   signal(signal_number, SIG_DFL);   // the instruction runs again and ends the process
 }
 
+// Copies to the device that nobody has needed yet.
+struct PutOff {
+  void* to;
+  const void* from;
+  size_t bytes;
+};
+std::vector<PutOff> put_off;
+int64_t copies_done = 0, waits_so_far = 0;
+
 }  // namespace
 
 bool in_region(const void* address) {
@@ -75,8 +85,14 @@ bool in_region(const void* address) {
   return place >= memory().begin && place < memory().begin + capacity;
 }
 
+int64_t waits() { return waits_so_far; }
+
 void open_memory() {
-  if (memory().open++ == 0) protect(true);
+  if (memory().open++ > 0) return;
+  protect(true);
+  for (const PutOff& copy : put_off) std::memcpy(copy.to, copy.from, copy.bytes);
+  copies_done += static_cast<int64_t>(put_off.size());
+  put_off.clear();
 }
 
 void close_memory() {
@@ -129,8 +145,41 @@ cudaError_t cudaMemset(void* block, int value, size_t bytes) {
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  if (!emulator::in_region(to) || !emulator::in_region(from)) ++emulator::waits_so_far;
   emulator::open_memory();
   if (bytes > 0) std::memcpy(to, from, bytes);
+  emulator::close_memory();
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  if (!emulator::in_region(to) || emulator::in_region(from)) return cudaErrorInvalidValue;
+  emulator::put_off.push_back({to, from, bytes});
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void** block, size_t bytes) {
+  *block = std::aligned_alloc(emulator::page, (bytes + emulator::page - 1) / emulator::page * emulator::page);
+  return *block ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaFreeHost(void* block) { return std::free(block), cudaSuccess; }
+
+struct CUevent_st {
+  int64_t copies = 0;   // that come before it
+};
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = new CUevent_st, cudaSuccess; }
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->copies = emulator::copies_done + static_cast<int64_t>(emulator::put_off.size());
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event->copies <= emulator::copies_done) return cudaSuccess;
+  ++emulator::waits_so_far;
+  emulator::open_memory();
   emulator::close_memory();
   return cudaSuccess;
 }

@@ -63,6 +63,7 @@ struct Schedule {
 };
 
 Schedule schedule;
+int64_t launches_so_far = 0;
 std::string last_fault;
 int driver = 13000, device_count = 1;
 
@@ -259,6 +260,7 @@ cudaError_t run(const void* kernel, dim3 grid, dim3 size, size_t shared_bytes, s
     ++number;
   }
   last_fault.clear();
+  ++launches_so_far;
   block_size = size;
   grid_size = grid;
   open_memory();
@@ -276,6 +278,8 @@ cudaError_t run(const void* kernel, dim3 grid, dim3 size, size_t shared_bytes, s
   close_memory();
   return last_fault.empty() ? cudaSuccess : cudaErrorLaunchFailure;
 }
+
+int64_t launches() { return launches_so_far; }
 
 void set_schedule(Order order, uint64_t seed) {
   schedule.order = order;

@@ -8,7 +8,7 @@ namespace emulator {
 [[noreturn]] void fault(const std::string& message);   // ends the launch from inside a thread of it
 bool running();                                         // is a thread of a launch running?
 
-void open_memory();    // for a launch or a copy
+void open_memory();    // for a launch or a copy, after the copies that were put off
 void close_memory();   // whoever touches it now is the host
 bool in_region(const void* address);
 
