@@ -39,6 +39,10 @@ void* Arena::allocate(int64_t bytes) {
     cached.pop_back();
   } else {
     block = take_from_system(device_, size);
+    if (!block) {
+      give_back();   // blocks of other sizes
+      block = take_from_system(device_, size);
+    }
     if (!block) out_of_memory(bytes);
     statistics_.reserved += size;
   }
@@ -82,6 +86,10 @@ void Arena::reset_peak() {
 
 void Arena::release_cache() {
   const std::lock_guard lock(mutex_);
+  give_back();
+}
+
+void Arena::give_back() {
   for (auto& [size, blocks] : free_) {
     for (void* block : blocks) give_to_system(device_, block);
     statistics_.reserved -= size * static_cast<int64_t>(blocks.size());

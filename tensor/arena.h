@@ -43,6 +43,7 @@ class Arena {
   };
 
   [[noreturn]] void out_of_memory(int64_t bytes) const;
+  void give_back();   // what is cached, to the system
 
   const Device device_;
   mutable std::mutex mutex_;

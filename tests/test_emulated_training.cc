@@ -9,6 +9,7 @@
 #include "autograd/ops.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/metrics.h"
+#include "tensor/arena.h"
 #include "tensor/random.h"
 #include "tests/datasets_helpers.h"
 #include "tests/emulator/emulator.h"
@@ -97,6 +98,18 @@ int64_t waits_of(const std::vector<std::string>& settings) {
 }
 
 }  // namespace
+
+TEST_CASE("memory that is cached in blocks of another size is given back before there is none") {
+  Arena& arena = Arena::of(Device::cuda);
+  arena.release_cache();
+  emulator::set_memory(arena.statistics().reserved + (3 << 20));
+  Tensor::empty({500, 1024}, DType::f32, Device::cuda);   // 2 MB, cached
+  CHECK(arena.statistics().reserved - arena.statistics().in_use >= 2'000'000);
+  CHECK(Tensor::empty({600, 1024}, DType::f32, Device::cuda).elements() == 600 * 1024);
+  const std::string message = message_of([] { Tensor::empty({900, 1024}, DType::f32, Device::cuda); });
+  emulator::set_memory(int64_t{1} << 36);
+  CHECK(contains_text(message, "arena: no memory for 3686400 bytes while "));
+}
 
 TEST_CASE("a step is one launch for all parameters, clipping takes three, and both give the CPU's bits") {
   for (const std::string name : {"adamw", "sgd", "lion"}) {

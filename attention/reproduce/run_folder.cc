@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "attention/reproduce/summary.h"
 #include "nn/train/atomic_file.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/weights.h"
@@ -46,8 +47,10 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
   return run;
 }
 
-TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
-                     double minutes) {
+namespace {
+
+TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
+                    double minutes) {
   Arena::of(experiment.device()).reset_peak();
   TrainedRun run;
   run.task = make_task(experiment, resume ? folder : "");
@@ -69,6 +72,22 @@ TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder
                      {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = stop_after,
                       .minutes = minutes, .out = std::cerr});
   return run;
+}
+
+}  // namespace
+
+TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
+                     double minutes) {
+  std::string message;
+  try {
+    return train_in(experiment, folder, resume, stop_after, minutes);
+  } catch (const OutOfMemory& error) {
+    message = error.what();
+  }
+  message.resize(std::min(message.size(), message.find("; hint: ")));
+  const int64_t batch = fitting_batch(experiment);
+  throw OutOfMemory("train", message, batch > 0 ? text("train.batch=", batch, " fits")
+                                                : "no batch fits: use a shorter context or a smaller model");
 }
 
 }  // namespace tapir

@@ -28,7 +28,7 @@ struct TrainedRun {
 };
 
 // Trains the experiment in `folder`, anew or from its newest checkpoint, with progress on standard error. Throws what the
-// task's constructor and train() throw.
+// task's constructor and train() throw; where memory is not enough, OutOfMemory names a batch for which it would be.
 TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after = 0,
                      double minutes = 0);
 

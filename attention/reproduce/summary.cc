@@ -35,7 +35,8 @@ ModelSummary::Row& row_of(std::vector<ModelSummary::Row>& rows, const std::strin
   return *rows.insert(found, {path, {}, 0, 0});
 }
 
-int64_t peak_of_step(LanguageTask& task, const Experiment& experiment) {
+// A training step, as dry as the caller makes it. Returns the most bytes that the arena held.
+int64_t peak_of_step(Task& task, const Experiment& experiment) {
   TrainTask loop = task.train_task();
   const std::unique_ptr<nn::Optimiser> optimiser = experiment.optimiser.make(task.model());
   std::optional<nn::Ema> ema;
@@ -76,6 +77,37 @@ ModelSummary summarise(Experiment& experiment) {
   }
   Arena::of(experiment.device()).release_cache();   // of blocks that were never touched
   return summary;
+}
+
+namespace {
+
+bool fits(Experiment& experiment) {
+  bool enough = true;
+  try {
+    const DryRun dry;
+    const std::unique_ptr<Task> task = make_task(experiment);
+    const Tensor numbers = Tensor::empty({1 << 12});   // of steps that the loop has not looked at, and to spare
+    peak_of_step(*task, experiment);
+  } catch (const OutOfMemory&) {
+    enough = false;
+  }
+  Arena::of(experiment.device()).release_cache();
+  return enough;
+}
+
+}  // namespace
+
+int64_t fitting_batch(Experiment& experiment) {
+  const int64_t batch = experiment.train.batch, unit = experiment.train.accumulate;
+  Arena::of(experiment.device()).release_cache();
+  int64_t fitting = 0, failing = batch / unit;   // rows of a part
+  while (failing - fitting > 1) {
+    const int64_t rows = (fitting + failing) / 2;
+    experiment.train.batch = rows * unit;
+    (fits(experiment) ? fitting : failing) = rows;
+  }
+  experiment.train.batch = batch;
+  return fitting * unit;
 }
 
 int run_summary(const std::filesystem::path& file, const std::vector<std::string>& assignments) {

@@ -27,4 +27,9 @@ struct ModelSummary {
 // matrix products are not counted, and a mask saves nothing. Throws what LanguageTask throws.
 ModelSummary summarise(Experiment& experiment);
 
+// The largest train.batch below the experiment's for which memory is enough, a multiple of train.accumulate; 0: there is none.
+// Found by training steps as dry runs, within the limit of the device's arena and what the device has. Throws what the task's
+// constructor throws.
+int64_t fitting_batch(Experiment& experiment);
+
 }  // namespace tapir

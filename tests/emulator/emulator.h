@@ -13,6 +13,8 @@ uint64_t schedule_digest();                          // of every turn that a thr
 int64_t launches();   // of kernels so far
 int64_t waits();      // of the host for the device so far
 
+void set_memory(int64_t bytes);   // of the device, in blocks that were taken and not given back; at first 64 GiB
+
 void set_machine(int driver_version, int devices);   // at first 13000 (CUDA 13.0), which is the runtime's, and 1
 
 }  // namespace emulator

@@ -77,6 +77,7 @@ struct PutOff {
 };
 std::vector<PutOff> put_off;
 int64_t copies_done = 0, waits_so_far = 0;
+size_t taken = 0, most_taken = capacity;   // bytes
 
 }  // namespace
 
@@ -86,6 +87,8 @@ bool in_region(const void* address) {
 }
 
 int64_t waits() { return waits_so_far; }
+
+void set_memory(int64_t bytes) { most_taken = static_cast<size_t>(bytes); }
 
 void open_memory() {
   if (memory().open++ > 0) return;
@@ -106,6 +109,7 @@ using emulator::memory;
 cudaError_t cudaMalloc(void** block, size_t bytes) {
   auto& all = memory();
   const size_t size = std::max<size_t>(64, (bytes + 63) / 64 * 64), pages = (size + emulator::page - 1) / emulator::page;
+  if (emulator::taken + size > emulator::most_taken) return cudaErrorMemoryAllocation;
   auto& spare = all.spare[size];
   char* address = all.end;
   if (!spare.empty()) {
@@ -122,6 +126,7 @@ cudaError_t cudaMalloc(void** block, size_t bytes) {
     all.end += size;
   }
   all.blocks[address] = size;
+  emulator::taken += size;
   *block = address;
   return cudaSuccess;
 }
@@ -132,6 +137,7 @@ cudaError_t cudaFree(void* block) {
   const auto found = all.blocks.find(static_cast<char*>(block));
   if (found == all.blocks.end()) return cudaErrorInvalidValue;
   all.spare[found->second].push_back(found->first);
+  emulator::taken -= found->second;
   all.blocks.erase(found);
   return cudaSuccess;
 }
