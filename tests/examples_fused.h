@@ -73,9 +73,9 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
   row({"no keys", {1, 2, 3, 0}, false, 0, {}, true}, 2, 2);
   row({"no queries", {2, 1, 0, 3}}, 2, 2);
   row({"no features", {1, 1, 2, 3}, false, 0, {}, true}, 0, 2);
-  row({"several tiles", {1, 1, 70, 150}}, 3, 40);
-  row({"several tiles, causal", {1, 2, 140, 140}, true, 3}, 2, 2, true);
-  row({"several ranges", {2, 2, 150, 70}, true, 10, std::vector<uint8_t>(140, 1)}, 120, 2);
+  row({"several tiles", {1, 1, 66, 70}}, 3, 40);
+  row({"several tiles, causal", {1, 1, 70, 68}, true, 3}, 2, 2, true);
+  row({"several ranges", {2, 2, 4, 170}, true, 168, std::vector<uint8_t>(340, 1)}, 97, 2);
 
   const auto bad = [&](const Shape& q, const Shape& k, const Shape& v, const Shape& w, std::vector<std::string> words) {
     words.push_back(form.name);
