@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "tensor/in_place.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor.h"
 
@@ -161,11 +162,5 @@ Tensor map(const char* op, const F& f, const Tensor& a, const Tensor& b) {
     return y;
   });
 }
-
-// In place, without gradient. Each counts as a write to y.
-void fill_(Tensor& y, double value);
-void copy_(Tensor& y, const Tensor& x);                         // y = x, converting; x broadcasts to y's shape; any device
-void add_(Tensor& y, const Tensor& x);                          // y += x
-void scale_(Tensor& y, double factor);                          // y *= factor
 
 }  // namespace tapir

@@ -20,12 +20,9 @@
 #include "tensor/device.h"
 #include "tensor/dry_run.h"
 #include "tensor/hd.h"
+#include "tensor/threads.h"
 
 namespace tapir {
-
-// Threads that the engines and matrix products use: at first, those of the machine.
-void set_threads(int count);   // throws Error unless 1 ≤ count ≤ 1024
-int threads();
 
 // Kept out of line: the serial and the threaded loop share one copy of a kernel, which halves code and compile time.
 template <class Body>

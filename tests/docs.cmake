@@ -9,12 +9,15 @@ execute_process(COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/extract_snippets.sh ${PROJEC
                 COMMAND_ERROR_IS_FATAL ANY)
 
 file(GLOB PROGRAMS ${SNIPPETS}/*.cc)
+if(TAPIR_CUDA STREQUAL ON)
+  tapir_compile_engines(${PROGRAMS})
+endif()
 foreach(program ${PROGRAMS})
   get_filename_component(name ${program} NAME_WE)
   add_executable(snippet-${name} ${program})
   set_target_properties(snippet-${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${SNIPPETS})
   target_link_libraries(snippet-${name} PRIVATE tapir)
-  target_compile_options(snippet-${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  target_compile_options(snippet-${name} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O1>)
 endforeach()
 
 add_test(NAME docs_snippets COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/check_snippets.sh ${PROJECT_SOURCE_DIR} ${SNIPPETS}

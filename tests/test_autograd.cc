@@ -9,7 +9,7 @@
 #include "autograd/node.h"
 #include "autograd/ops.h"
 #include "tensor/arena.h"
-#include "tensor/elementwise.h"
+#include "tensor/in_place.h"
 #include "tests/messages.h"
 
 using namespace tapir;

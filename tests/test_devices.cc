@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <set>
 
+#include "tensor/cuda.h"
 #include "tensor/elementwise.h"
 #include "tests/evaluate.h"
 #include "tests/examples_matrix.h"
@@ -14,6 +16,9 @@
 using namespace tapir;
 
 namespace {
+
+// Every test of this file needs a device. Where there is none they are skipped, unless DEVICE=cuda asks for it: then they fail.
+bool no_device() { return !std::getenv("DEVICE") && message_of(cuda::require_device) != "no error"; }
 
 const std::set<std::string> with_products{"matmul", "linear"};
 
@@ -32,6 +37,8 @@ double largest_difference(const Tensor& a, const Tensor& b) {
 }
 
 }  // namespace
+
+TEST_SUITE_BEGIN("needs a CUDA device" * doctest::skip(no_device()));
 
 TEST_CASE("devices: every op gives the CPU's bits on CUDA, or its numbers where it multiplies matrices") {
   std::vector<OpExamples> here, there;
@@ -110,3 +117,5 @@ TEST_CASE("devices: tensors of two devices do not meet") {
   const Mask mask{.keys = Tensor::full({1, 3}, 1, DType::u8, Device::cpu)};
   CHECK(contains_text(message_of([&] { softmax(scores, mask); }), "softmax: the key mask is on cpu, the scores on cuda"));
 }
+
+TEST_SUITE_END();

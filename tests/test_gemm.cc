@@ -9,7 +9,7 @@
 #include "tensor/blas.h"
 #include "tensor/error.h"
 #include "tensor/gemm.h"
-#include "tensor/parallel.h"
+#include "tensor/threads.h"
 #include "tests/policies.h"
 
 using namespace tapir;

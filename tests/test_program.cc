@@ -185,7 +185,8 @@ TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
   CHECK(contains_text(refused("--dtype \"$(printf 'a\\nb')\""), "run.dtype: '\"a b\"' is none of"));
   CHECK(contains_text(refused("--precision f16"), "run.precision: 'f16' is none of: f32, tf32, bf16"));
   CHECK(contains_text(refused("--dtype f64 --precision bf16"), "run.precision: products in f64 are not rounded, found 'bf16'"));
-  if (!cuda::built) CHECK(contains_text(refused("--device cuda"), "this build of tapir has no cuda; hint: use cpu"));
+  if (const std::string message = message_of(cuda::require_device); message != "no error")
+    CHECK(contains_text(refused("--device cuda"), message));
   CHECK(contains_text(refused("--seed -5"), "run.seed: must be in 0 … "));
   CHECK(contains_text(refused("--seed luck"), "run.seed: must be a whole number, found 'luck'"));
   CHECK_FALSE(fs::exists(out));

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tensor/parallel.h"
+#include "tensor/threads.h"
 #include "tensor/view.h"
 #include "tests/messages.h"
 

@@ -7,7 +7,7 @@
 #include "autograd/products.h"
 #include "nn/optim.h"
 #include "tensor/arena.h"
-#include "tensor/elementwise.h"
+#include "tensor/in_place.h"
 #include "tests/tiny_model.h"
 
 using namespace tapir;

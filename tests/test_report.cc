@@ -12,7 +12,7 @@
 #include "attention/reproduce/language.h"
 #include "attention/reproduce/run_folder.h"
 #include "autograd/node.h"
-#include "tensor/elementwise.h"
+#include "tensor/in_place.h"
 #include "tests/messages.h"
 #include "tests/program_helpers.h"
 

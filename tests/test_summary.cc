@@ -9,7 +9,7 @@
 #include "tensor/arena.h"
 #include "tensor/cuda.h"
 #include "tensor/dry_run.h"
-#include "tensor/elementwise.h"
+#include "tensor/in_place.h"
 #include "tests/datasets_helpers.h"
 #include "tests/messages.h"
 #include "tests/policies.h"

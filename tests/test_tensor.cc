@@ -24,6 +24,10 @@ Tensor counting(const Shape& shape) {
 
 using Integers = std::vector<int32_t>;
 
+struct Combine {
+  HD double operator()(double p, double q) const { return 1000 * p + q; }
+};
+
 // Elements of a view in row-major order, one by one through its strides.
 Integers walk(const Tensor& x) {
   Integers values;
@@ -195,7 +199,6 @@ TEST_CASE("elementwise: every pattern of strides, against plain loops") {
       return x;
     };
     const Tensor a = operand(left_shape), b = operand(right_shape);
-    struct Combine { double operator()(double p, double q) const { return 1000 * p + q; } };
     Tensor y = Tensor::empty(shape, DType::f64);
     map_into<double, double, double>(y, Combine{}, a, b);
     const std::vector<double> values = y.values<double>(), wide_a = view::expand(a, shape).values<double>(),

@@ -14,7 +14,7 @@
 #include "nn/train/checkpoint.h"
 #include "nn/train/metrics.h"
 #include "nn/train/weights.h"
-#include "tensor/parallel.h"
+#include "tensor/threads.h"
 #include "tests/datasets_helpers.h"
 #include "tests/messages.h"
 

@@ -10,7 +10,7 @@
 
 #include "attention/reproduce/commands.h"
 #include "tensor/error.h"
-#include "tensor/parallel.h"
+#include "tensor/threads.h"
 
 namespace {
 

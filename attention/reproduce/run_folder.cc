@@ -11,7 +11,7 @@
 #include "nn/train/checkpoint.h"
 #include "nn/train/weights.h"
 #include "tensor/arena.h"
-#include "tensor/parallel.h"
+#include "tensor/threads.h"
 
 namespace tapir {
 

@@ -4,7 +4,7 @@
 #include "attention/reproduce/commands.h"
 #include "tensor/blas.h"
 #include "tensor/cuda.h"
-#include "tensor/parallel.h"
+#include "tensor/threads.h"
 
 namespace tapir {
 

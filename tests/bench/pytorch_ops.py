@@ -1,4 +1,4 @@
-"""Ops in f32 in PyTorch, one at a time: the other side of tapir_ops.cc, whose protocol and shapes these are.
+"""Ops in f32 in PyTorch, one at a time: the other side of tapir_ops.cc and cases.h, whose protocol and shapes these are.
 
     python pytorch_ops.py THREADS
 """

@@ -3,22 +3,16 @@
 //   tapir_ops THREADS
 //
 // Prints `ready`. Then each line `NAME` or `NAME backward` on standard input runs that op, without or with a graph and its
-// gradients, and prints the milliseconds that it took: the least of a few times. Shapes are those of pytorch_ops.py.
+// gradients, and prints the milliseconds that it took: the least of a few times.
 #include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <limits>
 #include <map>
 
-#include "autograd/backward.h"
-#include "autograd/gradcheck.h"
-#include "autograd/node.h"
-#include "autograd/ops.h"
-#include "nn/layers.h"
-#include "nn/optim.h"
 #include "nn/train/progress.h"
-#include "tensor/parallel.h"
-#include "tensor/random.h"
+#include "tensor/threads.h"
+#include "tests/bench/cases.h"
 
 using namespace tapir;
 
@@ -26,106 +20,12 @@ namespace {
 
 constexpr int least_of = 3;
 
-Tensor uniform(const Shape& shape) {   // on [0.1, 1], where every op is smooth
-  static uint32_t drawn = 0;
-  Tensor x = Tensor::empty(shape, DType::f32);
-  uniform_(x, 0.1, 1, {.seed = 1, .step = drawn++, .site = site_of("bench")});
-  return x;
-}
-
-Tensor tokens(int64_t count, int64_t vocabulary) {
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>(i * 7919 % vocabulary));
-  return Tensor::from(ids, {count});
-}
-
-struct Case {
-  std::vector<Shape> inputs;
-  Function f;
-};
-
-template <Tensor (*op)(const Tensor&)>
-Case one(const Shape& shape) {
-  return {{shape}, [](const std::vector<Tensor>& x) { return op(x[0]); }};
-}
-
-template <Tensor (*op)(const Tensor&, const Tensor&)>
-Case two(const Shape& a, const Shape& b) {
-  return {{a, b}, [](const std::vector<Tensor>& x) { return op(x[0], x[1]); }};
-}
-
-std::map<std::string, Case> cases() {
-  const Shape wide{2048, 1024}, rows{16384, 256}, width{2048, 768};
-  std::map<std::string, Case> table{
-      {"add", two<add>(wide, wide)}, {"sub", two<sub>(wide, wide)}, {"mul", two<mul>(wide, wide)},
-      {"div", two<div>(wide, wide)}, {"bias_add", two<add>(wide, {1024})}, {"maximum", two<maximum>(wide, wide)},
-      {"neg", one<neg>(wide)}, {"exp", one<exp>(wide)}, {"log", one<log>(wide)}, {"sqrt", one<sqrt>(wide)},
-      {"rsqrt", one<rsqrt>(wide)}, {"square", one<square>(wide)}, {"sin", one<sin>(wide)}, {"tanh", one<tanh>(wide)},
-      {"sigmoid", one<sigmoid>(wide)}, {"softplus", one<softplus>(wide)}, {"relu", one<relu>(wide)},
-      {"gelu", one<gelu>(wide)}, {"gelu_tanh", one<gelu_tanh>(wide)}, {"silu", one<silu>(wide)}, {"erf", one<erf>(wide)},
-      {"mish", one<mish>(wide)}, {"elu", {{wide}, [](const auto& x) { return elu(x[0]); }}},
-      {"softmax", one<static_cast<Tensor (*)(const Tensor&)>(softmax)>(rows)}, {"log_softmax", one<log_softmax>(rows)},
-      {"logsumexp", one<logsumexp>(rows)},
-      {"sum_rows", {{wide}, [](const auto& x) { return sum(x[0], 1); }}},
-      {"sum_columns", {{wide}, [](const auto& x) { return sum(x[0], 0); }}},
-      {"sum_all", {{wide}, [](const auto& x) { return sum(x[0]); }}},
-      {"matmul_512", two<matmul>({512, 512}, {512, 512})},
-      {"matmul_heads", two<matmul>({32, 256, 64}, {32, 64, 256})},
-      {"linear", {{width, {3072, 768}, {3072}}, [](const auto& x) { return linear(x[0], x[1], x[2]); }}},
-      {"layer_norm", {{width, {768}, {768}}, [](const auto& x) { return layer_norm(x[0], x[1], x[2]); }}},
-      {"rms_norm", {{width, {768}}, [](const auto& x) { return rms_norm(x[0], x[1]); }}},
-      {"group_norm",
-       {{{16, 64, 32, 32}, {64}, {64}}, [](const auto& x) { return group_norm(x[0], 8, x[1], x[2]); }}},
-      {"var_rows", {{wide}, [](const auto& x) { return var(x[0], 1); }}},
-      {"norm_rows", {{wide}, [](const auto& x) { return norm(x[0], 2, 1); }}},
-      {"max_rows", {{wide}, [](const auto& x) { return max(x[0], 1); }}},
-      {"cumsum_rows", {{wide}, [](const auto& x) { return cumsum(x[0], 1); }}},
-      {"cumsum_columns", {{wide}, [](const auto& x) { return cumsum(x[0], 0); }}},
-      {"index_select", {{wide}, [ids = tokens(2048, 2048)](const auto& x) { return index_select(x[0], 0, ids); }}},
-      {"sort_rows", {{wide}, [](const auto& x) { return sort(x[0]).values; }}},
-      {"bce_with_logits", two<bce_with_logits>(wide, wide)},
-      {"concat", {{wide, wide}, [](const auto& x) { return concat({x[0], x[1]}, 1); }}},
-      {"transpose_copy", {{wide}, [](const auto& x) { return mul(transpose(x[0]), transpose(x[0])); }}},
-      {"dropout", {{wide}, [](const auto& x) { return dropout(x[0], 0.1, {.seed = 1, .step = 0, .site = 1}); }}},
-  };
-  for (const int64_t vocabulary : {int64_t{10000}, int64_t{33278}})
-    table["cross_entropy_" + std::to_string(vocabulary)] = {
-        {{2048, vocabulary}},
-        [targets = tokens(2048, vocabulary)](const auto& x) { return cross_entropy(x[0], targets); }};
-  table["embedding"] = {{{33278, 512}}, [ids = tokens(2048, 33278)](const auto& x) { return embedding(x[0], ids); }};
-  return table;
-}
-
-std::function<void()> runner(const Case& one, bool with_gradient) {
-  std::vector<Tensor> inputs;
-  for (const Shape& shape : one.inputs) inputs.push_back(uniform(shape));
-  if (!with_gradient)
-    return [inputs, f = one.f] {
-      const NoGrad guard;
-      f(inputs);
-    };
-  for (Tensor& input : inputs) input = requires_grad(input);
-  const Tensor g = uniform(one.f(inputs).shape());
-  return [inputs, f = one.f, g] { grad({f(inputs)}, inputs, {g}); };
-}
-
-// AdamW on one parameter of 8 million numbers.
-std::function<void()> adamw() {
-  const auto model = std::make_shared<nn::Linear>(1024, 8192, false, nn::Init::normal(0.02));
-  model->initialise(1);
-  const std::shared_ptr<nn::Optimiser> optimiser = nn::OptimiserOptions{}.make(*model);
-  model->each_parameter([](const std::string&, nn::Parameter& parameter) {
-    set_gradient(parameter.value, uniform(parameter.shape));
-  });
-  return [model, optimiser] { optimiser->step(1e-4); };
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
   require(argc == 2, "tapir_ops", [] { return "usage: tapir_ops THREADS"; });
   set_threads(std::atoi(argv[1]));
-  const std::map<std::string, Case> table = cases();
+  const std::map<std::string, Case> table = cases(1);
   std::cout << "ready" << std::endl;
   std::map<std::string, std::function<void()>> runners;   // the last op's alone: inputs are large
   for (std::string line; std::getline(std::cin, line);) {

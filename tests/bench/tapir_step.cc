@@ -9,7 +9,7 @@
 
 #include "attention/reproduce/language.h"
 #include "nn/train/progress.h"
-#include "tensor/parallel.h"
+#include "tensor/threads.h"
 
 using namespace tapir;
 
