@@ -7,7 +7,7 @@
 #include <set>
 
 #include "tensor/cuda.h"
-#include "tensor/elementwise.h"
+#include "tensor/in_place.h"
 #include "tests/evaluate.h"
 #include "tests/examples_matrix.h"
 #include "tests/messages.h"

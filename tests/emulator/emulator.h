@@ -9,6 +9,7 @@ enum class Order { ascending, descending, shuffled };
 
 void set_schedule(Order order, uint64_t seed = 0);   // of threads and blocks, from the next launch on
 uint64_t schedule_digest();                          // of every turn that a thread got so far
+uint64_t read_digest();                              // of every byte that the host has copied from the device so far
 
 int64_t launches();   // of kernels so far
 int64_t waits();      // of the host for the device so far
