@@ -17,14 +17,17 @@ if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)   # CMake 3.25 does not know that n
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 endif()
 
-# nvcc's stubs trip over -Wextra; its own warnings are errors too. As for C++, a*b+c is not contracted, so that the GPU's
-# bits are the CPU's.
+# nvcc's stubs trip over -Wextra. As for C++, a*b+c is not contracted, so that the GPU's bits are the CPU's.
 list(JOIN TAPIR_MATH_FLAGS , TAPIR_HOST_FLAGS)
 if(TAPIR_OPENMP)
   string(APPEND TAPIR_HOST_FLAGS ",${OpenMP_CXX_FLAGS}")
 endif()
-target_compile_options(tapir_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:--expt-relaxed-constexpr -fmad=false \
--Werror all-warnings -Xcompiler -Wall,${TAPIR_HOST_FLAGS}>")
+set(TAPIR_NVCC_FLAGS "--expt-relaxed-constexpr -fmad=false")
+if(TAPIR_WERROR)
+  string(APPEND TAPIR_NVCC_FLAGS " -Werror all-warnings")
+endif()
+target_compile_options(tapir_flags INTERFACE
+  "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:${TAPIR_NVCC_FLAGS} -Xcompiler -Wall,${TAPIR_HOST_FLAGS}>")
 
 # Those of the sources that use the loop engines become CUDA.
 function(tapir_compile_engines)
