@@ -7,6 +7,7 @@
 #include "attention/pair_hidden.h"
 #include "attention/response.h"
 #include "autograd/apply.h"
+#include "tensor/blocks.h"
 
 namespace tapir {
 namespace {
