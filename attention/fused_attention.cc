@@ -49,9 +49,7 @@ template <class T, class Score, class Weight> struct AttentionTile {
   AttentionTensors<T> in;
   T *out, *shifts, *factors;   // (B,H,T,D), (B,H,T), (B,H,T)
 
-  static int64_t elements(int tile, int features, int width) {   // of a block's memory
-    return int64_t{tile} * (2 * features + 2 * width + tile + 3);
-  }
+  static constexpr TileCounts tiles{.of_features = 2, .of_values = 2, .of_pairs = 1};
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
     const int tile = in.tile, F = in.features, D = in.width;
@@ -126,9 +124,7 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
   const T *g, *shifts, *factors, *deltas;   // (B,H,T,D), (B,H,T) each
   T *gradient, *value_gradient;             // (B,H,T,F); by_key: (B,H,S,F) and (B,H,S,D)
 
-  static int64_t elements(int tile, int features, int width) {   // of a block's memory
-    return int64_t{tile} * (4 * features + (by_key ? 4 : 2) * width + 2 * tile + 3);
-  }
+  static constexpr TileCounts tiles{.of_features = 4, .of_values = by_key ? 4 : 2, .of_pairs = 2};
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
     const int tile = in.tile, F = in.features, D = in.width;
@@ -172,7 +168,7 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
     if constexpr (by_key) fill(block, rows * D, T(0), dy);
     else load_statistics(i0, rows);
     // Causal: a key is seen from query s − offset on, a query sees keys up to its limit.
-    const int64_t first = by_key && in.mask.causal && i0 > offset ? (i0 - offset) / tile * tile : 0;
+    const int64_t first = by_key && in.mask.causal ? clamped(i0 - offset, queries) / tile * tile : 0;
     const int64_t end = by_key ? queries : in.mask.limit(i0 + rows - 1);
     for (int64_t j0 = first; j0 < end; j0 += tile) {
       const int columns = static_cast<int>(end - j0 < tile ? end - j0 : tile);
@@ -269,9 +265,7 @@ namespace {
 template <class T, class Tile>
 int tile_rows(const char* name, int64_t features, int64_t width) {
   for (const int rows : {64, 32, 16, 8, 4})
-    if (features + width < largest_block_memory &&
-        Tile::elements(rows, static_cast<int>(features), static_cast<int>(width)) * int64_t{sizeof(T)} <= largest_block_memory)
-      return rows;
+    if (Tile::tiles.elements(rows, features, width) * int64_t{sizeof(T)} <= largest_block_memory) return rows;
   throw Error(name, text("a score of ", features, " features and values of width ", width, " exceed a block's memory of ",
                          largest_block_memory, " bytes"),
               "use more heads, or implementation = naive");
@@ -372,7 +366,7 @@ struct FusedAttention {
                                       .weight_heads = network ? weight.size(0) : 1, .mask = view,
                                       .features = static_cast<int>(F), .width = static_cast<int>(D), .tile = tile};
     for_each_block(q.device(), heads * ((rows + tile - 1) / tile),
-                   Tile::elements(tile, tensors.features, tensors.width) * int64_t{sizeof(T)}, make(tensors));
+                   Tile::tiles.elements(tile, F, D) * int64_t{sizeof(T)}, make(tensors));
   }
 
   // Multiplications and additions of so many passes over all pairs' features, and over their values.

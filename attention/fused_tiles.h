@@ -27,7 +27,16 @@ template <class T> struct AttentionTensors {
   }
 };
 
-// A block's memory, cut into tiles.
+// What a kernel keeps in a block's memory, and three numbers for each row.
+struct TileCounts {
+  int of_features, of_values, of_pairs;   // (tile,F), (tile,D), (tile,tile)
+
+  constexpr int64_t elements(int64_t tile, int64_t F, int64_t D) const {
+    return tile * (of_features * F + of_values * D + of_pairs * tile + 3);
+  }
+};
+
+// The memory, as it is handed out.
 template <class T> struct Carved {
   T* rest;
   HD T* take(int elements) {

@@ -385,7 +385,8 @@ template <>
 struct Boundary<FusedAttention<ExpressiveForm>> {
   static Cases cases(double) {
     return {{"", [](const auto& in) { return expressive_attention(in[0], in[1], in[2], {}, false); },
-             {{{1, 1, 2, 1}, {0, 1}}, {{1, 1, 2, 1}, {1, 1}}, {{1, 1, 2, 1}, {2, 6}}}, {0, 4}, {{0, 0}, {-1, 1}, {0.5, 0.5}}, {}}};
+             {{{1, 1, 2, 2}, {0, -0.0, 1, 1}}, {{1, 1, 2, 2}, {1, 0, 0, 1}}, {{1, 1, 2, 1}, {2, 6}}}, {0, 4},
+             {{0, 0, -1, 1}, {-1, -1, 1, 1}, {0.5, 0.5}}, {}}};
   }
 };
 

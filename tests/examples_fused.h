@@ -75,7 +75,10 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
   row({"no features", {1, 1, 2, 3}, false, 0, {}, true}, 0, 2);
   row({"several tiles", {1, 1, 66, 70}}, 3, 40);
   row({"several tiles, causal", {1, 1, 70, 68}, true, 3}, 2, 2, true);
-  row({"several ranges", {2, 2, 4, 170}, true, 168, std::vector<uint8_t>(340, 1)}, 97, 2);
+  row({"whole tiles", {1, 2, 64, 64}, true}, 1, 1);
+  std::vector<uint8_t> present;
+  for (int s = 0; s < 340; ++s) present.push_back(s % 3 != 1);
+  row({"several ranges", {2, 2, 4, 170}, true, 168, present}, 97, 2);
 
   const auto bad = [&](const Shape& q, const Shape& k, const Shape& v, const Shape& w, std::vector<std::string> words) {
     words.push_back(form.name);

@@ -6,6 +6,7 @@
 #include "autograd/node.h"
 #include "autograd/ops.h"
 #include "tensor/arena.h"
+#include "tensor/dry_run.h"
 #include "tests/attention_helpers.h"
 
 using namespace tapir;
@@ -101,6 +102,23 @@ TEST_CASE("fused attention: memory grows with T, not with T × T") {
   CHECK(extra([&](const auto& in) { return dot_product_attention(in[0], in[1], in[2], causal, false); }) < matrix / 10);
   CHECK(extra([&](const auto& in) { return expressive_attention(in[0], in[1], in[2], causal, false); }) < matrix / 10);
   CHECK(extra([&](const auto& in) { return network_attention(in[0], in[1], in[2], weight, causal, false); }) < matrix / 10);
+}
+
+TEST_CASE("fused attention: a dry run counts its operations") {
+  const DryRun dry;
+  std::vector<Tensor> in;
+  for (const Shape& shape : {Shape{2, 3, 5, 4}, Shape{2, 3, 7, 4}, Shape{2, 3, 7, 6}})
+    in.push_back(requires_grad(Tensor::zeros(shape)));
+  const auto counted = [&] {
+    int64_t all = 0;
+    for (const auto& [path, operations] : dry.operations()) all += operations;
+    return all;
+  };
+  const int64_t features = 2 * 2 * 3 * 5 * 7 * 4, values = 2 * 2 * 3 * 5 * 7 * 6;
+  const Tensor y = dot_product_attention(in[0], in[1], in[2], {}, false);
+  CHECK(counted() == features + values);                              // q·k, and the sum of values
+  grad({sum(y)}, in);
+  CHECK(counted() == (features + values) + 4 * features + 3 * values);   // twice q·k and g·v; dq, dk, dv
 }
 
 TEST_CASE("fused attention: a recorder still gets the weights, and the result does not change") {
