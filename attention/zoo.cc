@@ -13,8 +13,11 @@ namespace {
 template <class O, class Make>
 void set_maker(Mechanism& row, Make make) {
   row.options = [] { return std::make_unique<O>(); };
-  row.make = [make](const nn::Options& options, const MixerShape& shape) {
-    return make(static_cast<const O&>(options), shape);
+  row.make = [make, name = row.name](const nn::Options& options, const MixerShape& shape) {
+    const auto* const own = dynamic_cast<const O*>(&options);
+    require(own != nullptr, "zoo", [&] { return text("these are not the options of '", name, "'"); },
+            "take those that the row's options() makes");
+    return make(*own, shape);
   };
 }
 

@@ -28,7 +28,7 @@ struct Mechanism {
   std::string cost;       // pairs, memory
   Claims claims;
   std::function<std::unique_ptr<nn::Options>()> options;   // with the paper's defaults
-  std::function<std::unique_ptr<nn::TokenMixer>(const nn::Options&, const MixerShape&)> make;
+  std::function<std::unique_ptr<nn::TokenMixer>(const nn::Options&, const MixerShape&)> make;   // throws Error for options of another row
 };
 
 const std::deque<Mechanism>& zoo();        // a row keeps its address when others are added

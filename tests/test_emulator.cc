@@ -192,6 +192,7 @@ TEST_CASE("emulator: a copy to the device happens as late as it may, so who chan
   CHECK(sent_after(false) == std::vector<float>{3, 4});   // the fault
   Numbers x(count);
   CHECK(cudaMemcpyAsync(x.data, x.data, 8, cudaMemcpyHostToDevice, nullptr) == cudaErrorInvalidValue);
+  cudaEventDestroy(fetched);
   cudaFreeHost(pinned);
 }
 

@@ -146,6 +146,11 @@ TEST_CASE("options of mechanisms: the bounds are allowed, what lies beside them 
   }
 }
 
+TEST_CASE("options of mechanisms: a mechanism does not take those of another") {
+  CHECK(message_of([] { mechanism("dot_product").make(nn::Options(), {.width = 8, .heads = 2}); }) ==
+        "zoo: these are not the options of 'dot_product'; hint: take those that the row's options() makes");
+}
+
 TEST_CASE("options of mechanisms: an unknown one is refused with the nearest, where there is any") {
   const auto refused = [](const char* name, const char* toml) { return message_of([=] { options_of(name, toml); }); };
   CHECK(refused("dot_product", "fused = 1") ==

@@ -111,7 +111,7 @@ const std::vector<ScoreMlpOptions>& networks() {
 
 }  // namespace
 
-TEST_CASE("mechanisms: dot_product equals scalar loops") { compare_with_scalar_loops("dot_product", nn::Options()); }
+TEST_CASE("mechanisms: dot_product equals scalar loops") { compare_with_scalar_loops("dot_product", StagedOptions()); }
 
 TEST_CASE("mechanisms: score_mlp equals the concatenation of every pair in scalar loops") {
   for (const ScoreMlpOptions& options : networks()) {

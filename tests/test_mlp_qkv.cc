@@ -236,7 +236,7 @@ TEST_CASE("mlp_qkv: parameters are as many as in the published models") {
 TEST_CASE("mlp_qkv: hidden units W x and -W x make a network that is the matrix W, exactly") {
   const int64_t C = 6;
   const MixerShape shape{.width = C, .heads = 2};
-  const auto linear = mechanism("dot_product").make(nn::Options(), shape), mixer = make_mlp_qkv(version("roberta"), shape);
+  const auto linear = mechanism("dot_product").make(StagedOptions(), shape), mixer = make_mlp_qkv(version("roberta"), shape);
   for (nn::TokenMixer* module : {linear.get(), mixer.get()}) {
     module->initialise(1, DType::f64);
     spread_parameters(*module, 1);

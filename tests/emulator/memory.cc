@@ -76,7 +76,9 @@ void note_read(const void* data, size_t bytes) {
 }
 
 void Memory::touched(int signal_number, void* address) {
-  if (running()) fault(in_region(address) ? "touches the device's memory behind the end of a block" : "touches an address that is not the device's");
+  if (running())
+    fault(in_region(address) ? "touches the device's memory behind the end of a block"
+                             : "touches an address that is not the device's");
   if (in_region(address)) std::fputs("the host touches device memory: copy it, with to(Device::cpu) or values()\n", stderr);
   signal(signal_number, SIG_DFL);   // the instruction runs again and ends the process
 }
@@ -191,6 +193,8 @@ struct CUevent_st {
 };
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = new CUevent_st, cudaSuccess; }
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) { return delete event, cudaSuccess; }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
   event->copies = emulator::copies_done + static_cast<int64_t>(emulator::put_off.size());

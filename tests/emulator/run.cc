@@ -7,7 +7,9 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/emulator/cuda_runtime.h"
@@ -24,9 +26,16 @@ namespace {
 
 constexpr unsigned warp_size = 32;
 
-std::string described(const Place& place) {
-  const std::string file = place.file_name();
-  return file.substr(file.rfind('/') + 1) + ':' + std::to_string(place.line());
+std::ostream& operator<<(std::ostream& out, const Place& place) {
+  const std::string_view file = place.file_name();
+  return out << file.substr(file.rfind('/') + 1) << ':' << place.line();
+}
+
+template <class... Parts>
+std::string said(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
 }
 
 bool same(const Place& a, const Place& b) {
@@ -139,7 +148,7 @@ void run_threads(const std::function<void()>& body) {
 void wait(const char* what, Meeting& meeting, const Place& place, unsigned first, unsigned count) {
   Thread& self = block->threads[block->current];
   if (meeting.arrived > 0 && !same(meeting.place, place))
-    fault(std::string("divergent ") + what + ": some threads are at " + described(meeting.place) + ", others at " + described(place));
+    fault(said("divergent ", what, ": some threads are at ", meeting.place, ", others at ", place));
   meeting.place = place;
   if (++meeting.arrived == meeting.expected) {
     meeting.arrived = 0;
@@ -184,8 +193,8 @@ void run_block(const std::function<void()>& body) {
     if (moved || here.faulted) continue;
     const auto waiting = std::find_if(here.threads.begin(), here.threads.end(), [](const Thread& t) { return t.waits; });
     here.faulted = true;
-    last_fault = std::string("divergent ") + waiting->at + ": threads wait at " + described(waiting->place) + " for others that " +
-                 (here.ended > 0 ? "have ended" : "are elsewhere");
+    last_fault = said("divergent ", waiting->at, ": threads wait at ", waiting->place, " for others that ",
+                      here.ended > 0 ? "have ended" : "are elsewhere");
   }
   for (Thread& thread : here.threads)
     if (thread.fiber) idle_fibers().emplace_back(thread.fiber);
@@ -213,8 +222,10 @@ cudaError_t failed(cudaError_t error, const std::string& message) {
 
 bool running() { return block != nullptr; }
 
-void fault(const std::string& message) {
-  last_fault = message + " (block " + std::to_string(block_index.x) + ", thread " + std::to_string(block->current) + ')';
+void fault(std::string message) {
+  message += " (block " + std::to_string(block_index.x) + ", thread " + std::to_string(block->current) + ')';
+  std::string().swap(last_fault);   // or `message` would get its memory in exchange
+  last_fault = std::move(message);
   block->faulted = true;
   block->threads[block->current].fiber->leave();
   __builtin_unreachable();
@@ -230,9 +241,9 @@ uint64_t exchange(unsigned mask, uint64_t value, unsigned from, const Place& pla
   const unsigned warp = block->current / warp_size, self = lane(), first = warp * warp_size;
   Meeting& meeting = block->warps[warp];
   const auto in_mask = [&](unsigned l) { return l < warp_size && mask >> l & 1; };
-  if (!in_mask(self)) fault("shuffle at " + described(place) + ": lane " + std::to_string(self) + " is not in its own mask");
-  if (!in_mask(from)) fault("shuffle at " + described(place) + ": takes from lane " + std::to_string(from) + ", outside of the mask");
-  if (meeting.arrived > 0 && meeting.mask != mask) fault("shuffle at " + described(place) + ": lanes have different masks");
+  if (!in_mask(self)) fault(said("shuffle at ", place, ": lane ", self, " is not in its own mask"));
+  if (!in_mask(from)) fault(said("shuffle at ", place, ": takes from lane ", from, ", outside of the mask"));
+  if (meeting.arrived > 0 && meeting.mask != mask) fault(said("shuffle at ", place, ": lanes have different masks"));
   meeting.mask = mask;
   meeting.expected = static_cast<unsigned>(__builtin_popcount(mask));
   auto& values = meeting.values[meeting.generation % 2];

@@ -5,7 +5,8 @@
 
 namespace emulator {
 
-[[noreturn]] void fault(const std::string& message);   // ends the launch from inside a thread of it
+// Ends the launch from inside a thread of it, whose stack is left as it is: nothing on it may own memory then.
+[[noreturn]] void fault(std::string message);
 bool running();                                         // is a thread of a launch running?
 
 void open_memory();    // for a launch or a copy, after the copies that were put off
