@@ -138,7 +138,7 @@ TEST_CASE("mechanisms: all equal independent PyTorch values in float64") {
     };
     const std::string of = one["mechanism"];
     const Tensor q = tensor(one["inputs"]["q"]), k = tensor(one["inputs"]["k"]);
-    std::unique_ptr<nn::Options> options = std::make_unique<nn::Options>();
+    std::unique_ptr<nn::Options> options = std::make_unique<StagedOptions>();
     if (of == "neural") {
       const bool paper = one["form"].get<std::string>().starts_with("paper");
       const int64_t reduced = tensor(one["parameters"]["reduce_query.bias"]).size(-1);
