@@ -15,6 +15,7 @@
 #include "tests/emulator/emulator.h"
 #include "tests/evaluate.h"
 #include "tests/messages.h"
+#include "tests/policies.h"
 
 namespace tapir {
 namespace {
@@ -68,11 +69,6 @@ struct Many : nn::Module {
   }
 
   std::unique_ptr<nn::Optimiser> optimiser;
-};
-
-struct DefaultDevice {   // as it was, after the test: a task sets its own
-  ~DefaultDevice() { set_default_device(before); }
-  Device before = default_device();
 };
 
 TrainReport train_in(const std::filesystem::path& folder, const std::vector<std::string>& settings, int64_t spoilt_step = -1) {
@@ -135,7 +131,7 @@ TEST_CASE("a step is one launch for all parameters, clipping takes three, and bo
 }
 
 TEST_CASE("a training waits for the device only where it logs, whatever the mechanism") {
-  const DefaultDevice after;
+  const OnDevice after(default_device());   // as it was: a task sets its own
   for (const Mechanism& row : zoo()) {
     INFO(row.name);
     const std::string mechanism = "attention.mechanism=" + row.name;
@@ -149,7 +145,7 @@ TEST_CASE("a training waits for the device only where it logs, whatever the mech
 }
 
 TEST_CASE("a step that diverges on CUDA is seen later, named as it is, and never saved") {
-  const DefaultDevice after;
+  const OnDevice after(default_device());   // as it was: a task sets its own
   for (const bool saves : {false, true}) {
     const TemporaryFolder folder;
     const std::string message = message_of([&] {

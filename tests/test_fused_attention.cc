@@ -3,7 +3,6 @@
 
 #include "attention/fused_attention.h"
 #include "attention/mlp_qkv.h"
-#include "autograd/node.h"
 #include "autograd/ops.h"
 #include "tensor/arena.h"
 #include "tensor/dry_run.h"

@@ -8,6 +8,7 @@
 #include "tensor/cuda.h"
 #include "tests/datasets_helpers.h"
 #include "tests/messages.h"
+#include "tests/policies.h"
 
 namespace tapir {
 namespace {
@@ -30,11 +31,6 @@ steps = 2
 batch = 24
 )";
 
-struct DefaultDevice {   // as it was, after the test: a task sets its own
-  ~DefaultDevice() { set_default_device(before); }
-  Device before = default_device();
-};
-
 struct Limit {   // of the arena, so many bytes above what is in use
   Limit(Device device, int64_t bytes) : arena(Arena::of(device)) { arena.set_limit(arena.statistics().in_use + bytes); }
   ~Limit() { arena.set_limit(0); }
@@ -50,7 +46,7 @@ Experiment experiment_of(const std::string& device, std::vector<std::string> set
 }  // namespace
 
 TEST_CASE("a training without enough memory names the largest batch that fits, and the process goes on") {
-  const DefaultDevice after;
+  const OnDevice after(default_device());   // as it was, after the test: a task sets its own
   for (const std::string device : {"cpu", "cuda"}) {
     if (device == "cuda" && !cuda::built) continue;
     INFO(device);
@@ -86,7 +82,7 @@ TEST_CASE("a training without enough memory names the largest batch that fits, a
 }
 
 TEST_CASE("a run that memory became too small for keeps what it has, and goes on later") {
-  const DefaultDevice after;
+  const OnDevice after(default_device());   // as it was, after the test: a task sets its own
   for (const std::string device : {"cpu", "cuda"}) {
     if (device == "cuda" && !cuda::built) continue;
     INFO(device);
