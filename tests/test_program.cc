@@ -1,20 +1,12 @@
-// The program itself, as a user meets it: one line for bad input, and runs that survive kills, signals and full disks.
+// The program itself, as a user meets it: what it prints and leaves, and one line for bad input.
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
-#include <random>
-#include <thread>
 
 #include "attention/zoo.h"
 #include "datasets/bpe.h"
@@ -22,99 +14,13 @@
 #include "nn/train/metrics.h"
 #include "tensor/cuda.h"
 #include "tests/messages.h"
-#include "tests/program_helpers.h"
+#include "tests/trained_run.h"
 
 namespace tapir {
 namespace {
 
 namespace fs = std::filesystem;
 using namespace testing;
-
-constexpr const char* tiny = R"(
-[data]
-kind = "generated"
-train_tokens = 3000
-valid_tokens = 600
-test_tokens = 600
-[model]
-context = 16
-width = 16
-layers = 1
-heads = 2
-dropout = 0.1
-[train]
-steps = 30
-batch = 4
-evaluate_every = 10
-save_every = 10
-)";
-
-// The process of a training run that goes on beside the test.
-class Training {
- public:
-  explicit Training(const std::vector<std::string>& arguments) {
-    std::vector<std::string> words{TAPIR_PROGRAM, "--threads", "1", "train"};
-    words.insert(words.end(), arguments.begin(), arguments.end());
-    std::vector<char*> list;
-    for (std::string& word : words) list.push_back(word.data());
-    list.push_back(nullptr);
-    process_ = ::fork();
-    if (process_ == 0) {
-      const int nowhere = ::open("/dev/null", O_RDWR);
-      for (const int descriptor : {0, 1, 2}) ::dup2(nowhere, descriptor);
-      ::execv(list[0], list.data());
-      ::_exit(127);
-    }
-  }
-  ~Training() { end_with(SIGKILL); }
-  Training(const Training&) = delete;
-  Training& operator=(const Training&) = delete;
-
-  // Waits until the file exists or the process has ended.
-  void wait_for(const fs::path& file) {
-    while (!ended_ && !fs::exists(file)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      ended_ = ::waitpid(process_, &status_, WNOHANG) == process_;
-    }
-  }
-
-  // Sends the signal unless the process has ended. Returns its exit status, or −signal if it ended by one.
-  int end_with(int signal) {
-    if (!ended_) {
-      ::kill(process_, signal);
-      ::waitpid(process_, &status_, 0);
-      ended_ = true;
-    }
-    return WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_);
-  }
-
- private:
-  pid_t process_ = 0;
-  int status_ = 0;
-  bool ended_ = false;
-};
-
-// A folder with tiny.toml, and in it "run", trained to its end.
-struct Trained {
-  Trained() : experiment(folder.write("tiny.toml", tiny)), run(folder.path() / "run") {
-    outcome = tapir("train " + in_quotes(experiment) + " --out " + in_quotes(run));
-  }
-  TemporaryFolder folder;
-  fs::path experiment, run;
-  Outcome outcome;
-};
-
-const Trained& trained() {
-  static const Trained once;
-  return once;
-}
-
-std::string digest_in(const std::string& out) {
-  const size_t at = out.find("weights sha256 ");
-  return at == std::string::npos ? "none" : out.substr(at + 15, 64);
-}
-
-std::string train_line(const std::string& rest) { return "train " + in_quotes(trained().experiment) + ' ' + rest; }
 
 }  // namespace
 
@@ -389,63 +295,6 @@ TEST_CASE("a run may start from weights of a file; to go on it needs that file n
   CHECK(resumed.status == 0);
   CHECK(digest_in(resumed.out) == digest_in(uncut.out));
   CHECK(tapir("eval " + in_quotes(run)).status == 0);
-}
-
-TEST_CASE("a disk that is full while saving is one line; the last checkpoint stays, and the run goes on later") {
-  const fs::path run = trained().folder.path() / "full";
-  CHECK(tapir(train_line("--stop-after 12 --out " + in_quotes(run))).status == 0);
-  const Outcome full = tapir("train --resume " + in_quotes(run), "ulimit -f 100;");
-  CHECK(full.status == 1);
-  CHECK(contains_text(full.err, ".safetensors: write after "));
-  CHECK(contains_text(full.err, " bytes failed: File too large; hint: "));
-  CHECK(tapir("eval " + in_quotes(run)).status == 0);
-  const Outcome resumed = tapir("train --resume " + in_quotes(run));
-  CHECK(contains_text(resumed.err, "resumed after step 12\n"));
-  CHECK(digest_in(resumed.out) == digest_in(trained().outcome.out));
-  CHECK(contents(run / "metrics.jsonl") == contents(trained().run / "metrics.jsonl"));
-}
-
-TEST_CASE("a run that is killed at any moment goes on to the weights of one that was not") {
-  const fs::path folder = trained().folder.path(), run = folder / "killed", whole = folder / "whole";
-  const std::string longer = "--set train.steps=400 --set train.save_every=10 --out ";
-  const Outcome uncut = tapir(train_line(longer + in_quotes(whole)));
-  std::mt19937 random(20240607);
-  std::vector<std::string> arguments{trained().experiment.string(), "--set", "train.steps=400", "--set",
-                                     "train.save_every=10",         "--out", run.string()};
-  int kills = 0;
-  for (int k = 0; k < 8; ++k) {
-    Training training(arguments);
-    training.wait_for(run / "checkpoints" / "manifest.json");
-    if (k > 0) std::this_thread::sleep_for(std::chrono::milliseconds(random() % 120));
-    kills += training.end_with(SIGKILL) == -SIGKILL;
-    arguments = {"--resume", run.string()};
-  }
-  CHECK(kills > 0);
-  const Outcome resumed = tapir("train --resume " + in_quotes(run));
-  CHECK(resumed.status == 0);
-  CHECK(digest_in(resumed.out) == digest_in(uncut.out));
-  CHECK(contents(run / "metrics.jsonl") == contents(whole / "metrics.jsonl"));
-  CHECK(contents(run / "model.safetensors") == contents(whole / "model.safetensors"));
-}
-
-TEST_CASE("SIGINT and SIGTERM save, exit with 130 and 143, and the run goes on as if nothing had been") {
-  for (const int signal : {SIGINT, SIGTERM}) {
-    const fs::path run = trained().folder.path() / text("signal", signal);
-    Training training({trained().experiment.string(), "--set", "train.steps=100000", "--out", run.string()});
-    training.wait_for(run / "checkpoints" / "manifest.json");
-    CHECK(training.end_with(signal) == 128 + signal);
-    const Outcome next = tapir("train --resume " + in_quotes(run) + " --stop-after 1");  // that step is done already
-    CHECK(next.status == 0);
-    const int64_t stopped = std::stoll(next.out);
-    CHECK(stopped >= 10);
-    CHECK(contains_text(next.out, "stopped; go on with: tapir train --resume "));
-    const std::string steps = " --stop-after " + std::to_string(stopped + 5);
-    const Outcome resumed = tapir("train --resume " + in_quotes(run) + steps);
-    const fs::path whole = run.string() + "-whole";
-    const Outcome uncut = tapir(train_line("--set train.steps=100000 --out " + in_quotes(whole) + steps));
-    CHECK(digest_in(resumed.out) == digest_in(uncut.out));
-    CHECK(contents(run / "metrics.jsonl") == contents(whole / "metrics.jsonl"));
-  }
 }
 
 TEST_CASE("sequence tasks are trained, resumed exactly, and judged by accuracy") {
