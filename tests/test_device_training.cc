@@ -8,6 +8,7 @@
 #include "nn/train/metrics.h"
 #include "nn/train/weights.h"
 #include "tests/messages.h"
+#include "tests/policies.h"
 #include "tests/program_helpers.h"
 
 namespace tapir {
@@ -71,10 +72,9 @@ Training training_on(const std::string& device, const std::string& task_section,
 }
 
 void check_equal(const std::string& task_section, const Settings& settings, int64_t steps, double bound = 1e-5) {
-  const Device before = default_device();
+  const OnDevice after(default_device());   // as it was: a task sets its own
   const Training here = training_on("cpu", task_section, settings, steps);
   const Training there = training_on("cuda", task_section, settings, steps);
-  set_default_device(before);
   CHECK(there.initial == here.initial);
   CHECK(here.losses.back() < here.losses.front());
   for (int64_t k = 0; k < steps; ++k) {
@@ -104,6 +104,14 @@ TEST_CASE("every mechanism of the zoo trains a language model on CUDA with the l
     INFO(row.name);
     check_equal(text_task, {"attention.mechanism=" + row.name}, 50);
   }
+}
+
+TEST_CASE("fused attention trains on CUDA with the losses of the CPU") {
+  for (const char* name : {"dot_product", "expressive", "mlp_qkv"}) {
+    INFO(name);
+    check_equal(text_task, {std::string("attention.mechanism=") + name, "attention.implementation=fused"}, 8);
+  }
+  check_equal(text_task, {"attention.mechanism=score_mlp", "attention.form=paper", "attention.implementation=fused"}, 8);
 }
 
 TEST_CASE("a language model in f64 trains on CUDA with the losses of the CPU") {
