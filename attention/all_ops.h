@@ -12,10 +12,12 @@ struct Rotary;                               // rotary.cc
 struct DotProductForm;                       // fused_attention.cc
 struct ExpressiveForm;
 struct NetworkForm;
+struct DeepNetworkForm;
 template <class Form> struct FusedAttention;
 
-using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights, Rotary, FusedAttention<DotProductForm>,
-                            FusedAttention<ExpressiveForm>, FusedAttention<NetworkForm>>;
+using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights, Rotary,
+                            FusedAttention<DotProductForm>, FusedAttention<ExpressiveForm>, FusedAttention<NetworkForm>,
+                            FusedAttention<DeepNetworkForm>>;
 
 template <class Unit>
 inline constexpr bool is_listed<PairHidden<Unit>> = contains<PairHidden<Unit>, AttentionOps>;

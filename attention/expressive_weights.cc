@@ -110,7 +110,7 @@ struct ExpressiveWeights {
  private:
   // d_ts where the mask allows it, else 0, (B,H,T,S).
   Tensor decays(const Tensor& scores) const {
-    const Mask here = mask.to(Device::cpu);
+    const Mask here = mask.on_host();
     const MaskView view = view_of(name, here, scores.shape(), Device::cpu);
     std::vector<double> d(scores.elements(), 0.0);
     for (int64_t row = 0; row * view.keys < scores.elements(); ++row) {

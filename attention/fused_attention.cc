@@ -3,7 +3,7 @@
 #include "attention/alibi.h"
 #include "attention/all_ops.h"
 #include "attention/expressive_weights.h"
-#include "attention/fused_tiles.h"
+#include "attention/fused_scores.h"
 #include "attention/pair_hidden.h"
 #include "attention/response.h"
 #include "autograd/apply.h"
@@ -11,21 +11,6 @@
 
 namespace tapir {
 namespace {
-
-// ---- scores: s = Σ_f add(…), the same from both sides; what a gradient ds adds to the gradient of my feature f
-
-struct DotScore {   // s = q·k
-  template <class T> HD static T add(T s, T mine, T theirs, T) { return std::fma(mine, theirs, s); }
-  template <class T> HD static T pull(T sum, T ds, T, T theirs) { return std::fma(ds, theirs, sum); }
-};
-
-struct NetworkScore {   // s = Σ_k w_k ReLU(a_k + c_k);  pull leaves the factor w_k out
-  template <class T> HD static T add(T s, T mine, T theirs, T w) {
-    const T z = mine + theirs;
-    return std::fma(w, z < T(0) ? T(0) : z, s);   // NaN stays
-  }
-  template <class T> HD static T pull(T sum, T ds, T mine, T theirs) { return mine + theirs > T(0) ? sum + ds : sum; }
-};
 
 // ---- weights before they are divided by their sum, of a score s without ALiBi's part
 
@@ -49,7 +34,7 @@ template <class T, class Score, class Weight> struct AttentionTile {
   AttentionTensors<T> in;
   T *out, *shifts, *factors;   // (B,H,T,D), (B,H,T), (B,H,T)
 
-  static constexpr TileCounts tiles{.of_features = 2, .of_values = 2, .of_pairs = 1};
+  static constexpr TileCounts tiles{.of_features = 2, .of_gradients = 0, .of_values = 2, .of_pairs = 1 + Score::spare_tiles};
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
     const int tile = in.tile, F = in.features, D = in.width;
@@ -61,10 +46,11 @@ template <class T, class Score, class Weight> struct AttentionTile {
     T* const v = memory.take(tile * D);
     T* const O = memory.take(tile * D);
     T* const S = memory.take(tile * tile);
+    T* const spare = memory.take(Score::spare_tiles * tile * tile);
     T* const shift = memory.take(tile);
     T* const total = memory.take(tile);
     T* const shrink = memory.take(tile);
-    const T* const w = in.weight_of(head);
+    const NetworkView<T> network = in.network_of(head);
     const T none = -T(HUGE_VALF), slope = in.slope_of(head);
     const uint8_t* const present = in.present_in(head);
 
@@ -77,7 +63,7 @@ template <class T, class Score, class Weight> struct AttentionTile {
       const int columns = static_cast<int>(seen - s0 < tile ? seen - s0 : tile);
       load_transposed(block, in.key + (head * in.mask.keys + s0) * F, columns, F, k);
       load(block, in.value + (head * in.mask.keys + s0) * D, columns, D, v);
-      scores<Score>(block, rows, columns, F, q, k, w, S);
+      Score::template scores<false>(block, Pairs<T>{rows, columns, F, q, k, in.key_terms_from(head, s0), network, spare}, S);
       block.rows(rows, [&](const auto& team, int i) {
         T* const s = S + i * columns;
         const int64_t allowed = clamped(in.mask.limit(t0 + i) - s0, columns);
@@ -122,12 +108,13 @@ template <class T, class Score, class Weight> struct AttentionTile {
 template <class T, class Score, class Weight, bool by_key> struct AttentionGradientTile {
   AttentionTensors<T> in;
   const T *g, *shifts, *factors, *deltas;   // (B,H,T,D), (B,H,T) each
-  T *gradient, *value_gradient;             // (B,H,T,F); by_key: (B,H,S,F) and (B,H,S,D)
+  T *gradient, *value_gradient;             // (B,H,R,T,F); by_key: (B,H,R,S,F) and (B,H,S,D)
 
-  static constexpr TileCounts tiles{.of_features = 4, .of_values = by_key ? 4 : 2, .of_pairs = 2};
+  static constexpr TileCounts tiles{.of_features = 3, .of_gradients = 1, .of_values = by_key ? 4 : 2,
+                                    .of_pairs = 2 + Score::spare_tiles};
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
-    const int tile = in.tile, F = in.features, D = in.width;
+    const int tile = in.tile, F = in.features, R = in.units, D = in.width;
     const int64_t queries = in.mask.queries, keys = in.mask.keys, offset = in.mask.offset;
     const int64_t mine_all = by_key ? keys : queries, theirs_all = by_key ? queries : keys;
     const int64_t tiles = (mine_all + tile - 1) / tile, head = index / tiles, i0 = index % tiles * tile;
@@ -139,19 +126,20 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
 
     Carved<T> memory{static_cast<T*>(block.memory)};
     T* const x = memory.take(tile * F);          // my features, their gradient, my values
-    T* const dx = memory.take(tile * F);
+    T* const dx = memory.take(R * tile * F);
     T* const y = memory.take(tile * D);
     T* const their_x = memory.take(tile * F);
     T* const their_xT = memory.take(tile * F);   // transposed
     T* const their_yT = memory.take(tile * D);
     T* const P = memory.take(tile * tile);
     T* const dS = memory.take(tile * tile);
+    T* const spare = memory.take(Score::spare_tiles * tile * tile);
     T* const shift = memory.take(tile);
     T* const factor = memory.take(tile);
     T* const delta = memory.take(tile);
     T* const dy = by_key ? memory.take(tile * D) : nullptr;
     T* const their_y = by_key ? memory.take(tile * D) : nullptr;
-    const T* const w = in.weight_of(head);
+    const NetworkView<T> network = in.network_of(head);
     const T slope = in.slope_of(head);
     const uint8_t* const present = in.present_in(head);
     const auto load_statistics = [&](int64_t t0, int count) {
@@ -164,7 +152,7 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
 
     load(block, &features[(head * mine_all + i0) * F], rows, F, x);
     load(block, &values[(head * mine_all + i0) * D], rows, D, y);
-    fill(block, rows * F, T(0), dx);
+    fill(block, R * rows * F, T(0), dx);
     if constexpr (by_key) fill(block, rows * D, T(0), dy);
     else load_statistics(i0, rows);
     // Causal: a key is seen from query s − offset on, a query sees keys up to its limit.
@@ -179,8 +167,10 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
         load(block, &their_values[(head * theirs_all + j0) * D], columns, D, their_y);
         load_statistics(j0, columns);
       }
-      scores<Score>(block, rows, columns, F, x, their_xT, w, P);
-      scores<DotScore>(block, rows, columns, D, y, their_yT, static_cast<const T*>(nullptr), dS);
+      const Pairs<T> pairs{rows, columns, F, x, their_xT, in.key_terms_from(head, by_key ? i0 : j0), network, spare};
+      const Pairs<T> value_pairs{rows, columns, D, y, their_yT};
+      Score::template scores<by_key>(block, pairs, P);
+      DotScore::scores<by_key>(block, value_pairs, dS);
       block.rows(rows, [&](const auto& team, int i) {
         T* const p = &P[i * columns];
         T* const ds = &dS[i * columns];
@@ -201,14 +191,13 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
         team.each(columns - end, [&](int64_t j) { p[end + j] = T(0); });
         team.each(columns, [&](int64_t j) { ds[j] = p[j] == T(0) ? T(0) : ds[j]; });
       });
-      block.accumulate(rows, F, columns, dx, [&](T sum, int i, int j, int f) {
-        const T ds = dS[i * columns + j], more = Score::pull(sum, ds, x[i * F + f], their_x[j * F + f]);
-        return ds == T(0) ? sum : more;
-      });
+      Score::template pull<by_key>(block, pairs, their_x, dS, dx);
       if constexpr (by_key) mix(block, rows, columns, D, P, their_y, dy);
     }
-    T* const to = &gradient[(head * mine_all + i0) * F];
-    block.each(rows * F, [&](int i) { to[i] = dx[i]; });
+    for (int r = 0; r < R; ++r) {
+      T* const to = &gradient[((head * R + r) * mine_all + i0) * F];
+      block.each(rows * F, [&](int i) { to[i] = dx[r * rows * F + i]; });
+    }
     if constexpr (by_key) {
       T* const values_to = &value_gradient[(head * keys + i0) * D];
       block.each(rows * D, [&](int i) { values_to[i] = dy[i]; });
@@ -259,30 +248,46 @@ struct NetworkForm {
   }
 };
 
+struct DeepNetworkForm {
+  static constexpr const char* name = "deep_network_attention";
+  using Score = DeepNetworkScore;
+  using Weight = SoftmaxWeight;
+  static std::vector<double> slopes(int64_t heads) { return alibi_slopes(heads); }
+  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, bool alibi) {
+    const Tensor &hidden = in[3], &out = in[4];
+    const Tensor v = relu(pair_hidden(in[0], in[1], hidden, mask));   // (B,H,R,T,S)
+    const Tensor E = sum(mul(v, reshape(out, {out.size(0), out.size(1), 1, 1})), 2);
+    return softmax(DotProductForm::biased(E, mask, alibi), mask);
+  }
+};
+
 namespace {
 
 // Rows of a tile: as many as a block's memory holds.
 template <class T, class Tile>
-int tile_rows(const char* name, int64_t features, int64_t width) {
+int tile_rows(const char* name, int64_t features, int64_t units, int64_t width) {
   for (const int rows : {64, 32, 16, 8, 4})
-    if (Tile::tiles.elements(rows, features, width) * int64_t{sizeof(T)} <= largest_block_memory) return rows;
-  throw Error(name, text("a score of ", features, " features and values of width ", width, " exceed a block's memory of ",
-                         largest_block_memory, " bytes"),
+    if (Tile::tiles.elements(rows, features, units, width) * int64_t{sizeof(T)} <= largest_block_memory) return rows;
+  throw Error(name, text("a score of ", features, " features", units > 1 ? text(" and ", units, " units") : "",
+                         " and values of width ", width, " exceed a block's memory of ", largest_block_memory, " bytes"),
               "use more heads, or implementation = naive");
 }
 
 }  // namespace
 
-// Inputs: query features (B,H,T,F), key features (B,H,S,F), values (B,H,S,D) and, for a network, weight (1 or H,F).
+// Inputs: query features (B,H,T,F), key features (B,H,S,F), values (B,H,S,D) and, for a network, its weights: (1 or H,F) of one
+// layer, (1 or H,R,F) and (1 or H,R) of two.
 template <class Form>
 struct FusedAttention {
   static constexpr const char* name = Form::name;
-  static constexpr bool network = std::is_same_v<typename Form::Score, NetworkScore>;
+  static constexpr bool deep = std::is_same_v<typename Form::Score, DeepNetworkScore>;
+  static constexpr bool network = deep || std::is_same_v<typename Form::Score, NetworkScore>;
   Mask mask;
   bool alibi;
   std::vector<Saved> in{};
   SavedOutput out{};
   Saved shifts{}, factors{};   // of the weights of each query
+  Saved key_terms{};           // of NetworkScore
 
   Tensor forward(const std::vector<Tensor>& inputs) {
     const Tensor &q = inputs[0], &k = inputs[1], &v = inputs[2];
@@ -293,20 +298,18 @@ struct FusedAttention {
               return text("needs queries (B,H,T,F), keys (B,H,S,F), values (B,H,S,D), got ", q.shape(), ", ", k.shape(), ", ",
                           v.shape());
             });
-    if constexpr (network) {
-      const Tensor& w = inputs[3];
-      require_same_kind(name, {&q, &w});
-      require(w.rank() == 2 && (w.size(0) == 1 || w.size(0) == q.size(1)) && w.size(1) == q.size(3), name,
-              [&] { return text("weight must be (1 or H,M) for a ", q.shape(), ", got ", w.shape()); });
-    }
+    if constexpr (network) require_network(inputs);
     in.assign(inputs.begin(), inputs.end());
     const Tensor o = Tensor::empty(q.shape().with(3, v.size(3)), q.dtype(), q.device());
     const Tensor shift = Tensor::empty(q.shape().without(3), q.dtype(), q.device());
     const Tensor factor = Tensor::empty(shift.shape(), q.dtype(), q.device());
-    count_operations(1, 1);
+    count_operations(deep ? units() : 1, 1);
     with_float(name, q.dtype(), [&](auto zero) {
       using T = decltype(zero);
       using Tile = AttentionTile<T, typename Form::Score, typename Form::Weight>;
+      using LargestTile = AttentionGradientTile<T, typename Form::Score, typename Form::Weight, true>;
+      tile_rows<T, LargestTile>(name, q.size(3), units(), v.size(3));   // what backward could not do is refused here
+      if constexpr (network && !deep) key_terms = sum(mul(k, reshape(inputs[3], {networks(), 1, k.size(3)})), 3);
       for_each_tile<T, Tile>(q.size(2), [&](const AttentionTensors<T>& tensors) {
         return Tile{tensors, o.data<T>(), shift.data<T>(), factor.data<T>()};
       });
@@ -319,10 +322,11 @@ struct FusedAttention {
 
   Gradients backward(const Tensor& g_, const Backward& at) const {
     const Tensor g = g_.contiguous(), delta = sum(mul(g, at.output(out)), -1);
-    const Tensor dq = Tensor::empty(in[0]->shape(), g.dtype(), g.device());
-    const Tensor dk = Tensor::empty(in[1]->shape(), g.dtype(), g.device());
+    const Tensor q = *in[0], k = *in[1];
+    const Tensor dq = Tensor::empty({q.size(0), q.size(1), units(), q.size(2), q.size(3)}, g.dtype(), g.device());
+    const Tensor dk = Tensor::empty({k.size(0), k.size(1), units(), k.size(2), k.size(3)}, g.dtype(), g.device());
     const Tensor dv = Tensor::empty(in[2]->shape(), g.dtype(), g.device());
-    count_operations(4, 3);
+    count_operations(deep ? 6 * units() : 4, 3);
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
       using QueryTile = AttentionGradientTile<T, typename Form::Score, typename Form::Weight, false>;
@@ -331,17 +335,25 @@ struct FusedAttention {
         return decltype(kind){tensors, g.data<T>(), shifts->data<T>(), factors->data<T>(), delta.data<T>(), features.data<T>(),
                               values.data<T>()};
       };
-      for_each_tile<T, QueryTile>(dq.size(2), [&](const auto& tensors) { return tile(QueryTile{}, tensors, dq, dv); });
-      for_each_tile<T, KeyTile>(dk.size(2), [&](const auto& tensors) { return tile(KeyTile{}, tensors, dk, dv); });
+      for_each_tile<T, QueryTile>(q.size(2), [&](const auto& tensors) { return tile(QueryTile{}, tensors, dq, dv); });
+      for_each_tile<T, KeyTile>(k.size(2), [&](const auto& tensors) { return tile(KeyTile{}, tensors, dk, dv); });
     });
-    if constexpr (!network) {
-      return {dq, dk, dv};
+    if constexpr (network) {
+      // G_rt and G′_rs: the sums of ds over pairs whose units r and k are on. w_r = 1 where there is one layer.
+      //   da = Σ_r w_r W_r G_r,  dc = Σ_r w_r W_r G′_r,  X_r = Σ_t a G_r + Σ_s c G′_r,  dW_r = w_r X_r,  dw_r = Σ_k W_rk X_rk
+      const Tensor W = reshape(*in[3], {networks(), units(), q.size(3)});
+      const Tensor w = deep ? reshape(*in[4], {networks(), units(), 1}) : Tensor();
+      const Tensor factor = reshape(deep ? mul(w, W) : W, {1, networks(), units(), 1, q.size(3)});
+      const Tensor X_of_heads = add(sum(mul(reshape(q, {q.size(0), q.size(1), 1, q.size(2), q.size(3)}), dq), 3),
+                                    sum(mul(reshape(k, {k.size(0), k.size(1), 1, k.size(2), k.size(3)}), dk), 3));
+      const Tensor X = reshape(sum_to(X_of_heads, {1, networks(), units(), q.size(3)}), W.shape());
+      const auto over_units = [](const Tensor& x) { return deep ? sum(x, 2) : reshape(x, x.shape().without(2)); };
+      Gradients all{over_units(mul(factor, dq)), over_units(mul(factor, dk)), dv,
+                    reshape(deep ? mul(w, X) : X, in[3]->shape())};
+      if constexpr (deep) all.push_back(sum(mul(W, X), 2));
+      return all;
     } else {
-      // With G and G′ the sums of ds over pairs whose unit is on:  da = w G,  dc = w G′,  dw = Σ_t a G + Σ_s c G′
-      const Tensor &a = *in[0], &c = *in[1], &w = *in[3];
-      const Tensor factor = reshape(w, {1, w.size(0), 1, w.size(1)});
-      const Tensor dw = add(sum(mul(a, dq), 2), sum(mul(c, dk), 2));   // (B,H,M)
-      return {mul(factor, dq), mul(factor, dk), dv, reshape(sum_to(dw, {1, w.size(0), w.size(1)}), w.shape())};
+      return {reshape(dq, q.shape()), reshape(dk, k.shape()), dv};
     }
   }
 
@@ -351,22 +363,41 @@ struct FusedAttention {
   }
 
  private:
+  int64_t networks() const { return network ? in[3]->size(0) : 1; }
+  int64_t units() const { return deep ? in[3]->size(1) : 1; }   // of a second layer
+
+  static void require_network(const std::vector<Tensor>& inputs) {
+    const Tensor &q = inputs[0], &hidden = inputs[3];
+    require_same_kind(name, {&q, &hidden});
+    require(hidden.rank() == (deep ? 3 : 2) && (hidden.size(0) == 1 || hidden.size(0) == q.size(1)) &&
+                hidden.size(-1) == q.size(3),
+            name, [&] {
+              return text(deep ? "hidden weights must be (1 or H,R,M)" : "weight must be (1 or H,M)", " for a ", q.shape(),
+                          ", got ", hidden.shape());
+            });
+    if constexpr (deep) {
+      require_same_kind(name, {&q, &inputs[4]});
+      require(inputs[4].shape() == hidden.shape().without(2), name,
+              [&] { return text("weight must be ", hidden.shape().without(2), ", got ", inputs[4].shape()); });
+    }
+  }
+
   // Runs the tile that make(tensors) returns over all tiles of `rows` queries or keys of each head.
   template <class T, class Tile, class Make>
   void for_each_tile(int64_t rows, const Make& make) const {
-    const Tensor q = in[0]->contiguous(), k = in[1]->contiguous(), v = in[2]->contiguous();
-    const Tensor weight = network ? in[3]->contiguous() : Tensor();
+    const Tensor q = in[0]->contiguous(), k = network ? neg(*in[1]) : in[1]->contiguous(), v = in[2]->contiguous();
+    const Tensor hidden = network ? in[3]->contiguous() : Tensor(), last = deep ? in[4]->contiguous() : Tensor();
     const int64_t heads = q.size(0) * q.size(1), F = q.size(3), D = v.size(3);
     const Tensor slopes = alibi ? Tensor::from(Form::slopes(q.size(1)), {q.size(1)}, q.device()).to(q.dtype()) : Tensor();
     const MaskView view = view_of(name, mask, {q.size(0), q.size(1), q.size(2), k.size(2)}, q.device());
-    const int tile = tile_rows<T, Tile>(name, F, D);
-    const AttentionTensors<T> tensors{.query = q.data<T>(), .key = k.data<T>(), .value = v.data<T>(),
-                                      .weight = network ? weight.data<T>() : nullptr,
-                                      .slopes = alibi ? slopes.data<T>() : nullptr,
-                                      .weight_heads = network ? weight.size(0) : 1, .mask = view,
-                                      .features = static_cast<int>(F), .width = static_cast<int>(D), .tile = tile};
+    const int tile = tile_rows<T, Tile>(name, F, units(), D);
+    const auto data_of = [](const Tensor& x) { return x.defined() ? x.data<T>() : nullptr; };
+    const AttentionTensors<T> tensors{.query = q.data<T>(), .key = k.data<T>(), .value = v.data<T>(), .hidden = data_of(hidden),
+                                      .out = data_of(last), .key_terms = data_of(*key_terms), .slopes = data_of(slopes),
+                                      .networks = networks(), .mask = view, .features = static_cast<int>(F),
+                                      .units = static_cast<int>(units()), .width = static_cast<int>(D), .tile = tile};
     for_each_block(q.device(), heads * ((rows + tile - 1) / tile),
-                   Tile::tiles.elements(tile, F, D) * int64_t{sizeof(T)}, make(tensors));
+                   Tile::tiles.elements(tile, F, units(), D) * int64_t{sizeof(T)}, make(tensors));
   }
 
   // Multiplications and additions of so many passes over all pairs' features, and over their values.
@@ -388,6 +419,11 @@ Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, c
 Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask,
                          bool alibi) {
   return tapir::apply(FusedAttention<NetworkForm>{mask, alibi}, std::vector<Tensor>{a, c, V, weight});
+}
+
+Tensor deep_network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& hidden, const Tensor& weight,
+                              const Mask& mask, bool alibi) {
+  return tapir::apply(FusedAttention<DeepNetworkForm>{mask, alibi}, std::vector<Tensor>{a, c, V, hidden, weight});
 }
 
 }  // namespace tapir

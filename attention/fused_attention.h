@@ -3,9 +3,8 @@
 //
 // Letters: B batch, H heads, T queries, S keys, D width of a head, M hidden units.
 // Each returns (B,H,T,D). A query that may see no key gets 0, and passes no gradient. The key part of the mask is u8 (B,S).
-// Throws Error when shapes do not fit, and where tiles of 4 rows exceed a block's memory: where the width of a score's features and
-// that of values come to more than 1532 in f64 or 3068 in f32, in backward 765 or 1533. Differentiable twice: the second time
-// through the (T,S) matrix.
+// Throws Error when shapes do not fit, and where backward's tiles of 4 rows exceed a block's memory: where the width of features
+// and that of values come to more than 765 in f64 or 1533 in f32. Differentiable twice: the second time through the (T,S) matrix.
 #pragma once
 #include "tensor/mask.h"
 #include "tensor/tensor.h"
@@ -23,5 +22,11 @@ Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, c
 // a (B,H,T,M), c (B,H,S,M), V (B,H,S,D), weight (1 or H,M): one for all heads or one for each
 Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask,
                          bool alibi);
+
+// Σ_s softmax_s(Σ_r w_r ReLU(Σ_k W_rk ReLU(a_tk + c_sk)) − m_h |t + offset − s|) v_s
+// As above, with hidden = W (1 or H,R,M) and weight = w (1 or H,R). Time grows with R·M, and so do the gradients' tiles.
+// A bias in W's layer is a unit that is always on: a = 1, c = 0.
+Tensor deep_network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& hidden, const Tensor& weight,
+                              const Mask& mask, bool alibi);
 
 }  // namespace tapir

@@ -1,6 +1,7 @@
 // What the kernels of fused attention (fused_attention.cc) are made of.
 //
-// Letters: a tile has rows of one side, "mine", and columns of the other, "theirs". F features of a score, D width of a value.
+// Letters: B batch, H heads, T queries, S keys, F features of a query and of a key, R units of a second layer (1 where there
+// is none), D width of a value.
 #pragma once
 #include <cmath>
 
@@ -9,30 +10,41 @@
 
 namespace tapir {
 
+// The network of a head.
+template <class T> struct NetworkView {
+  const T *hidden, *out;   // (R,F), (R); out is null where there is one layer
+  int units;               // R
+};
+
 // What every kernel reads.
 template <class T> struct AttentionTensors {
-  const T *query, *key, *value;   // (B,H,T,F), (B,H,S,F), (B,H,S,D)
-  const T* weight;                // (weight_heads,F), of NetworkScore
+  const T *query, *key, *value;   // (B,H,T,F), (B,H,S,F), (B,H,S,D); of a network the key is −c
+  const T *hidden, *out;          // (N,R,F), (N,R), of a score that is a network: N = 1 for all heads, or H
+  const T* key_terms;             // (B,H,S), what the scores of a key begin with; null: 0
   const T* slopes;                // (H); null: 0
-  int64_t weight_heads;
+  int64_t networks;               // N
   MaskView mask;
-  int features, width, tile;      // F, D, rows of a tile
+  int features, units, width, tile;   // F, R, D, rows of a tile
 
-  HD const T* weight_of(int64_t head) const {
-    return weight ? weight + head % mask.heads % weight_heads * features : nullptr;
+  HD NetworkView<T> network_of(int64_t head) const {
+    const int64_t which = head % mask.heads % networks;
+    return {hidden ? &hidden[which * units * features] : nullptr, out ? &out[which * units] : nullptr, units};
+  }
+  HD const T* key_terms_from(int64_t head, int64_t key) const {
+    return key_terms ? &key_terms[head * mask.keys + key] : nullptr;
   }
   HD T slope_of(int64_t head) const { return slopes ? slopes[head % mask.heads] : T(0); }
   HD const uint8_t* present_in(int64_t head) const {
-    return mask.present ? mask.present + head / mask.heads * mask.keys : nullptr;
+    return mask.present ? &mask.present[head / mask.heads * mask.keys] : nullptr;
   }
 };
 
 // What a kernel keeps in a block's memory, and three numbers for each row.
 struct TileCounts {
-  int of_features, of_values, of_pairs;   // (tile,F), (tile,D), (tile,tile)
+  int of_features, of_gradients, of_values, of_pairs;   // (tile,F), (R,tile,F), (tile,D), (tile,tile)
 
-  constexpr int64_t elements(int64_t tile, int64_t F, int64_t D) const {
-    return tile * (of_features * F + of_values * D + of_pairs * tile + 3);
+  constexpr int64_t elements(int64_t tile, int64_t F, int64_t R, int64_t D) const {
+    return tile * ((of_features + of_gradients * R) * F + of_values * D + of_pairs * tile + 3);
   }
 };
 
@@ -66,15 +78,6 @@ template <class B, class T> HD void scale_rows(const B& block, int rows, int col
 }
 template <class B, class T> HD void fill(const B& block, int n, T value, T* to) {
   block.each(n, [&](int i) { to[i] = value; });
-}
-
-// S_ij = Σ_f add(mine_if, theirs_fj)
-template <class Score, class B, class T>
-HD void scores(const B& block, int rows, int columns, int features, const T* mine, const T* theirs, const T* w, T* S) {
-  fill(block, rows * columns, T(0), S);
-  block.accumulate(rows, columns, features, S, [&](T s, int i, int f, int j) {
-    return Score::add(s, mine[i * features + f], theirs[f * columns + j], w ? w[f] : T(1));
-  });
 }
 
 // O_id += Σ_j P_ij v_jd; where P is 0 the value does not matter, NaN included

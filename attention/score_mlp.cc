@@ -38,7 +38,7 @@ struct HeadLinear : nn::Module {
 template <class Unit>
 void record_share(const nn::Call& call, const Shape& pairs, int64_t units, const Unit& z) {
   const NoGrad guard;
-  const Mask here = call.mask.to(Device::cpu);
+  const Mask here = call.mask.on_host();
   const MaskView mask = view_of("score_mlp", here, pairs, Device::cpu);
   int64_t active = 0, allowed = 0;
   for (int64_t unit = 0; unit < units; ++unit) {
@@ -121,9 +121,16 @@ class ScoreMlp final : public StagedAttention {
   // The last bias is the same for all keys and cancels.
   Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const override {
     const auto [a, c] = network_.first_layer(Q, K);
-    const Tensor weight = network_.last.by_head();   // (1 or H,1,M)
-    return network_attention(a, c, V, affine(reshape(weight, {weight.size(0), weight.size(2)}), factor_, 0), call.mask,
-                             call.positions == nn::Positions::alibi);
+    const bool alibi = call.positions == nn::Positions::alibi;
+    const Tensor last = network_.last.by_head();   // (1 or H,1,units)
+    const Tensor weight = affine(reshape(last, {last.size(0), last.size(2)}), factor_, 0);
+    if (!network_.second) return network_attention(a, c, V, weight, call.mask, alibi);
+    // The bias of the second layer is a unit of the first that is always on.
+    const Tensor on = Tensor::full(a.shape().with(3, 1), 1, a.dtype(), a.device());
+    const Tensor nothing = Tensor::zeros(c.shape().with(3, 1), c.dtype(), c.device());
+    const Tensor bias = network_.second->bias.value;
+    const Tensor hidden = concat({network_.second->by_head(), reshape(bias, {last.size(0), last.size(2), 1})}, 2);
+    return deep_network_attention(concat({a, on}, 3), concat({c, nothing}, 3), V, hidden, weight, call.mask, alibi);
   }
 
   ScoreNetwork& network_;
@@ -133,8 +140,6 @@ class ScoreMlp final : public StagedAttention {
 }  // namespace
 
 std::unique_ptr<nn::TokenMixer> make_score_mlp(const ScoreMlpOptions& options, const MixerShape& shape) {
-  require(!options.fused() || options.form == "paper", "score_mlp",
-          [] { return "the released form has no fused implementation"; }, "form = \"paper\", or implementation = \"naive\"");
   if (options.layers == "first" && shape.layer > 0) return make_dot_product(shape, options.fused());
   return std::make_unique<ScoreMlp>(options, shape);
 }

@@ -41,7 +41,6 @@ struct ScoreMlpOptions : StagedOptions {
   }
 };
 
-// Throws Error for the released form fused: it has no such kernel.
 std::unique_ptr<nn::TokenMixer> make_score_mlp(const ScoreMlpOptions& options, const MixerShape& shape);
 
 }  // namespace tapir

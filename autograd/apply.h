@@ -118,6 +118,7 @@ Tensor record(Op op, const Forward& forward, const std::vector<Tensor>& inputs) 
   Tensor y;
   {
     const NoGrad guard;
+    const RunningOp running(Op::name);
     y = forward(op);
   }
   y.node = nullptr;

@@ -58,7 +58,7 @@ Observer::~Observer() { observer() = older_; }
 
 Observer* Observer::newest() { return observer(); }
 
-BackwardOf::BackwardOf(const Node& node) : node(node), outer(backward_of()) { backward_of() = this; }
+BackwardOf::BackwardOf(const Node& node) : node(node), outer(backward_of()), running_(node.name) { backward_of() = this; }
 
 BackwardOf::~BackwardOf() { backward_of() = outer; }
 

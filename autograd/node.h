@@ -98,6 +98,9 @@ class BackwardOf {
   static const BackwardOf* innermost();   // null: none
   const Node& node;
   const BackwardOf* const outer;
+
+ private:
+  const RunningOp running_;
 };
 
 }  // namespace tapir

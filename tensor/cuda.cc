@@ -65,8 +65,10 @@ class Staging {
 void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
   const std::string rule = text(call, ": ", cudaGetErrorString(status));
-  cudaGetLastError();   // the next call is not blamed for it
-  throw Error("cuda", rule);
+  cudaGetLastError();                                        // the next call is not blamed for it,
+  const bool lost = cudaGetLastError() != cudaSuccess;       // but what a kernel has broken stays
+  throw Error(RunningOp::name_or("cuda"), rule,
+              lost ? "the device is lost to this process, cpu is not; CUDA_LAUNCH_BLOCKING=1 tells whose kernel it was" : "");
 }
 
 void require_device() {

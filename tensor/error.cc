@@ -19,6 +19,11 @@ const std::string*& current() {
   return path;
 }
 
+const char*& running_op() {
+  thread_local const char* name = nullptr;
+  return name;
+}
+
 std::string compose(std::string_view where, std::string_view rule, std::string_view hint) {
   std::string message = text(where, ": ", rule);
   if (!Scope::path().empty()) message += text(" (in ", Scope::path(), ")");
@@ -39,6 +44,12 @@ Scope::~Scope() { current() = before_; }
 Scope Scope::replay(const std::string& interned_path) { return Scope(&interned_path); }
 
 const std::string& Scope::path() { return *current(); }
+
+RunningOp::RunningOp(const char* name) : before_(running_op()) { running_op() = name; }
+
+RunningOp::~RunningOp() { running_op() = before_; }
+
+const char* RunningOp::name_or(const char* otherwise) { return running_op() ? running_op() : otherwise; }
 
 Error::Error(std::string_view where, std::string_view rule, std::string_view hint)
     : std::runtime_error(compose(where, rule, hint)) {}

@@ -39,6 +39,20 @@ class Scope {
   const std::string* before_;
 };
 
+// Names the op that runs, for errors of the device that it asks something of. Ops nest, one in another's backward. Per thread.
+class RunningOp {
+ public:
+  explicit RunningOp(const char* name);
+  ~RunningOp();
+  RunningOp(const RunningOp&) = delete;
+  RunningOp& operator=(const RunningOp&) = delete;
+
+  static const char* name_or(const char* otherwise);   // of the innermost; `otherwise` outside of any
+
+ private:
+  const char* before_;
+};
+
 class Error : public std::runtime_error {
  public:
   // `where`: the op, program or file that complains; `rule`: what is wrong and what was expected; `hint` may be empty.

@@ -12,7 +12,7 @@ namespace {
 cublasOperation_t op(bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; }
 
 void check(cublasStatus_t status, const char* call) {
-  require(status == CUBLAS_STATUS_SUCCESS, "cuda", [&] { return text(call, ": ", cublasGetStatusString(status)); });
+  require(status == CUBLAS_STATUS_SUCCESS, RunningOp::name_or("cuda"), [&] { return text(call, ": ", cublasGetStatusString(status)); });
 }
 
 cublasHandle_t handle() {

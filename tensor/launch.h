@@ -6,7 +6,8 @@
 
 namespace tapir::cuda {
 
-void check(cudaError_t status, const char* call);   // throws Error that names the call, the module path and what CUDA says
+// Throws Error that names the op that runs, the module path, the call and what CUDA says of it.
+void check(cudaError_t status, const char* call);
 
 // The dynamic shared memory of the block that runs.
 __device__ inline void* shared_memory() {

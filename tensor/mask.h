@@ -10,7 +10,7 @@ struct Mask {
   int64_t offset = 0;       // position of the first query among the keys: S − T when decoding with a cache
   Tensor keys{};              // u8 (B,S): 0 hides a padded key from all queries; undefined: all are there
 
-  Mask to(Device device) const { return {causal, offset, keys.defined() ? keys.to(device) : keys}; }
+  Mask on_host() const { return {causal, offset, keys.defined() ? keys.on_host() : keys}; }   // Tensor::on_host
 };
 
 // What kernels read. Keys 0 … limit(t) − 1 come into question, and of those the ones that are there.
@@ -27,8 +27,8 @@ struct MaskView {
   HD const uint8_t* present_in(int64_t row) const { return present ? present + row / (heads * queries) * keys : nullptr; }
 };
 
-// The mask for scores of shape (B,H,T,S) on `device`. Throws an Error named after `op` when it does not fit. `mask` must outlive the
-// view.
+// The mask for scores of shape (B,H,T,S) on `device`. Throws an Error named after `op` when it does not fit. `mask` must outlive
+// the view.
 inline MaskView view_of(const char* op, const Mask& mask, const Shape& scores, Device device) {
   require(scores.rank() == 4, op, [&] { return text("scores must be (B,H,T,S), got ", scores); });
   if (mask.keys.defined()) {

@@ -408,4 +408,14 @@ struct Boundary<FusedAttention<NetworkForm>> {   // at the kink of a unit the gr
   }
 };
 
+template <>
+struct Boundary<FusedAttention<DeepNetworkForm>> {   // at the kink of a unit of the second layer, here with the first key
+  static Cases cases(double) {
+    return {{"", [](const auto& in) { return deep_network_attention(in[0], in[1], in[2], in[3], in[4], {}, false); },
+             {{{1, 1, 1, 2}, {1, 1}}, {{1, 1, 2, 2}, {0, 0, 0, 1}}, {{1, 1, 2, 1}, {1, 3}}, {{1, 1, 2}, {1, -1}},
+              {{1, 1}, {5}}},
+             {2}, {{0, 0}, {0, 0, 0, 0}, {0.5, 0.5}, {0, 0}, {0}}, {}}};
+  }
+};
+
 }  // namespace tapir::boundary

@@ -65,6 +65,6 @@ TEST_CASE("boundary: values and sub-gradients of every op at 0, −0, subnormal 
   for (const Case& c : cases_of(AllOps{}, std::numeric_limits<float>::denorm_min())) judge<float>(c);
   for (const Case& c : cases_of(AllOps{}, std::numeric_limits<double>::denorm_min())) judge<double>(c);
   using Attention = OpList<ExpressiveWeights, FusedAttention<DotProductForm>, FusedAttention<ExpressiveForm>,
-                           FusedAttention<NetworkForm>>;
+                           FusedAttention<NetworkForm>, FusedAttention<DeepNetworkForm>>;
   for (const Case& c : cases_of(Attention{}, 0)) judge<float>(c), judge<double>(c);
 }

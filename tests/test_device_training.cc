@@ -107,7 +107,7 @@ TEST_CASE("every mechanism of the zoo trains a language model on CUDA with the l
 }
 
 TEST_CASE("fused attention trains on CUDA with the losses of the CPU") {
-  for (const char* name : {"dot_product", "expressive", "mlp_qkv"}) {
+  for (const char* name : {"dot_product", "expressive", "score_mlp", "mlp_qkv"}) {
     INFO(name);
     check_equal(text_task, {std::string("attention.mechanism=") + name, "attention.implementation=fused"}, 8);
   }

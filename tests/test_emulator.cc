@@ -83,7 +83,8 @@ std::string message(void (*kernel)(Parameters...), Arguments... arguments) {
 }
 
 const std::vector<std::pair<emulator::Order, uint64_t>> schedules = {
-    {emulator::Order::ascending, 0}, {emulator::Order::descending, 0}, {emulator::Order::shuffled, 1}, {emulator::Order::shuffled, 2}};
+    {emulator::Order::ascending, 0}, {emulator::Order::descending, 0},
+    {emulator::Order::shuffled, 1}, {emulator::Order::shuffled, 2}};
 
 struct BackToAscending {
   ~BackToAscending() { emulator::set_schedule(emulator::Order::ascending); }
@@ -248,6 +249,25 @@ TEST_CASE("emulator: an index past the end of shared memory, and shared memory t
   CHECK(contains_text(turned(1), "touches an address that is not the device's (block 0, thread 63)"));
   cuda::launch_with(count * 4, read_shared, dim3(1), dim3(count), x.data);
   CHECK(std::isnan(x.read()[0]));
+}
+
+TEST_CASE("emulator: what a kernel breaks is told with the op and the module that asked, and the CPU goes on") {
+  const Tensor x = requires_grad(Tensor::from(std::vector<float>{1, -2}, {2}, Device::cuda));
+  const auto in_module = [](const auto& work) {
+    const Scope scope("block.3");
+    return message_of(work);
+  };
+  const Tensor y = relu(x);
+  const std::string rule = "kernel launch: an illegal memory access was encountered (in block.3); hint: the device is lost to "
+                           "this process, cpu is not; CUDA_LAUNCH_BLOCKING=1 tells whose kernel it was";
+  emulator::set_lost(true);
+  CHECK(in_module([&] { sin(x); }) == "sin: " + rule);
+  CHECK(in_module([&] { softmax(reshape(x, {1, 2})); }) == "softmax: " + rule);
+  CHECK(contains_text(message_of([&] { grad({y}, {x}, {y}); }), "relu: kernel launch"));
+  CHECK(contains_text(message_of([&] { y.values<float>(); }), "cuda: copy: an illegal memory access"));
+  CHECK(relu(Tensor::full({2}, 3, DType::f32, Device::cpu)).values<float>()[1] == 3);
+  emulator::set_lost(false);
+  CHECK(grad({y}, {x}, {y})[0].values<float>() == std::vector<float>{1, 0});
 }
 
 TEST_CASE("emulator: a machine without a device, without a driver, or with one that is too old") {

@@ -36,6 +36,8 @@ std::vector<Made> mechanisms(const MixerShape& shape) {
   all.push_back(both("expressive", expressive_options(0, true), shape, ", ALiBi, β = 1/√D"));
   all.push_back(both("score_mlp", score_mlp_options("paper", 3), shape));
   all.push_back(both("score_mlp", score_mlp_options("paper", 2, false, true), shape, ", a network for each head, scaled"));
+  all.push_back(both("score_mlp", score_mlp_options("released", 4), shape, ", released"));
+  all.push_back(both("score_mlp", score_mlp_options("released", 2, false, true), shape, ", released, for each head, scaled"));
   all.push_back(both("mlp_qkv", MlpQkvOptions(), shape));
   return all;
 }
@@ -101,6 +103,9 @@ TEST_CASE("fused attention: memory grows with T, not with T × T") {
   CHECK(extra([&](const auto& in) { return dot_product_attention(in[0], in[1], in[2], causal, false); }) < matrix / 10);
   CHECK(extra([&](const auto& in) { return expressive_attention(in[0], in[1], in[2], causal, false); }) < matrix / 10);
   CHECK(extra([&](const auto& in) { return network_attention(in[0], in[1], in[2], weight, causal, false); }) < matrix / 10);
+  const Tensor hidden = random_normal({1, 2, 4}, 1, "hidden", DType::f32), last = random_normal({1, 2}, 1, "last", DType::f32);
+  CHECK(extra([&](const auto& in) { return deep_network_attention(in[0], in[1], in[2], hidden, last, causal, false); }) <
+        matrix / 10);
 }
 
 TEST_CASE("fused attention: a dry run counts its operations") {
@@ -117,7 +122,14 @@ TEST_CASE("fused attention: a dry run counts its operations") {
   const Tensor y = dot_product_attention(in[0], in[1], in[2], {}, false);
   CHECK(counted() == features + values);                              // q·k, and the sum of values
   grad({sum(y)}, in);
-  CHECK(counted() == (features + values) + 4 * features + 3 * values);   // twice q·k and g·v; dq, dk, dv
+  int64_t all = (features + values) + 4 * features + 3 * values;   // twice q·k and g·v; dq, dk, dv
+  CHECK(counted() == all);
+  const Tensor hidden = Tensor::zeros({1, 3, 4}), last = Tensor::zeros({1, 3});
+  const Tensor z = deep_network_attention(in[0], in[1], in[2], hidden, last, {}, false);
+  all += 3 * features + values;                                    // a pass for each unit of the second layer
+  CHECK(counted() == all);
+  grad({sum(z)}, {in[2]});
+  CHECK(counted() == all + 18 * features + 3 * values);            // twice the units' sums, those again to pull, and the pull
 }
 
 TEST_CASE("fused attention: a recorder still gets the weights, and the result does not change") {
@@ -134,11 +146,4 @@ TEST_CASE("fused attention: a recorder still gets the weights, and the result do
     CHECK(recorded == 1);
     CHECK(frobenius_error(listened.values<double>(), made.fused->forward(x, x, {}).values<double>()) < 1e-13);
   }
-}
-
-TEST_CASE("fused attention: the released form of Neural Attention has none, and says so") {
-  ScoreMlpOptions options = score_mlp_options("released", 2);
-  options.implementation = "fused";
-  CHECK(message_of([&] { mechanism("score_mlp").make(options, {.width = 16, .heads = 4}); }) ==
-        "score_mlp: the released form has no fused implementation; hint: form = \"paper\", or implementation = \"naive\"");
 }

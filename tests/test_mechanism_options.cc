@@ -44,8 +44,7 @@ const std::vector<Rule>& rules() {
   };
   static const std::vector<Rule> all{
       {"dot_product", "implementation", {"'naive'", "'fused'"}, {}, choice("naif", "naive, fused", "naive"), "", 0, true},
-      {"score_mlp", "implementation", {"'naive'", "'fused'"}, {}, choice("naif", "naive, fused", "naive"), "form = 'paper'", 0,
-       true},
+      {"score_mlp", "implementation", {"'naive'", "'fused'"}, {}, choice("naif", "naive, fused", "naive"), "", 0, true},
       {"expressive", "implementation", {"'naive'", "'fused'"}, {}, choice("naif", "naive, fused", "naive"), "", 0, true},
       {"mlp_qkv", "implementation", {"'naive'", "'fused'"}, {}, choice("naif", "naive, fused", "naive"), "", 0, true},
       {"score_mlp", "form", {"'paper'", "'released'"}, {}, choice("papers", "paper, released", "paper")},

@@ -194,7 +194,8 @@ TEST_CASE("ops: values and gradients equal PyTorch's in float64") {
   std::map<std::string, int> seen;
   std::set<std::string> recorded{"identity", "chain", "dropout",   // x itself, tapir's own, random
                                  "pair_hidden", "pair_hidden_tanh", "expressive_weights",   // mechanisms.json, and by
-                                 "dot_product_attention", "expressive_attention", "network_attention",   // test_fused_attention.cc
+                                 "dot_product_attention", "expressive_attention",           // test_fused_attention.cc
+                                 "network_attention", "deep_network_attention",
                                  "rotary"};                                                 // nn.json
   for (const json& one : golden["cases"]) {
     const std::string op = one["op"], options = one["options"].dump();

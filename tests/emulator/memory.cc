@@ -167,6 +167,7 @@ cudaError_t cudaMemset(void* block, int value, size_t bytes) {
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  if (emulator::is_lost()) return cudaErrorIllegalAddress;
   if (!emulator::in_region(to) || !emulator::in_region(from)) ++emulator::waits_so_far;
   emulator::open_memory();
   if (bytes > 0) std::memcpy(to, from, bytes);

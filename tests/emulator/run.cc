@@ -74,6 +74,7 @@ struct Schedule {
 Schedule schedule;
 int64_t launches_so_far = 0;
 std::string last_fault;
+bool lost = false;
 int driver = 13000, device_count = 1;
 
 struct Block {
@@ -254,6 +255,7 @@ uint64_t exchange(unsigned mask, uint64_t value, unsigned from, const Place& pla
 
 cudaError_t run(const void* kernel, dim3 grid, dim3 size, size_t shared_bytes, std::initializer_list<Argument> arguments,
                 const std::function<void()>& thread) {
+  if (lost) return cudaErrorIllegalAddress;
   const uint64_t threads = uint64_t{size.x} * size.y * size.z;
   if (threads == 0 || threads > 1024 || size.z > 64)
     return failed(cudaErrorInvalidConfiguration, "a block of " + std::to_string(threads) + " threads: 1 to 1024 are allowed");
@@ -302,6 +304,12 @@ void set_machine(int driver_version, int devices) {
   device_count = devices;
 }
 
+void set_lost(bool is_lost) {
+  lost = is_lost;
+  last_fault.clear();
+}
+bool is_lost() { return lost; }
+
 uint64_t schedule_digest() { return schedule.digest; }
 
 }  // namespace emulator
@@ -320,12 +328,13 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaDriverGetVersion(int* version) { return *version = emulator::driver, cudaSuccess; }
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
-cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaGetLastError() { return emulator::lost ? cudaErrorIllegalAddress : cudaSuccess; }
 
 const char* cudaGetErrorString(cudaError_t error) {
   if (!emulator::last_fault.empty()) return emulator::last_fault.c_str();
   switch (error) {
     case cudaSuccess: return "no error";
+    case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     default: return "invalid argument";

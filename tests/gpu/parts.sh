@@ -25,7 +25,7 @@ find_device() {
 part_build() {   # with a compiler that may be newer than those we know, and warn of more
   find_device &&
     cmake --preset cuda -B $build -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" -DTAPIR_WERROR=OFF &&
-    cmake --build $build --parallel "$(nproc)" --target tapir_tests tapir_cli tapir_gpu_bench
+    cmake --build $build --parallel "$(nproc)" --target tapir_tests tapir_cli tapir_gpu_bench tapir_gpu_worker
 }
 
 # The suite on the device. A test is a file of it.
@@ -62,7 +62,7 @@ part_sanitizer() {
   echo "|---|---|" >>$results/sanitizer.md
   for tool in memcheck racecheck initcheck synccheck; do
     [[ $tool == initcheck ]] && export POISON=off || unset POISON
-    DEVICE=cuda timeout 60 "$sanitizer" --tool $tool --error-exitcode 99 $tests \
+    DEVICE=cuda timeout 50 "$sanitizer" --tool $tool --error-exitcode 99 $tests \
       --source-file='*test_devices.cc,*test_gemm.cc,*test_parallel.cc,*test_mechanisms.cc' --no-intro \
       >$results/$tool.txt 2>&1 &
     process[$tool]=$!
@@ -73,7 +73,7 @@ part_sanitizer() {
     tail -5 $results/$tool.txt
     case $(sanitizer_result $status $results/$tool.txt) in
       clean) result="no error" fine=1 ;;
-      unfinished) result="no error in 60 s; not finished" fine=1 ;;
+      unfinished) result="no error in 50 s; not finished" fine=1 ;;
       unsupported) result="does not work here: $(grep -m1 -iE 'not supported|error 999' $results/$tool.txt | tr '|' ' ')" ;;
       *) result="errors: $tool.txt" failed=1 ;;
     esac
@@ -95,6 +95,13 @@ sanitizer_result() {
 
 part_benchmark() {
   $build/tests/tapir_gpu_bench cuda 16 $((seconds[benchmark] - 15)) $results/benchmark.jsonl | tee $results/benchmark.md
+  return "${PIPESTATUS[0]}"
+}
+
+# PyTorch's step and ours in turn, where this machine has PyTorch.
+part_peers() {
+  command -v python3 >/dev/null || { echo "python3 is not here" | tee $results/peers.md; return 77; }
+  python3 tests/gpu/peers.py --tapir $build/tests/tapir_gpu_worker --lines $results/peers.jsonl | tee $results/peers.md
   return "${PIPESTATUS[0]}"
 }
 

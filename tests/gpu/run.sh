@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in under 9 minutes, with one report: `./check --gpu`.
 #   run.sh              all parts, each within its time; writes gpu-report.json and gpu-report.md
-#   run.sh PART...      these alone: build, tests, sanitizer, benchmark, reproductions
+#   run.sh PART...      these alone: build, tests, sanitizer, benchmark, peers, reproductions
 # A machine with nvcc, cuBLAS, CMake, ninja and g++ is enough where the folder `bundle` (bundle.sh) lies in the tree.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root" || exit 1
 source tests/gpu/parts.sh
-declare -A seconds=([build]=240 [tests]=110 [sanitizer]=70 [benchmark]=60 [reproductions]=40)   # 520 of 540
-all_parts=(build tests sanitizer benchmark reproductions)
+declare -A seconds=([build]=200 [tests]=95 [sanitizer]=60 [benchmark]=45 [peers]=90 [reproductions]=35)   # 525 of 540
+all_parts=(build tests sanitizer benchmark peers reproductions)
 
 if [[ ${1:-} == --inside ]]; then   # run by `timeout` below
   "part_$2"

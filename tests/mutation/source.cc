@@ -14,6 +14,8 @@ const std::set<std::string> derivative_structs = {
     "autograd/ops/unary.cc: Value",              // the derivative of any order, f among them
 };
 
+const std::set<std::string> derivative_members = {"backward", "df", "composite", "pull"};
+
 bool starts_word(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool continues_word(char c) { return starts_word(c) || is_digit(c); }
@@ -184,7 +186,7 @@ std::vector<Function> derivatives(const Source& source) {
   const std::vector<Function> all = source.functions();
   std::vector<bool> chosen;
   for (const Function& f : all)
-    chosen.push_back((!f.owner.empty() && (f.name == "backward" || f.name == "df" || f.name == "composite")) ||
+    chosen.push_back((!f.owner.empty() && derivative_members.contains(f.name)) ||
                      derivative_structs.contains(source.file() + ": " + f.owner) || mentions(source, f.parameters, "Dual"));
   // Then, until nothing changes: a hidden struct or function, or a member, that only derivatives call.
   for (bool changed = true; changed;) {
