@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "autograd/backward.h"
 #include "autograd/ops.h"
 #include "tensor/cuda.h"
 #include "tensor/launch.h"
