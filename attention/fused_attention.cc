@@ -34,7 +34,7 @@ template <class T, class Score, class Weight> struct AttentionTile {
   AttentionTensors<T> in;
   T *out, *shifts, *factors;   // (B,H,T,D), (B,H,T), (B,H,T)
 
-  static constexpr TileCounts tiles{.of_features = 2, .of_gradients = 0, .of_values = 2, .of_pairs = 1 + Score::spare_tiles};
+  static constexpr TileCounts tiles{.of_features = 2, .of_gradients = 0, .of_values = 2, .of_pairs = 1 + Score::needs_spare};
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
     const int tile = in.tile, F = in.features, D = in.width;
@@ -46,7 +46,7 @@ template <class T, class Score, class Weight> struct AttentionTile {
     T* const v = memory.take(tile * D);
     T* const O = memory.take(tile * D);
     T* const S = memory.take(tile * tile);
-    T* const spare = memory.take(Score::spare_tiles * tile * tile);
+    T* const spare = Score::needs_spare ? memory.take(tile * tile) : nullptr;
     T* const shift = memory.take(tile);
     T* const total = memory.take(tile);
     T* const shrink = memory.take(tile);
@@ -111,7 +111,7 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
   T *gradient, *value_gradient;             // (B,H,R,T,F); by_key: (B,H,R,S,F) and (B,H,S,D)
 
   static constexpr TileCounts tiles{.of_features = 3, .of_gradients = 1, .of_values = by_key ? 4 : 2,
-                                    .of_pairs = 2 + Score::spare_tiles};
+                                    .of_pairs = 2 + Score::needs_spare};
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
     const int tile = in.tile, F = in.features, R = in.units, D = in.width;
@@ -133,7 +133,7 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
     T* const their_yT = memory.take(tile * D);
     T* const P = memory.take(tile * tile);
     T* const dS = memory.take(tile * tile);
-    T* const spare = memory.take(Score::spare_tiles * tile * tile);
+    T* const spare = Score::needs_spare ? memory.take(tile * tile) : nullptr;
     T* const shift = memory.take(tile);
     T* const factor = memory.take(tile);
     T* const delta = memory.take(tile);

@@ -14,13 +14,13 @@ template <class T> struct Pairs {
   const T *of_rows, *of_columns;   // features (rows,F) and (F,columns)
   const T* key_terms = nullptr;    // what the scores of each key begin with; null: 0
   NetworkView<T> network{};
-  T* spare = nullptr;              // Score::spare_tiles (tile,tile)
+  T* spare = nullptr;              // (tile,tile), where the score needs it
 };
 
 template <class T> HD_INLINE T relu_of(T z) { return z < T(0) ? T(0) : z; }   // NaN stays
 
 struct DotScore {   // s = q·k
-  static constexpr int spare_tiles = 0;
+  static constexpr bool needs_spare = false;
 
   template <bool, class B, class T> HD static void scores(const B& block, Pairs<T> p, T* S) {
     fill(block, p.rows * p.columns, T(0), S);
@@ -43,7 +43,7 @@ struct DotScore {   // s = q·k
 // s = Σ_k w_k ReLU(a_k + c_k) = Σ_k w_k max(a_k, n_k) − Σ_k w_k n_k,  n = −c the features of keys: two operations a unit, and the
 // key's term once. A unit is on where a > n.
 struct NetworkScore {
-  static constexpr int spare_tiles = 0;
+  static constexpr bool needs_spare = false;
 
   template <bool rows_are_keys, class B, class T> HD static void scores(const B& block, Pairs<T> p, T* S) {
     block.rows(p.rows, [&](const auto& team, int i) {
@@ -69,7 +69,7 @@ struct NetworkScore {
 
 // s = Σ_r w_r ReLU(y_r),  y_r = Σ_k W_rk ReLU(a_k − n_k), one y after the other
 struct DeepNetworkScore {
-  static constexpr int spare_tiles = 1;   // y
+  static constexpr bool needs_spare = true;   // of y
 
   template <bool rows_are_keys, class B, class T> HD static void scores(const B& block, Pairs<T> p, T* S) {
     fill(block, p.rows * p.columns, T(0), S);

@@ -403,8 +403,8 @@ template <>
 struct Boundary<FusedAttention<NetworkForm>> {   // at the kink of a unit the gradient is 0
   static Cases cases(double) {
     return {{"", [](const auto& in) { return network_attention(in[0], in[1], in[2], in[3], {}, false); },
-             {{{1, 1, 1, 2}, {0, 1}}, {{1, 1, 2, 2}, {-0.0, 1, 0, 1}}, {{1, 1, 2, 1}, {1, 3}}, {{1, 2}, {5, 1}}}, {2},
-             {{0, 0}, {0, -0.5, 0, 0.5}, {0.5, 0.5}, {0, 0}}, {}}};
+             {{{1, 1, 1, 3}, {0, 2, 1}}, {{1, 1, 2, 3}, {-0.0, -2, 1, -1, -3, 1}}, {{1, 1, 2, 1}, {1, 3}}, {{1, 3}, {5, 5, 1}}},
+             {2}, {{0, 0, 0}, {0, 0, -0.5, 0, 0, 0.5}, {0.5, 0.5}, {0, 0, 0}}, {}}};
   }
 };
 
