@@ -12,7 +12,7 @@ namespace tapir {
 template <class T> struct Pairs {
   int rows, columns, features;
   const T *of_rows, *of_columns;   // features (rows,F) and (F,columns)
-  const T* key_terms = nullptr;    // what the scores of each key begin with; null: 0
+  const T* key_terms = nullptr;    // of NetworkScore: what the scores of each key begin with
   NetworkView<T> network{};
   T* spare = nullptr;              // (tile,tile), where the score needs it
 };
@@ -40,8 +40,8 @@ struct DotScore {   // s = q·k
   }
 };
 
-// s = Σ_k w_k ReLU(a_k + c_k) = Σ_k w_k max(a_k, n_k) − Σ_k w_k n_k,  n = −c the features of keys: two operations a unit, and the
-// key's term once. A unit is on where a > n.
+// s = Σ_k w_k ReLU(a_k + c_k) = Σ_k w_k max(a_k, n_k) − Σ_k w_k n_k, where n = −c are the features of keys: two operations a
+// unit, and the key's term once. A unit is on where a > n.
 struct NetworkScore {
   static constexpr bool needs_spare = false;
 

@@ -20,7 +20,7 @@ template <class T> struct NetworkView {
 template <class T> struct AttentionTensors {
   const T *query, *key, *value;   // (B,H,T,F), (B,H,S,F), (B,H,S,D); of a network the key is −c
   const T *hidden, *out;          // (N,R,F), (N,R), of a score that is a network: N = 1 for all heads, or H
-  const T* key_terms;             // (B,H,S), what the scores of a key begin with; null: 0
+  const T* key_terms;             // (B,H,S), of NetworkScore: what the scores of a key begin with
   const T* slopes;                // (H); null: 0
   int64_t networks;               // N
   MaskView mask;

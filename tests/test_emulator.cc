@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstring>
@@ -75,6 +76,18 @@ __global__ void turn_in_shared(float* x, unsigned distance) {
   __syncthreads();
   x[threadIdx.x] = shared[threadIdx.x];
 }
+
+// counters: 0, −1, `count`, −1
+__global__ void count_threads(float* x, int* counters) {
+  const int me = static_cast<int>(threadIdx.x);
+  x[me] = static_cast<float>(atomicAdd(&counters[0], 1));
+  atomicMax(&counters[1], me);
+  atomicMin(&counters[2], me);
+  if (atomicCAS(&counters[3], -1, me) == -1) atomicExch(&counters[4], me);
+}
+
+template <class T>
+concept HasAtomics = requires(T* place, T value) { atomicAdd(place, value); };
 
 __global__ void read_shared(float* x) { x[threadIdx.x] = static_cast<float*>(cuda::shared_memory())[threadIdx.x]; }
 
@@ -269,6 +282,27 @@ TEST_CASE("emulator: what a kernel breaks is told with the op and the module tha
   CHECK(relu(Tensor::full({2}, 3, DType::f32, Device::cpu)).values<float>()[1] == 3);
   emulator::set_lost(false);
   CHECK(grad({y}, {x}, {y})[0].values<float>() == std::vector<float>{1, 0});
+}
+
+TEST_CASE("emulator: atomics of integers, in every order of threads, and none of floats") {
+  static_assert(HasAtomics<int> && HasAtomics<unsigned long long> && !HasAtomics<float>);
+  for (const auto order : {emulator::Order::ascending, emulator::Order::descending, emulator::Order::shuffled}) {
+    emulator::set_schedule(order, 7);
+    Numbers x(count);
+    const Tensor counters = Tensor::from(std::vector<int32_t>{0, -1, count, -1, -1}, {5}, Device::cuda);
+    CHECK(message(count_threads, x.data, counters.data<int32_t>()) == "no error");
+    std::vector<float> turns = x.read();
+    std::sort(turns.begin(), turns.end());
+    bool each_once = true;
+    for (int i = 0; i < count; ++i) each_once = each_once && turns[i] == static_cast<float>(i);
+    CHECK(each_once);
+    const std::vector<int32_t> found = counters.to(Device::cpu).values<int32_t>();
+    CHECK(found[0] == count);
+    CHECK(found[1] == count - 1);
+    CHECK(found[2] == 0);
+    CHECK(found[3] == found[4]);   // who came first, and only that one
+  }
+  emulator::set_schedule(emulator::Order::ascending);
 }
 
 TEST_CASE("emulator: a machine without a device, without a driver, or with one that is too old") {

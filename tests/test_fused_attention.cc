@@ -108,6 +108,30 @@ TEST_CASE("fused attention: memory grows with T, not with T × T") {
         matrix / 10);
 }
 
+TEST_CASE("fused attention: a network's gradients obey what follows from its form") {
+  const auto close = [](const Tensor& x, const Tensor& y) {
+    return frobenius_error(x.values<double>(), y.values<double>()) < 1e-12;
+  };
+  const int64_t R = 3, M = 5;
+  const Tensor V = random_normal({2, 2, 70, 3}, 3, "v"), g = random_normal({2, 2, 66, 3}, 4, "g");
+  const Tensor a = requires_grad(random_normal({2, 2, 66, M}, 1, "a")), c = requires_grad(random_normal({2, 2, 70, M}, 2, "c"));
+  const Tensor hidden = requires_grad(random_normal({2, R, M}, 5, "hidden")), w = requires_grad(random_normal({2, R}, 6, "w"));
+  const Tensor shift = random_normal({2, 2, 1, M}, 7, "shift");
+  const Mask mask{.causal = true, .offset = 4, .keys = {}};
+  for (const bool deep : {false, true}) {
+    CAPTURE(deep);
+    const auto attention = [&](const Tensor& queries, const Tensor& keys) {
+      return deep ? deep_network_attention(queries, keys, V, hidden, w, mask, true)
+                  : network_attention(queries, keys, V, reshape(slice(hidden, 1, 0, 1), {2, M}), mask, true);
+    };
+    const Tensor y = attention(a, c);
+    CHECK(close(attention(add(a, shift), sub(c, shift)), y));   // only a + c is seen
+    const std::vector<Tensor> d = grad({y}, deep ? std::vector<Tensor>{a, c, hidden, w} : std::vector<Tensor>{a, c}, {g});
+    CHECK(close(sum(d[0], 2), sum(d[1], 2)));                   // so both sums are the gradient of a common bias
+    if (deep) CHECK(close(mul(w, d[3]), sum(mul(hidden, d[2]), 2)));   // both are Σ ds w ReLU(y): y is homogeneous in W
+  }
+}
+
 TEST_CASE("fused attention: a dry run counts its operations") {
   const DryRun dry;
   std::vector<Tensor> in;

@@ -20,7 +20,8 @@ std::vector<double> reference_losses(const std::string& name) {
   return nlohmann::json::parse(file).at("losses");
 }
 
-std::vector<double> train_losses(const std::vector<std::string>& assignments) {
+std::vector<double> train_losses(std::vector<std::string> assignments) {
+  assignments.push_back(text("run.device=", default_device()));
   Experiment experiment = read_experiment(golden / "generated.toml", assignments);
   LanguageTask task(experiment);
   TrainTask loop = task.train_task();

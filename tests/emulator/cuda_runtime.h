@@ -6,11 +6,13 @@
 // launch, which returns cudaErrorLaunchFailure; cudaGetErrorString then tells the place.
 #pragma once
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
 #define __global__
@@ -115,4 +117,17 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int = 32, emulator::Pla
   bits = emulator::exchange(mask, bits, emulator::lane() ^ static_cast<unsigned>(lane_mask), place);
   std::memcpy(&value, &bits, sizeof(T));
   return value;
+}
+
+// Threads take turns, and none ends inside of these. Of integers alone: a sum of floats would depend on the order of threads.
+template <std::integral T> T atomicExch(T* place, std::type_identity_t<T> value) { return std::exchange(*place, value); }
+template <std::integral T> T atomicAdd(T* place, std::type_identity_t<T> value) { return std::exchange(*place, *place + value); }
+template <std::integral T> T atomicMin(T* place, std::type_identity_t<T> value) {
+  return std::exchange(*place, *place < value ? *place : value);
+}
+template <std::integral T> T atomicMax(T* place, std::type_identity_t<T> value) {
+  return std::exchange(*place, *place < value ? value : *place);
+}
+template <std::integral T> T atomicCAS(T* place, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
+  return std::exchange(*place, *place == expected ? value : *place);
 }
