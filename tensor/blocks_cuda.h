@@ -21,7 +21,7 @@ struct Block {
   }
 
   // A thread holds side² numbers of C in registers, whose rows and columns lie apart, so that the threads of a warp read
-  // neighbours. At the edges it repeats the last ones and stores them once.
+  // neighbours. At the edges some are of no element: they read the last one's operands, and are not stored.
   template <class T, class Step>
   __device__ void accumulate(int m, int n, int depth, T* C, const Step& step) const {
     constexpr int side = 4;
@@ -32,14 +32,15 @@ struct Block {
       int row[side], column[side];
       for (int r = 0; r < side; ++r) row[r] = first_row + r * down < m ? first_row + r * down : m - 1;
       for (int c = 0; c < side; ++c) column[c] = first_column + c * across < n ? first_column + c * across : n - 1;
+      const auto inside = [&](int r, int c) { return first_row + r * down < m && first_column + c * across < n; };
       for (int r = 0; r < side; ++r)
-        for (int c = 0; c < side; ++c) sum[r][c] = C[row[r] * n + column[c]];
+        for (int c = 0; c < side; ++c) sum[r][c] = inside(r, c) ? C[row[r] * n + column[c]] : T(0);
       for (int k = 0; k < depth; ++k)
         for (int r = 0; r < side; ++r)
           for (int c = 0; c < side; ++c) sum[r][c] = step(sum[r][c], row[r], k, column[c]);
       for (int r = 0; r < side; ++r)
         for (int c = 0; c < side; ++c)
-          if (first_row + r * down < m && first_column + c * across < n) C[row[r] * n + column[c]] = sum[r][c];
+          if (inside(r, c)) C[row[r] * n + column[c]] = sum[r][c];
     }
     __syncthreads();
   }

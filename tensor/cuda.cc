@@ -65,8 +65,10 @@ class Staging {
 void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
   const std::string rule = text(call, ": ", cudaGetErrorString(status));
-  cudaGetLastError();                                        // the next call is not blamed for it,
-  const bool lost = cudaGetLastError() != cudaSuccess;       // but what a kernel has broken stays
+  cudaGetLastError();   // the next call is not blamed for it, but what a kernel has broken stays
+  const cudaError_t now = cudaStreamQuery(nullptr);
+  const bool lost = now != cudaSuccess && now != cudaErrorNotReady;
+  cudaGetLastError();
   throw Error(RunningOp::name_or("cuda"), rule,
               lost ? "the device is lost to this process, cpu is not; CUDA_LAUNCH_BLOCKING=1 tells whose kernel it was" : "");
 }
@@ -85,9 +87,13 @@ void require_device() {
 
 void* take(int64_t bytes) {
   void* block = nullptr;
-  if (cudaMalloc(&block, static_cast<size_t>(bytes)) == cudaSuccess) return block;
-  cudaGetLastError();
-  return nullptr;
+  const cudaError_t status = cudaMalloc(&block, static_cast<size_t>(bytes));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  check(status, "memory");   // what an earlier kernel broke
+  return block;
 }
 
 void give(void* block) noexcept { cudaFree(block); }

@@ -36,12 +36,13 @@ void gemm(Device device, const MatrixProduct<T>& product) {
   p.ldb = std::max({p.ldb, p.transpose_b ? p.k : p.n, int64_t{1}});
   p.ldc = std::max(p.ldc, p.n);
   constexpr int64_t limit = std::numeric_limits<int32_t>::max();
-  require(std::max({p.k, p.lda, p.ldb, p.ldc}) <= limit, "matmul", [&] {
-    return text("inner size and row strides must be at most ", limit, ", found k ", p.k, ", lda ", p.lda, ", ldb ", p.ldb,
-                ", ldc ", p.ldc);
+  require(std::max({p.batch, p.m, p.k, p.lda, p.ldb, p.ldc}) <= limit, "matmul", [&] {
+    return text("sizes and row strides must be at most ", limit, ", found batch ", p.batch, ", m ", p.m, ", k ", p.k, ", lda ", p.lda,
+                ", ldb ", p.ldb, ", ldc ", p.ldc);
   });
   // One B for matrices A that follow each other in memory: one tall product.
-  if (p.stride_b == 0 && !p.transpose_a && p.stride_a == p.m * p.lda && p.stride_c == p.m * p.ldc) {
+  if (p.stride_b == 0 && !p.transpose_a && p.stride_a == p.m * p.lda && p.stride_c == p.m * p.ldc &&
+      p.m * p.batch <= limit) {
     p.m *= p.batch;
     p.batch = 1;
   }

@@ -13,26 +13,30 @@ template <class Format, class Element>
 struct RoundRow {
   const float* from;
   Element* to;
-  int64_t rows, width, leading, stride;   // of a matrix in `from`; in `to` they follow each other without gaps
+  int64_t rows, width, leading, stride;   // of a matrix in `from`
+  int64_t to_leading;                     // in `to` matrices follow each other
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const float* x = from + row / rows * stride + row % rows * leading;
-    Element* y = to + row * width;
+    Element* y = to + row * to_leading;
     team.each(width, [&](int64_t i) { y[i] = static_cast<Element>(Format(x[i])); });
   }
 };
 
-// The matrices of an operand, rounded to Format and stored as Element; one that all products share, once.
+// The matrices of an operand, rounded to Format and stored as Element; one that all products share, once. Rows begin at
+// multiples of 16 bytes: tensor cores are slow to read others.
 template <class Format, class Element>
 struct Rounded {
+  static constexpr int64_t aligned = 16 / sizeof(Element);
   int64_t leading, stride, count;
   Storage memory;
 
   Rounded(Device device, const float* from, int64_t batch, int64_t rows, int64_t width, int64_t from_leading,
           int64_t from_stride)
-      : leading(width), stride(from_stride == 0 ? 0 : rows * width), count(stride == 0 ? 1 : batch),
-        memory(count * rows * width * static_cast<int64_t>(sizeof(Element)), device) {
+      : leading((width + aligned - 1) / aligned * aligned), stride(from_stride == 0 ? 0 : rows * leading), count(stride == 0 ? 1 : batch),
+        memory(count * rows * leading * static_cast<int64_t>(sizeof(Element)), device) {
     for_each_row(device, count * rows, width,
-                 RoundRow<Format, Element>{from, static_cast<Element*>(memory.data), rows, width, from_leading, from_stride});
+                 RoundRow<Format, Element>{from, static_cast<Element*>(memory.data), rows, width, from_leading, from_stride,
+                                           leading});
   }
 
   const Element* data() const { return static_cast<const Element*>(memory.data); }

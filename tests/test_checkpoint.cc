@@ -13,6 +13,7 @@
 #include "nn/train/checkpoint.h"
 #include "nn/train/file_calls.h"
 #include "tests/datasets_helpers.h"
+#include "tests/policies.h"
 
 namespace tapir {
 namespace {
@@ -247,6 +248,7 @@ TEST_CASE("whichever call fails while saving, an Error comes and no committed ch
 
 TEST_CASE("kill -9 at random times: every committed checkpoint survives") {
   constexpr int trials = 50;
+  const OnDevice cpu(Device::cpu);   // a child of fork() has no device
   const TemporaryFolder temporary;
   std::mt19937 random(std::random_device{}());
   int64_t committed = -1;

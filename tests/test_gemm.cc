@@ -202,7 +202,7 @@ TEST_CASE("gemm refuses sizes beyond BLAS's integers") {
     FAIL("no error");
   } catch (const Error& error) {
     const std::string message = error.what();
-    CHECK(message.find("matmul: inner size and row strides must be at most 2147483647") != std::string::npos);
+    CHECK(message.find("matmul: sizes and row strides must be at most 2147483647") != std::string::npos);
     CHECK(message.find("k 2147483648") != std::string::npos);
   }
 }

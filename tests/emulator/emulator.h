@@ -18,7 +18,7 @@ void set_memory(int64_t bytes);   // of the device, in blocks that were taken an
 
 void set_machine(int driver_version, int devices);   // at first 13000 (CUDA 13.0), which is the runtime's, and 1
 
-// A kernel has broken the device: until it is found again every launch and every copy from it fails.
+// A kernel has broken the device: until it is found again launches, copies and new memory fail.
 void set_lost(bool lost);
 
 }  // namespace emulator

@@ -123,6 +123,7 @@ uint64_t read_digest() { return digest_of_reads; }
 using emulator::memory;
 
 cudaError_t cudaMalloc(void** block, size_t bytes) {
+  if (emulator::is_lost()) return cudaErrorIllegalAddress;
   auto& all = memory();
   const size_t size = std::max<size_t>(64, (bytes + 63) / 64 * 64), pages = (size + emulator::page - 1) / emulator::page;
   if (emulator::taken + size > emulator::most_taken) return cudaErrorMemoryAllocation;

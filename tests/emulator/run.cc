@@ -328,7 +328,8 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaDriverGetVersion(int* version) { return *version = emulator::driver, cudaSuccess; }
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
-cudaError_t cudaGetLastError() { return emulator::lost ? cudaErrorIllegalAddress : cudaSuccess; }
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaStreamQuery(cudaStream_t) { return emulator::lost ? cudaErrorIllegalAddress : cudaSuccess; }
 
 const char* cudaGetErrorString(cudaError_t error) {
   if (!emulator::last_fault.empty()) return emulator::last_fault.c_str();

@@ -32,8 +32,9 @@ END
 echo "========= ERROR SUMMARY: 0 errors" >"$work/clean"
 echo "========= Invalid __global__ read of size 4 bytes" >"$work/found"
 echo "========= Device not supported" >"$work/unsupported"
-expect "compute-sanitizer" "$(for case in "0 clean" "124 clean" "1 clean" "99 found" "124 found" "1 unsupported"; do
-  sanitizer_result "${case% *}" "$work/${case#* }"; done | paste -sd' ')" "clean unfinished errors errors errors unsupported"
+echo "========= Error: process didn't terminate successfully" >"$work/stopped"
+expect "compute-sanitizer" "$(for case in "0 clean" "124 clean" "124 stopped" "1 clean" "99 found" "124 found" "1 unsupported"; do
+  sanitizer_result "${case% *}" "$work/${case#* }"; done | paste -sd' ')" "clean unfinished unfinished errors errors errors unsupported"
 
 losses() { for loss in "$@"; do echo "{\"step\":$((++step)),\"loss\":$loss,\"rate\":0.1}"; done; }
 step=0; losses 2.5 2 >"$work/cpu"

@@ -7,7 +7,7 @@ set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root" || exit 1
 source tests/gpu/parts.sh
-declare -A seconds=([build]=200 [tests]=95 [sanitizer]=60 [benchmark]=45 [peers]=90 [reproductions]=35)   # 525 of 540
+declare -A seconds=([build]=240 [tests]=85 [sanitizer]=55 [benchmark]=40 [peers]=80 [reproductions]=30)   # 530 of 540
 all_parts=(build tests sanitizer benchmark peers reproductions)
 
 if [[ ${1:-} == --inside ]]; then   # run by `timeout` below
@@ -21,7 +21,7 @@ done
 find_device || exit 1
 
 mkdir -p "$results"
-rm -f "$results"/*
+rm -rf "${results:?}"/*
 failed=0
 for part in "${all_parts[@]}"; do
   printf '\n== %s\n' "$part"
