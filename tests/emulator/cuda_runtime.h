@@ -16,7 +16,7 @@
 #include <utility>
 
 #define __global__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(threads, blocks)
 #define __device__
 #define __host__
 
