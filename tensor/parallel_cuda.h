@@ -173,7 +173,9 @@ struct BlockTeam {
 };
 
 template <class Kernel>
-__global__ void __launch_bounds__(BlockTeam::threads, 1) one_row(double* partial, Kernel kernel) { kernel(BlockTeam{partial}, int64_t(0)); }
+__global__ void __launch_bounds__(BlockTeam::threads, 1) one_row(double* partial, Kernel kernel) {
+  kernel(BlockTeam{partial}, int64_t(0));
+}
 
 template <class Kernel>
 void for_each_row(int64_t rows, int64_t width, const Kernel& kernel) {
