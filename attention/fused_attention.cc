@@ -209,16 +209,19 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
 
 // A form of attention: its score and weight as kernels know them, and its weights (B,H,T,S) as the stages compute them.
 
-struct DotProductForm {
-  static constexpr const char* name = "dot_product_attention";
-  using Score = DotScore;
+struct SoftmaxForm {
   using Weight = SoftmaxWeight;
   static std::vector<double> slopes(int64_t heads) { return alibi_slopes(heads); }
-  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, bool alibi) {
-    return softmax(biased(matmul(in[0], transpose(in[1])), mask, alibi), mask);
+  static Tensor softmax_of(const Tensor& E, const Mask& mask, bool alibi) {
+    return softmax(alibi ? add(E, alibi_bias(E.size(1), E.size(2), E.size(3), mask.offset, E.dtype(), E.device())) : E, mask);
   }
-  static Tensor biased(const Tensor& E, const Mask& mask, bool alibi) {
-    return alibi ? add(E, alibi_bias(E.size(1), E.size(2), E.size(3), mask.offset, E.dtype(), E.device())) : E;
+};
+
+struct DotProductForm : SoftmaxForm {
+  static constexpr const char* name = "dot_product_attention";
+  using Score = DotScore;
+  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, bool alibi) {
+    return softmax_of(matmul(in[0], transpose(in[1])), mask, alibi);
   }
 };
 
@@ -236,28 +239,23 @@ struct ExpressiveForm {
   }
 };
 
-struct NetworkForm {
+struct NetworkForm : SoftmaxForm {
   static constexpr const char* name = "network_attention";
   using Score = NetworkScore;
-  using Weight = SoftmaxWeight;
-  static std::vector<double> slopes(int64_t heads) { return alibi_slopes(heads); }
   static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, bool alibi) {
-    const Tensor &a = in[0], &c = in[1], &weight = in[3];
-    const Tensor E = pair_hidden(a, c, reshape(weight, {weight.size(0), 1, weight.size(1)}), mask);
-    return softmax(DotProductForm::biased(reshape(E, {a.size(0), a.size(1), a.size(2), c.size(2)}), mask, alibi), mask);
+    const Tensor& weight = in[3];
+    const Tensor E = pair_hidden(in[0], in[1], reshape(weight, {weight.size(0), 1, weight.size(1)}), mask);   // (B,H,1,T,S)
+    return softmax_of(reshape(E, E.shape().without(2)), mask, alibi);
   }
 };
 
-struct DeepNetworkForm {
+struct DeepNetworkForm : SoftmaxForm {
   static constexpr const char* name = "deep_network_attention";
   using Score = DeepNetworkScore;
-  using Weight = SoftmaxWeight;
-  static std::vector<double> slopes(int64_t heads) { return alibi_slopes(heads); }
   static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, bool alibi) {
     const Tensor &hidden = in[3], &out = in[4];
     const Tensor v = relu(pair_hidden(in[0], in[1], hidden, mask));   // (B,H,R,T,S)
-    const Tensor E = sum(mul(v, reshape(out, {out.size(0), out.size(1), 1, 1})), 2);
-    return softmax(DotProductForm::biased(E, mask, alibi), mask);
+    return softmax_of(sum(mul(v, reshape(out, {out.size(0), out.size(1), 1, 1})), 2), mask, alibi);
   }
 };
 
