@@ -1,5 +1,6 @@
-// The boundary set: what every op makes of 0, −0, subnormal numbers, ±∞, NaN and ties: the value, and the (sub-)gradient
-// that ops.h names. Here: what a case is, functions of one number, arithmetic. The others are in boundary_ops.h.
+// The boundary set: what every op makes of 0, −0, subnormal, very small and very large numbers, ±∞, NaN and ties: the value,
+// the (sub-)gradient that ops.h names, and second derivatives. Here: what a case is, functions of one number, arithmetic. The
+// others are in boundary_ops.h; functions of one number at all sizes are in exact_functions.h.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -31,6 +32,16 @@ struct Case {
   Values y;
   std::vector<Values> gradients;  // of ⟨cotangent, y⟩, for each input
   Values cotangent{};             // none: ones
+  std::vector<Values> curvature{}, directions{};
+
+  // H v: the derivatives of Σ ⟨v, gradient⟩ over all inputs, for each input. v: directions, none: ones. A case that does not
+  // say it says 0.
+  Case second(std::vector<Values> H_v, std::vector<Values> v = {}) const {
+    Case c = *this;
+    c.curvature = std::move(H_v);
+    c.directions = std::move(v);
+    return c;
+  }
 };
 
 using Cases = std::vector<Case>;
@@ -40,23 +51,34 @@ using Cases = std::vector<Case>;
 template <class Op>
 struct Boundary;
 
-// ---- functions of one number: y and dy/dx at −∞, −s, −0, 0, s, ∞, NaN, then at points of their own -----------------
-
-struct Point {
-  double x, y, slope;
+// Powers of two of the type of s: the smallest normal number, its root, and about the largest and its root.
+struct Sizes {
+  double small, root_small, root_large, large;
+  explicit Sizes(double s)
+      : small(std::ldexp(1, s > 0x1p-200 ? -126 : -1022)), root_small(std::sqrt(small)), root_large(1 / root_small),
+        large(1 / small) {}
 };
 
-inline Case curve(Tensor (*f)(const Tensor&), double s, Values y, Values slopes, const std::vector<Point>& more = {},
-           const std::string& label = "") {
+// ---- functions of one number: y, y′ and y″ at −∞, −s, −0, 0, s, ∞, NaN, then at points of their own ------------------
+
+struct Point {
+  double x, y, slope, second;
+};
+
+inline Case curve(Tensor (*f)(const Tensor&), double s, Values y, Values slopes, Values seconds,
+                  const std::vector<Point>& more = {}, const std::string& label = "") {
   REQUIRE(y.size() == 7);
   REQUIRE(slopes.size() == 7);
+  REQUIRE(seconds.size() == 7);
   Values x = {-inf, -s, -0.0, 0.0, s, inf, nan};
   for (const Point& point : more) {
     x.push_back(point.x);
     y.push_back(point.y);
     slopes.push_back(point.slope);
+    seconds.push_back(point.second);
   }
-  return {label, [f](const std::vector<Tensor>& in) { return f(in[0]); }, {x}, y, {slopes}};
+  const Case values{label, [f](const std::vector<Tensor>& in) { return f(in[0]); }, {x}, y, {slopes}};
+  return values.second({seconds});
 }
 
 #define TAPIR_CURVE(Name, call, ...)                                        \
@@ -68,36 +90,46 @@ inline Case curve(Tensor (*f)(const Tensor&), double s, Values y, Values slopes,
   };
 
 // clang-format off
-TAPIR_CURVE(Neg, neg(x), {inf, s, 0.0, -0.0, -s, -inf, nan}, {-1, -1, -1, -1, -1, -1, -1})
-TAPIR_CURVE(Exp, exp(x), {0, 1, 1, 1, 1, inf, nan}, {0, 1, 1, 1, 1, inf, nan})
-TAPIR_CURVE(Log, log(x), {nan, nan, -inf, -inf, std::log(s), inf, nan}, {-0.0, -1 / s, -inf, inf, 1 / s, 0, nan})
-TAPIR_CURVE(Log1p, log1p(x), {nan, -s, -0.0, 0, s, inf, nan}, {-0.0, 1, 1, 1, 1, 0, nan},
-            {{-1, -inf, inf}, {-2, nan, -1}})
-TAPIR_CURVE(Expm1, expm1(x), {-1, -s, -0.0, 0, s, inf, nan}, {0, 1, 1, 1, 1, inf, nan})
-TAPIR_CURVE(Sqrt, sqrt(x), {nan, nan, -0.0, 0, std::sqrt(s), inf, nan}, {nan, nan, -inf, inf, 0.5 / std::sqrt(s), 0, nan})
+TAPIR_CURVE(Neg, neg(x), {inf, s, 0.0, -0.0, -s, -inf, nan}, {-1, -1, -1, -1, -1, -1, -1}, {0, 0, 0, 0, 0, 0, 0})
+TAPIR_CURVE(Exp, exp(x), {0, 1, 1, 1, 1, inf, nan}, {0, 1, 1, 1, 1, inf, nan}, {0, 1, 1, 1, 1, inf, nan})
+TAPIR_CURVE(Log, log(x), {nan, nan, -inf, -inf, std::log(s), inf, nan}, {-0.0, -1 / s, -inf, inf, 1 / s, 0, nan},
+            {0, -inf, -inf, -inf, -inf, 0, nan})
+TAPIR_CURVE(Log1p, log1p(x), {nan, -s, -0.0, 0, s, inf, nan}, {-0.0, 1, 1, 1, 1, 0, nan}, {0, -1, -1, -1, -1, 0, nan},
+            {{-1, -inf, inf, -inf}, {-2, nan, -1, -1}})
+TAPIR_CURVE(Expm1, expm1(x), {-1, -s, -0.0, 0, s, inf, nan}, {0, 1, 1, 1, 1, inf, nan}, {0, 1, 1, 1, 1, inf, nan})
+TAPIR_CURVE(Sqrt, sqrt(x), {nan, nan, -0.0, 0, std::sqrt(s), inf, nan}, {nan, nan, -inf, inf, 0.5 / std::sqrt(s), 0, nan},
+            {nan, nan, inf, -inf, -0.25 / std::sqrt(s) / s, 0, nan})
 TAPIR_CURVE(Rsqrt, rsqrt(x), {nan, nan, -inf, inf, 1 / std::sqrt(s), 0, nan},
-            {nan, nan, -inf, -inf, -0.5 / std::sqrt(s) / s, -0.0, nan})
-TAPIR_CURVE(Abs, abs(x), {inf, s, 0, 0, s, inf, nan}, {-1, -1, 0, 0, 1, 1, 0})
-TAPIR_CURVE(Square, square(x), {inf, 0, 0, 0, 0, inf, nan}, {-inf, -2 * s, 0, 0, 2 * s, inf, nan})
+            {nan, nan, -inf, -inf, -0.5 / std::sqrt(s) / s, -0.0, nan}, {nan, nan, -inf, inf, inf, 0, nan})
+TAPIR_CURVE(Abs, abs(x), {inf, s, 0, 0, s, inf, nan}, {-1, -1, 0, 0, 1, 1, 0}, {0, 0, 0, 0, 0, 0, 0})
+TAPIR_CURVE(Square, square(x), {inf, 0, 0, 0, 0, inf, nan}, {-inf, -2 * s, 0, 0, 2 * s, inf, nan}, {2, 2, 2, 2, 2, 2, 2})
 TAPIR_CURVE(Reciprocal, reciprocal(x), {-0.0, -1 / s, -inf, inf, 1 / s, 0, nan},
-            {0, -1 / s / s, -inf, -inf, -1 / s / s, 0, nan})
-TAPIR_CURVE(Sin, sin(x), {nan, -s, -0.0, 0, s, nan, nan}, {nan, 1, 1, 1, 1, nan, nan})
-TAPIR_CURVE(Cos, cos(x), {nan, 1, 1, 1, 1, nan, nan}, {nan, s, 0, 0, -s, nan, nan})
-TAPIR_CURVE(Tanh, tanh(x), {-1, -s, -0.0, 0, s, 1, nan}, {0, 1, 1, 1, 1, 0, nan})
-TAPIR_CURVE(Sigmoid, sigmoid(x), {0, 0.5, 0.5, 0.5, 0.5, 1, nan}, {0, 0.25, 0.25, 0.25, 0.25, 0, nan})
-TAPIR_CURVE(Softplus, softplus(x), {0, M_LN2, M_LN2, M_LN2, M_LN2, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
-TAPIR_CURVE(Relu, relu(x), {0, 0, 0, 0, s, inf, nan}, {0, 0, 0, 0, 1, 1, 0})
+            {0, -1 / s / s, -inf, -inf, -1 / s / s, 0, nan}, {0, -inf, -inf, inf, inf, 0, nan})
+TAPIR_CURVE(Sin, sin(x), {nan, -s, -0.0, 0, s, nan, nan}, {nan, 1, 1, 1, 1, nan, nan}, {nan, s, 0, 0, -s, nan, nan})
+TAPIR_CURVE(Cos, cos(x), {nan, 1, 1, 1, 1, nan, nan}, {nan, s, 0, 0, -s, nan, nan}, {nan, -1, -1, -1, -1, nan, nan})
+TAPIR_CURVE(Tanh, tanh(x), {-1, -s, -0.0, 0, s, 1, nan}, {0, 1, 1, 1, 1, 0, nan}, {0, 2 * s, 0, 0, -2 * s, 0, nan})
+TAPIR_CURVE(Sigmoid, sigmoid(x), {0, 0.5, 0.5, 0.5, 0.5, 1, nan}, {0, 0.25, 0.25, 0.25, 0.25, 0, nan},
+            {0, 0, 0, 0, 0, 0, nan})
+TAPIR_CURVE(Softplus, softplus(x), {0, M_LN2, M_LN2, M_LN2, M_LN2, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan},
+            {0, 0.25, 0.25, 0.25, 0.25, 0, nan})
+TAPIR_CURVE(Relu, relu(x), {0, 0, 0, 0, s, inf, nan}, {0, 0, 0, 0, 1, 1, 0}, {0, 0, 0, 0, 0, 0, 0})
 // −s/2 is a tie; Φ(−s) in float is the number after ½.
-TAPIR_CURVE(Gelu, gelu(x), {-0.0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
+TAPIR_CURVE(Gelu, gelu(x), {-0.0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan},
+            {0, M_2_SQRTPI * M_SQRT1_2, M_2_SQRTPI * M_SQRT1_2, M_2_SQRTPI * M_SQRT1_2, M_2_SQRTPI * M_SQRT1_2, 0, nan})
 TAPIR_CURVE(GeluTanh, gelu_tanh(x), {0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan},
-            {{-1e30, 0, 0}, {1e30, 1e30, 1}})
-TAPIR_CURVE(Silu, silu(x), {0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan})
-TAPIR_CURVE(Erf, erf(x), {-1, -s, -0.0, 0, s, 1, nan}, {0, M_2_SQRTPI, M_2_SQRTPI, M_2_SQRTPI, M_2_SQRTPI, 0, nan})
-TAPIR_CURVE(LogSigmoid, log_sigmoid(x), {-inf, -M_LN2, -M_LN2, -M_LN2, -M_LN2, -0.0, nan}, {1, 0.5, 0.5, 0.5, 0.5, 0, nan})
-TAPIR_CURVE(Mish, mish(x), {0, -s, -0.0, 0, s, inf, nan}, {0, 0.6, 0.6, 0.6, 0.6, 1, nan})
-TAPIR_CURVE(LeakyRelu, leaky_relu(x, 0.25), {-inf, -0.0, -0.0, 0, s, inf, nan}, {0.25, 0.25, 0.25, 0.25, 1, 1, 0.25})
-TAPIR_CURVE(Elu, elu(x, 2), {-2, -2 * s, -0.0, 0, s, inf, nan}, {0, 2, 2, 2, 1, 1, nan})
-TAPIR_CURVE(Clamp, clamp(x, -1, 2), {-1, -s, -0.0, 0, s, 2, nan}, {0, 1, 1, 1, 1, 0, 1}, {{-1, -1, 1}, {2, 2, 1}})
+            {0, M_2_SQRTPI * M_SQRT1_2, M_2_SQRTPI * M_SQRT1_2, M_2_SQRTPI * M_SQRT1_2, M_2_SQRTPI * M_SQRT1_2, 0, nan})
+TAPIR_CURVE(Silu, silu(x), {0, -0.0, -0.0, 0, 0, inf, nan}, {0, 0.5, 0.5, 0.5, 0.5, 1, nan}, {0, 0.5, 0.5, 0.5, 0.5, 0, nan})
+TAPIR_CURVE(Erf, erf(x), {-1, -s, -0.0, 0, s, 1, nan}, {0, M_2_SQRTPI, M_2_SQRTPI, M_2_SQRTPI, M_2_SQRTPI, 0, nan},
+            {0, 2 * s, 0, 0, -2 * s, 0, nan})
+TAPIR_CURVE(LogSigmoid, log_sigmoid(x), {-inf, -M_LN2, -M_LN2, -M_LN2, -M_LN2, -0.0, nan}, {1, 0.5, 0.5, 0.5, 0.5, 0, nan},
+            {0, -0.25, -0.25, -0.25, -0.25, 0, nan})
+TAPIR_CURVE(Mish, mish(x), {0, -s, -0.0, 0, s, inf, nan}, {0, 0.6, 0.6, 0.6, 0.6, 1, nan},
+            {0, 0.64, 0.64, 0.64, 0.64, 0, nan})
+TAPIR_CURVE(LeakyRelu, leaky_relu(x, 0.25), {-inf, -0.0, -0.0, 0, s, inf, nan}, {0.25, 0.25, 0.25, 0.25, 1, 1, 0.25},
+            {0, 0, 0, 0, 0, 0, 0})
+TAPIR_CURVE(Elu, elu(x, 2), {-2, -2 * s, -0.0, 0, s, inf, nan}, {0, 2, 2, 2, 1, 1, nan}, {0, 2, 2, 2, 0, 0, nan})
+TAPIR_CURVE(Clamp, clamp(x, -1, 2), {-1, -s, -0.0, 0, s, 2, nan}, {0, 1, 1, 1, 1, 0, 1}, {0, 0, 0, 0, 0, 0, 0},
+            {{-1, -1, 1, 0}, {2, 2, 1, 0}})
 // clang-format on
 
 template <>
@@ -109,24 +141,17 @@ struct Boundary<Unary<scalar::Pow>> {
     const auto p3 = [](const Tensor& x) { return pow(x, 3); };
     const auto half = [](const Tensor& x) { return pow(x, 0.5); };
     const auto minus1 = [](const Tensor& x) { return pow(x, -1); };
-    const auto second = [](const Tensor& x) {  // d²/dx² x²
-      const Tensor leaf = requires_grad(x.detach());
-      return grad({sum(grad({sum(pow(leaf, 2))}, {leaf}, {}, {.create_graph = true})[0])}, {leaf})[0];
-    };
-    Cases cases = {curve(p0, s, {1, 1, 1, 1, 1, 1, 1}, {0, 0, 0, 0, 0, 0, 0}, {}, "x⁰"),
-                   curve(p1, s, {-inf, -s, -0.0, 0, s, inf, nan}, {1, 1, 1, 1, 1, 1, 1}, {{-2, -2, 1}}, "x¹"),
-                   curve(p2, s, {inf, 0, 0, 0, 0, inf, nan}, {-inf, -2 * s, 0, 0, 2 * s, inf, nan}, {{-3, 9, -6}}, "x²"),
-                   curve(p3, s, {-inf, -0.0, -0.0, 0, 0, inf, nan}, {inf, 0, 0, 0, 0, inf, nan}, {{-2, -8, 12}}, "x³"),
-                   curve(half, s, {inf, nan, 0, 0, std::sqrt(s), inf, nan}, {0, nan, inf, inf, 0.5 / std::sqrt(s), 0, nan},
-                         {{-1, nan, nan}}, "√x"),
-                   curve(minus1, s, {-0.0, -1 / s, -inf, inf, 1 / s, 0, nan}, {-0.0, -inf, -inf, -inf, -inf, -0.0, nan},
-                         {{-2, -0.5, -0.25}}, "1/x")};
-    cases.push_back({"the second derivative of x²",
-                     [=](const std::vector<Tensor>& in) { return second(in[0]); },
-                     {{-2, -0.0, 0, s, 2}},
-                     {2, 2, 2, 2, 2},
-                     {{0, 0, 0, 0, 0}}});
-    return cases;
+    return {curve(p0, s, {1, 1, 1, 1, 1, 1, 1}, {0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0, 0}, {}, "x⁰"),
+            curve(p1, s, {-inf, -s, -0.0, 0, s, inf, nan}, {1, 1, 1, 1, 1, 1, 1}, {0, 0, 0, 0, 0, 0, 0}, {{-2, -2, 1, 0}},
+                  "x¹"),
+            curve(p2, s, {inf, 0, 0, 0, 0, inf, nan}, {-inf, -2 * s, 0, 0, 2 * s, inf, nan}, {2, 2, 2, 2, 2, 2, 2},
+                  {{-3, 9, -6, 2}}, "x²"),
+            curve(p3, s, {-inf, -0.0, -0.0, 0, 0, inf, nan}, {inf, 0, 0, 0, 0, inf, nan},
+                  {-inf, -6 * s, 0, 0, 6 * s, inf, nan}, {{-2, -8, 12, -12}}, "x³"),
+            curve(half, s, {inf, nan, 0, 0, std::sqrt(s), inf, nan}, {0, nan, inf, inf, 0.5 / std::sqrt(s), 0, nan},
+                  {0, nan, -inf, -inf, -inf, 0, nan}, {{-1, nan, nan, nan}}, "√x"),
+            curve(minus1, s, {-0.0, -1 / s, -inf, inf, 1 / s, 0, nan}, {-0.0, -inf, -inf, -inf, -inf, -0.0, nan},
+                  {0, -inf, -inf, inf, inf, 0, nan}, {{-2, -0.5, -0.25, -0.25}}, "1/x")};
   }
 };
 
@@ -153,83 +178,108 @@ inline Tensor positive(const Tensor& x) {  // 1 where x > 0
 template <>
 struct Boundary<Identity> {
   static Cases cases(double s) {
-    return {one("", identity, {-inf, -s, -0.0, 0, s, inf, nan}, {-inf, -s, -0.0, 0, s, inf, nan}, {1, 1, 1, 1, 1, 1, 1})};
+    const double L = Sizes(s).large;
+    return {one("", identity, {-inf, -L, -s, -0.0, 0, s, L, inf, nan}, {-inf, -L, -s, -0.0, 0, s, L, inf, nan},
+                {1, 1, 1, 1, 1, 1, 1, 1, 1})};
   }
 };
 
 template <>
 struct Boundary<Add> {
   static Cases cases(double s) {
-    return {two("", add, {inf, inf, -0.0, -0.0, s, nan}, {-inf, 1, 0, -0.0, -s, 1}, {nan, inf, 0, -0.0, 0, nan},
-                {1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1})};
+    const double L = Sizes(s).large;
+    return {two("", add, {inf, inf, -0.0, -0.0, s, L, L, nan}, {-inf, 1, 0, -0.0, -s, -L, s, 1},
+                {nan, inf, 0, -0.0, 0, 0, L, nan}, {1, 1, 1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1})};
   }
 };
 
 template <>
 struct Boundary<Sub> {
   static Cases cases(double s) {
-    return {two("", sub, {inf, inf, -0.0, 0, s, nan}, {inf, 1, 0, 0, s, 1}, {nan, inf, -0.0, 0, 0, nan}, {1, 1, 1, 1, 1, 1},
-                {-1, -1, -1, -1, -1, -1})};
+    const double L = Sizes(s).large;
+    return {two("", sub, {inf, inf, -0.0, 0, s, L, L, nan}, {inf, 1, 0, 0, s, L, -L, 1}, {nan, inf, -0.0, 0, 0, 0, 2 * L, nan},
+                {1, 1, 1, 1, 1, 1, 1, 1}, {-1, -1, -1, -1, -1, -1, -1, -1})};
   }
 };
 
 template <>
 struct Boundary<Mul> {
   static Cases cases(double s) {
+    const Sizes t(s);
     return {two("", mul, {0, inf, 0, s, nan}, {inf, 2, -1, 0.25, 0}, {nan, inf, -0.0, 0, nan}, {inf, 2, -1, 0.25, 0},
-                {0, inf, 0, s, nan}),
+                {0, inf, 0, s, nan}).second({{1, 1, 1, 1, 1}, {1, 1, 1, 1, 1}}),
+            two("sizes", mul, {t.large, t.large, t.root_large, t.root_small, s}, {t.small, t.large, t.root_large, t.root_small, t.large},
+                {1, inf, t.large, t.small, s * t.large}, {t.small, t.large, t.root_large, t.root_small, t.large},
+                {t.large, t.large, t.root_large, t.root_small, s}).second({{1, 1, 1, 1, 1}, {1, 1, 1, 1, 1}}),
             two("behind where", [](const Tensor& a, const Tensor& b) { return where(positive(a), mul(a, b), none(a)); },
-                {0, 0, 2}, {inf, nan, 3}, {0, 0, 6}, {0, 0, 3}, {0, 0, 2})};
+                {0, 0, 2}, {inf, nan, 3}, {0, 0, 6}, {0, 0, 3}, {0, 0, 2}).second({{0, 0, 1}, {0, 0, 1}})};
   }
 };
 
 template <>
-struct Boundary<Div> {
-  static Cases cases(double) {
-    return {two("", div, {1, -1, 1, 0, 1, nan}, {0, 0, -0.0, 0, inf, 1}, {inf, -inf, -inf, nan, 0, nan},
-                {inf, inf, -inf, inf, 0, 1}, {-inf, inf, -inf, nan, 0, nan}),
+struct Boundary<Div> {   // H v, by a and by b: for v = (1, 0) it is 0 and −1/b², for v = (0, 1) −1/b² and 2a/b³
+  static Cases cases(double s) {
+    const Sizes t(s);
+    const Case ends = two("", div, {1, -1, 1, 0, 1, nan}, {0, 0, -0.0, 0, inf, 1}, {inf, -inf, -inf, nan, 0, nan},
+                          {inf, inf, -inf, inf, 0, 1}, {-inf, inf, -inf, nan, 0, nan});
+    const Values none6(6, 0), all6(6, 1), none5(5, 0), all5(5, 1);
+    const Case sizes = two("sizes", div, {t.large, t.large, t.small, t.small, t.root_small},
+                           {t.large, t.root_large, t.small, t.root_small, t.root_large},
+                           {1, t.root_large, 1, t.root_small, t.small}, {t.small, t.root_small, t.large, t.root_large, t.root_small},
+                           {-t.small, -1, -t.large, -1, -t.small * t.root_small});
+    return {ends.second({none6, {-inf, -inf, -inf, -inf, 0, -1}}, {all6, none6}),
+            ends.second({{-inf, -inf, -inf, -inf, 0, -1}, {inf, -inf, -inf, nan, 0, nan}}, {none6, all6}),
+            sizes.second({none5, {0, -t.small, -inf, -t.large, -t.small}}, {all5, none5}),
+            sizes.second({{0, -t.small, -inf, -t.large, -t.small}, {0, 2 * t.root_small, inf, 2 * t.root_large, 0}},
+                         {none5, all5}),
             two("behind where", [](const Tensor& a, const Tensor& b) { return where(positive(b), div(a, b), none(a)); },
-                {0, 1, 6, nan}, {0, 0, 3, 0}, {0, 0, 2, 0}, {0, 0, 1.0 / 3, 0}, {0, 0, -2.0 / 3, 0})};
+                {0, 1, 6, nan}, {0, 0, 3, 0}, {0, 0, 2, 0}, {0, 0, 1.0 / 3, 0}, {0, 0, -2.0 / 3, 0})
+                .second({{0, 0, -1.0 / 9, 0}, {0, 0, 1.0 / 3, 0}})};
   }
 };
 
 template <>
 struct Boundary<Affine> {
   static Cases cases(double s) {
+    const Sizes t(s);
     return {curve([](const Tensor& x) { return affine(x, 2, 0); }, s, {-inf, -2 * s, 0, 0, 2 * s, inf, nan},
-                  {2, 2, 2, 2, 2, 2, 2})};
+                  {2, 2, 2, 2, 2, 2, 2}, {0, 0, 0, 0, 0, 0, 0}, {{t.large, 2 * t.large, 2, 0}, {t.small, 2 * t.small, 2, 0}})};
   }
 };
 
 template <>
 struct Boundary<Maximum> {  // at NaN the second operand has the gradient
   static Cases cases(double s) {
-    return {two("", maximum, {1, 0, inf, -inf, s, nan, 1}, {1, 0, inf, -inf, -s, 1, nan}, {1, 0, inf, -inf, s, nan, nan},
-                {0.5, 0.5, 0.5, 0.5, 1, 0, 0}, {0.5, 0.5, 0.5, 0.5, 0, 1, 1})};
+    const double L = Sizes(s).large;
+    return {two("", maximum, {1, 0, inf, -inf, s, nan, 1, L, -L}, {1, 0, inf, -inf, -s, 1, nan, L, L},
+                {1, 0, inf, -inf, s, nan, nan, L, L}, {0.5, 0.5, 0.5, 0.5, 1, 0, 0, 0.5, 0},
+                {0.5, 0.5, 0.5, 0.5, 0, 1, 1, 0.5, 1})};
   }
 };
 
 template <>
 struct Boundary<Minimum> {  // at NaN the first operand has the gradient
   static Cases cases(double s) {
-    return {two("", minimum, {1, 0, inf, -inf, s, nan, 1}, {1, 0, inf, -inf, -s, 1, nan}, {1, 0, inf, -inf, -s, nan, nan},
-                {0.5, 0.5, 0.5, 0.5, 0, 1, 1}, {0.5, 0.5, 0.5, 0.5, 1, 0, 0})};
+    const double L = Sizes(s).large;
+    return {two("", minimum, {1, 0, inf, -inf, s, nan, 1, L, -L}, {1, 0, inf, -inf, -s, 1, nan, L, L},
+                {1, 0, inf, -inf, -s, nan, nan, L, -L}, {0.5, 0.5, 0.5, 0.5, 0, 1, 1, 0.5, 1},
+                {0.5, 0.5, 0.5, 0.5, 1, 0, 0, 0.5, 0})};
   }
 };
 
 template <>
-struct Boundary<Where> {  // hides what is infinite or NaN, and its derivative
+struct Boundary<Where> {  // hides what is infinite or NaN, and its derivatives
   static Cases cases(double) {
     return {two("", [](const Tensor& a, const Tensor& b) { return where(positive(a), a, b); }, {inf, -inf, nan, 1},
                 {nan, 2, inf, nan}, {inf, 2, inf, 1}, {1, 0, 0, 1}, {0, 1, 1, 0}),
             one("√0", [](const Tensor& x) { return where(positive(x), sqrt(x), none(x)); }, {0, 4, -1, nan}, {0, 2, 0, 0},
-                {0, 0.25, 0, 0}),
+                {0, 0.25, 0, 0}).second({{0, -1.0 / 32, 0, 0}}),
             one("log 0", [](const Tensor& x) { return where(positive(x), log(x), none(x)); }, {0, 1, -1, nan}, {0, 0, 0, 0},
-                {0, 1, 0, 0}),
+                {0, 1, 0, 0}).second({{0, -1, 0, 0}}),
             one("√0 of a product", [](const Tensor& x) { return where(positive(x), sqrt(mul(x, x)), none(x)); }, {0, 2},
                 {0, 2}, {0, 1}),
             one("0^½", [](const Tensor& x) { return where(positive(x), pow(x, 0.5), none(x)); }, {0, 4, -1}, {0, 2, 0},
-                {0, 0.25, 0})};
+                {0, 0.25, 0}).second({{0, -1.0 / 32, 0}})};
   }
 };
 
@@ -237,7 +287,7 @@ template <>
 struct Boundary<Chain> {
   static Cases cases(double) {
     return {two("", chain, {0, -0.0, 0, 1, nan}, {inf, nan, 2, inf, 0}, {0, 0, 0, inf, nan}, {inf, nan, 2, inf, 0},
-                {0, 0, 0, 1, nan})};
+                {0, 0, 0, 1, nan}).second({{1, 1, 1, 1, 1}, {1, 1, 1, 1, 1}})};
   }
 };
 
@@ -251,7 +301,8 @@ struct Boundary<Pow> {
             two("NaN and ∞", pow, {nan, 1, nan, inf, inf}, {0, nan, 2, -1, 0}, {1, 1, nan, 0, 1}, {nan, nan, nan, -0.0, 0},
                 {nan, 0, nan, 0, inf}),
             two("behind where", [](const Tensor& a, const Tensor& b) { return where(positive(a), pow(a, b), none(a)); },
-                {0, 0, -1, 2}, {-1, 0.5, 0.5, 2}, {0, 0, 0, 4}, {0, 0, 0, 4}, {0, 0, 0, 4 * M_LN2})};
+                {0, 0, -1, 2}, {-1, 0.5, 0.5, 2}, {0, 0, 0, 4}, {0, 0, 0, 4}, {0, 0, 0, 4 * M_LN2})
+                .second({{0, 0, 0, 4 * M_LN2 + 4}, {0, 0, 0, 4 * M_LN2 * M_LN2 + 2 + 4 * M_LN2}})};
   }
 };
 

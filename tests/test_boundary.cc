@@ -2,8 +2,12 @@
 // ops: NaN reaches what depends on it, and nothing else.
 #include <doctest/doctest.h>
 
+#include <bit>
+
 #include "autograd/node.h"
 #include "tests/boundary_ops.h"
+#include "tests/exact_functions.h"
+#include "tests/length.h"
 
 using namespace tapir;
 using namespace tapir::boundary;
@@ -28,7 +32,7 @@ bool agrees(double value, double expected, double epsilon, double s) {
 }
 
 template <class T>
-void judge(const Case& c) {
+void judge(const Case& c, bool second) {
   using Limits = std::numeric_limits<T>;
   const auto tensor = [](const Input& input) {
     std::vector<T> values;
@@ -50,21 +54,117 @@ void judge(const Case& c) {
       if (signs && wanted == 0) CHECK(std::signbit(values[i]) == std::signbit(expected[i]));
     }
   };
-  check("value", y, c.y, true);
-  const Tensor u = c.cotangent.empty() ? Tensor::full(y.shape(), 1, y.dtype()) : reshape(tensor(c.cotangent), y.shape());
+  const auto like = [&](const Values& values, const Tensor& y) {
+    return values.empty() ? Tensor::full(y.shape(), 1, y.dtype()) : reshape(tensor(values), y.shape());
+  };
+  if (!second) check("value", y, c.y, true);
+  std::vector<Tensor> gradients;
   for (const bool graph : {false, true}) {
-    const std::vector<Tensor> gradients = grad({y}, leaves, {u}, {.retain = true, .create_graph = graph});
+    gradients = grad({y}, leaves, {like(c.cotangent, y)}, {.retain = true, .create_graph = graph});
     for (size_t i = 0; i < gradients.size(); ++i)
-      check(text("gradient ", i, graph ? " with a graph" : ""), gradients[i], c.gradients[i], false);
+      if (!second) check(text("gradient ", i, graph ? " with a graph" : ""), gradients[i], c.gradients[i], false);
+  }
+  if (!second) return;
+  std::vector<Tensor> curved, v;   // gradients that depend on something
+  for (size_t i = 0; i < gradients.size(); ++i)
+    if (gradients[i].node) {
+      curved.push_back(gradients[i]);
+      v.push_back(like(c.directions.empty() ? Values{} : c.directions[i], gradients[i]));
+    }
+  const std::vector<Tensor> seconds = curved.empty() ? std::vector<Tensor>{} : grad(curved, leaves, v);
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    const Values zeros(static_cast<size_t>(leaves[i].elements()), 0.0);
+    check(text("second derivative ", i), curved.empty() ? Tensor::from(zeros, leaves[i].shape()) : seconds[i],
+          c.curvature.empty() ? zeros : c.curvature[i], false);
   }
 }
 
 }  // namespace
 
-TEST_CASE("boundary: values and sub-gradients of every op at 0, −0, subnormal numbers, ±∞, NaN and ties") {
-  for (const Case& c : cases_of(AllOps{}, std::numeric_limits<float>::denorm_min())) judge<float>(c);
-  for (const Case& c : cases_of(AllOps{}, std::numeric_limits<double>::denorm_min())) judge<double>(c);
+void judge_all(bool second) {
+  for (const Case& c : cases_of(AllOps{}, std::numeric_limits<float>::denorm_min())) judge<float>(c, second);
+  for (const Case& c : cases_of(AllOps{}, std::numeric_limits<double>::denorm_min())) judge<double>(c, second);
   using Attention = OpList<ExpressiveWeights, FusedAttention<DotProductForm>, FusedAttention<ExpressiveForm>,
                            FusedAttention<NetworkForm>, FusedAttention<DeepNetworkForm>>;
-  for (const Case& c : cases_of(Attention{}, 0)) judge<float>(c), judge<double>(c);
+  for (const Case& c : cases_of(Attention{}, 0)) judge<float>(c, second), judge<double>(c, second);
+}
+
+TEST_CASE("boundary: values and sub-gradients of every op at 0, −0, subnormal and large numbers, ±∞, NaN and ties") {
+  judge_all(false);
+}
+
+TEST_CASE("boundary: second derivatives of the same" * doctest::may_fail()) { judge_all(true); }
+
+namespace {
+
+template <class T>
+using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
+
+// Numbers of all exponents, subnormal ones too, and of either sign; the ends of the range; neighbours of ±1.
+template <class T>
+std::vector<T> all_sizes() {
+  using Limits = std::numeric_limits<T>;
+  using Word = std::conditional_t<std::is_same_v<T, float>, uint32_t, uint64_t>;
+  std::vector<T> x = {0, Limits::denorm_min(), Limits::min(), Limits::max(), std::nextafter(T(1), T(0)), std::nextafter(T(1), T(2))};
+  const Word step = (Word(1) << (Limits::digits - 1)) / static_cast<Word>(cases(7, 97));   // mantissas of all kinds
+  for (Word word = step; word < std::bit_cast<Word>(Limits::infinity()); word += step) x.push_back(std::bit_cast<T>(word));
+  const size_t n = x.size();
+  for (size_t i = 0; i < n; ++i) x.push_back(-x[i]);
+  return x;
+}
+
+// As exact as the function of an argument that is off by k units of rounding. Below the normal numbers the error is absolute.
+template <class T, class F>
+bool right(T value, T x, const F& f, double k) {
+  using W = Wide<T>;
+  using Limits = std::numeric_limits<T>;
+  const W exact = f(W(x)), unit = k * Limits::epsilon();
+  if (std::isnan(exact) || std::isnan(value)) return std::isnan(exact) && std::isnan(value);
+  if (value == static_cast<T>(exact)) return true;
+  W error = unit * std::fabs(exact) + 64 * W(Limits::denorm_min());
+  for (const W change : {-unit, unit}) {
+    const W there = f(x * (1 + change));
+    if (std::isfinite(there)) error = std::max(error, std::fabs(there - exact));
+  }
+  if (std::isinf(value)) return value > 0 ? exact + error > Limits::max() : exact - error < Limits::lowest();
+  return std::fabs(value - exact) <= error;
+}
+
+template <class T, class F>
+void judge_sizes() {
+  const std::vector<T> x = all_sizes<T>();
+  for (const exact::Curve<Wide<T>>& curve : exact::Exact<F>::template curves<Wide<T>>()) {
+    const Tensor leaf = requires_grad(Tensor::from(x)), y = curve.call(leaf), one = Tensor::full(y.shape(), 1, y.dtype());
+    const auto check = [&](const std::string& what, const Tensor& result, auto member) {
+      const std::vector<T> values = result.template values<T>();
+      size_t wrong = 0, first = 0;
+      for (size_t i = 0; i < x.size(); ++i) {
+        if (right(values[i], x[i], [&](Wide<T> at) { return curve.at(at).*member; }, 8)) continue;
+        if (wrong++ == 0) first = i;
+      }
+      INFO(curve.name, ", ", what, " at ", x[first], " is ", values[first], ", expected ", curve.at(x[first]).*member);
+      CHECK(wrong == 0);
+    };
+    using D = exact::Derivatives<Wide<T>>;
+    check("value", y, &D::f);
+    check("derivative", grad({y}, {leaf}, {one}, {.retain = true})[0], &D::df);
+    const Tensor slope = grad({y}, {leaf}, {one}, {.create_graph = true})[0];
+    check("derivative with a graph", slope, &D::df);
+    check("second derivative", slope.node ? grad({slope}, {leaf}, {one})[0] : Tensor::zeros(y.shape(), y.dtype()), &D::d2f);
+  }
+}
+
+template <class Op> struct OfOneNumber { static void judge() {} };
+template <class F> struct OfOneNumber<Unary<F>> {
+  static void judge() { judge_sizes<float, F>(), judge_sizes<double, F>(); }
+};
+
+template <class... Ops>
+void judge_functions(OpList<Ops...>) { (OfOneNumber<Ops>::judge(), ...); }
+
+}  // namespace
+
+TEST_CASE("boundary: every function of one number, and its first and second derivative, at all finite numbers" *
+          doctest::may_fail()) {
+  judge_functions(AllOps{});
 }
