@@ -10,6 +10,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/node.h"
 #include "autograd/ops.h"
+#include "autograd/tolerance.h"
 #include "tensor/random.h"
 
 namespace tapir {
@@ -17,21 +18,23 @@ namespace {
 
 using Values = std::vector<double>;
 
-double largest(const Values& x) {   // NaN if there is one
+double largest(const Values& x) {   // ∞ if one is not finite
   double size = 0;
-  for (const double value : x) size = std::isnan(value) ? value : std::max(size, std::fabs(value));
+  for (const double value : x) size = std::max(size, error_of(value, 0));
   return size;
 }
 
-double largest_difference(Values x, const Values& y) {
-  for (size_t i = 0; i < x.size(); ++i) x[i] -= y[i];
-  return largest(x);
+// Largest |x − y| over `scale`; ∞ if a number is not finite.
+double largest_difference(const Values& x, const Values& y, double scale = 1) {
+  double worst = 0;
+  for (size_t i = 0; i < x.size(); ++i) worst = std::max(worst, error_of(x[i], y[i], scale));
+  return worst;
 }
 
-// Largest |x − y| over the largest |y|; NaN if there is one in either.
+// Largest |x − y| over the largest |y|.
 double distance(const Values& x, const Values& y) {
-  const double error = largest_difference(x, y), size = largest(y);
-  return size > 0 ? error / size : error;
+  const double size = largest(y);
+  return largest_difference(x, y, size > 0 ? size : 1);
 }
 
 Values rows_of(const Tensor& x, int64_t batch, int64_t begin, int64_t length) {   // tokens of one batch row of (B,T,C)
@@ -171,7 +174,7 @@ std::string distribution(const Subject& subject) {
         const auto begin = a.begin() + row * S;
         require(std::all_of(begin, begin + S, [](double value) { return value >= 0; }), "distribution",
                 [&] { return text("row ", row, " of ", weights.shape(), " has a weight that is not ≥ 0"); });
-        const double error = std::fabs(std::accumulate(begin, begin + S, 0.0) - 1);
+        const double error = error_of(std::accumulate(begin, begin + S, 0.0), 1);
         require(error <= 1e-12, "distribution",
                 [&] { return text("row ", row, " of ", weights.shape(), " misses the sum 1 by ", error); });
         worst = std::max(worst, error);
@@ -214,7 +217,7 @@ std::string padding_safe(const Subject& subject) {
   const Tensor x = requires_grad(subject.tokens(1, T, "x")), u = subject.tokens(1, T, "u");
   double worst = 0;
   const auto close = [&](const Values& found, const Values& expected, double scale, const std::string& what) {
-    const double error = largest_difference(found, expected) / scale;
+    const double error = largest_difference(found, expected, scale);
     require(error <= 1e-13, "padding_safe", [&] { return text(what, " by ", error); });
     worst = std::max(worst, error);
   };
@@ -291,8 +294,9 @@ struct Trial {
     const Tensor u = normal(y.shape(), 1, {.seed = seed, .step = 0, .site = site_of("cotangent")});
     std::vector<double> sizes;
     for (const Tensor& g : grad({y}, leaves, {u})) sizes.push_back(largest(g.values<double>()));
+    const double size = largest(sizes);
     std::vector<bool> result;
-    for (size_t i = first; i < sizes.size(); ++i) result.push_back(sizes[i] <= 1e-12 * largest(sizes));
+    for (size_t i = first; i < sizes.size(); ++i) result.push_back(sizes[i] <= 1e-12 * size);
     return result;
   }
 

@@ -6,6 +6,7 @@
 #include "autograd/backward.h"
 #include "autograd/diagnosis.h"
 #include "autograd/ops.h"
+#include "autograd/tolerance.h"
 #include "tensor/random.h"
 
 namespace tapir {
@@ -96,9 +97,9 @@ class Check {
   }
 
   bool agree(double analytic, double numeric) {
-    const double size = std::max(std::fabs(analytic), std::fabs(numeric)), error = std::fabs(analytic - numeric);
-    result_.worst = std::max(result_.worst, error / std::max(size, options_.absolute / options_.relative));
-    return error <= options_.absolute + options_.relative * size;   // false for NaN
+    const double size = std::max({std::fabs(analytic), std::fabs(numeric), options_.absolute / options_.relative});
+    result_.worst = std::max(result_.worst, error_of(analytic, numeric, size));
+    return within(analytic, numeric, options_.absolute, options_.relative);
   }
 
   void require_signal(const std::vector<Tensor>& gradients) {
@@ -201,7 +202,7 @@ GradcheckResult gradgradcheck(const std::string& name, const Function& f, const 
   const std::vector<double> with = gradient_of(all, true).values<double>(),
                             without = gradient_of(all, false).values<double>();
   for (size_t i = 0; i < with.size(); ++i)
-    if (!(std::fabs(with[i] - without[i]) <= options.absolute * std::max(1.0, std::fabs(without[i])))) {
+    if (!within(with[i], without[i], options.absolute, options.absolute)) {
       check.fail(text("element ", i, " is ", with[i], " when made with create_graph, ", without[i], " without"));
       break;
     }

@@ -13,7 +13,7 @@ namespace tapir {
 
 struct GradcheckOptions {
   double step = 1e-3;            // of the differences, for inputs of order 1; the error of the formula is step⁴ f⁽⁵⁾/30
-  double relative = 1e-6;        // |analytic − numeric| ≤ absolute + relative max(|analytic|, |numeric|)
+  double relative = 1e-6;        // |analytic − numeric| ≤ absolute + relative max(|analytic|, |numeric|), both finite
   double absolute = 1e-8;
   uint64_t seed = 1;             // of u and v
   int directions = 2;
@@ -24,7 +24,7 @@ struct GradcheckOptions {
 struct GradcheckResult {
   bool passed = true;
   std::string report;   // a line for each fault: name, argument, index, analytic and numeric value, shapes, seed; guesses
-  double worst = 0;     // largest |analytic − numeric| / max(|analytic|, |numeric|, absolute / relative)
+  double worst = 0;     // largest |analytic − numeric| / max(|analytic|, |numeric|, absolute / relative); ∞: one is not finite
 };
 
 // Checks f at `inputs`, which must be f64 (else Error); what is not differentiable f keeps to itself. f must stay away from

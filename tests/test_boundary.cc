@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "autograd/node.h"
+#include "autograd/tolerance.h"
 #include "tests/boundary_ops.h"
 #include "tests/exact_functions.h"
 #include "tests/length.h"
@@ -27,7 +28,7 @@ Cases cases_of(OpList<Ops...>, double s) {
 // The same to the rounding of the type; a result below half of the smallest subnormal number may be 0. NaN is NaN.
 bool agrees(double value, double expected, double epsilon, double s) {
   if (std::isnan(expected)) return std::isnan(value);
-  return value == expected || std::fabs(value - expected) <= 8 * epsilon * std::fabs(expected) ||
+  return value == expected || within(value, expected, 0, 8 * epsilon) ||
          (std::fabs(expected) < s && value == 0);
 }
 

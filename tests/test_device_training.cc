@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "attention/reproduce/task.h"
+#include "autograd/tolerance.h"
 #include "nn/train/metrics.h"
 #include "nn/train/weights.h"
 #include "tests/messages.h"
@@ -79,7 +80,7 @@ void check_equal(const std::string& task_section, const Settings& settings, int6
   CHECK(here.losses.back() < here.losses.front());
   for (int64_t k = 0; k < steps; ++k) {
     CAPTURE(k);
-    CHECK(std::fabs(there.losses[k] - here.losses[k]) <= bound * here.losses[k]);
+    CHECK(within(there.losses[k], here.losses[k], 0, bound));
   }
 }
 
@@ -92,7 +93,7 @@ void check_equal_logs(const fs::path& found, const fs::path& expected) {
     REQUIRE(a[i].values.size() == b[i].values.size());
     for (const auto& value : b[i].values) {
       CAPTURE(value.first);
-      CHECK(std::fabs(a[i].number(value.first) - b[i].number(value.first)) <= 1e-5 * std::fabs(b[i].number(value.first)));
+      CHECK(within(a[i].number(value.first), b[i].number(value.first), 0, 1e-5));
     }
   }
 }

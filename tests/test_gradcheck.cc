@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 
 #include "attention/reproduce/check_ops.h"
+#include "autograd/hooks.h"
 #include "autograd/ops.h"
+#include "autograd/tolerance.h"
 #include "tests/messages.h"
 
 using namespace tapir;
@@ -146,6 +148,47 @@ TEST_CASE("gradcheck: inputs must be f64") {
         "gradcheck: the inputs of 'f' must be f64; hint: let the function keep other inputs to itself");
 }
 
+// Adds `planted` to element 0 of every gradient that arrives at the first argument, and to nothing else.
+Function with_planted_gradient(const Function& f, double planted) {
+  const auto alive = std::make_shared<std::vector<GradientHandle>>();
+  return [=](const std::vector<Tensor>& x) {
+    std::vector<Tensor> in = x;
+    in[0] = identity(x[0]);
+    if (in[0].node)
+      alive->push_back(on_gradient(in[0], [planted](const Tensor& g) {
+        std::vector<double> wrong(g.elements(), 0.0);
+        wrong[0] = planted;
+        return add(g, Tensor::from(wrong, g.shape()));
+      }));
+    return f(in);
+  };
+}
+
+TEST_CASE("gradcheck: no op passes with ∞, NaN or a huge number in one element of a gradient or of a value") {
+  for (const OpExamples& op : examples_of_every_op()) {
+    const auto row = std::find_if(op.rows.begin(), op.rows.end(), [](const Example& example) {
+      const int64_t elements = example.inputs[0].shape.elements();
+      return elements > 0 && elements < 300;
+    });
+    REQUIRE(row != op.rows.end());
+    CAPTURE(op.op);
+    const std::vector<Tensor> inputs = inputs_of(*row, DType::f64);
+    for (const double planted : {HUGE_VAL, -HUGE_VAL, double{NAN}, 1e300}) {
+      CAPTURE(planted);
+      const Function in_gradient = with_planted_gradient(row->function, planted);
+      const GradcheckResult result = gradcheck("planted", in_gradient, inputs, {.may_vanish = true});
+      CHECK(!result.passed);
+      CHECK(std::isinf(result.worst) == !std::isfinite(planted));
+      if (std::isfinite(planted)) continue;
+      if (row->second_order) CHECK(!gradgradcheck("planted", in_gradient, inputs).passed);
+      const Function in_value = [&](const std::vector<Tensor>& x) {
+        return add(row->function(x), Tensor::full({}, planted, DType::f64));
+      };
+      CHECK(!gradcheck("planted", in_value, inputs, {.may_vanish = true}).passed);
+    }
+  }
+}
+
 TEST_CASE("tapir check: an op with a wrong gradient fails, and is told with row, argument, index and guess") {
   const OpExamples wrong{
       .op = "wrong",
@@ -174,4 +217,20 @@ TEST_CASE("tapir check: the rows of an op hold, small ones in full") {
       CHECK(contains_text(proof.evidence, " of them in full"));
     }
   }
+}
+
+TEST_CASE("a tolerance holds for finite numbers alone, and the worst error is never lost") {
+  const double numbers[] = {0, 1, -1e300, 1e308, HUGE_VAL, -HUGE_VAL, NAN};
+  for (const double x : numbers)
+    for (const double y : numbers) {
+      CAPTURE(x);
+      CAPTURE(y);
+      const bool finite = std::isfinite(x) && std::isfinite(y);
+      CHECK(within(x, y, 1e-8, 1e-6) == (finite && x == y));
+      CHECK(error_of(x, y) == (finite ? std::fabs(x - y) : HUGE_VAL));
+      CHECK(std::max(0.0, error_of(x, y, NAN)) == HUGE_VAL);
+    }
+  CHECK(within(1, 1 + 1e-7, 1e-8, 1e-6));
+  CHECK(!within(1, 1 + 3e-6, 1e-8, 1e-6));
+  CHECK(within(0, 1e-9, 1e-8, 1e-6));
 }

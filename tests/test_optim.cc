@@ -9,6 +9,7 @@
 
 #include "autograd/backward.h"
 #include "autograd/ops.h"
+#include "autograd/tolerance.h"
 #include "nn/ema.h"
 #include "nn/layers.h"
 #include "nn/optim.h"
@@ -149,7 +150,7 @@ std::map<std::string, Values> values_of(nn::Module& model, bool gradients) {
 double largest_difference(const std::map<std::string, Values>& a, const std::map<std::string, Values>& b) {
   double largest = 0;
   for (const auto& [name, values] : a)
-    for (size_t i = 0; i < values.size(); ++i) largest = std::max(largest, std::abs(values[i] - b.at(name)[i]));
+    for (size_t i = 0; i < values.size(); ++i) largest = std::max(largest, error_of(values[i], b.at(name)[i]));
   return largest;
 }
 

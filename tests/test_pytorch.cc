@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "attention/reproduce/language.h"
+#include "autograd/tolerance.h"
 
 using namespace tapir;
 
@@ -38,7 +39,7 @@ std::vector<double> train_losses(std::vector<std::string> assignments) {
 double worst_difference(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
   double worst = 0;
-  for (size_t k = 0; k < a.size(); ++k) worst = std::max(worst, std::abs(a[k] - b[k]) / std::abs(b[k]));
+  for (size_t k = 0; k < a.size(); ++k) worst = std::max(worst, error_of(a[k], b[k], std::abs(b[k])));
   return worst;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "autograd/node.h"
+#include "autograd/tolerance.h"
 #include "tensor/parallel.h"
 #include "tensor/view.h"
 #include "tests/evaluate.h"
@@ -32,15 +33,13 @@ bool same_bits(const Result& a, const Result& b) {
   return same;
 }
 
-// Largest |x − y| / max(1, |y|); infinite for NaN and for different shapes.
+// Largest |x − y| / max(1, |y|); infinite where a number is not finite, and for different shapes.
 double distance(const Tensor& x, const std::vector<double>& y) {
   const std::vector<double> values = x.to(DType::f64).values<double>();
   if (values.size() != y.size()) return HUGE_VAL;
   double largest = 0;
-  for (size_t i = 0; i < y.size(); ++i) {
-    const double error = std::fabs(values[i] - y[i]) / std::max(1.0, std::fabs(y[i]));
-    if (!(error <= largest)) largest = std::isnan(error) ? HUGE_VAL : error;
-  }
+  for (size_t i = 0; i < y.size(); ++i)
+    largest = std::max(largest, error_of(values[i], y[i], std::max(1.0, std::fabs(y[i]))));
   return largest;
 }
 

@@ -6,6 +6,7 @@
 #include "attention/claims.h"
 #include "attention/dot_product.h"
 #include "attention/score_mlp.h"
+#include "autograd/hooks.h"
 #include "autograd/ops.h"
 #include "nn/transformer.h"
 #include "tests/attention_helpers.h"
@@ -142,6 +143,33 @@ struct StepScores : StagedAttention {
   }
 };
 
+// ∞ in one element of the values.
+struct InfiniteValue : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor mix(const Tensor& A, const Tensor& V, const nn::Call& call) const override {
+    const Tensor y = StagedAttention::mix(A, V, call);
+    std::vector<double> planted(y.size(-1), 0.0);
+    planted[0] = HUGE_VAL;
+    return add(y, Tensor::from(planted));
+  }
+};
+
+// ∞ in one element of each gradient of the scores.
+struct InfiniteGradient : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    const Tensor e = identity(StagedAttention::scores(Q, K, call));
+    if (e.node)
+      alive.push_back(on_gradient(e, [](const Tensor& g) {
+        std::vector<double> planted(g.elements(), 0.0);
+        planted[0] = HUGE_VAL;
+        return add(g, Tensor::from(planted, g.shape()));
+      }));
+    return e;
+  }
+  mutable std::vector<GradientHandle> alive;
+};
+
 struct Throws : StagedAttention {
   using StagedAttention::StagedAttention;
   Tensor scores(const Tensor&, const Tensor&, const nn::Call&) const override { throw Error("broken", "no scores today"); }
@@ -224,6 +252,11 @@ TEST_CASE("zoo: wrong, missing, vanishing and wrong second derivatives are rejec
   check_rejected<NoQueryGradient>({"gradient", "double_gradient"}, "argument 0, index 0: analytic");
   check_rejected<StepScores>({"gradient"}, "the gradient of query.weight is zero, but the output depends on it");
   check_rejected<WrongDoubleGradient>({"double_gradient"}, "gradient of self-attention: direction 0: analytic");
+}
+
+TEST_CASE("zoo: ∞ passes no tolerance, in values or gradients") {
+  check_rejected<InfiniteValue>({"padding_safe", "equivariant", "causal", "gradient", "double_gradient"}, "inf");
+  check_rejected<InfiniteGradient>({"gradient", "double_gradient", "padding_safe"}, "inf");
 }
 
 TEST_CASE("zoo: an error of the mixer is a proof that failed, with the message") {
