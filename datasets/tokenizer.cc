@@ -81,6 +81,8 @@ WordTokenizer::WordTokenizer(std::vector<std::string> entries) : Tokenizer(Vocab
   for (size_t id = 0; id < words.size(); ++id) {
     require(std::none_of(words[id].begin(), words[id].end(), is_space), "word vocabulary",
             [&] { return text("entry ", id, " has white space: ", shown(words[id])); });
+    require(!first_invalid_utf8(words[id]), "word vocabulary",
+            [&] { return text("entry ", id, " is not UTF-8: ", shown(words[id])); });
   }
   require(std::find(words.begin(), words.end(), end_of_line) != words.end(), "word vocabulary",
           [] { return text("expected an entry ", end_of_line, " for the end of a line, found none"); });

@@ -56,7 +56,7 @@ class WordTokenizer final : public Tokenizer {
   // The words of the training text, <eos> included; max_types as in TypeCounter::types, which keeps <eos> too.
   static WordTokenizer from_text(std::string_view training_text, int64_t max_types = 0);
 
-  // Error: an entry has white space; <eos> is not an entry; what Vocabulary refuses.
+  // Error: an entry has white space or is not UTF-8; <eos> is not an entry; what Vocabulary refuses.
   explicit WordTokenizer(std::vector<std::string> entries);
 
   std::string_view kind() const override { return "word"; }
@@ -88,9 +88,9 @@ std::shared_ptr<const Tokenizer> tokenizer_from_text(std::string_view kind, std:
                                                      int64_t max_types);
 
 // A tokenizer's file in a run folder: JSON {"tokens": kind, "entries": [...], "sha256": digest}.
-// Errors name the file. save: the file cannot be written. load: what read_text_file refuses; not JSON; another key or type;
-// entries that the tokenizer refuses; a digest that does not belong to them.
-void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& file);
+// tokenizer_text: what is in it. load_tokenizer: errors name the file: what read_text_file refuses; not JSON; another key or
+// type; entries that the tokenizer refuses; a digest that does not belong to them.
+std::string tokenizer_text(const Tokenizer& tokenizer);
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& file);
 
 }  // namespace tapir

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "datasets/bpe.h"
@@ -33,14 +32,10 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const std::string& kind, std::vect
 
 }  // namespace
 
-void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& file) {
+std::string tokenizer_text(const Tokenizer& tokenizer) {
   const nlohmann::ordered_json contents = {
       {"tokens", tokenizer.kind()}, {"entries", tokenizer.vocabulary().entries()}, {"sha256", tokenizer.digest()}};
-  std::ofstream stream(file, std::ios::binary);
-  stream << contents.dump(0) << '\n' << std::flush;
-  require(
-      stream.good(), file.string(), [] { return "the tokenizer cannot be written"; },
-      "does its folder exist, and is there room on the disk?");
+  return contents.dump(0) + '\n';
 }
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& file) {

@@ -103,8 +103,7 @@ TEST_CASE("arena: a tensor that no machine can hold is out of memory, too") {
   CHECK(Arena::of(default_device()).statistics().in_use == used);
 }
 
-TEST_CASE("arena: a device that this build lacks is an error") {
-  if (cuda::built) return;
+TEST_CASE("arena: a device that this build lacks is an error" * doctest::skip(cuda::built)) {
   CHECK(message_of([] { Tensor::zeros({2}, DType::f32, Device::cuda); }) ==
         "device: this build of tapir has no cuda; hint: use cpu, or build with -DTAPIR_CUDA=ON");
 }

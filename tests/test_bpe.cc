@@ -17,6 +17,7 @@
 #include "datasets/utf8.h"
 #include "tensor/sha256.h"
 #include "tests/datasets_helpers.h"
+#include "tests/skipped.h"
 
 using namespace tapir;
 using namespace tapir::testing;
@@ -132,12 +133,6 @@ Words entries_by_definition(std::string_view text, size_t size) {
     entries.push_back(entries[static_cast<size_t>(pair.first)] + entries[static_cast<size_t>(pair.second)]);
   }
   return entries;
-}
-
-bool lacks(const std::filesystem::path& path) {
-  if (std::filesystem::exists(path)) return false;
-  MESSAGE("skipped: " << path.string() << " is not there");
-  return true;
 }
 
 const BpeTokenizer& gpt2() {
@@ -259,7 +254,7 @@ TEST_CASE("hostile strings: the bytes, the text and the vocabulary of the refere
 }
 
 TEST_CASE("GPT-2: the ids of the reference on hostile strings and on runs of 1 MiB") {
-  if (lacks(data_root() / "gpt2-bpe")) return;
+  if (testing::lacks(data_root() / "gpt2-bpe")) return;
   CHECK(gpt2().size() == 50'257);
   CHECK(gpt2().merges() == 50'000);
   CHECK(gpt2().decode(Ids{50'256}) == "<|endoftext|>");
@@ -277,7 +272,7 @@ TEST_CASE("GPT-2: the ids of the reference on hostile strings and on runs of 1 M
 
 TEST_CASE("GPT-2 and training: the ids and the vocabulary of the reference on WikiText-2") {
   const DataSet& wikitext = data_sets().front();
-  if (lacks(data_root() / "gpt2-bpe") || lacks(wikitext.folder())) return;
+  if (testing::lacks(data_root() / "gpt2-bpe") || testing::lacks(wikitext.folder())) return;
   Sha256 sha;
   for (const KnownFile* file : wikitext.files()) add_ids(sha, gpt2().encode(read_file(wikitext.folder() / file->name)));
   CHECK(sha.hex() == golden()["wikitext2_ids"].get<std::string>());
@@ -307,8 +302,7 @@ TEST_CASE("a malformed vocabulary of byte pairs is refused") {
 TEST_CASE("a saved vocabulary of byte pairs is loaded unchanged") {
   const TemporaryFolder folder;
   const auto tokenizer = tokenizer_from_text("bpe", generated_articles(1, 200), 400);
-  save_tokenizer(*tokenizer, folder.path() / "tokenizer.json");
-  const auto loaded = load_tokenizer(folder.path() / "tokenizer.json");
+  const auto loaded = load_tokenizer(folder.write("tokenizer.json", tokenizer_text(*tokenizer)));
   CHECK(loaded->kind() == "bpe");
   CHECK(loaded->digest() == tokenizer->digest());
   for (size_t i = 0; i < 100; ++i) CHECK(loaded->encode(hostile_strings()[i]) == tokenizer->encode(hostile_strings()[i]));

@@ -170,6 +170,11 @@ TEST_CASE("a damaged or lost manifest is rebuilt from the files") {
         [{"file": "step-/../../x.safetensors", "step": 1, "bytes": 1, "sha256": ""}]})");
     reason = R"("step-/../../x.safetensors" is not a checkpoint's name)";
   }
+  SUBCASE("with a step that is no step") {
+    temporary.write("manifest.json", R"({"format": "tapir checkpoints 1", "best": "", "checkpoints":
+        [{"file": "step-00000001.safetensors", "step": 1e300, "bytes": 1, "sha256": ""}]})");
+    reason = R"("step" must be a whole number below 2^63, found 1e+300)";
+  }
   SUBCASE("with an unlisted best") {
     temporary.write("manifest.json", R"({"format": "tapir checkpoints 1", "best": "x", "checkpoints": []})");
     reason = R"(best checkpoint "x" is not listed)";

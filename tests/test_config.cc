@@ -125,6 +125,8 @@ TEST_CASE("--set without section, key or '=' is refused") {
     toml::table config;
     CHECK(message_of([&] { set_value(config, wrong); }) == "--set: expected section.key=value, found '" + wrong + "'");
   }
+  toml::table config;
+  CHECK(message_of([&] { set_value(config, "run.name=\xFF"); }) == "--set: expected UTF-8, found \"run.name=\\xff\"");
 }
 
 TEST_CASE("a file is laid over the one that it extends") {

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 
 #include "attention/reproduce/config.h"
 #include "attention/reproduce/run_folder.h"
+#include "nn/train/json_integer.h"
 #include "nn/train/mapped_file.h"
 
 namespace tapir {
@@ -32,7 +34,12 @@ std::map<std::string, std::string> settings_in(const std::filesystem::path& file
 int64_t whole_number(const RunRecord& run, const std::string& key) {
   const auto found = run.settings.find(key);
   require(found != run.settings.end(), (run.folder / experiment_file).string(), [&] { return text("has no ", key); });
-  return std::strtoll(found->second.c_str(), nullptr, 10);
+  const std::string& digits = found->second;
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  require(error == std::errc{} && end == digits.data() + digits.size(), (run.folder / experiment_file).string(),
+          [&] { return text(key, " must be a whole number, found ", digits); });
+  return number;
 }
 
 void read_facts(RunRecord& run) {
@@ -42,7 +49,7 @@ void read_facts(RunRecord& run) {
   const MappedFile bytes(file);
   try {
     const auto facts = nlohmann::json::parse(bytes.bytes().begin(), bytes.bytes().end());
-    facts.at("parameters").get_to(run.parameters);
+    run.parameters = integer_of(facts.at("parameters"), file.string(), "parameters");
     facts.at("metric").get_to(run.objective.metric);
     facts.at("higher_is_better").get_to(run.objective.higher_is_better);
   } catch (const nlohmann::json::exception& error) {
@@ -50,9 +57,21 @@ void read_facts(RunRecord& run) {
   }
 }
 
+double number_in(const std::filesystem::path& log, const MetricsLine& line, const std::string& name) {
+  try {
+    return line.number(name);
+  } catch (const Error& error) {
+    throw Error(log.string(), error.what());
+  }
+}
+
 void read_costs(RunRecord& run) {
+  const std::filesystem::path log = run.folder / "costs.jsonl";
   std::vector<double> seconds;
-  for (const MetricsLine& line : read_metrics(run.folder / "costs.jsonl")) {
+  for (const MetricsLine& line : read_metrics(log)) {
+    for (const char* name : {"seconds", "peak_bytes"})
+      require(std::abs(number_in(log, line, name)) < 0x1p63, log.string(),   // nor NaN
+              [&] { return text("\"", name, "\" of step ", line.step, " is ", line.number(name)); });
     seconds.push_back(line.number("seconds"));
     run.peak_bytes = std::max(run.peak_bytes, static_cast<int64_t>(line.number("peak_bytes")));
   }
@@ -97,12 +116,13 @@ RunRecord read_record(const std::filesystem::path& folder) {
   run.seed = whole_number(run, "run.seed");
   run.steps = whole_number(run, "train.steps");
   read_facts(run);
-  run.metrics = read_metrics(folder / "metrics.jsonl");
+  const std::filesystem::path log = folder / "metrics.jsonl";
+  run.metrics = read_metrics(log);
   if (!run.metrics.empty()) run.done = run.metrics.back().step;
   run.result = std::numeric_limits<double>::quiet_NaN();
   for (const MetricsLine& line : run.metrics)
     for (const auto& value : line.values)
-      if (value.first == run.objective.metric) run.evaluated = line.step, run.result = line.number(value.first);
+      if (value.first == run.objective.metric) run.evaluated = line.step, run.result = number_in(log, line, value.first);
   read_costs(run);
   return run;
 }

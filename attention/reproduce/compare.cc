@@ -9,6 +9,7 @@
 
 #include "attention/reproduce/arms.h"
 #include "attention/reproduce/run_folder.h"
+#include "datasets/utf8.h"
 #include "nn/train/atomic_file.h"
 
 namespace tapir {
@@ -68,7 +69,7 @@ std::vector<PlannedRun> planned_runs(const CompareCommand& command) {
   for (const std::string& assignment : command.assignments) set_value(config, assignment);
   require(config["attention"].is_table(), command.experiment.string(), [] { return "has no section [attention]"; },
           "a comparison changes its mechanism");
-  const std::string name = config["run"]["name"].value_or(command.experiment.stem().string());
+  const std::string name = config["run"]["name"].value_or(replace_invalid_utf8(command.experiment.stem().string()));
   const fs::path out = command.out.empty() ? fs::path("runs") / ("compare-" + name) : command.out;
   std::vector<PlannedRun> runs;
   std::set<std::string> taken{"mechanism"}, mechanisms;

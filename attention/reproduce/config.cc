@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "datasets/utf8.h"
 #include "tensor/error.h"
 
 namespace tapir {
@@ -140,6 +141,7 @@ void set_value(toml::table& config, const std::string& assignment) {
   const size_t equals = assignment.find('='), dot = assignment.find('.');
   require(equals != std::string::npos && dot != std::string::npos && dot > 0 && dot + 1 < equals, "--set",
           [&] { return text("expected section.key=value, found '", assignment, "'"); });
+  require(!first_invalid_utf8(assignment), "--set", [&] { return text("expected UTF-8, found ", shown(assignment)); });
   const std::string section = assignment.substr(0, dot), key = assignment.substr(dot + 1, equals - dot - 1);
   const std::string value = assignment.substr(equals + 1);
   if (!config[section].is_table()) config.insert_or_assign(section, toml::table{});

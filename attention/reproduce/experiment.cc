@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "datasets/utf8.h"
 #include "tensor/sha256.h"
 
 namespace tapir {
@@ -98,7 +99,7 @@ Experiment read_experiment(const std::filesystem::path& file, const std::vector<
   toml::table config = read_config(file);
   for (const std::string& assignment : assignments) set_value(config, assignment);
   Experiment experiment = resolve(config);
-  if (!config["run"]["name"]) experiment.run.name = file.stem().string();
+  if (!config["run"]["name"]) experiment.run.name = replace_invalid_utf8(file.stem().string());
   return experiment;
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "autograd/node.h"
+#include "nn/train/atomic_file.h"
 
 namespace tapir {
 
@@ -69,7 +70,9 @@ std::string LanguageTask::summary() const {
   return fmt::format("{} tokens in the vocabulary, {} steps an epoch", tokenizer().size(), training_.batches_per_epoch());
 }
 
-void LanguageTask::save(const std::filesystem::path& folder) const { save_tokenizer(tokenizer(), folder / tokenizer_file); }
+void LanguageTask::save(const std::filesystem::path& folder) const {
+  write_atomically(folder / tokenizer_file, tokenizer_text(tokenizer()));
+}
 
 Metrics LanguageTask::gates(const TokenBatch& batch) {
   const NoGrad guard;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "nn/train/atomic_file.h"
+#include "nn/train/json_integer.h"
 #include "tensor/sha256.h"
 
 namespace tapir {
@@ -162,7 +163,8 @@ CheckpointFolder::Manifest CheckpointFolder::parse_manifest() const {
     require(format == manifest_format, path.string(),
             [&] { return text("expected format \"", manifest_format, "\", found ", quoted_name(format)); });
     for (const Json& item : json.at("checkpoints")) {
-      manifest.entries.push_back({item.at("file"), item.at("step"), {item.at("bytes"), item.at("sha256")}});
+      const auto integer = [&](const char* key) { return integer_of(item.at(key), path.string(), key); };
+      manifest.entries.push_back({item.at("file"), integer("step"), {integer("bytes"), item.at("sha256")}});
       const std::string& name = manifest.entries.back().file;
       require(is_checkpoint_name(name), path.string(),
               [&] { return text(quoted_name(name), " is not a checkpoint's name"); });

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "nn/train/atomic_file.h"
+#include "nn/train/json_integer.h"
 #include "nn/train/mapped_file.h"
 #include "tensor/error.h"
 
@@ -22,7 +23,7 @@ Json json_of(const MetricValue& value) {
 
 MetricValue value_of(const Json& json) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  if (json.is_number_integer()) return json.get<int64_t>();
+  if (is_integer(json)) return json.get<int64_t>();
   if (json.is_number()) return json.get<double>();
   const auto text = json.get<std::string>();   // throws for every other type
   if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
@@ -38,9 +39,9 @@ MetricsLine parse_line(const std::filesystem::path& path, int64_t number, std::s
     const Json json = Json::parse(line);
     require(json.is_object() && !json.empty() && json.begin().key() == "step" && json.begin()->is_number_integer(), where,
             [] { return "expected an object that starts with an integer \"step\""; });
+    parsed.step = integer_of(*json.begin(), where, "step");
     for (const auto& [name, value] : json.items())
-      if (name == "step") parsed.step = value.get<int64_t>();
-      else parsed.values.emplace_back(name, value_of(value));
+      if (name != "step") parsed.values.emplace_back(name, value_of(value));
   } catch (const Json::exception& error) {
     throw Error(where, text("is not a line of metrics: ", error.what()));
   }
