@@ -57,6 +57,7 @@ struct Pow;
 struct Matmul;                                    // ops/matmul.cc
 struct Linear;
 struct Sum;                                       // ops/sum.cc
+struct Mean;
 struct SumTo;
 struct Var;                                       // ops/reduction.cc
 template <int sign> struct Extreme;
@@ -97,7 +98,7 @@ using AllOps = OpList<
     Unary<scalar::Relu>, Unary<scalar::Gelu>, Unary<scalar::GeluTanh>, Unary<scalar::Silu>, Unary<scalar::Erf>,
     Unary<scalar::LogSigmoid>, Unary<scalar::Mish>, Unary<scalar::LeakyRelu>, Unary<scalar::Elu>, Unary<scalar::Clamp>,
     Unary<scalar::Pow>,
-    Identity, Add, Sub, Mul, Div, Affine, Maximum, Minimum, Where, Chain, Pow, Matmul, Linear, Sum, SumTo, Var, Extreme<1>,
+    Identity, Add, Sub, Mul, Div, Affine, Maximum, Minimum, Where, Chain, Pow, Matmul, Linear, Sum, Mean, SumTo, Var, Extreme<1>,
     Extreme<-1>, Norm, CumSum, LogCumSumExp, LinearRecurrence, LogSumExp, Softmax, LogSoftmax, Reshape, Transpose, Slice,
     Pad, Expand, Concat, Embedding, ScatterRows, LayerNorm, Dropout, CrossEntropy,
     Flip, Tril, Triu, Gather, ScatterAdd, RmsNorm, GroupNorm, BatchNorm, PairLoss<loss::SquaredError>, PairLoss<loss::L1>,

@@ -13,9 +13,10 @@ template <>
 struct Boundary<Matmul> {
   static Cases cases(double) {
     return {
-        two("", matmul, {{2, 2}, {nan, 1, 1, 2}}, {{2, 2}, {1, 0, 0, 1}}, {nan, nan, 1, 2}, {1, 1, 1, 1}, {nan, nan, 3, 3}),
+        two("", matmul, {{2, 2}, {nan, 1, 1, 2}}, {{2, 2}, {1, 0, 0, 1}}, {nan, nan, 1, 2}, {1, 1, 1, 1}, {nan, nan, 3, 3})
+            .second({{2, 2, 2, 2}, {2, 2, 2, 2}}),
         two("", matmul, {{2, 2}, {1, 0, 1, 2}}, {{2, 2}, {1, 3, inf, 1}}, {nan, 3, inf, 5}, {4, inf, 4, inf},
-            {2, 2, 2, 2})};
+            {2, 2, 2, 2}).second({{2, 2, 2, 2}, {2, 2, 2, 2}})};
   }
 };
 
@@ -23,7 +24,7 @@ template <>
 struct Boundary<Linear> {
   static Cases cases(double) {
     return {two("", linear, {{2, 2}, {1, 2, inf, 0}}, {{2, 2}, {1, 1, nan, 0}}, {3, nan, inf, nan}, {nan, 1, nan, 1},
-                {inf, 2, inf, 2})};
+                {inf, 2, inf, 2}).second({{2, 2, 2, 2}, {2, 2, 2, 2}})};
   }
 };
 
@@ -40,6 +41,19 @@ struct Boundary<Sum> {
 };
 
 template <>
+struct Boundary<Mean> {
+  static Cases cases(double s) {
+    const double L = Sizes(s).large;
+    return {one("row", [](const Tensor& x) { return mean(x, 1); }, {{5, 2}, {inf, -inf, nan, 1, L, L, L, -L, s, s}},
+                {nan, nan, L, 0, s}, {0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5}),
+            one("column", [](const Tensor& x) { return mean(x, 0); }, {{4, 2}, {L, 1, L, 1, L, inf, L, -1}}, {L, inf},
+                {0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25}),
+            one("all", [](const Tensor& x) { return mean(x); }, {-L, -L, -L, -L}, {-L}, {0.25, 0.25, 0.25, 0.25}),
+            one("of none", [](const Tensor& x) { return mean(x); }, Input(Shape{0}, Values{}), {nan}, {})};
+  }
+};
+
+template <>
 struct Boundary<SumTo> {
   static Cases cases(double) {
     return {one("", [](const Tensor& x) { return sum_to(x, {2}); }, {{2, 2}, {nan, 1, 2, inf}}, {nan, inf}, {1, 1, 1, 1})};
@@ -48,9 +62,16 @@ struct Boundary<SumTo> {
 
 template <>
 struct Boundary<Var> {
-  static Cases cases(double) {
+  static Cases cases(double s) {
+    const double L = Sizes(s).large, r = Sizes(s).root_small;
     return {one("", [](const Tensor& x) { return var(x, 1); }, {{4, 2}, {3, 3, nan, 1, 1, 3, inf, 1}}, {0, nan, 2, nan},
-                {0, 0, nan, nan, -2, 2, nan, -inf})};
+                {0, 0, nan, nan, -2, 2, nan, -inf}),
+            one("sizes", [](const Tensor& x) { return var(x, 1); },
+                {{3, 4}, {L, -L, L, -L, r, -r, r, -r, 3 * L, 3 * L, 3 * L, 3 * L}}, {inf, 4 * r * r / 3, 0},
+                {2 * L / 3, -2 * L / 3, 2 * L / 3, -2 * L / 3, 2 * r / 3, -2 * r / 3, 2 * r / 3, -2 * r / 3, 0, 0, 0, 0}),
+            one("deviations beyond the type", [](const Tensor& x) { return var(x); }, 
+                {{8}, {3 * L, -3 * L, -3 * L, -3 * L, -3 * L, -3 * L, -3 * L, -3 * L}}, {inf},
+                {1.5 * L, -1.5 / 7 * L, -1.5 / 7 * L, -1.5 / 7 * L, -1.5 / 7 * L, -1.5 / 7 * L, -1.5 / 7 * L, -1.5 / 7 * L})};
   }
 };
 
@@ -79,8 +100,14 @@ struct Boundary<Extreme<-1>> {
 template <>
 struct Boundary<Norm> {
   static Cases cases(double s) {
+    const double L = Sizes(s).large, t = Sizes(s).small;
     return {one("", [](const Tensor& x) { return norm(x, 2, 1); }, {{5, 2}, {0, -0.0, s, 0, nan, 1, 3, -4, inf, 1}},
-                {0, s, nan, 5, inf}, {0, 0, 1, 0, nan, nan, 0.6, -0.8, nan, 0}),
+                {0, s, nan, 5, inf}, {0, 0, 1, 0, nan, nan, 0.6, -0.8, nan, 0})
+                .second({{0, 0, nan, nan, nan, nan, 0.224, 0.168, 0, 0}}),
+            one("large", [](const Tensor& x) { return norm(x, 2); }, {3 * L, -3 * L, 3 * L, -3 * L}, {inf},
+                {0.5, -0.5, 0.5, -0.5}).second({Values(4, 1 / L / 6)}),
+            one("small", [](const Tensor& x) { return norm(x, 2); }, {3 * t, -4 * t}, {5 * t}, {0.6, -0.8})
+                .second({{0.224 / t, 0.168 / t}}),
             one("of none", [](const Tensor& x) { return norm(x, 2); }, Input(Shape{0}, Values{}), {0}, {})};
   }
 };
@@ -98,12 +125,14 @@ struct Boundary<CumSum> {
 
 template <>
 struct Boundary<LogCumSumExp> {
-  static Cases cases(double) {
+  static Cases cases(double s) {
+    const double L = Sizes(s).large;
     const auto f = [](const Tensor& x) { return logcumsumexp(x, 0); };
     return {one("−∞ alone", f, {-inf, -inf}, {-inf, -inf}, {0, 0}),
             one("−∞ first", f, {-inf, -inf, 0}, {-inf, -inf, 0}, {0, 0, 1}), one("−∞ last", f, {0, -inf}, {0, 0}, {2, 0}),
-            one("∞", f, {-inf, 0, inf, 1}, {-inf, 0, inf, inf}, {0, 1, inf, 0}),
-            one("NaN", f, {0, nan, 1}, {0, nan, nan}, {nan, nan, nan})};
+            one("∞", f, {-inf, 0, inf, 1}, {-inf, 0, inf, inf}, {0, 1, 2, 0}),
+            one("NaN", f, {0, nan, 1}, {0, nan, nan}, {nan, nan, nan}).second({{nan, nan, nan}}),
+            one("large", f, {L, L}, {L, L}, {1.5, 0.5})};
   }
 };
 
@@ -111,9 +140,9 @@ template <>
 struct Boundary<LinearRecurrence> {
   static Cases cases(double) {
     return {two("", [](const Tensor& a, const Tensor& b) { return linear_recurrence(a, b, 0); }, {0.5, 0.5, 0.5},
-                {1, nan, 2}, {1, nan, nan}, {0, 1.5, nan}, {1.75, 1.5, 1}),
+                {1, nan, 2}, {1, nan, nan}, {0, 1.5, nan}, {1.75, 1.5, 1}).second({{0, 2.5, nan}, {2, 1, 0}}),
             two("cut by a = 0", [](const Tensor& a, const Tensor& b) { return linear_recurrence(a, b, 0); }, {1, 0, 1},
-                {1, 2, 3}, {1, 2, 5}, {0, 2, 2}, {1, 2, 1})};
+                {1, 2, 3}, {1, 2, 5}, {0, 2, 2}, {1, 2, 1}).second({{0, 3, 2}, {2, 1, 0}})};
   }
 };
 
@@ -121,9 +150,14 @@ struct Boundary<LinearRecurrence> {
 
 template <>
 struct Boundary<LogSumExp> {
-  static Cases cases(double) {
+  static Cases cases(double s) {
+    const double L = Sizes(s).large;
     return {one("", [](const Tensor& x) { return logsumexp(x); }, {{5, 2}, {-inf, -inf, -inf, 1, inf, 0, nan, 0, 0, 0}},
-                {-inf, 1, inf, nan, M_LN2}, {0, 0, 0, 1, inf, 0, nan, nan, 0.5, 0.5})};
+                {-inf, 1, inf, nan, M_LN2}, {0, 0, 0, 1, 1, 0, nan, nan, 0.5, 0.5})
+                .second({{0, 0, 0, 0, 0, 0, nan, nan, 0, 0}}),
+            one("sizes", [](const Tensor& x) { return logsumexp(x); }, {{3, 2}, {L, L, -L, -L, -L, L}}, {L, -L, L},
+                {0.5, 0.5, 0.5, 0.5, 0, 1}),
+            one("∞ twice", [](const Tensor& x) { return logsumexp(x); }, {{1, 3}, {inf, 0, inf}}, {inf}, {0.5, 0, 0.5})};
   }
 };
 
@@ -134,7 +168,8 @@ struct Boundary<Softmax> {
       return softmax(reshape(x, {1, 1, 2, 2}), Mask{.causal = true, .offset = -1});
     };
     return {one("", [](const Tensor& x) { return softmax(x); }, {{4, 2}, {-inf, -inf, -inf, 1, nan, 0, 0, 0}},
-                {0, 0, 0, 1, nan, nan, 0.5, 0.5}, {0, 0, 0, 0, nan, nan, -0.5, 0.5}, {1, 2, 1, 2, 1, 2, 1, 3}),
+                {0, 0, 0, 1, nan, nan, 0.5, 0.5}, {0, 0, 0, 0, nan, nan, -0.5, 0.5}, {1, 2, 1, 2, 1, 2, 1, 3})
+                .second({{0, 0, 0, 0, nan, nan, 0, 0}}),
             one("masked row", causal, {nan, nan, 3, nan}, {0, 0, 1, 0}, {0, 0, 0, 0}, {1, 2, 3, 4})};
   }
 };
@@ -143,7 +178,8 @@ template <>
 struct Boundary<LogSoftmax> {
   static Cases cases(double) {
     return {one("", [](const Tensor& x) { return log_softmax(x); }, {{4, 2}, {-inf, -inf, -inf, 1, nan, 0, 0, 0}},
-                {-inf, -inf, -inf, 0, nan, nan, -M_LN2, -M_LN2}, {1, 2, 1, -1, nan, nan, -1, 1}, {1, 2, 1, 2, 1, 2, 1, 3})};
+                {-inf, -inf, -inf, 0, nan, nan, -M_LN2, -M_LN2}, {1, 2, 1, -1, nan, nan, -1, 1}, {1, 2, 1, 2, 1, 2, 1, 3})
+                .second({{0, 0, 0, 0, nan, nan, 0, 0}})};
   }
 };
 
@@ -265,46 +301,77 @@ struct Boundary<ScatterAdd> {
   }
 };
 
-// ---- layers -------------------------------------------------------------------------------------------------------------
+// ---- layers: scaling_laws.h has them without epsilon ----------------------------------------------------------------------
+
+// Of a row a (−1, 1, −1, 1), with weights 1, without a bias, and the cotangent (1, 2, 3, 5): for a far beyond √ε the row is
+// normalised, far below it is divided by √ε, and so is a row of equal numbers, of whatever size.
+inline Cases norm_sizes(Tensor (*f)(const Tensor&), const Shape& shape, double s, double epsilon) {
+  const double L = Sizes(s).large, t = Sizes(s).small, r = 1 / std::sqrt(epsilon);
+  const Values g{1, 2, 3, 5}, centred{-1.75 * r, -0.75 * r, 0.25 * r, 2.25 * r};
+  return {one("large", f, {shape, {-L, L, -L, L}}, {-1, 1, -1, 1}, {-1 / L, -1.5 / L, 1 / L, 1.5 / L}, g),
+          one("small", f, {shape, {-t, t, -t, t}}, {-t * r, t * r, -t * r, t * r}, centred, g),
+          one("large and equal", f, {shape, Values(4, 3 * L)}, {0, 0, 0, 0}, centred, g)};
+}
+
+inline Cases with(Cases cases, const Cases& more) {
+  cases.insert(cases.end(), more.begin(), more.end());
+  return cases;
+}
 
 template <>
 struct Boundary<LayerNorm> {  // a constant row is its bias, without a gradient through it
-  static Cases cases(double) {
-    return {{"",
+  static Cases cases(double s) {
+    const auto plain = [](const Tensor& x) {
+      return layer_norm(x, Tensor::full({4}, 1, x.dtype()), Tensor::zeros({4}, x.dtype()));
+    };
+    return with(norm_sizes(plain, {1, 4}, s, 1e-5), {{"",
              [](const std::vector<Tensor>& in) { return layer_norm(in[0], in[1], in[2]); },
              {{{2, 2}, {3, 3, nan, 1}}, {1, 1}, {0.5, -0.5}},
              {0.5, -0.5, nan, nan},
-             {{0, 0, nan, nan}, {nan, nan}, {2, 2}}}};
+             {{0, 0, nan, nan}, {nan, nan}, {2, 2}}, {}, {{0, 0, nan, nan}, {0, 0}, {0, 0}}}});
   }
 };
 
 template <>
 struct Boundary<GroupNorm> {
-  static Cases cases(double) {
-    return {{"",
+  static Cases cases(double s) {
+    const auto plain = [](const Tensor& x) {
+      return group_norm(x, 1, Tensor::full({2}, 1, x.dtype()), Tensor::zeros({2}, x.dtype()));
+    };
+    return with(norm_sizes(plain, {1, 2, 2}, s, 1e-5), {{"",
              [](const std::vector<Tensor>& in) { return group_norm(in[0], 1, in[1], in[2]); },
              {{{2, 2}, {3, 3, nan, 1}}, {1, 1}, {0.5, -0.5}},
              {0.5, -0.5, nan, nan},
-             {{0, 0, nan, nan}, {nan, nan}, {2, 2}}}};
+             {{0, 0, nan, nan}, {nan, nan}, {2, 2}}, {}, {{0, 0, nan, nan}, {0, 0}, {0, 0}}}});
   }
 };
 
 template <>
 struct Boundary<BatchNorm> {  // NaN stays in its channel
-  static Cases cases(double) {
-    return {{"",
+  static Cases cases(double s) {
+    const auto plain = [](const Tensor& x) {
+      return batch_norm(x, Tensor::full({1}, 1, x.dtype()), Tensor::zeros({1}, x.dtype())).y;
+    };
+    return with(with(norm_sizes(plain, {4, 1}, s, 1e-5), norm_sizes(plain, {1, 1, 4}, s, 1e-5)), {{"",
              [](const std::vector<Tensor>& in) { return batch_norm(in[0], in[1], in[2]).y; },
              {{{2, 2}, {3, nan, 3, 1}}, {1, 1}, {0.5, -0.5}},
              {0.5, nan, 0.5, nan},
-             {{0, nan, 0, nan}, {0, nan}, {2, 2}}}};
+             {{0, nan, 0, nan}, {0, nan}, {2, 2}}, {}, {{0, nan, 0, nan}, {0, 0}, {0, 0}}}});
   }
 };
 
 template <>
 struct Boundary<RmsNorm> {  // a row of zeros: r = 1/√ε = 1000
-  static Cases cases(double) {
+  static Cases cases(double s) {
+    const double L = Sizes(s).large, t = Sizes(s).small;
+    const auto plain = [](const Tensor& x) { return rms_norm(x, Tensor::full({4}, 1, x.dtype())); };
+    const Values g{1, 2, 3, 5};
     return {two("", [](const Tensor& x, const Tensor& weight) { return rms_norm(x, weight); }, {{2, 2}, {0, 0, nan, 1}},
-                {1, 2}, {0, 0, nan, nan}, {1000, 2000, nan, nan}, {nan, nan})};
+                {1, 2}, {0, 0, nan, nan}, {1000, 2000, nan, nan}, {nan, nan})
+                .second({{1000, 1000, nan, nan}, {nan, nan}}),
+            one("large", plain, {L, -L, L, -L}, {1, -1, 1, -1}, {1.75 / L, 1.25 / L, 3.75 / L, 4.25 / L}, g),
+            one("small", plain, {t, -t, t, -t}, {1000 * t, -1000 * t, 1000 * t, -1000 * t}, {1000, 2000, 3000, 5000}, g)
+                .second({{-2e9 * t, 3.5e9 * t, -2e9 * t, 3.5e9 * t}})};
   }
 };
 
@@ -324,10 +391,16 @@ struct Boundary<Dropout> {  // a dropped element is 0, NaN or not
 
 template <>
 struct Boundary<CrossEntropy> {
-  static Cases cases(double) {
+  static Cases cases(double s) {
+    const double L = Sizes(s).large;
     const auto loss = [](const Tensor& x) { return cross_entropy(x, Tensor::from(std::vector<int32_t>{1, -1, 0})); };
     return {one("a class of probability 0, and a row that does not count", loss, {{3, 2}, {-inf, 0, nan, nan, 7, 7}},
                 {M_LN2}, {0, 0, 0, 0, -0.5, 0.5}),
+            one("smoothing of large logits",
+                [](const Tensor& x) {
+                  return cross_entropy(x, Tensor::from(std::vector<int32_t>{0}), {.label_smoothing = 0.125});
+                },
+                {{1, 2}, {3 * L, -3 * L}}, {0.375 * L}, {0.0625, -0.0625}),
             one("the target has probability 0",
                 [](const Tensor& x) { return cross_entropy(x, Tensor::from(std::vector<int32_t>{0})); },
                 {{1, 2}, {-inf, 0}}, {inf}, {-1, 1})};
@@ -377,7 +450,11 @@ template <>
 struct Boundary<ExpressiveWeights> {
   static Cases cases(double) {
     return {one("", [](const Tensor& z) { return expressive_weights(z, {}, false); }, {{1, 1, 2, 2}, {0, -0.0, 1, 1}},
-                {0, 0, 0.5, 0.5}, {0, 0, -0.5, 0.5}, {1, 2, 1, 3})};
+                {0, 0, 0.5, 0.5}, {0, 0, -0.5, 0.5}, {1, 2, 1, 3}).second({{0, 0, 1, -1}}),
+            one("large", [](const Tensor& z) { return expressive_weights(z, {}, false); },
+                {{1, 1, 2, 2}, {0x1p126, -0x1p126, 0x1p120, 1}}, {0.5, 0.5, 2.0 / 3, 1.0 / 3},
+                {-0x1p-379, -0x1p-379, -0x1p-358 / 9, 2.0 / 9}, {1, 2, 1, 2})
+                .second({{0x1.8p-504, -0x1.8p-504, -0x1p-358 / 27, -10.0 / 27}})};
   }
 };
 
@@ -386,7 +463,7 @@ struct Boundary<FusedAttention<ExpressiveForm>> {
   static Cases cases(double) {
     return {{"", [](const auto& in) { return expressive_attention(in[0], in[1], in[2], {}, false); },
              {{{1, 1, 2, 2}, {0, -0.0, 1, 1}}, {{1, 1, 2, 2}, {1, 0, 0, 1}}, {{1, 1, 2, 1}, {2, 6}}}, {0, 4},
-             {{0, 0, -1, 1}, {-1, -1, 1, 1}, {0.5, 0.5}}, {}}};
+             {{0, 0, -1, 1}, {-1, -1, 1, 1}, {0.5, 0.5}}, {}, {{0, 0, 6, -6}, {5, 5, -5, -5}, {0, 0}}}};
   }
 };
 
@@ -395,7 +472,7 @@ struct Boundary<FusedAttention<DotProductForm>> {   // a key far below the other
   static Cases cases(double) {
     return {{"", [](const auto& in) { return dot_product_attention(in[0], in[1], in[2], {}, false); },
              {{{1, 1, 1, 1}, {1}}, {{1, 1, 3, 1}, {0, -1e30, -0.0}}, {{1, 1, 3, 1}, {1, 5, 3}}}, {2},
-             {{0}, {-0.5, 0, 0.5}, {0.5, 0, 0.5}}, {}}};
+             {{0}, {-0.5, 0, 0.5}, {0.5, 0, 0.5}}, {}, {{0}, {-0.5, 0, 0.5}, {0, 0, 0}}}};
   }
 };
 
@@ -404,7 +481,8 @@ struct Boundary<FusedAttention<NetworkForm>> {   // at the kink of a unit the gr
   static Cases cases(double) {
     return {{"", [](const auto& in) { return network_attention(in[0], in[1], in[2], in[3], {}, false); },
              {{{1, 1, 1, 3}, {0, 2, 1}}, {{1, 1, 2, 3}, {-0.0, -2, 1, -1, -3, 1}}, {{1, 1, 2, 1}, {1, 3}}, {{1, 3}, {5, 5, 1}}},
-             {2}, {{0, 0, 0}, {0, 0, -0.5, 0, 0, 0.5}, {0.5, 0.5}, {0, 0, 0}}, {}}};
+             {2}, {{0, 0, 0}, {0, 0, -0.5, 0, 0, 0.5}, {0.5, 0.5}, {0, 0, 0}}, {},
+             {{0, 0, 0}, {0, 0, -0.5, 0, 0, 0.5}, {0, 0}, {0, 0, 0}}}};
   }
 };
 

@@ -44,12 +44,6 @@ inline Example total_row(const std::string& label, const Shape& from) {
 
 template <> struct Examples<Sum> {
   static OpExamples all() {
-    const Example mean_of_all{.label = "mean", .function = [](const std::vector<Tensor>& x) { return mean(x[0]); },
-                              .inputs = {{{4, 5}}}, .reference = sums({}, {}, 0.05)};
-    const Example mean_of_axis{.label = "mean of an axis",
-                               .function = [](const std::vector<Tensor>& x) { return mean(x[0], -2); },
-                               .inputs = {{{2, 4, 5}}},
-                               .reference = sums({2, 1, 5}, {2, 5}, 0.25)};
     return {.op = "sum",
             .rows = {total_row("all", {3, 4}),
                      total_row("all of rank 0", {}),
@@ -71,15 +65,35 @@ template <> struct Examples<Sum> {
                      sum_row("several ranges, first axis", {300, 256}, 0, false),
                      sum_row("several ranges, middle axis", {20, 60, 70}, 1, false),
                      sum_row("several ranges, last axis", {300, 256}, 1, false),
-                     mean_of_all,
-                     mean_of_axis,
                      reduction_row("norm 1", {{3, 4, 5}, -2.25, 2.25, 0.5}, 1, absolute_sum,
                                    [](const Tensor& x) { return norm(x, 1, 1); }),
                      reduction_row("norm 1 of all", {{3, 40}, -2.25, 2.25, 0.5}, {}, absolute_sum,
                                    [](const Tensor& x) { return norm(x, 1); })},
             .errors = {{[] { sum(zeros({2, 3}), 2); }, {"sum", "axis 2", "[2,3]"}},
-                       {[] { sum(zeros({2, 3}), -3, true); }, {"sum", "axis -3", "[2,3]"}},
-                       {[] { mean(zeros({}), 0); }, {"sum", "axis 0", "[]"}}}};
+                       {[] { sum(zeros({2, 3}), -3, true); }, {"sum", "axis -3", "[2,3]"}}}};
+  }
+};
+
+template <> struct Examples<Mean> {
+  static OpExamples all() {
+    const auto all_of = [](const std::string& label, const Shape& x) {
+      return Example{.label = label, .function = [](const std::vector<Tensor>& in) { return mean(in[0]); }, .inputs = {{x}},
+                     .reference = sums({}, {}, 1 / static_cast<double>(x.elements()))};
+    };
+    const auto along = [](const std::string& label, const Shape& x, int axis, bool keep = false) {
+      const Shape kept = x.with(axis, 1);
+      return Example{.label = label, .function = [=](const std::vector<Tensor>& in) { return mean(in[0], axis, keep); },
+                     .inputs = {{x}},
+                     .reference = sums(kept, keep ? kept : x.without(axis), 1 / static_cast<double>(x[axis]))};
+    };
+    return {.op = "mean",
+            .rows = {all_of("all", {4, 5}), all_of("all of rank 0", {}), all_of("several ranges", {2, 70000}),
+                     along("first axis", {3, 4, 5}, 0), along("middle axis", {2, 4, 5}, -2),
+                     along("last axis", {4, 7}, 1, true),
+                     along("one element", {1, 1}, 0, true), along("no columns", {3, 0}, 0), along("no rows", {0, 3}, 1),
+                     along("several ranges, first axis", {300, 256}, 0), along("several ranges, last axis", {300, 256}, 1)},
+            .errors = {{[] { mean(zeros({}), 0); }, {"mean", "axis 0", "[]"}},
+                       {[] { mean(zeros({2, 3}), -3, true); }, {"mean", "axis -3", "[2,3]"}}}};
   }
 };
 

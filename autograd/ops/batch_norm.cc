@@ -1,6 +1,7 @@
 // Batch normalisation (Ioffe & Szegedy 2015). Letters: x is (outer, C, inner) around the channel axis; n = outer · inner.
 #include "autograd/apply.h"
 #include "autograd/ops.h"
+#include "autograd/ops/statistics.h"
 #include "tensor/elementwise.h"
 #include "tensor/parallel.h"
 
@@ -77,29 +78,58 @@ template <class T> struct SquaredDeviation {
   HD T operator()(int64_t place, int64_t c) const { return (x[place] - mean[c]) * (x[place] - mean[c]); }
 };
 
+// Mean and variance as they are, and centre, 1/√(variance + ε) and scale as x̂ needs them: of scale · x, computed once more
+// from the channel's elements where scale is not 1.
+template <class T> struct Settle {
+  const T *x, *sum_mean, *sum_variance;
+  T *mean, *variance, *centre, *inverse, *scale;
+  int64_t n, channels, inner;
+  T epsilon;
+  template <class Team> HD void operator()(const Team& team, int64_t c) const {
+    RowStatistics<T> of{sum_mean[c], sum_variance[c], T(1)};
+    if (!math::has_cubes(of.variance + epsilon)) {
+      const auto element = [&](int64_t i) { return x[(i / inner * channels + c) * inner + i % inner]; };
+      of = scaled_statistics(team, n, element, static_cast<T>(n), epsilon);
+    }
+    mean[c] = of.mean / of.scale;
+    variance[c] = of.variance / of.scale / of.scale;
+    centre[c] = of.mean;
+    inverse[c] = of.inverse_deviation(epsilon);
+    scale[c] = of.scale;
+  }
+};
+
+template <class T> struct Statistics {   // of scale · x, by channel
+  const T *centre, *inverse, *scale;
+  HD T normal(T x, int64_t c) const { return std::fma(x, scale[c], -centre[c]) * inverse[c]; }
+};
+
 // x̂ = (x − mean) / √(variance + ε);  y = w x̂ + b
 template <class T> struct Normalise {
-  const T *x, *mean, *inverse, *weight, *bias;
+  const T* x;
+  Statistics<T> of;
+  const T *weight, *bias;
   T* y;
-  HD void operator()(int64_t place, int64_t c) const {
-    y[place] = (x[place] - mean[c]) * inverse[c] * weight[c] + bias[c];
-  }
+  HD void operator()(int64_t place, int64_t c) const { y[place] = of.normal(x[place], c) * weight[c] + bias[c]; }
 };
 
 // g x̂
 template <class T> struct WeightTerm {
-  const T *g, *x, *mean, *inverse;
-  HD T operator()(int64_t place, int64_t c) const { return g[place] * ((x[place] - mean[c]) * inverse[c]); }
+  const T *g, *x;
+  Statistics<T> of;
+  HD T operator()(int64_t place, int64_t c) const { return g[place] * of.normal(x[place], c); }
 };
 
 // dx = w (g − mean(g) − x̂ mean(g x̂)) / √(variance + ε)
 template <class T> struct NormaliseBackward {
-  const T *g, *x, *mean, *inverse, *weight, *db, *dw;
+  const T *g, *x;
+  Statistics<T> of;
+  const T *weight, *db, *dw;
   T* dx;
   T share;   // 1/n
   HD void operator()(int64_t place, int64_t c) const {
-    const T normal = (x[place] - mean[c]) * inverse[c];
-    dx[place] = (g[place] - share * db[c] - normal * (share * dw[c])) * (inverse[c] * weight[c]);
+    const T centred = g[place] - share * db[c] - of.normal(x[place], c) * (share * dw[c]);
+    dx[place] = centred * (of.inverse[c] * weight[c]) * of.scale[c];
   }
 };
 
@@ -127,7 +157,8 @@ struct BatchNorm {
   int axis;
   double epsilon;
   Saved x{}, weight{}, bias{};
-  Tensor mean{}, variance{}, inverse{};   // (C)
+  Tensor mean{}, variance{};                // (C)
+  Tensor centre{}, inverse{}, scale{};      // (C), of scale · x
 
   Tensor forward(const Tensor& x_, const Tensor& weight_, const Tensor& bias_) {
     require_same_kind(name, {&x_, &weight_, &bias_});
@@ -143,10 +174,15 @@ struct BatchNorm {
     with_float(name, a.dtype(), [&](auto zero) {
       using T = decltype(zero);
       const T* xp = a.data<T>();
-      mean = affine(channel_sum<T>(at, Value<T>{xp}), 1 / at.per_channel(), 0);
-      variance = affine(channel_sum<T>(at, SquaredDeviation<T>{xp, mean.data<T>()}), 1 / at.per_channel(), 0);
-      inverse = rsqrt(affine(variance, 1, epsilon));
-      channel_each(at, Normalise<T>{xp, mean.data<T>(), inverse.data<T>(), w.data<T>(), b.data<T>(), y.data<T>()});
+      const Tensor m = affine(channel_sum<T>(at, Value<T>{xp}), 1 / at.per_channel(), 0);
+      const Tensor v = affine(channel_sum<T>(at, SquaredDeviation<T>{xp, m.data<T>()}), 1 / at.per_channel(), 0);
+      for (Tensor* statistic : {&mean, &variance, &centre, &inverse, &scale})
+        *statistic = Tensor::empty({at.channels}, a.dtype(), a.device());
+      for_each_row(at.device, at.channels, 1,
+                   Settle<T>{xp, m.data<T>(), v.data<T>(), mean.data<T>(), variance.data<T>(), centre.data<T>(),
+                             inverse.data<T>(), scale.data<T>(), at.outer * at.inner, at.channels, at.inner,
+                             static_cast<T>(epsilon)});
+      channel_each(at, Normalise<T>{xp, statistics<T>(), w.data<T>(), b.data<T>(), y.data<T>()});
     });
     return y;
   }
@@ -157,11 +193,11 @@ struct BatchNorm {
     Tensor dx = Tensor::empty(a.shape(), g.dtype(), g.device()), dw, db;
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const T *gp = g.data<T>(), *xp = a.data<T>(), *mp = mean.data<T>(), *ip = inverse.data<T>();
-      dw = channel_sum<T>(at, WeightTerm<T>{gp, xp, mp, ip});
+      const T *gp = g.data<T>(), *xp = a.data<T>();
+      dw = channel_sum<T>(at, WeightTerm<T>{gp, xp, statistics<T>()});
       db = channel_sum<T>(at, Value<T>{gp});
       if (needs.needs(0))
-        channel_each(at, NormaliseBackward<T>{gp, xp, mp, ip, w.data<T>(), db.data<T>(), dw.data<T>(), dx.data<T>(),
+        channel_each(at, NormaliseBackward<T>{gp, xp, statistics<T>(), w.data<T>(), db.data<T>(), dw.data<T>(), dx.data<T>(),
                                               static_cast<T>(1 / at.per_channel())});
     });
     return {dx, dw, db};
@@ -171,10 +207,14 @@ struct BatchNorm {
   Tensor composite(const std::vector<Tensor>& in) const {
     const Shape shape = per_channel(in[0], axis);
     const double share = 1 / Layout(in[0], axis).per_channel();
-    const Tensor centred = sub(in[0], affine(sum_to(in[0], shape), share, 0));
-    const Tensor inverse = rsqrt(affine(sum_to(square(centred), shape), share, epsilon));
-    return add(mul(mul(centred, inverse), reshape(in[1], shape)), reshape(in[2], shape));
+    const Tensor by = reshape(scale, shape), scaled = mul(in[0], by);
+    const Tensor centred = sub(scaled, sum_to(affine(scaled, share, 0), shape));
+    const Tensor deviation = rsqrt(add(affine(sum_to(square(centred), shape), share, 0), mul(affine(by, epsilon, 0), by)));
+    return add(mul(mul(centred, deviation), reshape(in[1], shape)), reshape(in[2], shape));
   }
+
+ private:
+  template <class T> Statistics<T> statistics() const { return {centre.data<T>(), inverse.data<T>(), scale.data<T>()}; }
 };
 
 BatchNormed batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int axis, double epsilon) {

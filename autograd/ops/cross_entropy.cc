@@ -1,8 +1,10 @@
 // Cross-entropy of logits and target classes, summed over rows. Letters: N rows, V classes.
 #include "autograd/apply.h"
 #include "autograd/ops.h"
+#include "tensor/elementwise.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
+#include "tensor/view.h"
 
 namespace tapir {
 namespace {
@@ -21,8 +23,13 @@ template <class T> struct LossRow {
     const T log_total = math::log(team.sum(n, [&](int64_t i) { return math::exp(a[i] - m); }));
     T loss = T(0);
     if (target[row] != ignored) {
-      loss = log_total - (T(1) - smoothing) * (a[target[row]] - m);
-      if (smoothing > T(0)) loss -= smoothing * (team.sum(n, [&](int64_t i) { return a[i] - m; }) / static_cast<T>(n));
+      const T keep = T(1) - smoothing, share = smoothing / static_cast<T>(n), at_target = a[target[row]];
+      loss = log_total - keep * (at_target - m);
+      if (smoothing > T(0)) {
+        loss -= smoothing * (team.sum(n, [&](int64_t i) { return a[i] - m; }) / static_cast<T>(n));
+        if (!(loss - loss == T(0)))   // a difference is too large, though what ε leaves of it may not be
+          loss = log_total + (keep * m - keep * at_target) + team.sum(n, [&](int64_t i) { return share * m - share * a[i]; });
+      }
     }
     losses[row] = loss;
     maxima[row] = m;
@@ -61,6 +68,11 @@ template <class T> struct TargetRow {
     const T share = counts ? smoothing / static_cast<T>(n) : T(0);
     team.each(n, [&](int64_t i) { out[i] = counts && i == target[row] ? share + (T(1) - smoothing) : share; });
   }
+};
+
+struct Counts {
+  int32_t ignored;
+  HD uint8_t operator()(int32_t target) const { return target != ignored; }
 };
 
 template <class T> struct Element {
@@ -122,7 +134,7 @@ struct CrossEntropy {
   }
 
   std::vector<Saved> inputs() const { return {logits}; }
-  // −Σ ((1 − ε) onehot + ε/V) · log softmax, the first factor as a constant
+  // −Σ ((1 − ε) onehot + ε/V) · log softmax, the first factor as a constant; rows that do not count are hidden
   Tensor composite(const std::vector<Tensor>& in) const {
     const int64_t n = in[0].size(-1);
     const Tensor weights = Tensor::empty(in[0].shape(), in[0].dtype(), in[0].device());
@@ -132,7 +144,10 @@ struct CrossEntropy {
                    TargetRow<T>{targets.data<int32_t>(), weights.data<T>(), n, options.ignored,
                                 static_cast<T>(options.label_smoothing)});
     });
-    return neg(sum(mul(log_softmax(in[0]), weights)));
+    Tensor counts = Tensor::empty(in[0].shape().with(-1, 1), DType::u8, in[0].device());
+    map_into<uint8_t, int32_t>(counts, Counts{options.ignored}, view::reshape(targets, counts.shape()));
+    const Tensor shown = where(counts, in[0], Tensor::zeros({}, in[0].dtype(), in[0].device()));
+    return neg(sum(mul(log_softmax(shown), weights)));
   }
 };
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options) {

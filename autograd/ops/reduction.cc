@@ -5,8 +5,8 @@
 
 #include "autograd/apply.h"
 #include "autograd/ops.h"
+#include "autograd/ops/statistics.h"
 #include "tensor/elementwise.h"
-#include "tensor/scalar_math.h"
 
 namespace tapir {
 namespace {
@@ -63,8 +63,8 @@ template <class T> struct VarianceRow {
   T divisor;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = x + row * n;
-    const T mean = team.sum(n, [&](int64_t i) { return a[i]; }) / static_cast<T>(n);
-    y[row] = team.sum(n, [&](int64_t i) { return (a[i] - mean) * (a[i] - mean); }) / divisor;
+    const RowStatistics<T> of = row_statistics(team, n, [&](int64_t i) { return a[i]; }, divisor, T(0));
+    y[row] = of.variance / of.scale / of.scale;
   }
 };
 
@@ -83,22 +83,28 @@ template <class T> struct ExtremeRow {
   }
 };
 
-// √Σ x², = m √Σ (x/m)² with m = max |x| where squares would overflow or lose digits
+// √Σ x², = √Σ (m x)² / m with a power of two m where squares would overflow or lose digits. Where the norm itself overflows or
+// is subnormal, ‖scale x‖ is a normal number; elsewhere scale is 1.
 template <class T> struct NormRow {
   const T* x;
-  T* y;
+  T *y, *scaled, *scales;
   int64_t n;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     using F = math::Format<T>;
     const T* a = x + row * n;
     const T squares = team.sum(n, [&](int64_t i) { return a[i] * a[i]; });
-    if (squares > F::smallest_normal / (F::epsilon * F::epsilon) && squares < F::infinity) {
-      y[row] = math::sqrt(squares);
-      return;
+    T norm = math::sqrt(squares), length = norm, scale = T(1);
+    if (!math::keeps_digits(squares)) {
+      const T m = math::scale_of(team.max(n, [&](int64_t i) { return math::abs(a[i]); }));
+      const T root = math::sqrt(team.sum(n, [&](int64_t i) { return a[i] * m * (a[i] * m); }));
+      norm = root / m;
+      if (norm == F::infinity) scale = F::epsilon * F::epsilon;
+      if (norm < F::smallest_normal) scale = T(1) / (F::epsilon * F::epsilon);
+      length = root * (scale / m);
     }
-    const T largest = team.max(n, [&](int64_t i) { return math::abs(a[i]); });
-    const T m = largest > T(0) && largest < F::infinity ? largest : T(1);
-    y[row] = m * math::sqrt(team.sum(n, [&](int64_t i) { return a[i] / m * (a[i] / m); }));
+    y[row] = norm;
+    scaled[row] = length;
+    scales[row] = scale;
   }
 };
 
@@ -135,8 +141,9 @@ struct Var {
     return reduce<VarianceRow>(name, rows, divisor);
   }
   Gradients backward(const Tensor& g, const Backward&) const {
-    const Tensor centred = sub(*x, axis ? mean(*x, *axis, true) : mean(*x));
-    return {mul(g, affine(centred, 2 / divisor, 0))};
+    const Tensor mean_of_x = axis ? mean(*x, *axis, true) : mean(*x);
+    const double factor = 2 / divisor;   // before the difference, which may be too large
+    return {mul(g, sub(affine(*x, factor, 0), affine(mean_of_x, factor, 0)))};
   }
 };
 
@@ -161,21 +168,29 @@ struct Extreme {
   }
 };
 
-// y = √Σ x²;  dx = g x / y, and 0 where y = 0
+// y = √Σ x²;  dx = g x / y = g scale x / ‖scale x‖, and 0 where y = 0
 struct Norm {
   static constexpr const char* name = "norm";
   Axis axis;
   Saved x{};
-  SavedOutput y{};
+  Tensor scaled{}, scales{};   // of each row: ‖scale x‖ and scale
   Tensor forward(const Tensor& x_) {
+    const Rows rows(name, x_, axis);
+    const Tensor y = Tensor::empty(rows.kept, x_.dtype(), x_.device());
     x = x_;
-    const Tensor result = reduce<NormRow>(name, Rows(name, x_, axis));
-    y = result;
-    return result;
+    scaled = Tensor::empty(rows.kept, y.dtype(), y.device());
+    scales = Tensor::empty(rows.kept, y.dtype(), y.device());
+    with_float(name, y.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      for_each_row(y.device(), rows.count, rows.n,
+                   NormRow<T>{rows.x.data<T>(), y.data<T>(), scaled.data<T>(), scales.data<T>(), rows.n});
+    });
+    return y;
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
-    const Tensor length = at.output(y), zero = Tensor::zeros({}, g.dtype(), g.device());
-    return {chain(where(is_zero(length), zero, g), div(*x, length))};
+    const Tensor length = at.create_graph ? apply(Norm{axis}, mul(*x, scales)) : scaled;
+    const Tensor zero = Tensor::zeros({}, g.dtype(), g.device());
+    return {chain(mul(where(is_zero(length), zero, g), scales), div(*x, length))};
   }
 };
 

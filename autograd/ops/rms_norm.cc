@@ -2,45 +2,59 @@
 #include "autograd/apply.h"
 #include "autograd/ops.h"
 #include "tensor/parallel.h"
-#include "tensor/scalar_math.h"
+#include "tensor/squares.h"
 
 namespace tapir {
 namespace {
 
-// y = w r x,  r = 1/√(mean x² + ε)
+// y = w r x,  r = 1/√(mean x² + ε). r is that of scale · x, scale a power of two: 1 where the squares have cubes (squares.h).
 template <class T> struct RmsNormRow {
   const T *x, *weight;
-  T *y, *inverses;
+  T *y, *inverses, *scales;
   int64_t n;
   T epsilon;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = x + row * n;
     T* out = y + row * n;
-    const T r = T(1) / math::sqrt(team.sum(n, [&](int64_t i) { return a[i] * a[i]; }) / static_cast<T>(n) + epsilon);
-    team.each(n, [&](int64_t i) { out[i] = a[i] * r * weight[i]; });
+    T total = team.sum(n, [&](int64_t i) { return a[i] * a[i]; }) / static_cast<T>(n) + epsilon, scale = T(1);
+    if (!math::has_cubes(total)) {
+      const T largest = team.max(n, [&](int64_t i) { return math::abs(a[i]); }), root = math::sqrt(epsilon);
+      scale = math::scale_of(largest < root ? root : largest);
+      const T squares = team.sum(n, [&](int64_t i) { return a[i] * scale * (a[i] * scale); });
+      total = squares / static_cast<T>(n) + epsilon * scale * scale;
+    }
+    const T r = T(1) / math::sqrt(total);
+    if (scale == T(1)) team.each(n, [&](int64_t i) { out[i] = a[i] * r * weight[i]; });
+    else team.each(n, [&](int64_t i) { out[i] = a[i] * scale * r * weight[i]; });
     inverses[row] = r;
+    scales[row] = scale;
   }
 };
 
 // dx = r (w g − r x mean(w g r x)), because ∂r/∂x_j = −r³ x_j / n
 template <class T> struct RmsNormBackwardRow {
-  const T *g, *x, *weight, *inverses;
+  const T *g, *x, *weight, *inverses, *scales;
   T* dx;
   int64_t n;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T *gr = g + row * n, *a = x + row * n;
     T* out = dx + row * n;
-    const T r = inverses[row];
-    const T slope = team.sum(n, [&](int64_t i) { return weight[i] * gr[i] * (a[i] * r); }) / static_cast<T>(n);
-    team.each(n, [&](int64_t i) { out[i] = (weight[i] * gr[i] - a[i] * r * slope) * r; });
+    const T r = inverses[row], scale = scales[row];
+    const auto run = [&](const auto& scaled) {
+      const T slope = team.sum(n, [&](int64_t i) { return weight[i] * gr[i] * (scaled(i) * r); }) / static_cast<T>(n);
+      team.each(n, [&](int64_t i) { out[i] = (weight[i] * gr[i] - scaled(i) * r * slope) * r; });
+    };
+    if (scale == T(1)) return run([&](int64_t i) { return a[i]; });
+    run([&](int64_t i) { return a[i] * scale; });
+    team.each(n, [&](int64_t i) { out[i] *= scale; });
   }
 };
 
 // dw_j = Σ_i g_ij r_i x_ij
 template <class T> struct WeightTerm {
-  const T *g, *x, *inverses;
+  const T *g, *x, *inverses, *scales;
   int64_t n;
-  HD T operator()(int64_t i, int64_t j) const { return g[i * n + j] * (x[i * n + j] * inverses[i]); }
+  HD T operator()(int64_t i, int64_t j) const { return g[i * n + j] * (x[i * n + j] * scales[i] * inverses[i]); }
 };
 
 }  // namespace
@@ -49,7 +63,7 @@ struct RmsNorm {
   static constexpr const char* name = "rms_norm";
   double epsilon;
   Saved x{}, weight{};
-  Tensor inverses{};   // (N): r of each row
+  Tensor inverses{}, scales{};   // (N): of each row
 
   Tensor forward(const Tensor& x_, const Tensor& weight_) {
     require_same_kind(name, {&x_, &weight_});
@@ -61,10 +75,11 @@ struct RmsNorm {
     const Tensor a = x_.contiguous(), w = weight_.contiguous(), y = Tensor::empty(a.shape(), a.dtype(), a.device());
     const int64_t rows = a.elements() / n;
     inverses = Tensor::empty({rows}, a.dtype(), a.device());
+    scales = Tensor::empty({rows}, a.dtype(), a.device());
     with_float(name, a.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each_row(a.device(), rows, n, RmsNormRow<T>{a.data<T>(), w.data<T>(), y.data<T>(), inverses.data<T>(), n,
-                                                      static_cast<T>(epsilon)});
+      for_each_row(a.device(), rows, n, RmsNormRow<T>{a.data<T>(), w.data<T>(), y.data<T>(), inverses.data<T>(),
+                                                      scales.data<T>(), n, static_cast<T>(epsilon)});
     });
     return y;
   }
@@ -75,17 +90,18 @@ struct RmsNorm {
     const Tensor dx = Tensor::empty(a.shape(), g.dtype(), g.device()), dw = Tensor::empty({n}, g.dtype(), g.device());
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const T *gp = g.data<T>(), *xp = a.data<T>(), *rp = inverses.data<T>();
+      const T *gp = g.data<T>(), *xp = a.data<T>(), *rp = inverses.data<T>(), *sp = scales.data<T>();
       if (at.needs(0))
-        for_each_row(g.device(), rows, n, RmsNormBackwardRow<T>{gp, xp, w.data<T>(), rp, dx.data<T>(), n});
-      if (at.needs(1)) column_sum(g.device(), rows, n, WeightTerm<T>{gp, xp, rp, n}, dw.data<T>());
+        for_each_row(g.device(), rows, n, RmsNormBackwardRow<T>{gp, xp, w.data<T>(), rp, sp, dx.data<T>(), n});
+      if (at.needs(1)) column_sum(g.device(), rows, n, WeightTerm<T>{gp, xp, rp, sp, n}, dw.data<T>());
     });
     return {dx, dw};
   }
 
   std::vector<Saved> inputs() const { return {x, weight}; }
   Tensor composite(const std::vector<Tensor>& in) const {
-    return mul(mul(in[0], rsqrt(affine(mean(square(in[0]), -1, true), 1, epsilon))), in[1]);
+    const Tensor scale = reshape(scales, in[0].shape().with(-1, 1)), scaled = mul(in[0], scale);
+    return mul(mul(scaled, rsqrt(add(mean(square(scaled), -1, true), mul(affine(scale, epsilon, 0), scale)))), in[1]);
   }
 };
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) { return apply(RmsNorm{epsilon}, x, weight); }

@@ -1,4 +1,5 @@
 // Running totals along an axis. Letters: N lines before the axis, T places along it, C columns behind it.
+#include <cmath>
 #include <limits>
 
 #include "autograd/apply.h"
@@ -18,19 +19,25 @@ template <class T> struct SumScan {
   HD void store(int64_t i, State total) const { y[i] = total; }
 };
 
-// Σ exp x = sum exp(max): no exponential overflows, and a total of nothing, or of −inf alone, is −inf
+// Σ exp x = sum exp(max): no exponential overflows, and a total of nothing, or of −inf alone, is −inf. Its logarithm is
+// y + low, low what rounding took from y.
 template <class T> struct LogSumExpScan {
   struct State {
     T max = -std::numeric_limits<T>::infinity(), sum = 0;
   };
   const T* x;
-  T* y;
+  T *low, *y;
   HD State element(int64_t i) const { return {x[i], T(1)}; }
   HD static State join(State a, State b) {
     const T smaller = a.max == b.max ? T(1) : math::exp(-math::abs(a.max - b.max));
     return {b.max > a.max ? b.max : a.max, b.max > a.max ? a.sum * smaller + b.sum : a.sum + b.sum * smaller};
   }
-  HD void store(int64_t i, State total) const { y[i] = total.max + math::log(total.sum); }
+  HD void store(int64_t i, State total) const {
+    const T log_sum = math::log(total.sum), sum = total.max + log_sum, added = sum - total.max;
+    const T lost = (total.max - (sum - added)) + (log_sum - added);
+    y[i] = sum;
+    low[i] = sum - sum == T(0) ? lost : T(0);
+  }
 };
 
 // The map y ↦ a y + b; one after the other: a₂ (a₁ y + b₁) + b₂
@@ -107,23 +114,27 @@ Tensor linear_recurrence(const Tensor& a, const Tensor& b, int axis, bool revers
 }
 
 // y_t = log Σ_{s ≤ t} exp x_s;  dx_s = Σ_{t ≥ s} g_t exp(x_s − y_t) = exp(x_s − y_s) r_s,
-// r_s = g_s + exp(y_s − y_{s+1}) r_{s+1}: no exponent is positive
+// r_s = g_s + exp(y_s − y_{s+1}) r_{s+1}: no exponent is positive. y is y + low here, so that large x keep their weights.
 struct LogCumSumExp {
   static constexpr const char* name = "logcumsumexp";
   int axis;
   Saved x{};
   SavedOutput y{};
+  Tensor low{};
   Tensor forward(const Tensor& x_) {
     x = x_;
-    const Tensor result = scan_along<LogSumExpScan>(name, axis, false, x_);
+    low = Tensor::empty(x_.shape(), x_.dtype(), x_.device());
+    const Tensor result = scan_along<LogSumExpScan>(name, axis, false, x_, low);
     y = result;
     return result;
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
     if (g.size(axis) == 0) return {g};
     const Tensor total = finite(at.output(y));
-    const Tensor decay = exp(sub(without(false, total, axis), without(true, total, axis)));
-    return {mul(linear_recurrence(with_zero(false, decay, axis), g, axis, true), exp(sub(*x, total)))};
+    const Tensor largest = finite(Tensor::full({}, HUGE_VAL, g.dtype(), g.device()));
+    const auto step = [&](const Tensor& t) { return sub(without(false, t, axis), without(true, t, axis)); };
+    const Tensor decay = with_zero(false, exp(add(step(total), step(low))), axis);
+    return {mul(linear_recurrence(decay, g, axis, true), exp(sub(sub(minimum(*x, largest), total), low)))};
   }
 };
 Tensor logcumsumexp(const Tensor& x, int axis) { return apply(LogCumSumExp{axis}, x); }

@@ -52,15 +52,37 @@ template <class T> struct SoftmaxBackwardRow {
   }
 };
 
+// y = shift + log total: large x lose no digits to the logarithm where both are kept
 template <class T> struct LogSumExpRow {
   const T* x;
-  T* y;
+  T *y, *shifts, *totals;
   int64_t n;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     const T* a = x + row * n;
     const T m = team.max(n, [&](int64_t i) { return a[i]; });
     const T shift = m - m == T(0) ? m : T(0);   // ±inf must not meet itself
-    y[row] = shift + math::log(team.sum(n, [&](int64_t i) { return math::exp(a[i] - shift); }));
+    const T total = team.sum(n, [&](int64_t i) { return math::exp(a[i] - shift); });
+    y[row] = shift + math::log(total);
+    shifts[row] = shift;
+    totals[row] = total;
+  }
+};
+
+// dx = g exp(x − shift) / total; where x is ∞ the weight is shared among those that are
+template <class T> struct LogSumExpBackwardRow {
+  const T *g, *x, *shifts, *totals;
+  T* dx;
+  int64_t n;
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    const T* a = x + row * n;
+    T* out = dx + row * n;
+    const T shift = shifts[row], total = totals[row], infinity = std::numeric_limits<T>::infinity();
+    if (total == infinity) {
+      const T largest = team.sum(n, [&](int64_t i) { return a[i] == infinity ? T(1) : T(0); });
+      return team.each(n, [&](int64_t i) { out[i] = a[i] == infinity ? g[row] / largest : T(0); });
+    }
+    const T factor = total == T(0) ? T(0) : g[row] / total;
+    team.each(n, [&](int64_t i) { out[i] = math::exp(a[i] - shift) * factor; });
   }
 };
 
@@ -145,28 +167,39 @@ struct Softmax {
 Tensor softmax(const Tensor& x) { return apply(Softmax{std::nullopt, {}}, x); }
 Tensor softmax(const Tensor& scores, const Mask& mask) { return apply(Softmax{mask, {}}, scores); }
 
-// y = log Σ exp x;  dx = g exp(x − y)
+// y = log Σ exp x;  dx = g softmax(x)
 struct LogSumExp {
   static constexpr const char* name = "logsumexp";
-  Saved x;
-  SavedOutput y;
+  Saved x{};
+  Tensor shifts{}, totals{};   // of each row
   Tensor forward(const Tensor& x_) {
     const int64_t n = last_axis(name, x_);
     const Tensor dense = x_.contiguous();
     const Shape shape = x_.shape().without(-1);
-    const Tensor result = Tensor::empty(shape, x_.dtype(), x_.device());
+    const Tensor y = Tensor::empty(shape, x_.dtype(), x_.device());
+    shifts = Tensor::empty(shape, x_.dtype(), x_.device());
+    totals = Tensor::empty(shape, x_.dtype(), x_.device());
     with_float(name, x_.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each_row(x_.device(), shape.elements(), n, LogSumExpRow<T>{dense.data<T>(), result.data<T>(), n});
+      for_each_row(x_.device(), shape.elements(), n,
+                   LogSumExpRow<T>{dense.data<T>(), y.data<T>(), shifts.data<T>(), totals.data<T>(), n});
     });
     x = x_;
-    y = result;
-    return result;
+    return y;
   }
-  Gradients backward(const Tensor& g, const Backward& at) const {
-    Shape kept = g.shape();
-    kept.push_back(1);
-    return {mul(reshape(g, kept), exp(sub(*x, reshape(finite(at.output(y)), kept))))};
+  Gradients backward(const Tensor& g_, const Backward& at) const {
+    if (at.create_graph) {
+      const Tensor weights = softmax(minimum(*x, finite(Tensor::full({}, HUGE_VAL, g_.dtype(), g_.device()))));
+      return {mul(reshape(g_, x->shape().with(-1, 1)), weights)};
+    }
+    const Tensor g = g_.contiguous(), a = x->contiguous(), dx = Tensor::empty(a.shape(), g.dtype(), g.device());
+    with_float(name, g.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      for_each_row(g.device(), g.elements(), a.size(-1),
+                   LogSumExpBackwardRow<T>{g.data<T>(), a.data<T>(), shifts.data<T>(), totals.data<T>(), dx.data<T>(),
+                                           a.size(-1)});
+    });
+    return {dx};
   }
 };
 Tensor logsumexp(const Tensor& x) { return apply(LogSumExp{}, x); }

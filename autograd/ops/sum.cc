@@ -28,9 +28,22 @@ template <class T> struct RowSum {
   }
 };
 
-// Σ over the axes of x whose bit is set; they stay, with extent 1. Reduced axes go behind the others, unless they are all
-// in front: then columns are summed where they lie.
-Tensor sum_axes(const char* op, const Tensor& x, unsigned reduced) {
+// y = total / n, or Σ x/n where the total overflowed. Element i of row `row` is x[row · row_step + i · step].
+template <class T> struct MeanRow {
+  const T *x, *totals;
+  T* y;
+  int64_t n, row_step, step;
+  T share;   // 1/n
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    T mean = share * totals[row];
+    if (n > 0 && !(mean - mean == T(0))) mean = team.sum(n, [&](int64_t i) { return share * x[row * row_step + i * step]; });
+    y[row] = mean;
+  }
+};
+
+// Σ over the axes of x whose bit is set, or their mean; they stay, with extent 1. Reduced axes go behind the others, unless
+// they are all in front: then columns are summed where they lie.
+Tensor sum_axes(const char* op, const Tensor& x, unsigned reduced, bool average = false) {
   Shape result = x.shape(), order;
   Strides strides{};
   int64_t kept = 1, summed = 1;
@@ -50,21 +63,21 @@ Tensor sum_axes(const char* op, const Tensor& x, unsigned reduced) {
         strides[order.rank()] = x.stride(axis);
         order.push_back(x.size(axis));
       }
-  const Tensor y = Tensor::empty(result, x.dtype(), x.device());
+  const Tensor dense = (leading ? x : x.strided(order, strides)).contiguous();
+  const Tensor sums = Tensor::empty(result, x.dtype(), x.device());
+  const Tensor means = average ? Tensor::empty(result, x.dtype(), x.device()) : sums;
   with_float(op, x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    if (kept == 1) {
-      const Tensor dense = x.contiguous();
-      full_sum(x.device(), summed, Element<T>{dense.data<T>()}, y.data<T>());
-    } else if (leading) {
-      const Tensor dense = x.contiguous();
-      column_sum(x.device(), summed, kept, Column<T>{dense.data<T>(), kept}, y.data<T>());
-    } else {
-      const Tensor dense = x.strided(order, strides).contiguous();
-      for_each_row(x.device(), kept, summed, RowSum<T>{dense.data<T>(), y.data<T>(), summed});
-    }
+    const T* const elements = dense.data<T>();
+    if (kept == 1) full_sum(x.device(), summed, Element<T>{elements}, sums.data<T>());
+    else if (leading) column_sum(x.device(), summed, kept, Column<T>{elements, kept}, sums.data<T>());
+    else for_each_row(x.device(), kept, summed, RowSum<T>{elements, sums.data<T>(), summed});
+    if (average)
+      for_each_row(x.device(), kept, kept == 1 ? summed : 1,
+                   MeanRow<T>{elements, sums.data<T>(), means.data<T>(), summed, leading ? 1 : summed, leading ? kept : 1,
+                              static_cast<T>(1.0 / static_cast<double>(summed))});
   });
-  return y;
+  return means;
 }
 
 }  // namespace
@@ -89,10 +102,27 @@ Tensor sum(const Tensor& x, int axis, bool keep) {
   return keep ? y : reshape(y, y.shape().without(axis));
 }
 
-Tensor mean(const Tensor& x) { return affine(sum(x), 1.0 / static_cast<double>(x.elements()), 0); }
+// y = Σ x / n over one axis, or over all;  dx = g/n repeated
+struct Mean {
+  static constexpr const char* name = "mean";
+  std::optional<int> axis;
+  Shape from{};
+  Tensor forward(const Tensor& x) {
+    from = x.shape();
+    if (!axis) return view::reshape(sum_axes(name, x, ~0u, true), {});
+    return sum_axes(name, x, 1u << normal_axis(name, *axis, from), true);
+  }
+  Gradients backward(const Tensor& g, const Backward&) const {
+    const auto n = static_cast<double>(from.elements()) / static_cast<double>(std::max<int64_t>(1, g.elements()));
+    return {expand(affine(g, n > 0 ? 1 / n : 0, 0), from)};
+  }
+};
+
+Tensor mean(const Tensor& x) { return apply(Mean{{}}, x); }
 
 Tensor mean(const Tensor& x, int axis, bool keep) {
-  return affine(sum(x, axis, keep), 1.0 / static_cast<double>(x.size(normal_axis(Sum::name, axis, x.shape()))), 0);
+  const Tensor y = apply(Mean{axis}, x);
+  return keep ? y : reshape(y, y.shape().without(axis));
 }
 
 // y = Σ of x over the axes along which `to` was repeated;  dx = g repeated
