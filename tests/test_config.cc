@@ -83,6 +83,8 @@ TEST_CASE("a refused value is named by section and key, with what is allowed") {
   CHECK(refusal("[s]\ncount = [1, 2]") == "config: s.count: must be a whole number, found [ 1, 2 ]");
   CHECK(refusal("[s]\nshare = true") == "config: s.share: must be a number, found true");
   CHECK(refusal("[s]\non = 1") == "config: s.on: must be true or false, found 1");
+  CHECK(refusal("[s]\ntitle = \"a\\nb\"") ==
+        "config: s.title: must be one line without control characters, found \"a\\x0ab\"");
   CHECK(refusal("[s]\ntitle = 3") == "config: s.title: must be a string, found 3");
   CHECK(refusal("[s]\ncount = 0") == "config: s.count: must be in 1 … 9, found 0");
   CHECK(refusal("[s]\ncount = 10") == "config: s.count: must be in 1 … 9, found 10");

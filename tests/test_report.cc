@@ -486,7 +486,8 @@ TEST_CASE("a report that cannot be gets one line") {
   CHECK(contains_text(refusal("report " + in_quotes(old)),
                       "run.json: there is no such file; hint: tapir train --resume writes it"));
   all.folder.write("old/run.json", "{\"parameters\": \"many\"}");
-  CHECK(contains_text(refusal("report " + in_quotes(old)), "run.json: \"parameters\" must be a whole number below 2^63, found \"many\""));
+  CHECK(contains_text(refusal("report " + in_quotes(old)),
+                      "run.json: \"parameters\" must be a whole number below 2^63, found \"many\""));
   all.folder.write("old/run.json", "{\"parameters\": 3, \"metric\": 3}");
   CHECK(contains_text(refusal("report " + in_quotes(old)), "run.json: is malformed: "));
   all.folder.write("old/compare.json", "{\"arms\": []}");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "datasets/text_file.h"
 #include "datasets/utf8.h"
 #include "tensor/error.h"
 
@@ -46,7 +47,7 @@ toml::table read_chain(const std::filesystem::path& file, std::vector<std::files
   chain.push_back(name);
   toml::table table;
   try {
-    table = toml::parse_file(file.string());
+    table = toml::parse(read_file(file), file.string());
   } catch (const toml::parse_error& error) {
     throw Error(file.string(), text("line ", error.source().begin.line, ", column ", error.source().begin.column, ": ",
                                     error.description()));
@@ -77,6 +78,9 @@ class Reader final : public nn::FieldVisitor {
   }
   void operator()(const char* key, std::string& value, const char*, const nn::Choices& choices) override {
     read(key, value, "a string", [](const toml::node& node) { return node.is_string(); });
+    const auto is_control = [](unsigned char c) { return c < 32 || c == 127; };   // what toml++ writes of them it cannot read
+    require(std::none_of(value.begin(), value.end(), is_control), name(key),
+            [&] { return text("must be one line without control characters, found ", shown(value)); });
     std::string listed;
     for (const std::string& choice : choices) listed += (listed.empty() ? "" : ", ") + choice;
     require(choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end(), name(key),

@@ -45,8 +45,8 @@ auto value_of(const std::string& file, const Read& read) -> std::optional<declty
     throw Finding(error.what());
   } catch (const Error& error) {
     const std::string_view message = error.what();
-    expect(message.starts_with(file), "an error names the file");
-    expect(message.size() > file.size() + 2, "an error says what was expected");
+    if (!message.starts_with(file)) throw Finding("an error does not name the file: " + std::string(message));
+    expect(message.size() > file.size() + 2, "an error says what is wrong");
     return std::nullopt;
   }
 }
