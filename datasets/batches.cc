@@ -25,8 +25,7 @@ int64_t checked_stream_length(const std::vector<int32_t>& ids, int64_t rows, int
 TokenBatch batch_at(const std::vector<int32_t>& ids, int64_t rows, int64_t columns, int64_t position) {
   const int64_t length = static_cast<int64_t>(ids.size()) / rows;
   const int64_t used = std::min(columns, length - 1 - position);
-  const auto cells = static_cast<size_t>(rows * columns);
-  TokenBatch batch{rows, columns, std::vector<int32_t>(cells, 0), std::vector<int32_t>(cells, ignored_target)};
+  TokenBatch batch = padding_batch(rows, columns);
   for (int64_t row = 0; row < rows; ++row) {
     const auto first = ids.begin() + row * length + position;
     std::copy_n(first, used, batch.inputs.begin() + row * columns);
@@ -39,6 +38,13 @@ TokenBatch batch_at(const std::vector<int32_t>& ids, int64_t rows, int64_t colum
 
 int64_t count_targets(std::span<const int32_t> targets) {
   return std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target != ignored_target; });
+}
+
+TokenBatch padding_batch(int64_t rows, int64_t columns) {
+  int64_t cells = 0;
+  require(!__builtin_mul_overflow(rows, columns, &cells) && cells >> 31 == 0, "batches",
+          [&] { return text("expected fewer than 2^31 tokens in a batch, found ", rows, " rows of ", columns, " columns"); });
+  return {rows, columns, std::vector<int32_t>(cells, 0), std::vector<int32_t>(cells, ignored_target)};
 }
 
 ContiguousBatches::ContiguousBatches(std::vector<int32_t> ids, int64_t rows, int64_t columns)

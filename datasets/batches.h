@@ -21,6 +21,9 @@ struct TokenBatch {
   std::vector<int32_t> targets;
 };
 
+// A batch with inputs 0 and targets ignored_target. Error: 2³¹ tokens or more.
+TokenBatch padding_batch(int64_t rows, int64_t columns);
+
 // For training. Batch k starts at position p = (k mod K) T, where K = ⌊(L − 1) / T⌋ is the number of batches of an epoch.
 // The K T + 1 … L-th ids of each stream start no full batch and are not used as inputs.
 class ContiguousBatches {

@@ -144,8 +144,7 @@ TokenBatch Sequences::batch(std::string_view part, uint64_t seed, int64_t k, int
           [&] { return text("expected rows in [1, 2^31) and a batch in [0, 2^31), found ", rows, " and ", k); });
   const Row& task = row_of(spec_);
   const auto columns = static_cast<size_t>(length());
-  const size_t cells = static_cast<size_t>(rows) * columns;
-  TokenBatch batch{rows, length(), std::vector<int32_t>(cells), std::vector<int32_t>(cells, ignored_target)};
+  TokenBatch batch = padding_batch(rows, length());
   for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
     Draws draws(part, seed, static_cast<uint64_t>(k * rows) + row);
     task.write(spec_, draws, std::span(batch.inputs).subspan(row * columns, columns),
@@ -155,6 +154,8 @@ TokenBatch Sequences::batch(std::string_view part, uint64_t seed, int64_t k, int
 }
 
 std::vector<int32_t> nt_series(std::vector<int32_t> state, int64_t symbols, int64_t length) {
+  require(!state.empty() && symbols > 0 && length >= 0, "nt",
+          [&] { return text("expected a start, symbols and a length, found ", state.size(), ", ", symbols, " and ", length); });
   const size_t delay = state.size();
   for (size_t t = delay; t < static_cast<size_t>(length); ++t)
     state.push_back(static_cast<int32_t>((int64_t{state[t - 1]} + state[t - delay]) % symbols));

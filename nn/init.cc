@@ -49,6 +49,7 @@ void fill_orthogonal(Tensor& value, double gain, const RandomKey& key) {
 Init Init::fan_in(int64_t inputs) { return uniform(1 / std::sqrt(static_cast<double>(inputs))); }
 
 void Init::fill(Tensor& value, const RandomKey& key) const {
+  require_defined("init", "the value", value);
   const bool of_matrices = rule_ >= Rule::xavier_uniform && rule_ <= Rule::orthogonal;
   require(!of_matrices || value.rank() >= 2, "init",
           [&] { return text("this rule needs a matrix (…,O,I), got shape ", value.shape()); });

@@ -29,8 +29,11 @@ Arena& Arena::of(Device device) {   // never destroyed: tensors may outlive ever
 }
 
 void* Arena::allocate(int64_t bytes) {
-  const int64_t size = size_class(bytes);
+  require(bytes >= 0, "arena", [&] { return text("a block cannot have ", bytes, " bytes"); });
   const std::lock_guard lock(mutex_);
+  constexpr int64_t largest = int64_t{1} << 62;   // beyond it a size class is no int64_t
+  if (bytes > largest) out_of_memory(bytes);
+  const int64_t size = size_class(bytes);
   if (limit_ && statistics_.in_use + size > limit_) out_of_memory(bytes);
   std::vector<void*>& cached = free_[size];
   void* block = nullptr;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tensor/overlap.h"
+
 namespace tapir {
 namespace {
 
@@ -66,14 +68,18 @@ int transposed_axis(const Geometry<2>& geometry) {
   return -1;
 }
 
-void require_expands(const char* op, const Tensor& y, const Tensor& x) {
+// y may be written with what is read from x.
+void require_source(const char* op, const Tensor& y, const Tensor& x) {
   require(broadcast(op, y.shape(), x.shape()) == y.shape(), op,
           [&] { return text("shape ", x.shape(), " does not expand to ", y.shape()); });
+  require_target(op, y);
+  require_apart(op, y, x);
 }
 
 }  // namespace
 
 void fill_(Tensor& y, double value) {
+  require_target("fill_", y);
   with_type(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map_into<T>(y, Constant<T>{static_cast<T>(value)});
@@ -82,7 +88,9 @@ void fill_(Tensor& y, double value) {
 }
 
 void copy_(Tensor& y, const Tensor& x_) {
-  require_expands("copy_", y, x_);
+  require_defined("copy_", "y", y);
+  require_defined("copy_", "x", x_);
+  require_source("copy_", y, x_);
   const Tensor x = x_.to(y.device());
   const Geometry<2> geometry(y.shape(), {y.strides(), strides_within(y.shape(), x)});
   const bool by_tiles = y.device() == Device::cpu && y.dtype() == x.dtype() && y.elements() > 0;
@@ -101,8 +109,10 @@ void copy_(Tensor& y, const Tensor& x_) {
 }
 
 void add_(Tensor& y, const Tensor& x) {
+  require_defined("add_", "y", y);
+  require_defined("add_", "x", x);
   require_same_kind("add_", {&y, &x});
-  require_expands("add_", y, x);
+  require_source("add_", y, x);
   with_float("add_", y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map_into<T, T, T>(y, Plus{}, y, x);
@@ -111,6 +121,7 @@ void add_(Tensor& y, const Tensor& x) {
 }
 
 void scale_(Tensor& y, double factor) {
+  require_target("scale_", y);
   with_float("scale_", y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map_into<T, T>(y, Times<T>{static_cast<T>(factor)}, y);

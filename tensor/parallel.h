@@ -200,6 +200,7 @@ template <class T, class Term>
 void column_sum(Device device, int64_t rows, int64_t columns, const Term& term, T* y) {
   if constexpr (cuda::built)
     if (device == Device::cuda) return cuda::column_sum(rows, columns, term, y);
+  if (columns == 0) return;   // whatever the rows
   constexpr int64_t block = rows_per_block;
   const int64_t blocks = (rows + block - 1) / block;
   std::vector<T> partial(blocks * columns);

@@ -55,6 +55,7 @@ template <class T> struct FillTruncated {
 };
 
 void require_dense(const char* name, const Tensor& y) {
+  require_defined(name, "y", y);
   require(y.is_contiguous(), name,
           [&] { return text("needs contiguous memory, got a strided view of shape ", y.shape()); });
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <ostream>
 
 #include "tensor/error.h"
@@ -13,25 +14,42 @@ namespace tapir {
 class Shape {
  public:
   static constexpr int max_rank = 8;
+  // A tensor has no more, and no more along the axes that are not empty, whatever its strides: so products and sums of a few
+  // of its extents, and of bytes, are exact.
+  static constexpr int64_t max_elements = std::numeric_limits<int64_t>::max() / 8;   // 2⁶⁰ − 1
 
   Shape() = default;   // rank 0: one element
   Shape(std::initializer_list<int64_t> extents) { for (int64_t extent : extents) push_back(extent); }
 
   int rank() const { return rank_; }
-  int64_t operator[](int axis) const { return extents_[axis < 0 ? axis + rank_ : axis]; }   // −1 is the last axis
-  int64_t& operator[](int axis) { return extents_[axis < 0 ? axis + rank_ : axis]; }
+  int64_t operator[](int axis) const { return extents_[place(axis)]; }   // −1 is the last axis
+  int64_t& operator[](int axis) { return extents_[place(axis)]; }
   const int64_t* begin() const { return extents_.data(); }
   const int64_t* end() const { return extents_.data() + rank_; }
 
-  int64_t elements() const {
+  // Throws an Error named after the op that runs, or `function` where none does, if an extent is negative, or if the product
+  // of those that are not 0 exceeds max_elements.
+  int64_t elements(const char* function = "tensor") const {
     int64_t product = 1;
-    for (int64_t extent : *this) product *= extent;
-    return product;
+    bool fits = true, empty = false;
+    for (const int64_t extent : *this) {
+      empty |= extent == 0;
+      fits &= extent >= 0 && !__builtin_mul_overflow(product, extent | (extent == 0), &product);
+    }
+    if (!fits || product > max_elements) [[unlikely]] refuse(function);
+    return empty ? 0 : product;
   }
 
   void push_back(int64_t extent) {
-    require(rank_ < max_rank, "shape", [] { return text("a tensor has at most ", max_rank, " axes"); });
+    if (rank_ == max_rank) [[unlikely]] refuse_rank();
     extents_[rank_++] = extent;
+  }
+
+  // `axis` counted from the front. Throws an Error, named likewise, unless −rank ≤ axis < rank.
+  int place(int axis, const char* function = "shape") const {
+    const int from_front = axis < 0 ? axis + rank_ : axis;
+    if (static_cast<unsigned>(from_front) >= static_cast<unsigned>(rank_)) [[unlikely]] refuse_axis(axis, function);
+    return from_front;
   }
 
   // This shape with the extent of `axis` replaced.
@@ -43,15 +61,21 @@ class Shape {
 
   // This shape without `axis`.
   Shape without(int axis) const {
+    const int dropped = place(axis);
     Shape shape;
     for (int a = 0; a < rank_; ++a)
-      if (a != (axis < 0 ? axis + rank_ : axis)) shape.push_back(extents_[a]);
+      if (a != dropped) shape.push_back(extents_[a]);
     return shape;
   }
 
   friend bool operator==(const Shape& a, const Shape& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
+  [[noreturn]] void refuse(const char* function) const;   // throws what elements(function) says of a shape that no tensor has
+
  private:
+  [[noreturn]] static void refuse_rank();
+  [[noreturn]] void refuse_axis(int axis, const char* function) const;
+
   std::array<int64_t, max_rank> extents_{};
   int rank_ = 0;
 };
@@ -70,7 +94,7 @@ inline Strides row_major(const Shape& shape) {
   int64_t stride = 1;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
     strides[axis] = stride;
-    stride *= shape[axis];
+    if (__builtin_mul_overflow(stride, shape.begin()[axis], &stride)) [[unlikely]] shape.refuse("tensor");
   }
   return strides;
 }
@@ -99,6 +123,7 @@ inline Shape broadcast(const char* op, const Shape& a, const Shape& b) {
 inline Shape with_new_axis(const char* op, int axis, const Shape& shape) {
   require(axis >= -shape.rank() - 1 && axis <= shape.rank(), op,
           [&] { return text("axis ", axis, " cannot be added to shape ", shape); });
+  require(shape.rank() < Shape::max_rank, op, [&] { return text("shape ", shape, " has no room for another axis"); });
   const int place = axis < 0 ? axis + shape.rank() + 1 : axis;
   Shape result;
   for (int a = 0; a <= shape.rank(); ++a) result.push_back(a < place ? shape[a] : a == place ? 1 : shape[a - 1]);

@@ -6,13 +6,11 @@
 
 namespace tapir {
 
-Storage::Storage(int64_t bytes, Device device) : data(Arena::of(device).allocate(bytes)), device(device) {}
+Storage::Storage(int64_t bytes, Device device) : bytes(bytes), data(Arena::of(device).allocate(bytes)), device(device) {}
 
 Storage::~Storage() { Arena::of(device).release(data); }
 
 Tensor Tensor::empty(const Shape& shape, DType type, Device device) {
-  for (int64_t extent : shape)
-    require(extent >= 0, "tensor", [&] { return text("negative extent in shape ", shape); });
   Tensor tensor;
   tensor.storage_ = std::make_shared<Storage>(shape.elements() * size_of(type), device);
   tensor.shape_ = shape;
@@ -41,49 +39,52 @@ Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device
 
 template <class T>
 T* Tensor::data() const {
-  require(defined(), "tensor", [] { return "has no storage: it was never given a value"; });
+  valued("data");
   require(dtype_ == dtype_of<T>(), "tensor", [&] { return text("holds ", dtype_, ", asked for ", dtype_of<T>()); });
   return static_cast<T*>(storage_->data) + offset_;
 }
 
 template <class T>
 std::vector<T> Tensor::values() const {
+  valued("values");
   const Tensor dense = contiguous().on_host();
   const T* first = dense.data<T>();
   return std::vector<T>(first, first + elements());
 }
 
 double Tensor::item() const {
-  require(elements() == 1, "item", [&] { return text("needs exactly one element, shape is ", shape_); });
+  require(valued("item").elements() == 1, "item", [&] { return text("needs exactly one element, shape is ", shape_); });
   return with_type(dtype_, [&](auto zero) { return static_cast<double>(values<decltype(zero)>()[0]); });
 }
 
 bool Tensor::is_contiguous() const {
   int64_t stride = 1;
-  for (int axis = rank() - 1; axis >= 0; --axis) {
-    if (shape_[axis] != 1 && strides_[axis] != stride) return elements() == 0;
-    stride *= shape_[axis];
+  for (int axis = valued("is_contiguous").shape_.rank() - 1; axis >= 0; --axis) {
+    const int64_t extent = shape_.begin()[axis];
+    if (extent != 1 && strides_[axis] != stride) return elements() == 0;
+    stride *= extent;
   }
   return true;
 }
 
-Tensor Tensor::contiguous() const { return is_contiguous() ? *this : copy(); }
+Tensor Tensor::contiguous() const { return valued("contiguous").is_contiguous() ? *this : copy(); }
 
 Tensor Tensor::copy() const {
+  valued("copy");
   Tensor dense = empty(shape_, dtype_, device());
   copy_(dense, *this);
   return dense;
 }
 
 Tensor Tensor::to(DType type) const {
-  if (type == dtype_) return *this;
+  if (type == valued("to").dtype_) return *this;
   Tensor converted = empty(shape_, type, device());
   copy_(converted, *this);
   return converted;
 }
 
 Tensor Tensor::to(Device device) const {
-  if (device == this->device()) return *this;
+  if (device == valued("to").device()) return *this;
   const Tensor dense = contiguous(), moved = empty(shape_, dtype_, device);
   with_type(dtype_, [&](auto zero) {
     using T = decltype(zero);
@@ -93,18 +94,37 @@ Tensor Tensor::to(Device device) const {
 }
 
 Tensor Tensor::on_host() const {
-  if (!storage_->origin || version() > 0) return to(Device::cpu);
+  if (!valued("on_host").storage_->origin || version() > 0) return to(Device::cpu);
   Tensor view = detach();
   view.storage_ = storage_->origin;
   return view;
 }
 
 Tensor Tensor::strided(const Shape& shape, const Strides& strides, int64_t offset) const {
-  Tensor view = detach();
-  view.offset_ += offset;
+  Tensor view;
+  view.storage_ = valued("strided").storage_;
+  view.offset_ = offset_;
   view.shape_ = shape;
   view.strides_ = strides;
+  view.dtype_ = dtype_;
+  if (shape.elements() == 0) {
+    view.strides_ = row_major(shape);
+    return view;
+  }
+  bool fits = !__builtin_add_overflow(offset_, offset, &view.offset_);
+  int64_t lowest = view.offset_, highest = view.offset_;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    int64_t reach, &end = strides[axis] < 0 ? lowest : highest;
+    fits &= !__builtin_mul_overflow(shape.begin()[axis] - 1, strides[axis], &reach) && !__builtin_add_overflow(end, reach, &end);
+  }
+  const int64_t capacity = storage_->bytes / size_of(dtype_);
+  if (!fits || lowest < 0 || highest >= capacity) [[unlikely]]
+    throw Error(RunningOp::name_or("strided"), text("a view of shape ", shape, " leaves its storage of ", capacity, " elements"));
   return view;
+}
+
+void Tensor::refuse_undefined(const char* function) {
+  throw Error(function, "the tensor has no value", "it was never given one");
 }
 
 Tensor Tensor::detach() const {

@@ -20,6 +20,7 @@ struct Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
+  const int64_t bytes;
   void* data;
   Device device;
   uint64_t version = 0;
@@ -28,7 +29,9 @@ struct Storage {
 
 class Tensor {
  public:
-  Tensor() = default;   // undefined: no storage, stands for "none"
+  // Undefined: no storage, stands for "none". It can be copied, asked whether it is defined(), detached and printed; all
+  // else throws an Error named after the function.
+  Tensor() = default;
 
   static Tensor empty(const Shape& shape, DType type = DType::f32, Device device = default_device());   // contents undefined
   static Tensor full(const Shape& shape, double value, DType type = DType::f32, Device device = default_device());
@@ -47,14 +50,15 @@ class Tensor {
   }
 
   bool defined() const { return storage_ != nullptr; }
-  const Shape& shape() const { return shape_; }
-  int rank() const { return shape_.rank(); }
-  int64_t size(int axis) const { return shape_[axis]; }
-  int64_t elements() const { return shape_.elements(); }
-  const Strides& strides() const { return strides_; }
-  int64_t stride(int axis) const { return strides_[axis < 0 ? axis + rank() : axis]; }
-  DType dtype() const { return dtype_; }
-  Device device() const { return storage_->device; }
+  const Shape& shape() const { return valued("shape").shape_; }
+  int rank() const { return valued("rank").shape_.rank(); }
+  int64_t size(int axis) const { return shape_.begin()[valued("size").shape_.place(axis, "size")]; }
+  int64_t elements() const { return valued("elements").shape_.elements(); }
+  const Strides& strides() const { return valued("strides").strides_; }
+  int64_t stride(int axis) const { return strides_[valued("stride").shape_.place(axis, "stride")]; }
+  int64_t offset() const { return valued("offset").offset_; }   // of the first element in the storage, in elements
+  DType dtype() const { return valued("dtype").dtype_; }
+  Device device() const { return valued("device").storage_->device; }
 
   bool is_contiguous() const;   // row-major without holes
   Tensor contiguous() const;    // itself, or a row-major copy. Carries no gradient: ops call it at their door
@@ -72,24 +76,36 @@ class Tensor {
   template <class T> std::vector<T> values() const;
   double item() const;
 
-  // A view of the same storage; `offset` is in elements from this view's first. The caller keeps inside the storage.
+  // A view of the same storage; `offset` is in elements from this view's first. Throws Error if an element lies outside of
+  // the storage. A view without elements is row-major, and starts where this one does.
   Tensor strided(const Shape& shape, const Strides& strides, int64_t offset = 0) const;
 
   Tensor detach() const;                        // same storage, no node
-  uint64_t version() const { return storage_->version; }
-  void wrote() const { ++storage_->version; }   // every function that writes in place calls it
-  bool shares_storage(const Tensor& other) const { return storage_ == other.storage_; }
+  uint64_t version() const { return valued("version").storage_->version; }
+  void wrote() const { ++valued("wrote").storage_->version; }   // every function that writes in place calls it
+  bool shares_storage(const Tensor& other) const { return storage_ && storage_ == other.storage_; }
   bool sole_owner() const { return storage_.use_count() == 1; }
 
   std::shared_ptr<Node> node;   // null: a constant
 
  private:
+  const Tensor& valued(const char* function) const {
+    if (!storage_) [[unlikely]] refuse_undefined(function);
+    return *this;
+  }
+  [[noreturn]] static void refuse_undefined(const char* function);
+
   std::shared_ptr<Storage> storage_;
   int64_t offset_ = 0;
   Shape shape_;
   Strides strides_{};
   DType dtype_ = DType::f32;
 };
+
+// Throws an Error named after `function` unless x, which it knows as `argument`, is defined.
+inline void require_defined(const char* function, const char* argument, const Tensor& x) {
+  require(x.defined(), function, [&] { return text(argument, " has no value"); });
+}
 
 // Throws an Error named after `op` unless all tensors are defined and agree in element type and device.
 void require_same_kind(const char* op, std::initializer_list<const Tensor*> tensors);

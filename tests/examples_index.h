@@ -119,7 +119,7 @@ template <> struct Examples<Gather> {
                         {"gather", "index 3", "position 1", "0 … 2"}},
                        {[] { gather(zeros({2, 3}), 1, i32({-1, 0}, {2, 1})); }, {"gather", "index -1", "position 0"}},
                        {[] { gather(zeros({2, 3}), 1, u8({0, 0}, {2, 1})); }, {"gather", "i32", "u8"}},
-                       {[] { gather(zeros({2}), 0, Tensor()); }, {"gather", "[]", "[2]"}},
+                       {[] { gather(zeros({2}), 0, Tensor()); }, {"gather", "the index tensor has no value"}},
                        {[] { gather(zeros({}), 0, i32({0}, {})); }, {"gather", "axis 0", "[]"}},
                        {[] { gather(zeros({2, 2}), 1, i32({7}, {1, 1}).strided({2, 2}, {0, 0})); }, {"gather", "index 7"}},
                        {[] { index_select(zeros({2, 3}), 0, i32({0}, {1, 1})); }, {"index_select", "one axis", "[1,1]"}},
@@ -127,7 +127,7 @@ template <> struct Examples<Gather> {
                         {"index_select", "index 4", "position 1", "0 … 2"}},
                        {[] { index_select(zeros({2, 3}), 1, u8({0}, {1})); }, {"index_select", "i32", "u8"}},
                        {[] { index_select(zeros({2, 3}), 2, i32({0}, {1})); }, {"index_select", "axis 2", "[2,3]"}},
-                       {[] { index_select(zeros({2, 3}), 0, Tensor()); }, {"index_select", "one axis"}},
+                       {[] { index_select(zeros({2, 3}), 0, Tensor()); }, {"index_select", "the index tensor has no value"}},
                        {[] { index_select(Tensor(), 0, i32({0}, {1})); }, {"index_select", "no value"}},
                        {[] { sort(zeros({}), 0); }, {"sort", "axis 0", "[]"}},
                        {[] { sort(Tensor()); }, {"sort", "no value"}},
@@ -183,7 +183,7 @@ template <> struct Examples<ScatterAdd> {
                        {[] { scatter_add(zeros({2, 3}), 1, i32({0, 3}, {2, 1}), zeros({2, 1})); },
                         {"scatter_add", "index 3", "position 1", "0 … 2"}},
                        {[] { scatter_add(zeros({2}), 0, u8({0}, {1}), zeros({1})); }, {"scatter_add", "i32", "u8"}},
-                       {[] { scatter_add(zeros({2}), 0, Tensor(), zeros({1})); }, {"scatter_add", "[]", "[1]"}},
+                       {[] { scatter_add(zeros({2}), 0, Tensor(), zeros({1})); }, {"scatter_add", "the index tensor has no value"}},
                        {[] { scatter_add(zeros({2}), 1, i32({0}, {1}), zeros({1})); }, {"scatter_add", "axis 1", "[2]"}}}};
   }
 };

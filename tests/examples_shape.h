@@ -99,9 +99,9 @@ template <> struct Examples<Slice> {
                      row("middle axis", {2, 5, 3}, 1, 4, 1), row("all of it", {4}, 0, 0, 4), nothing,
                      row("of none", {0, 4}, 0, 0, 0), row("one element", {1}, 0, 0, 1),
                      row("several ranges", {300, 256}, 1, 3, 250)},
-            .errors = {{[] { slice(zeros({2, 3}), 1, 2, 2); }, {"slice", "2 … 4", "axis 1", "[2,3]"}},
-                       {[] { slice(zeros({2, 3}), 0, -1, 1); }, {"slice", "-1 … 0", "[2,3]"}},
-                       {[] { slice(zeros({2, 3}), 0, 1, -1); }, {"slice", "1 … 0", "[2,3]"}},
+            .errors = {{[] { slice(zeros({2, 3}), 1, 2, 2); }, {"slice", "begin 2 and length 2", "axis 1", "[2,3]"}},
+                       {[] { slice(zeros({2, 3}), 0, -1, 1); }, {"slice", "begin -1 and length 1", "[2,3]"}},
+                       {[] { slice(zeros({2, 3}), 0, 1, -1); }, {"slice", "length -1", "[2,3]"}},
                        {[] { slice(zeros({2, 3}), 2, 0, 1); }, {"slice", "axis 2", "[2,3]"}}},
             .any_type = true};
   }

@@ -95,6 +95,11 @@ TEST_CASE("NT series: the cycles of 20 pairs of basis and delay") {
   }
   CHECK(nt_series({0, 1}, 10, 12) == Ids{0, 1, 1, 2, 3, 5, 8, 3, 1, 4, 5, 9});  // Fibonacci's last digits
   CHECK(nt_series({1, 2, 3}, 5, 2) == Ids{1, 2, 3});
+  CHECK(error_of([] { nt_series({}, 5, 2); }) == "nt: expected a start, symbols and a length, found 0, 5 and 2");
+  CHECK(error_of([] { nt_series({1}, 0, 2); }) == "nt: expected a start, symbols and a length, found 1, 0 and 2");
+  CHECK(error_of([] { nt_series({1}, 5, -1); }) == "nt: expected a start, symbols and a length, found 1, 5 and -1");
+  CHECK(error_of([] { Sequences({.task = "nt", .size = 1 << 20}).batch("train", 0, 0, 1 << 11); }) ==
+        "batches: expected fewer than 2^31 tokens in a batch, found 2048 rows of 1048576 columns");
 }
 
 TEST_CASE("nt: each answer is the sum of two tokens; every start occurs") {

@@ -80,7 +80,7 @@ TEST_CASE("tensor: making, reading, converting") {
   CHECK(!Tensor().defined());
   CHECK(message_of([&] { x.item(); }) == "item: needs exactly one element, shape is [3,1]");
   CHECK(message_of([&] { x.data<double>(); }) == "tensor: holds f32, asked for f64");
-  CHECK(message_of([] { Tensor().data<float>(); }) == "tensor: has no storage: it was never given a value");
+  CHECK(message_of([] { Tensor().data<float>(); }) == "data: the tensor has no value; hint: it was never given one");
   CHECK(message_of([] { Tensor::from(std::vector<float>{1, 2}, {3}); }) == "tensor: 2 values do not fill shape [3]");
   CHECK(message_of([] { Tensor::empty({2, -1}); }) == "tensor: negative extent in shape [2,-1]");
 }

@@ -200,6 +200,7 @@ struct Where {
   Tensor condition;
   Tensor forward(const Tensor& a, const Tensor& b) {
     require_same_kind(name, {&a, &b});
+    require_defined(name, "the condition", condition);
     require(condition.dtype() == DType::u8, name,
             [&] { return text("the condition must be u8, got ", condition.dtype()); });
     require(condition.device() == a.device(), name,

@@ -151,6 +151,7 @@ struct CrossEntropy {
   }
 };
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options) {
+  require_defined(CrossEntropy::name, "the target tensor", targets);
   return apply(CrossEntropy{targets.contiguous(), options}, logits);
 }
 

@@ -66,7 +66,10 @@ struct Embedding {
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {scatter_rows(g, indices, size)}; }
 };
-Tensor embedding(const Tensor& table, const Tensor& indices) { return apply(Embedding{indices.contiguous()}, table); }
+Tensor embedding(const Tensor& table, const Tensor& indices) {
+  require_defined(Embedding::name, "the index tensor", indices);
+  return apply(Embedding{indices.contiguous()}, table);
+}
 
 // y_v = Σ_{n: index_n = v} rows_n;  drows_n = g[index_n]
 struct ScatterRows {
@@ -103,6 +106,7 @@ struct ScatterRows {
   Gradients backward(const Tensor& g, const Backward&) const { return {embedding(g, indices)}; }
 };
 Tensor scatter_rows(const Tensor& rows, const Tensor& indices, int64_t size) {
+  require_defined(ScatterRows::name, "the index tensor", indices);
   return apply(ScatterRows{indices.contiguous(), size}, rows);
 }
 

@@ -220,6 +220,7 @@ struct Gather {
   Tensor indices;
   Shape from{};
   Tensor forward(const Tensor& x_) {
+    require_defined(name, "the index tensor", indices);
     from = x_.shape();
     axis = normal_axis(name, axis, from);
     const Shape& shape = indices.shape();
@@ -229,6 +230,7 @@ struct Gather {
     const Lines lines = lines_of(name, x, axis, shape, list);
     with_type(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
+      if (y.elements() == 0) return;   // of many lines
       const T* from = x.data<T>();
       T* to = y.data<T>();
       if (lines.inner == 1)
@@ -250,7 +252,8 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& indices) {
   constexpr const char* name = "index_select";
   require_same_kind(name, {&x});
   axis = normal_axis(name, axis, x.shape());
-  require(indices.defined() && indices.rank() == 1, name,
+  require_defined(name, "the index tensor", indices);
+  require(indices.rank() == 1, name,
           [&] { return text("indices must have one axis, got ", indices.shape()); });
   require_indices(name, indices, x.size(axis), x.device());
   return gather(x, axis, repeated(indices, axis, x.shape().with(axis, indices.size(0))));
@@ -262,6 +265,7 @@ struct ScatterAdd {
   int axis;
   Tensor indices;
   Tensor forward(const Tensor& base, const Tensor& source_) {
+    require_defined(name, "the index tensor", indices);
     require_same_kind(name, {&base, &source_});
     const Shape &whole = base.shape(), &shape = indices.shape();
     axis = normal_axis(name, axis, whole);
@@ -273,6 +277,7 @@ struct ScatterAdd {
     const Lines lines = lines_of(name, y, axis, shape, list);
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
+      if (source.elements() == 0) return;   // in many lines
       for_each_row(y.device(), lines.outer * ((lines.inner + lines_per_row - 1) / lines_per_row),
                    lines.m * std::min(lines.inner, lines_per_row), AddLines<T>{source.data<T>(), y.data<T>(), lines});
     });

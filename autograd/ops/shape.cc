@@ -79,6 +79,8 @@ struct Pad {
   Tensor forward(const Tensor& x) {
     axis = normal_axis(name, axis, x.shape());
     require(before >= 0 && after >= 0, name, [&] { return text("widths must not be negative: ", before, " and ", after); });
+    require(std::max(before, after) <= Shape::max_elements, name,
+            [&] { return text("widths ", before, " and ", after, " are more than any tensor has"); });
     extent = x.size(axis);
     const Tensor y = Tensor::zeros(x.shape().with(axis, before + extent + after), x.dtype(), x.device());
     Tensor inner = view::slice(y, axis, before, extent);
@@ -112,7 +114,7 @@ struct Concat {
       require(part.rank() == parts[0].rank() && part.shape().with(axis, 0) == parts[0].shape().with(axis, 0), name,
               [&] { return text("shapes ", parts[0].shape(), " and ", part.shape(), " differ beside axis ", axis); });
       lengths.push_back(part.size(axis));
-      total += part.size(axis);
+      total = std::min(total + part.size(axis), Shape::max_elements + 1);   // one too many is enough
     }
     const Tensor y = Tensor::empty(parts[0].shape().with(axis, total), parts[0].dtype(), parts[0].device());
     int64_t begin = 0;

@@ -20,6 +20,7 @@ const std::vector<Target>& targets() {
       {"assignment", assignment},
       {"run_folder", run_folder},
       {"comparison", comparison},
+      {"shapes", shapes},
   };
   return all;
 }

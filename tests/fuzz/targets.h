@@ -18,5 +18,6 @@ void config(std::string_view bytes);           // experiments.cc
 void assignment(std::string_view bytes);
 void run_folder(std::string_view bytes);
 void comparison(std::string_view bytes);
+void shapes(std::string_view bytes);           // shapes.cc
 
 }  // namespace tapir::fuzz
