@@ -5,7 +5,7 @@
 #include "attention/all_ops.h"
 #include "autograd/apply.h"
 #include "tensor/parallel.h"
-#include "tensor/scalar_math.h"
+#include "tensor/sine.h"
 
 namespace tapir {
 namespace {

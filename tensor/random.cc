@@ -2,6 +2,7 @@
 
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
+#include "tensor/sine.h"
 
 namespace tapir {
 namespace {
@@ -19,7 +20,7 @@ struct Normal {
     const int pair = lane / 2 * 2;
     const double radius = math::sqrt(-2 * math::log(static_cast<double>(uniform(bits[pair]))));
     const double angle = 6.2831853071795864769 * uniform(bits[pair + 1]);
-    return mean + deviation * radius * (lane % 2 ? math::sin(angle) : math::cos(angle));
+    return mean + deviation * radius * (lane % 2 ? math::sin<true>(angle) : math::cos<true>(angle));
   }
 };
 

@@ -51,11 +51,11 @@ struct Sqrt {
   template <class T> HD_INLINE static T df(T, T y) { return T(0.5) / y; }
 };
 
-// y = 1/√x;  dy/dx = −y/(2x)
+// y = 1/√x;  dy/dx = −y³/2
 struct Rsqrt {
   static constexpr const char* name = "rsqrt";
   template <class T> HD_INLINE static T f(T x) { return T(1) / math::sqrt(x); }
-  template <class T> HD_INLINE static T df(T x, T y) { return T(-0.5) * y / x; }
+  template <class T> HD_INLINE static T df(T, T y) { return T(-0.5) * y * y * y; }
 };
 
 // y = |x|;  dy/dx = sign x, 0 at 0
@@ -79,18 +79,18 @@ struct Reciprocal {
   template <class T> HD_INLINE static T df(T, T y) { return -y * y; }
 };
 
-// y = tanh x;  dy/dx = 1 − y²
+// y = tanh x;  dy/dx = 1/cosh² x (not 1 − y², which loses the tails)
 struct Tanh {
   static constexpr const char* name = "tanh";
   template <class T> HD_INLINE static T f(T x) { return math::tanh(x); }
-  template <class T> HD_INLINE static T df(T, T y) { return (T(1) - y) * (T(1) + y); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::tanh_slope(x); }
 };
 
-// y = σ(x) = 1/(1 + e⁻ˣ);  dy/dx = y (1 − y)
+// y = σ(x) = 1/(1 + e⁻ˣ);  dy/dx = σ(x) σ(−x)
 struct Sigmoid {
   static constexpr const char* name = "sigmoid";
   template <class T> HD_INLINE static T f(T x) { return math::sigmoid(x); }
-  template <class T> HD_INLINE static T df(T, T y) { return y * (T(1) - y); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::sigmoid_slope(x); }
 };
 
 // y = log(1 + eˣ);  dy/dx = σ(x)
@@ -114,27 +114,26 @@ struct Gelu {
   template <class T> HD_INLINE static T df(T x, T) { return math::gelu_slope(x); }
 };
 
-// y = ½ x (1 + tanh u) = x s, s = σ(2u), u = √(2/π) (x + 0.044715 x³);  dy/dx = s + x s (1 − s) 2u′
+// y = ½ x (1 + tanh u) = x s, s = σ(2u), u = √(2/π) (x + 0.044715 x³);  dy/dx = s + x σ′(2u) 2u′
 // (the tanh form of the same paper)
 struct GeluTanh {
   static constexpr const char* name = "gelu_tanh";
-  template <class T> HD_INLINE static T s(T x) {
-    return math::sigmoid(T(1.5957691216057308) * x * (T(1) + T(0.044715) * x * x));
-  }
-  template <class T> HD_INLINE static T f(T x) { return math::gated(x, s(x)); }
+  template <class T> HD_INLINE static T twice_u(T x) { return T(1.5957691216057308) * x * (T(1) + T(0.044715) * x * x); }
+  template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::sigmoid(twice_u(x))); }
   template <class T> HD_INLINE static T df(T x, T) {
-    const T gate = s(x), slope = T(1.5957691216057308) * (T(1) + T(0.134145) * x * x);
-    return gate + math::gated(x * slope, gate * (T(1) - gate));
+    const math::SigmoidParts<T> s = math::sigmoid_parts(twice_u(x));
+    const T slope = T(1.5957691216057308) * (T(1) + T(0.134145) * x * x);
+    return s.value + math::gated(x * slope, s.slope);
   }
 };
 
-// y = x σ(x);  dy/dx = σ + x σ (1 − σ)
+// y = x σ(x);  dy/dx = σ + x σ′
 struct Silu {
   static constexpr const char* name = "silu";
   template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::sigmoid(x)); }
   template <class T> HD_INLINE static T df(T x, T) {
-    const T s = math::sigmoid(x);
-    return s + math::gated(x, s * (T(1) - s));
+    const math::SigmoidParts<T> s = math::sigmoid_parts(x);
+    return s.value + math::gated(x, s.slope);
   }
 };
 
@@ -146,17 +145,25 @@ struct Erf {
 };
 
 // y = sin x;  dy/dx = cos x
-struct Sin {
-  static constexpr const char* name = "sin";
-  template <class T> HD_INLINE static T f(T x) { return math::sin(x); }
-  template <class T> HD_INLINE static T df(T x, T) { return math::cos(x); }
+template <bool bounded> struct SinOf {
+  template <class T> HD_INLINE static T f(T x) { return math::sin<bounded>(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return math::cos<bounded>(x); }
 };
 
 // y = cos x;  dy/dx = −sin x
-struct Cos {
+template <bool bounded> struct CosOf {
+  template <class T> HD_INLINE static T f(T x) { return math::cos<bounded>(x); }
+  template <class T> HD_INLINE static T df(T x, T) { return -math::sin<bounded>(x); }
+};
+
+// Of angles up to math::Format<T>::largest_angle; OfAll takes the others too.
+struct Sin : SinOf<true> {
+  static constexpr const char* name = "sin";
+  using OfAll = SinOf<false>;
+};
+struct Cos : CosOf<true> {
   static constexpr const char* name = "cos";
-  template <class T> HD_INLINE static T f(T x) { return math::cos(x); }
-  template <class T> HD_INLINE static T df(T x, T) { return -math::sin(x); }
+  using OfAll = CosOf<false>;
 };
 
 // y = log σ(x) = −log(1 + e⁻ˣ);  dy/dx = σ(−x)
@@ -166,13 +173,13 @@ struct LogSigmoid {
   template <class T> HD_INLINE static T df(T x, T) { return math::sigmoid(-x); }
 };
 
-// y = x tanh(log(1 + eˣ)) = x w;  dy/dx = w + x (1 − w²) σ(x)   (Misra 2019)
+// y = x tanh(log(1 + eˣ)) = x w;  dy/dx = w + x w′   (Misra 2019)
 struct Mish {
   static constexpr const char* name = "mish";
   template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::tanh_softplus(x)); }
   template <class T> HD_INLINE static T df(T x, T) {
-    const T w = math::tanh_softplus(x);
-    return w + math::gated(x, (T(1) - w) * (T(1) + w) * math::sigmoid(x));
+    const math::TanhSoftplusParts<T> w = math::tanh_softplus_parts(x);
+    return w.value + math::gated(x, w.slope);
   }
 };
 
@@ -189,7 +196,7 @@ struct Elu {
   static constexpr const char* name = "elu";
   double alpha;
   template <class T> HD_INLINE T f(T x) const { return math::select(x > T(0), x, T(alpha) * math::expm1(x)); }
-  template <class T> HD_INLINE T df(T x, T) const { return math::select(x > T(0), T(1), T(alpha) * math::exp(x)); }
+  template <class T> HD_INLINE T df(T x, T) const { return math::select(x > T(0), T(1), math::exp_times(alpha, x)); }
 };
 
 // y = min(max(x, low), high), NaN stays NaN;  dy/dx = 0 where x < low or x > high, else 1 (also at both)
@@ -209,9 +216,7 @@ struct Pow {
   static constexpr const char* name = "pow";
   double exponent;
   template <class T> HD_INLINE T f(T x) const { return math::pow(x, exponent); }
-  template <class T> HD_INLINE T df(T x, T) const {
-    return math::select(exponent == 0, T(0), T(exponent) * math::pow(x, exponent - 1));
-  }
+  template <class T> HD_INLINE T df(T x, T) const { return math::pow<1>(x, exponent); }
 };
 
 }  // namespace tapir::scalar

@@ -31,6 +31,7 @@ struct Format<float> {
   static constexpr float biased_magic = integer_magic + bias;
   static constexpr float log2_e = 1.44269502f, ln2_high = 0.693147182f, ln2_low = -1.90465421e-9f;
   static constexpr float exp_lowest = -104, exp_highest = 89;  // beyond: 0 and infinity
+  static constexpr float half_exp_lowest = -176, half_exp_highest = 174;   // (eˣ)², of halves
   static constexpr float sqrt_half = 0.707106769f;
   static constexpr float two_over_pi = 0.636619747f;
   static constexpr float half_pi_high = 1.57079637f, half_pi_middle = -4.37113883e-8f, half_pi_low = -1.71512451e-15f;
@@ -44,7 +45,7 @@ struct Format<double> {
   static constexpr double infinity = __builtin_huge_val(), smallest_normal = 0x1p-1022, epsilon = 0x1p-52;
   static constexpr double integer_magic = 0x1.8p52, biased_magic = integer_magic + bias;
   static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.6931471805599453, ln2_low = 2.3190468138462996e-17;
-  static constexpr double exp_lowest = -746, exp_highest = 710;
+  static constexpr double exp_lowest = -746, exp_highest = 710, half_exp_lowest = -1418, half_exp_highest = 1416;
   static constexpr double sqrt_half = 0.7071067811865476;
   static constexpr double two_over_pi = 0.6366197723675814;
   static constexpr double half_pi_high = 1.5707963267948966, half_pi_middle = 6.123233995736766e-17;
@@ -115,11 +116,11 @@ HD_INLINE T power_of_two(typename Format<T>::Word biased_n) {
   return from_bits<T>(biased_n << Format<T>::fraction_bits);
 }
 
-// m 2ⁿ for n in [−2 bias + 2, 2 bias] and 1 ≤ m < 2, by halves of n, so that subnormal results are rounded once
+// factor m 2ⁿ for n in [−2 bias + 2, 2 bias] and 1 ≤ m < 2, by halves of n, so that subnormal results are rounded once
 template <std::floating_point T>
-HD_INLINE T times_power_of_two(T m, typename Format<T>::Word biased_n) {
+HD_INLINE T times_power_of_two(T m, typename Format<T>::Word biased_n, T factor = 1) {
   const auto both = biased_n + Format<T>::bias, half = both >> 1;
-  return m * power_of_two<T>(half) * power_of_two<T>(both - half);
+  return m * power_of_two<T>(half) * factor * power_of_two<T>(both - half);
 }
 
 // x = n ln 2 + r with |r| ≤ ½ ln 2: n + bias in the low bits of a word, and expm1(r)
@@ -152,10 +153,17 @@ HD_INLINE T exp(T x) {
   return times_power_of_two(parts.expm1_r + T(1), parts.biased_n);
 }
 
-// e^(x + low) for a low part of x below its last place
-HD_INLINE double exp(double x, double low) {
-  const ExpParts<double> parts = exp_parts(clamp(x, Format<double>::exp_lowest, Format<double>::exp_highest));
-  return times_power_of_two(std::fma(parts.expm1_r + 1, low, parts.expm1_r) + 1, parts.biased_n);
+// factor eˣ, or factor e^(x + low) for a low part of x below its last place. The factor comes between the halves of 2ⁿ, so that
+// it brings back what eˣ alone loses as a subnormal or infinite number. Clamped below, a half is 0.
+template <std::floating_point T>
+HD_INLINE T exp_times(double factor, T x) {
+  const ExpParts<T> parts = exp_parts(clamp(x, Format<T>::half_exp_lowest, Format<T>::half_exp_highest));
+  return times_power_of_two(parts.expm1_r + T(1), parts.biased_n, static_cast<T>(factor));
+}
+
+HD_INLINE double exp_times(double factor, double x, double low) {
+  const ExpParts<double> parts = exp_parts(clamp(x, Format<double>::half_exp_lowest, Format<double>::half_exp_highest));
+  return times_power_of_two(std::fma(parts.expm1_r + 1, low, parts.expm1_r) + 1, parts.biased_n, factor);
 }
 
 // eˣ − 1 = 2 (h expm1 r + (h − ½)), h = 2ⁿ⁻¹
@@ -259,28 +267,38 @@ HD_INLINE TwoParts log_in_two_parts(double x) {
   return {sum, ((sum_low + first_low) + (k_ln2_low + 2 * s_low)) + product_low};
 }
 
-// |x|ᵖ = e^(p log |x|), with the sign that an odd integer p leaves; NaN for other p and finite x < 0. As IEEE 754 asks,
-// x⁰ = 1ᵖ = 1 even for NaN.
-// ulp: 0.5 / 1.2
-template <std::floating_point T>
+// The k-th derivative of xᵖ, p (p − 1) … (p − k + 1) xᵖ⁻ᵏ, with |x|ᵖ⁻ᵏ = e^((p − k) log |x|), and the sign that an odd integer
+// exponent leaves; NaN for other p and finite x < 0. As IEEE 754 asks, x⁰ = 1ᵖ = 1 even for NaN. Where the first factor is 0
+// so is the derivative.
+// ulp of xᵖ: 0.5 / 1.2
+template <int k = 0, std::floating_point T>
 HD_INLINE T pow(T x, double p) {
   using Word = Format<double>::Word;
-  const double a = std::fabs(static_cast<double>(x));
+  double factor = 1;
+  for (int i = 0; i < k; ++i) factor *= p - i;
+  const double exponent = p - k, a = std::fabs(static_cast<double>(x));
   double magnitude;
   if constexpr (is_float<T>) {
-    magnitude = exp(p * log(a));
+    magnitude = factor * exp(exponent * log(a));
   } else {
     const TwoParts two = log_in_two_parts(a);
-    const double high = p * (a == 0 ? -Format<double>::infinity : a < Format<double>::infinity ? two.high : a);
-    const double low = std::fma(p, two.high, -high) + p * two.low;
-    magnitude = exp(high, std::fabs(high) < 1024 ? low : 0.0);
+    const double high = exponent * (a == 0 ? -Format<double>::infinity : a < Format<double>::infinity ? two.high : a);
+    double low = std::fma(exponent, two.high, -high) + exponent * two.low;
+    if constexpr (k > 0) {
+      const double p_of_exponent = exponent + k, lost = (p - p_of_exponent) + ((p_of_exponent - exponent) - k);
+      low = std::fma(lost, two.high, low);   // p − k − exponent
+    }
+    magnitude = exp_times(factor, high, std::fabs(high) < 1024 ? low : 0.0);
   }
-  magnitude = a == 1 ? 1 : magnitude;   // also where p is infinite
+  magnitude = a == 1 ? factor : magnitude;   // also where p is infinite
   // Masks and not selects: g++ 12 vectorises no select by a condition on p alone.
-  const Word whole = std::floor(p) == p, odd = whole & Word(std::floor(0.5 * p) != 0.5 * p);
+  const Word whole = std::floor(p) == p, odd = whole & Word((std::floor(0.5 * p) != 0.5 * p) ^ (k % 2 != 0));
   const Word sign = bits(static_cast<double>(x)) & (odd << 63), not_whole = whole - 1;
   const Word invalid = x < T(0) && a < Format<double>::infinity ? not_whole : Word(0);   // all bits set: NaN
-  return static_cast<T>(p == 0 ? 1.0 : from_bits<double>((bits(magnitude) | sign) | invalid));
+  const Word y = (bits(magnitude) ^ sign) | invalid;
+  if constexpr (k == 0) return static_cast<T>(p == 0 ? 1.0 : from_bits<double>(y));
+  const Word constant = 0 - Word((exponent == 0) | (factor == 0));
+  return static_cast<T>(from_bits<double>((bits(factor) & constant) | (y & ~constant)));
 }
 
 // σ(x) = 1 / (1 + e⁻ˣ) = (x ≥ 0 ? 1 : e) / (1 + e), e = e^−|x|
@@ -291,6 +309,23 @@ HD_INLINE T sigmoid(T x) {
   return (x < T(0) ? e : T(1)) / (T(1) + e);
 }
 
+// σ and σ′ = e/(1 + e)², e = e^−|x|, relatively exact on both sides, as 1 − σ is not
+template <class T>
+struct SigmoidParts {
+  T value, slope;
+};
+
+template <std::floating_point T>
+HD_INLINE SigmoidParts<T> sigmoid_parts(T x) {
+  const T e = exp(-std::fabs(x)), u = T(1) / (T(1) + e);
+  return {(x < T(0) ? e : T(1)) * u, e * u * u};
+}
+
+template <std::floating_point T>
+HD_INLINE T sigmoid_slope(T x) {
+  return sigmoid_parts(x).slope;
+}
+
 // log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|)
 // ulp: 1.5 / 1.5
 template <std::floating_point T>
@@ -299,13 +334,32 @@ HD_INLINE T softplus(T x) {
   return (x > T(0) ? x : T(0)) + y;
 }
 
-// tanh(log(1 + eˣ)) = p/(p + q) with n = e^−|x|: p = 1 + 2n, q = 2n² for x ≥ 0;  p = n (n + 2), q = 2 below
-// ulp: 3.0 / 2.7
+// w = tanh(log(1 + eˣ)) = (2n + a)/(2n + a + 2b) with n = e^−|x|: a = 1, b = n² for x ≥ 0;  a = n², b = 1 below
+// w′ = 4 b k (1 + n)/(2n + a + 2b)², k = 1 for x ≥ 0, n below
+// ulp of w: 3.0 / 2.7
+template <class T>
+struct TanhSoftplusParts {
+  T value, slope;
+};
+
+template <std::floating_point T>
+HD_INLINE TanhSoftplusParts<T> tanh_softplus_parts(T x) {
+  const T n = exp(-std::fabs(x)), square = n * n;
+  const bool below = x < T(0);
+  const T a = below ? square : T(1), b = below ? T(1) : square, top = std::fma(T(2), n, a), u = T(1) / std::fma(T(2), b, top);
+  return {top * u, T(4) * b * (below ? n : T(1)) * (T(1) + n) * (u * u)};
+}
+
 template <std::floating_point T>
 HD_INLINE T tanh_softplus(T x) {
   const T n = exp(-std::fabs(x));
   const T p = x < T(0) ? std::fma(n, n, n + n) : T(1) + (n + n), q = x < T(0) ? T(2) : T(2) * n * n;
   return p / (p + q);
+}
+
+template <std::floating_point T>
+HD_INLINE T tanh_softplus_slope(T x) {
+  return tanh_softplus_parts(x).slope;
 }
 
 // tanh a = e/(e + 2) for a = |x|, e = expm1(2a) = h expm1 r + (h − 1), h = 2ⁿ; for e > 2 the same as 1 − 2/(e + 2), which
@@ -419,52 +473,6 @@ HD_INLINE T erf(T x) {
     above = 1 - 2 * exp(-b * b) * scaled_normal_tail(1.4142135623730950488 * b);
   }
   return std::copysign(a < T(0.75) ? std::fma(a, p, a) : above, x);
-}
-
-// x = n π/2 + r with |r| ≤ π/4 (Cody and Waite, three parts), sin r, cos r, and the quadrant n mod 4
-template <class T>
-struct SineParts {
-  T sine, cosine;
-  typename Format<T>::Word quadrant;
-};
-
-template <std::floating_point T>
-HD_INLINE SineParts<T> sine_parts(T x) {
-  using F = Format<T>;
-  const T shifted = std::fma(x, F::two_over_pi, F::integer_magic), n = shifted - F::integer_magic;
-  const T r = std::fma(n, -F::half_pi_low, std::fma(n, -F::half_pi_middle, std::fma(n, -F::half_pi_high, x))), z = r * r;
-  T p, q;  // sin r = r + r³ P(r²), cos r = 1 − r²/2 + r⁴ Q(r²)
-  if constexpr (is_float<T>) {
-    p = polynomial(z, -0.166666538f, 0.00833208393f, -0.000195043205f);
-    q = polynomial(z, 0.0416666456f, -0.00138872431f, 2.44238927e-05f);
-  } else {
-    p = polynomial(z, -0.16666666666666624, 0.00833333333332004, -0.00019841269827855135, 2.7557312999534155e-06,
-                   -2.5050647773687971e-08, 1.5890307397762763e-10);
-    q = polynomial(z, 0.041666666666666581, -0.0013888888888870916, 2.4801587287420472e-05, -2.7557313742727748e-07,
-                   2.087563881223789e-09, -1.1355205301448979e-11);
-  }
-  return {std::fma(r * z, p, r), std::fma(z, std::fma(z, q, T(-0.5)), T(1)), bits(shifted) & 3};
-}
-
-// sin r, cos r, −sin r, −cos r by quadrant. |x| ≤ 1e5 (float), 1e9 (double); beyond that NaN, not a wrong number.
-// ulp: 1.5 / 1.5
-template <std::floating_point T>
-HD_INLINE T sin(T x) {
-  const SineParts<T> parts = sine_parts(x);
-  const T size = (parts.quadrant & 1) != 0 ? parts.cosine : parts.sine;
-  const T y = (parts.quadrant & 2) != 0 ? -size : size;
-  const T in_range = std::fabs(x) <= Format<T>::largest_angle ? y : T(0) / T(0);
-  return x == T(0) ? x : in_range;
-}
-
-// cos r, −sin r, −cos r, sin r by quadrant. The range is that of sin.
-// ulp: 1.5 / 1.4
-template <std::floating_point T>
-HD_INLINE T cos(T x) {
-  const SineParts<T> parts = sine_parts(x);
-  const T size = (parts.quadrant & 1) != 0 ? parts.sine : parts.cosine;
-  const T y = ((parts.quadrant + 1) & 2) != 0 ? -size : size;
-  return std::fabs(x) <= Format<T>::largest_angle ? y : T(0) / T(0);
 }
 
 }  // namespace tapir::math

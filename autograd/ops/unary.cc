@@ -33,6 +33,36 @@ struct ValueAt {
   HD void operator()(int64_t i) const { y[i] = value(x[i]); }
 };
 
+// kernel(i) for all i < n, and all(i) instead where x_i is beyond the range of the function in the kernel, which is without
+// branches.
+template <class T, class Kernel, class All>
+struct InRangeOrAll {
+  const T* x;
+  Kernel kernel;
+  All all;
+  HD bool beyond(int64_t i) const { return math::abs(x[i]) > math::Format<T>::largest_angle; }
+  HD void operator()(int64_t i) const { beyond(i) ? all(i) : kernel(i); }
+};
+
+template <class T, class Kernel, class All>
+void for_each_or_all(Device device, int64_t n, const T* x, const Kernel& kernel, const All& all) {
+  const InRangeOrAll<T, Kernel, All> element{x, kernel, all};
+  if (device == Device::cuda) return for_each(device, n, element);
+  for_each_range(n, elements_per_range, [&](int64_t begin, int64_t end) {
+    const auto local = element;
+    T largest = 0;
+#pragma omp simd reduction(max : largest)
+    for (int64_t i = begin; i < end; ++i) {
+      const T size = math::abs(local.x[i]);
+      local.kernel(i);
+      largest = size > largest ? size : largest;
+    }
+    if (largest <= math::Format<T>::largest_angle) return;
+    for (int64_t i = begin; i < end; ++i)
+      if (local.beyond(i)) local.all(i);
+  });
+}
+
 // As chain (arithmetic.cc): where g is 0 an infinite f′ takes no part.
 template <class T, class F>
 struct BackwardAt {
@@ -57,7 +87,12 @@ struct Unary {
     const Tensor dense = x_.contiguous(), y = Tensor::empty(x_.shape(), x_.dtype(), x_.device());
     with_float(name, x_.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each(y.device(), y.elements(), ValueAt<T, F, order>{{function}, dense.data<T>(), y.data<T>()});
+      const T* xp = dense.data<T>();
+      T* yp = y.data<T>();
+      const ValueAt<T, F, order> value{{function}, xp, yp};
+      if constexpr (requires { typename F::OfAll; })
+        for_each_or_all(y.device(), y.elements(), xp, value, ValueAt<T, typename F::OfAll, order>{{}, xp, yp});
+      else for_each(y.device(), y.elements(), value);
     });
     return y;
   }
@@ -70,7 +105,12 @@ struct Unary {
       const Tensor g = g_.contiguous(), dense = x->contiguous(), dx = Tensor::empty(g.shape(), g.dtype(), g.device());
       with_float(name, g.dtype(), [&](auto zero) {
         using T = decltype(zero);
-        for_each(g.device(), g.elements(), BackwardAt<T, F>{{function}, g.data<T>(), dense.data<T>(), dx.data<T>()});
+        const T *gp = g.data<T>(), *xp = dense.data<T>();
+        T* dxp = dx.data<T>();
+        const BackwardAt<T, F> slope{{function}, gp, xp, dxp};
+        if constexpr (requires { typename F::OfAll; })
+          for_each_or_all(g.device(), g.elements(), xp, slope, BackwardAt<T, typename F::OfAll>{{}, gp, xp, dxp});
+        else for_each(g.device(), g.elements(), slope);
       });
       return {dx};
     }
