@@ -100,7 +100,7 @@ TAPIR_CURVE(Expm1, expm1(x), {-1, -s, -0.0, 0, s, inf, nan}, {0, 1, 1, 1, 1, inf
 TAPIR_CURVE(Sqrt, sqrt(x), {nan, nan, -0.0, 0, std::sqrt(s), inf, nan}, {nan, nan, -inf, inf, 0.5 / std::sqrt(s), 0, nan},
             {nan, nan, inf, -inf, -0.25 / std::sqrt(s) / s, 0, nan})
 TAPIR_CURVE(Rsqrt, rsqrt(x), {nan, nan, -inf, inf, 1 / std::sqrt(s), 0, nan},
-            {nan, nan, -inf, -inf, -0.5 / std::sqrt(s) / s, -0.0, nan}, {nan, nan, -inf, inf, inf, 0, nan})
+            {nan, nan, inf, -inf, -0.5 / std::sqrt(s) / s, -0.0, nan}, {nan, nan, -inf, inf, inf, 0, nan})
 TAPIR_CURVE(Abs, abs(x), {inf, s, 0, 0, s, inf, nan}, {-1, -1, 0, 0, 1, 1, 0}, {0, 0, 0, 0, 0, 0, 0})
 TAPIR_CURVE(Square, square(x), {inf, 0, 0, 0, 0, inf, nan}, {-inf, -2 * s, 0, 0, 2 * s, inf, nan}, {2, 2, 2, 2, 2, 2, 2})
 TAPIR_CURVE(Reciprocal, reciprocal(x), {-0.0, -1 / s, -inf, inf, 1 / s, 0, nan},
@@ -208,8 +208,8 @@ struct Boundary<Mul> {
     const Sizes t(s);
     return {two("", mul, {0, inf, 0, s, nan}, {inf, 2, -1, 0.25, 0}, {nan, inf, -0.0, 0, nan}, {inf, 2, -1, 0.25, 0},
                 {0, inf, 0, s, nan}).second({{1, 1, 1, 1, 1}, {1, 1, 1, 1, 1}}),
-            two("sizes", mul, {t.large, t.large, t.root_large, t.root_small, s}, {t.small, t.large, t.root_large, t.root_small, t.large},
-                {1, inf, t.large, t.small, s * t.large}, {t.small, t.large, t.root_large, t.root_small, t.large},
+            two("sizes", mul, {t.large, t.large, t.root_large, t.root_small, s},
+                {t.small, t.large, t.root_large, t.root_small, t.large}, {1, inf, t.large, t.small, s * t.large}, {t.small, t.large, t.root_large, t.root_small, t.large},
                 {t.large, t.large, t.root_large, t.root_small, s}).second({{1, 1, 1, 1, 1}, {1, 1, 1, 1, 1}}),
             two("behind where", [](const Tensor& a, const Tensor& b) { return where(positive(a), mul(a, b), none(a)); },
                 {0, 0, 2}, {inf, nan, 3}, {0, 0, 6}, {0, 0, 3}, {0, 0, 2}).second({{0, 0, 1}, {0, 0, 1}})};
@@ -225,7 +225,8 @@ struct Boundary<Div> {   // H v, by a and by b: for v = (1, 0) it is 0 and −1/
     const Values none6(6, 0), all6(6, 1), none5(5, 0), all5(5, 1);
     const Case sizes = two("sizes", div, {t.large, t.large, t.small, t.small, t.root_small},
                            {t.large, t.root_large, t.small, t.root_small, t.root_large},
-                           {1, t.root_large, 1, t.root_small, t.small}, {t.small, t.root_small, t.large, t.root_large, t.root_small},
+                           {1, t.root_large, 1, t.root_small, t.small},
+                           {t.small, t.root_small, t.large, t.root_large, t.root_small},
                            {-t.small, -1, -t.large, -1, -t.small * t.root_small});
     return {ends.second({none6, {-inf, -inf, -inf, -inf, 0, -1}}, {all6, none6}),
             ends.second({{-inf, -inf, -inf, -inf, 0, -1}, {inf, -inf, -inf, nan, 0, nan}}, {none6, all6}),
@@ -292,14 +293,30 @@ struct Boundary<Chain> {
 };
 
 template <>
-struct Boundary<Pow> {
-  static Cases cases(double) {
-    return {two("zeros", pow, {0, 0, 0, 0, 0, -0.0}, {0, 1, 2, 0.5, -1, 3}, {1, 0, 0, 0, inf, -0.0},
-                {0, 1, 0, inf, -inf, 0}, {0, 0, 0, 0, -inf, 0}),
-            two("negative base", pow, {-2, -2, -2, -1}, {2, 3, 0.5, inf}, {4, -8, nan, 1}, {-4, 12, nan, inf},
-                {nan, nan, nan, nan}),
-            two("NaN and ∞", pow, {nan, 1, nan, inf, inf}, {0, nan, 2, -1, 0}, {1, 1, nan, 0, 1}, {nan, nan, nan, -0.0, 0},
-                {nan, 0, nan, 0, inf}),
+struct Boundary<Pow> {   // H v, by a and by b, for v = (1, 0) and (0, 1)
+  static Cases cases(double s) {
+    const Sizes t(s);
+    const Values none4(4, 0), all4(4, 1), none5(5, 0), all5(5, 1), none6(6, 0), all6(6, 1), nan4(4, nan);
+    const Case zeros = two("zeros", pow, {0, 0, 0, 0, 0, -0.0}, {0, 1, 2, 0.5, -1, 3}, {1, 0, 0, 0, inf, -0.0},
+                           {0, 1, 0, inf, -inf, 0}, {0, 0, 0, 0, -inf, 0});
+    const Case negative = two("negative base", pow, {-2, -2, -2, -1}, {2, 3, 0.5, inf}, {4, -8, nan, 1},
+                              {-4, 12, nan, -inf}, nan4);
+    const Case ends = two("NaN and ∞", pow, {nan, 1, nan, inf, inf}, {0, nan, 2, -1, 0}, {1, 1, nan, 0, 1},
+                          {0, nan, nan, -0.0, 0}, {nan, 0, nan, 0, inf});
+    const double ln = std::log(t.large), ln_root = std::log(t.root_large);
+    const Case sizes = two("sizes", pow, {t.root_large, t.large, t.root_small, t.small}, {3, 0.5, -2, 1},
+                           {inf, t.root_large, t.large, t.small}, {3 * t.large, t.root_small / 2, -inf, 1},
+                           {inf, t.root_large * ln, -t.large * ln_root, -t.small * ln});
+    return {zeros.second({{0, 0, 2, -inf, inf, 0}, {inf, -inf, 0, -inf, inf, 0}}, {all6, none6}),
+            zeros.second({{0, 0, 0, 0, inf, 0}, {0, 0, 0, 0, inf, 0}}, {none6, all6}),
+            negative.second({{2, -12, nan, inf}, nan4}, {all4, none4}),
+            negative.second({nan4, nan4}, {none4, all4}),
+            ends.second({{0, nan, 2, 0, 0}, {nan, nan, nan, 0, 0}}, {all5, none5}),
+            ends.second({{nan, 1, nan, 0, nan}, {nan, 0, nan, 0, inf}}, {none5, all5}),
+            sizes.second({{6 * t.root_large, -t.root_small / t.large / 4, inf, 0},
+                          {t.large * (1 + 3 * ln_root), t.root_small * (1 + ln / 2), inf, 1 - ln}}, {all4, none4}),
+            sizes.second({{inf, t.root_small * (1 + ln / 2), inf, 1 - ln},
+                          {inf, t.root_large * ln * ln, t.large * ln_root * ln_root, t.small * ln * ln}}, {none4, all4}),
             two("behind where", [](const Tensor& a, const Tensor& b) { return where(positive(a), pow(a, b), none(a)); },
                 {0, 0, -1, 2}, {-1, 0.5, 0.5, 2}, {0, 0, 0, 4}, {0, 0, 0, 4}, {0, 0, 0, 4 * M_LN2})
                 .second({{0, 0, 0, 4 * M_LN2 + 4}, {0, 0, 0, 4 * M_LN2 * M_LN2 + 2 + 4 * M_LN2}})};

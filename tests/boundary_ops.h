@@ -407,40 +407,85 @@ struct Boundary<CrossEntropy> {
   }
 };
 
+// H v of a loss of x − t, by x and by t, for v = (1, 0); of f″ alone
+inline Case of_difference(const Case& c, const Values& second) {
+  Values negative;
+  for (const double value : second) negative.push_back(-value);
+  return c.second({second, negative}, {Values(second.size(), 1), Values(second.size(), 0)});
+}
+
 template <>
 struct Boundary<PairLoss<loss::SquaredError>> {
-  static Cases cases(double) {
-    return {two("", squared_error, {3, -0.0, 2}, {3, 0, inf}, {inf}, {0, 0, -inf}, {0, 0, inf}),
-            two("NaN", squared_error, {nan, 1}, {1, 1}, {nan}, {nan, 0}, {nan, 0})};
+  static Cases cases(double s) {
+    const Sizes t(s);
+    return {of_difference(two("", squared_error, {3, -0.0, 2}, {3, 0, inf}, {inf}, {0, 0, -inf}, {0, 0, inf}), {2, 2, 2}),
+            of_difference(two("NaN", squared_error, {nan, 1}, {1, 1}, {nan}, {nan, 0}, {nan, 0}), {2, 2}),
+            of_difference(two("large", squared_error, {t.root_large, 0, s}, {0, t.root_small, 0}, {t.large},
+                              {2 * t.root_large, -2 * t.root_small, 2 * s}, {-2 * t.root_large, 2 * t.root_small, -2 * s}),
+                          {2, 2, 2}),
+            of_difference(two("small", squared_error, {t.root_small, s}, {0, 0}, {t.small}, {2 * t.root_small, 2 * s},
+                              {-2 * t.root_small, -2 * s}), {2, 2}),
+            of_difference(two("infinite", squared_error, {t.large}, {-t.large / 2}, {inf}, {3 * t.large}, {-3 * t.large}),
+                          {2})};
   }
 };
 
 template <>
 struct Boundary<PairLoss<loss::L1>> {
-  static Cases cases(double) {
-    return {two("", l1, {1, 1, inf, -0.0}, {1, 3, 0, 0}, {inf}, {0, -1, 1, 0}, {0, 1, -1, 0})};
+  static Cases cases(double s) {
+    const double L = Sizes(s).large;
+    return {two("", l1, {1, 1, inf, -0.0}, {1, 3, 0, 0}, {inf}, {0, -1, 1, 0}, {0, 1, -1, 0}),
+            two("sizes", l1, {L, 0, s}, {0, -L, 0}, {2 * L}, {1, 1, 1}, {-1, -1, -1}),
+            two("small", l1, {s, -s, 0}, {0, 0, s}, {3 * s}, {1, -1, -1}, {-1, 1, 1})};
   }
 };
 
 template <>
-struct Boundary<PairLoss<loss::SmoothL1>> {
-  static Cases cases(double) {
-    return {two("", [](const Tensor& x, const Tensor& t) { return smooth_l1(x, t); }, {0, 2, -inf, 0.5}, {0, 0, 0, 0},
-                {inf}, {0, 1, -1, 0.5}, {0, -1, 1, -0.5})};
+struct Boundary<PairLoss<loss::SmoothL1>> {   // at |d| = β too f″ is 1/β
+  static Cases cases(double s) {
+    const Sizes t(s);
+    const auto loss = [](const Tensor& x, const Tensor& target) { return smooth_l1(x, target); };
+    const auto sized = [](const std::string& label, double beta, const Input& x, const Values& y, const Values& dx,
+                          const Values& second) {
+      Values negative;
+      for (const double value : dx) negative.push_back(-value);
+      const auto call = [beta](const std::vector<Tensor>& in) { return smooth_l1(in[0], in[1], beta); };
+      return of_difference({label, call, {x, Values(dx.size(), 0)}, y, {dx, negative}}, second);
+    };
+    return {of_difference(two("", loss, {0, 2, -inf, 0.5, -1}, {0, 0, 0, 0, 0}, {inf}, {0, 1, -1, 0.5, -1},
+                              {0, -1, 1, -0.5, 1}), {1, 0, 0, 1, 1}),
+            sized("large", 1, {t.large, s, t.root_small}, {t.large}, {1, s, t.root_small}, {0, 1, 1}),
+            sized("small", 1, {t.root_small, s}, {t.small / 2}, {t.root_small, s}, {1, 1}),
+            sized("β large", t.large, {t.large / 2, t.root_large, 2 * t.large}, {0.125 * t.large + 1.5 * t.large},
+                  {0.5, t.root_small, 1}, {t.small, t.small, 0}),
+            sized("β small", t.small, {t.small / 2, 1, t.large}, {t.large}, {0.5, 1, 1}, {t.large, 0, 0})};
   }
 };
 
 template <>
 struct Boundary<PairLoss<loss::BceWithLogits>> {  // a right answer of any certainty costs nothing
-  static Cases cases(double) {
-    return {two("", bce_with_logits, {inf, -inf, 0}, {1, 0, 0.5}, {M_LN2}, {0, 0, 0}, {-inf, inf, 0})};
+  static Cases cases(double s) {
+    const double L = Sizes(s).large, e = std::exp(-50);
+    return {two("", bce_with_logits, {inf, -inf, 0}, {1, 0, 0.5}, {M_LN2}, {0, 0, 0}, {-inf, inf, 0})
+                .second({{-1, -1, -0.75}, {-1, -1, -1}}),
+            two("sizes", bce_with_logits, {L, -L, L, s}, {1, 0, 0, 1}, {L}, {0, 0, 1, -0.5}, {-L, L, -L, -s})
+                .second({{0, 0, 0, 0.25}, {-1, -1, -1, -1}}, {{1, 1, 1, 1}, {0, 0, 0, 0}}),
+            two("tails", bce_with_logits, {50, -50}, {1, 0}, {2 * e}, {-e, e}, {-50, 50})
+                .second({{e, e}, {-1, -1}}, {{1, 1}, {0, 0}})};
   }
 };
 
 template <>
 struct Boundary<PairLoss<loss::KlDiv>> {
-  static Cases cases(double) {
-    return {two("", kl_div, {-inf, 0, 0}, {0, 0, 1}, {0}, {0, 0, -1}, {0, 0, 1})};
+  static Cases cases(double s) {
+    const Sizes t(s);
+    const double ln = std::log(t.large), ln_s = std::log(s);
+    return {two("", kl_div, {-inf, 0, 0}, {0, 0, 1}, {0}, {0, 0, -1}, {0, 0, 1}).second({{0, 0, -1}, {-1, -1, 0}}),
+            two("small", kl_div, {0, 1, -1}, {t.small, s, t.root_small}, {t.root_small * (1 - ln / 2)},
+                {-t.small, -s, -t.root_small}, {1 - ln, ln_s, 2 - ln / 2})
+                .second({{-1, -1, -1}, {t.large, inf, t.root_large}}, {{0, 0, 0}, {1, 1, 1}}),
+            two("large", kl_div, {0, -t.root_large}, {t.large, 1}, {t.large * ln}, {-t.large, -1}, {1 + ln, 1 + t.root_large})
+                .second({{-1, -1}, {t.small, 1}}, {{0, 0}, {1, 1}})};
   }
 };
 

@@ -1,4 +1,6 @@
 // Arithmetic with broadcasting. The engine sums each gradient to its input's shape (apply.h).
+#include <limits>
+
 #include "autograd/apply.h"
 #include "autograd/ops.h"
 #include "tensor/elementwise.h"
@@ -21,23 +23,25 @@ struct AffineOf {
 };
 
 struct GatedTimes { template <class T> HD T operator()(T g, T slope) const { return math::gated(slope, g); } };
-struct PowerOf { template <class T> HD T operator()(T a, T b) const { return math::pow(a, static_cast<double>(b)); } };
-
-// Where aᵇ has no derivative by a, or by b, that a finite number could be: 0 is taken.
-struct NoSlopeByBase { template <class T> HD uint8_t operator()(T a, T b) const { return a == T(0) && b == T(0); } };
-struct NoSlopeByExponent {
-  template <class T> HD uint8_t operator()(T a, T b) const { return a == T(0) && b >= T(0); }
+template <int k> struct PowerOf {
+  template <class T> HD T operator()(T a, T b) const { return math::pow<k>(a, static_cast<double>(b)); }
 };
 
-// 1 where the condition holds
-template <class Condition>
-Tensor mask_where(const Condition& condition, const Tensor& a, const Tensor& b) {
+// aᵇ log a is 0 where aᵇ is, and is taken to be at 0⁰.
+struct NoSlopeByExponent {
+  template <class T> HD uint8_t operator()(T a, T b) const {
+    return a == T(0) ? b >= T(0) : a > std::numeric_limits<T>::max() && b < T(0);
+  }
+};
+
+// a, but 1, whose logarithm is 0, where that is the slope
+Tensor base_with_slope(const Tensor& a, const Tensor& b) {
   Tensor mask = Tensor::empty(broadcast("pow", a.shape(), b.shape()), DType::u8, a.device());
   with_float("pow", a.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    map_into<uint8_t, T, T>(mask, condition, a, b);
+    map_into<uint8_t, T, T>(mask, NoSlopeByExponent{}, a, b);
   });
-  return mask;
+  return where(mask, Tensor::full({}, 1, a.dtype(), a.device()), a);
 }
 
 struct Choose { template <class T> HD T operator()(uint8_t c, T a, T b) const { return c ? a : b; } };
@@ -164,31 +168,37 @@ struct Minimum {
 };
 Tensor minimum(const Tensor& a, const Tensor& b) { return apply(Minimum{}, a, b); }
 
-// y = aᵇ;  da = g b aᵇ⁻¹ (0 for b = 0),  db = g y log a (0 where a = 0 and b ≥ 0)
+// y = (b)ₖ aᵇ⁻ᵏ, the k-th derivative of aᵇ by a, (b)ₖ = b (b − 1) … (b − k + 1);  da = g (b)ₖ₊₁ aᵇ⁻ᵏ⁻¹,
+// db = g aᵇ⁻ᵏ ((b)ₖ′ + (b)ₖ log a);  for k = 0 db is 0 where a = 0 and b ≥ 0
 struct Pow {
   static constexpr const char* name = "pow";
   static constexpr bool broadcasts = true;
-  Saved a, b;
-  SavedOutput y;
+  int k = 0;
+  Saved a{}, b{};
+  SavedOutput y{};
   Tensor forward(const Tensor& a_, const Tensor& b_) {
-    const Tensor power = map(name, PowerOf{}, a_, b_);
     a = a_;
     b = b_;
+    const Tensor power = k == 0   ? map(name, PowerOf<0>{}, a_, b_)
+                         : k == 1 ? map(name, PowerOf<1>{}, a_, b_)
+                                  : map(name, PowerOf<2>{}, a_, b_);
     y = power;
     return power;
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
-    const Tensor one = Tensor::full({}, 1, g.dtype(), g.device());
+    const auto minus = [&](int i) { return affine(*b, 1, -i); };
+    Tensor falling = Tensor::full({}, 1, g.dtype(), g.device()), slope = Tensor::zeros({}, g.dtype(), g.device());
+    for (int i = 0; i < k; ++i) {   // (b)ₖ and its derivative
+      slope = add(mul(slope, minus(i)), falling);
+      falling = mul(falling, minus(i));
+    }
     Tensor da, db;
-    if (at.needs(0)) {
-      const Tensor base = where(mask_where(NoSlopeByBase{}, *a, *b), one, *a);
-      da = chain(g, mul(*b, pow(base, affine(*b, 1, -1))));
-    }
+    if (at.needs(0)) da = k < 2 ? apply(Pow{k + 1}, *a, *b) : mul(mul(falling, minus(k)), pow(*a, minus(k + 1)));
     if (at.needs(1)) {
-      const Tensor base = where(mask_where(NoSlopeByExponent{}, *a, *b), one, *a);
-      db = chain(g, chain(at.output(y), log(base)));
+      db = k == 0 ? chain(at.output(y), log(base_with_slope(*a, *b)))
+                  : chain(pow(*a, minus(k)), add(slope, chain(falling, log(*a))));
     }
-    return {da, db};
+    return {da.defined() ? chain(g, da) : da, db.defined() ? chain(g, db) : db};
   }
 };
 Tensor pow(const Tensor& a, const Tensor& b) { return apply(Pow{}, a, b); }

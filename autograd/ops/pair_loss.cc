@@ -8,14 +8,19 @@
 namespace tapir {
 namespace loss {
 
+struct Slopes { Tensor x, t; };   // ∂f/∂x and ∂f/∂t of ops, for second derivatives
+
+
 // f = d², d = x − t
 struct SquaredError {
   static constexpr const char* name = "squared_error";
   template <class T> HD_INLINE T f(T x, T t) const { return (x - t) * (x - t); }
   template <class T> HD_INLINE T dx(T x, T t) const { return T(2) * (x - t); }
   template <class T> HD_INLINE T dt(T x, T t) const { return T(-2) * (x - t); }
-  Tensor composite(const Tensor& x, const Tensor& t) const { return square(sub(x, t)); }
+  Slopes slopes(const Tensor& x, const Tensor& t) const { return {affine(sub(x, t), 2, 0), affine(sub(x, t), -2, 0)}; }
 };
+
+struct Sign { template <class T> HD T operator()(T x, T t) const { return math::sign(x - t); } };
 
 // f = |d|
 struct L1 {
@@ -23,7 +28,10 @@ struct L1 {
   template <class T> HD_INLINE T f(T x, T t) const { return math::abs(x - t); }
   template <class T> HD_INLINE T dx(T x, T t) const { return math::sign(x - t); }
   template <class T> HD_INLINE T dt(T x, T t) const { return -math::sign(x - t); }
-  Tensor composite(const Tensor& x, const Tensor& t) const { return abs(sub(x, t)); }
+  Slopes slopes(const Tensor& x, const Tensor& t) const {
+    const Tensor sign = map(name, Sign{}, x, t);
+    return {sign, neg(sign)};
+  }
 };
 
 // f = c (d − c/2)/β, c = d clamped to [−β, β];  ∂f/∂d = c/β
@@ -36,10 +44,9 @@ struct SmoothL1 {
   }
   template <class T> HD_INLINE T dx(T x, T t) const { return slope(x - t); }
   template <class T> HD_INLINE T dt(T x, T t) const { return -slope(x - t); }
-  Tensor composite(const Tensor& x, const Tensor& t) const {
-    const auto number = [&](double value) { return Tensor::full({}, value, x.dtype(), x.device()); };
-    const Tensor d = sub(x, t), c = maximum(minimum(d, number(beta)), number(-beta));
-    return mul(affine(c, 1 / beta, 0), sub(d, affine(c, 0.5, 0)));
+  Slopes slopes(const Tensor& x, const Tensor& t) const {
+    const Tensor dx = clamp(div(sub(x, t), Tensor::full({}, beta, x.dtype(), x.device())), -1, 1);
+    return {dx, neg(dx)};
   }
 };
 
@@ -51,7 +58,9 @@ struct BceWithLogits {
   }
   template <class T> HD_INLINE T dx(T x, T t) const { return (T(1) - t) * math::sigmoid(x) - t * math::sigmoid(-x); }
   template <class T> HD_INLINE T dt(T x, T) const { return -x; }
-  Tensor composite(const Tensor& x, const Tensor& t) const { return sub(softplus(x), mul(x, t)); }
+  Slopes slopes(const Tensor& x, const Tensor& t) const {
+    return {sub(mul(affine(t, -1, 1), sigmoid(x)), mul(t, sigmoid(neg(x)))), neg(x)};
+  }
 };
 
 struct NonZero { template <class T> HD uint8_t operator()(T x) const { return x != T(0); } };
@@ -65,12 +74,10 @@ struct KlDiv {
   template <class T> HD_INLINE T dt(T log_q, T p) const {
     return math::select(p == T(0), T(0), math::log(p) + T(1) - log_q);
   }
-  Tensor composite(const Tensor& log_q, const Tensor& p) const {
+  Slopes slopes(const Tensor& log_q, const Tensor& p) const {
     Tensor some = Tensor::empty(p.shape(), DType::u8, p.device());
     with_float(name, p.dtype(), [&](auto zero) { map_into<uint8_t, decltype(zero)>(some, NonZero{}, p); });
-    const auto number = [&](double value) { return Tensor::full({}, value, p.dtype(), p.device()); };
-    const Tensor p_or_1 = where(some, p, number(1)), log_q_or_0 = where(some, log_q, number(0));
-    return mul(p_or_1, sub(log(p_or_1), log_q_or_0));
+    return {neg(p), where(some, sub(affine(log(p), 1, 1), log_q), Tensor::zeros({}, p.dtype(), p.device()))};
   }
 };
 
@@ -120,6 +127,10 @@ template <class F> struct PairLoss {
   }
 
   Gradients backward(const Tensor& g, const Backward& at) const {
+    if (at.create_graph) {
+      const loss::Slopes slopes = loss.slopes(*x, *target);
+      return {mul(g, slopes.x), mul(g, slopes.t)};
+    }
     const Tensor a = x->contiguous(), t = target->contiguous();
     const Tensor dx = Tensor::empty(a.shape(), a.dtype(), a.device()), dt = Tensor::empty(a.shape(), a.dtype(), a.device());
     with_float(name, a.dtype(), [&](auto zero) {
@@ -130,9 +141,6 @@ template <class F> struct PairLoss {
     });
     return {dx, dt};
   }
-
-  std::vector<Saved> inputs() const { return {x, target}; }
-  Tensor composite(const std::vector<Tensor>& in) const { return sum(loss.composite(in[0], in[1])); }
 };
 
 Tensor squared_error(const Tensor& x, const Tensor& target) { return apply(PairLoss<loss::SquaredError>{}, x, target); }
