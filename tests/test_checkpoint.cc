@@ -170,6 +170,10 @@ TEST_CASE("a damaged or lost manifest is rebuilt from the files") {
         [{"file": "step-/../../x.safetensors", "step": 1, "bytes": 1, "sha256": ""}]})");
     reason = R"("step-/../../x.safetensors" is not a checkpoint's name)";
   }
+  SUBCASE("far too large") {
+    temporary.write("manifest.json", std::string(600'000, '['));
+    reason = "expected at most 524288 bytes, found 600000";
+  }
   SUBCASE("with a step that is no step") {
     temporary.write("manifest.json", R"({"format": "tapir checkpoints 1", "best": "", "checkpoints":
         [{"file": "step-00000001.safetensors", "step": 1e300, "bytes": 1, "sha256": ""}]})");

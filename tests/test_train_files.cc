@@ -220,6 +220,7 @@ TEST_CASE("a malformed log gets an error with its line number") {
       {"{\"loss\":1,\"step\":1}\n", ":1: expected an object that starts with an integer \"step\""},
       {"{\"step\":1.5}\n", ":1: expected an object that starts with an integer \"step\""},
       {"{\"step\":18446744073709551615}\n", ":1: \"step\" must be a whole number below 2^63, found 18446744073709551615"},
+      {good + std::string(70'000, ' ') + "\n", ":2: expected at most 65536 bytes, found 70000"},
       {"{\"step\":1,\"loss\":null}\n", ":1: is not a line of metrics: "},
       {"{\"step\":1,\"loss\":[1]}\n", ":1: is not a line of metrics: "},
   };

@@ -12,8 +12,8 @@
 
 #include "attention/reproduce/config.h"
 #include "attention/reproduce/run_folder.h"
-#include "nn/train/json_integer.h"
 #include "nn/train/mapped_file.h"
+#include "nn/train/small_file.h"
 
 namespace tapir {
 namespace {
@@ -47,6 +47,7 @@ void read_facts(RunRecord& run) {
   require(std::filesystem::is_regular_file(file), file.string(), [] { return "there is no such file"; },
           "tapir train --resume writes it");
   const MappedFile bytes(file);
+  require_small(file.string(), bytes.bytes().size());
   try {
     const auto facts = nlohmann::json::parse(bytes.bytes().begin(), bytes.bytes().end());
     run.parameters = integer_of(facts.at("parameters"), file.string(), "parameters");

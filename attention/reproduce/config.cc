@@ -4,6 +4,7 @@
 
 #include "datasets/text_file.h"
 #include "datasets/utf8.h"
+#include "nn/train/small_file.h"
 #include "tensor/error.h"
 
 namespace tapir {
@@ -47,7 +48,9 @@ toml::table read_chain(const std::filesystem::path& file, std::vector<std::files
   chain.push_back(name);
   toml::table table;
   try {
-    table = toml::parse(read_file(file), file.string());
+    const std::string contents = read_file(file);
+    require_small(file.string(), contents.size(), 2 * small_file);
+    table = toml::parse(contents, file.string());
   } catch (const toml::parse_error& error) {
     throw Error(file.string(), text("line ", error.source().begin.line, ", column ", error.source().begin.column, ": ",
                                     error.description()));

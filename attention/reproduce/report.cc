@@ -11,6 +11,7 @@
 #include "attention/reproduce/run_folder.h"
 #include "nn/train/atomic_file.h"
 #include "nn/train/mapped_file.h"
+#include "nn/train/small_file.h"
 
 namespace tapir {
 
@@ -135,11 +136,12 @@ std::vector<std::filesystem::path> runs_in(const std::filesystem::path& path) {
   const std::filesystem::path file = path / comparison_file;
   if (!std::filesystem::is_regular_file(file)) return {path};
   const MappedFile bytes(file);
+  require_small(file.string(), bytes.bytes().size(), 8 * small_file);
   std::vector<std::filesystem::path> folders;
   try {
-    const Json comparison = Json::parse(bytes.bytes().begin(), bytes.bytes().end());
-    for (const Json& arm : comparison.at("arms"))
-      for (const Json& run : arm.at("runs")) folders.push_back(path / run.at("folder").get<std::string>());
+    const auto comparison = nlohmann::json::parse(bytes.bytes().begin(), bytes.bytes().end());
+    for (const auto& arm : comparison.at("arms"))
+      for (const auto& run : arm.at("runs")) folders.push_back(path / run.at("folder").get<std::string>());
   } catch (const Json::exception& error) {
     throw Error(file.string(), text("is malformed: ", error.what()));
   }

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "nn/train/atomic_file.h"
-#include "nn/train/json_integer.h"
+#include "nn/train/small_file.h"
 #include "tensor/sha256.h"
 
 namespace tapir {
@@ -155,14 +155,15 @@ CheckpointFolder::Manifest CheckpointFolder::read_manifest(std::vector<std::stri
 CheckpointFolder::Manifest CheckpointFolder::parse_manifest() const {
   const std::filesystem::path path = folder_ / manifest_name;
   const MappedFile file(path);
+  require_small(path.string(), file.bytes().size());
   Manifest manifest;
   try {
     const auto* text_begin = reinterpret_cast<const char*>(file.bytes().data());
-    const Json json = Json::parse(text_begin, text_begin + file.bytes().size());
+    const auto json = nlohmann::json::parse(text_begin, text_begin + file.bytes().size());
     const auto format = json.at("format").get<std::string>();
     require(format == manifest_format, path.string(),
             [&] { return text("expected format \"", manifest_format, "\", found ", quoted_name(format)); });
-    for (const Json& item : json.at("checkpoints")) {
+    for (const auto& item : json.at("checkpoints")) {
       const auto integer = [&](const char* key) { return integer_of(item.at(key), path.string(), key); };
       manifest.entries.push_back({item.at("file"), integer("step"), {integer("bytes"), item.at("sha256")}});
       const std::string& name = manifest.entries.back().file;

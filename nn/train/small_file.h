@@ -1,5 +1,6 @@
-// Whole numbers of JSON files.
+// Files of a few values: how large they can be, and whole numbers of their JSON.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -7,6 +8,12 @@
 #include "tensor/error.h"
 
 namespace tapir {
+
+// Of one byte a parser makes up to 80: what is not read strictly has a limit. Throws Error.
+inline constexpr size_t small_file = 1 << 19;
+inline void require_small(std::string_view where, size_t bytes, size_t most = small_file) {
+  require(bytes <= most, where, [&] { return text("expected at most ", most, " bytes, found ", bytes); });
+}
 
 template <class Json>
 bool is_integer(const Json& json) {
