@@ -44,7 +44,8 @@ class Sums {
 
  private:
   struct Term {
-    int64_t stride = 0, most = 0, behind = 0, divisor = 0;   // what the terms behind reach; the divisor of this and those behind
+    int64_t stride = 0, most = 0;
+    int64_t behind = 0, divisor = 0;   // what the terms behind reach; what divides this stride and theirs
   };
   std::array<Term, 2 * Shape::max_rank> terms_{};
   int count_ = 0;

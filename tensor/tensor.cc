@@ -114,12 +114,15 @@ Tensor Tensor::strided(const Shape& shape, const Strides& strides, int64_t offse
   bool fits = !__builtin_add_overflow(offset_, offset, &view.offset_);
   int64_t lowest = view.offset_, highest = view.offset_;
   for (int axis = 0; axis < shape.rank(); ++axis) {
-    int64_t reach, &end = strides[axis] < 0 ? lowest : highest;
-    fits &= !__builtin_mul_overflow(shape.begin()[axis] - 1, strides[axis], &reach) && !__builtin_add_overflow(end, reach, &end);
+    int64_t& end = strides[axis] < 0 ? lowest : highest;
+    int64_t reach = 0;
+    fits &= !__builtin_mul_overflow(shape.begin()[axis] - 1, strides[axis], &reach);
+    fits &= !__builtin_add_overflow(end, reach, &end);
   }
   const int64_t capacity = storage_->bytes / size_of(dtype_);
   if (!fits || lowest < 0 || highest >= capacity) [[unlikely]]
-    throw Error(RunningOp::name_or("strided"), text("a view of shape ", shape, " leaves its storage of ", capacity, " elements"));
+    throw Error(RunningOp::name_or("strided"),
+                text("a view of shape ", shape, " leaves its storage of ", capacity, " elements"));
   return view;
 }
 

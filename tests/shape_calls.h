@@ -51,9 +51,10 @@ class ShapeCalls {
   int64_t extent() {
     constexpr int64_t two31 = int64_t{1} << 31, two32 = int64_t{1} << 32, two60 = int64_t{1} << 60;
     constexpr int64_t largest = std::numeric_limits<int64_t>::max();
-    constexpr std::array<int64_t, 24> odd = {-1,        -2,        -3,        -two31,         -two60,        -largest,  -largest - 1, two31 - 1,
-                                             two31,     two31 + 1, two32 - 1, two32,          two32 + 1,     two32 * 256, two60 - 1,  two60,
-                                             two60 + 1, 2 * two60, 4 * two60, 4 * two60 + 1, largest - 1, largest,  1000,     65537};
+    constexpr std::array<int64_t, 24> odd = {
+        -1,    -2,        -3,    -two31,    -two60,      -largest,  -largest - 1, two31 - 1,
+        two31, two31 + 1, two32, two32 + 1, two32 * 256, two32 - 1, two60 - 1,    two60 + 1,
+        two60, 2 * two60, 1000,  4 * two60, 65537,       largest,   largest - 1,  4 * two60 + 1};
     constexpr std::array<int64_t, 8> small = {0, 1, 1, 2, 3, 4, 5, 8};
     return below(4) ? small[below(small.size())] : odd[below(odd.size())];
   }
@@ -114,7 +115,8 @@ class ShapeCalls {
   static int place(int axis, int rank) { return axis < -rank || axis >= rank ? -1 : axis < 0 ? axis + rank : axis; }
 
   // `large`: an input is, so that memory may not suffice. `picky`: an Error is right for other reasons than shapes.
-  void judge(const std::string& call, const Wanted& wanted, bool large, const std::function<Tensor()>& make, bool picky = false) {
+  void judge(const std::string& call, const Wanted& wanted, bool large, const std::function<Tensor()>& make,
+             bool picky = false) {
     const int64_t count = wanted && wanted->size() <= Shape::max_rank ? elements(*wanted) : -1;
     try {
       const Tensor y = make();
@@ -147,8 +149,9 @@ class ShapeCalls {
     const Shape given = shape();
     const std::vector<int32_t> values(below(30));
     const int64_t count = elements(wide(given));
-    judge(text("Tensor::from ", values.size(), ' ', given), count == static_cast<int64_t>(values.size()) ? Wanted(wide(given)) : Wanted(),
-          false, [&] { return Tensor::from(values, given, Device::cpu); });
+    const bool right = count == static_cast<int64_t>(values.size());
+    judge(text("Tensor::from ", values.size(), ' ', given), right ? Wanted(wide(given)) : Wanted(), false,
+          [&] { return Tensor::from(values, given, Device::cpu); });
   }
 
   void stride() {
@@ -236,7 +239,8 @@ class ShapeCalls {
     if (!negative && open == 1 && known > 0 && x.elements() % known == 0)
       wanted = wide(to.with(last, static_cast<int64_t>(x.elements() / known)));
     const bool op = below(2);
-    judge(text("reshape ", x.shape(), " to ", to), wanted, !is_small(x), [&] { return op ? reshape(x, to) : view::reshape(x, to); });
+    judge(text("reshape ", x.shape(), " to ", to), wanted, !is_small(x),
+          [&] { return op ? reshape(x, to) : view::reshape(x, to); });
   }
 
   void turns() {
@@ -313,7 +317,8 @@ class ShapeCalls {
   void along() {
     const Tensor x = tensor();
     const int axis = any_axis(), kind = below(3);
-    judge(text("scan ", kind, ' ', x.shape(), ' ', axis), place(axis, x.rank()) >= 0 ? Wanted(wide(x.shape())) : Wanted(), !is_small(x),
+    const bool right = place(axis, x.rank()) >= 0;
+    judge(text("scan ", kind, ' ', x.shape(), ' ', axis), right ? Wanted(wide(x.shape())) : Wanted(), !is_small(x),
           [&] { return kind == 0 ? cumsum(x, axis) : kind == 1 ? logcumsumexp(x, axis) : linear_recurrence(x, x, axis); });
   }
 
@@ -327,7 +332,10 @@ class ShapeCalls {
     }
     judge(
         text("rows ", kind, ' ', x.shape()), wanted, !is_small(x),
-        [&] { return kind == 0 ? softmax(x) : kind == 1 ? log_softmax(x) : kind == 2 ? logsumexp(x) : rms_norm(x, Tensor::zeros({x.size(-1)}, DType::f64)); },
+        [&] {
+          if (kind == 3) return rms_norm(x, Tensor::zeros({x.size(-1)}, DType::f64, Device::cpu));
+          return kind == 0 ? softmax(x) : kind == 1 ? log_softmax(x) : logsumexp(x);
+        },
         true);
   }
 
@@ -371,14 +379,17 @@ class ShapeCalls {
       wanted->push_back(x.size(1));
       if (x.size(0) == 0 && !none) wanted.reset();
     }
-    if (kind == 1 && at >= 0 && indices.rank() == 1 && (x.size(at) > 0 || none)) wanted = wide(x.shape().with(at, indices.size(0)));
-    if (kind == 2 && at >= 0 && indices.rank() == x.rank() && indices.shape().with(at, 0) == x.shape().with(at, 0) && (x.size(at) > 0 || none))
-      wanted = wide(indices.shape());
+    if (at >= 0 && (x.size(at) > 0 || none)) {
+      if (kind == 1 && indices.rank() == 1) wanted = wide(x.shape().with(at, indices.size(0)));
+      if (kind == 2 && indices.rank() == x.rank() && indices.shape().with(at, 0) == x.shape().with(at, 0))
+        wanted = wide(indices.shape());
+    }
     if (kind == 3) {   // scatter_rows
       if (x.rank() == indices.rank() + 1 && x.shape().without(-1) == indices.shape() && (size > 0 || none))
         wanted = Wide{size, x.size(-1)};
     }
-    judge(text("index ", kind, ' ', x.shape(), ' ', indices.shape(), ' ', axis, ' ', size), wanted, !is_small(x) || !is_small(indices), [&] {
+    const bool large = !is_small(x) || !is_small(indices);
+    judge(text("index ", kind, ' ', x.shape(), ' ', indices.shape(), ' ', axis, ' ', size), wanted, large, [&] {
       return kind == 0 ? embedding(x, indices) : kind == 1 ? index_select(x, axis, indices)
                      : kind == 2 ? gather(x, axis, indices) : scatter_rows(x, indices, size);
     });
@@ -416,7 +427,8 @@ class ShapeCalls {
     const int kind = below(4);
     const bool fits = kind == 0 || kind == 3 || broadcasted(wide(y.shape()), wide(x.shape())) == Wanted(wide(y.shape()));
     const bool apart = x.shares_storage(y) ? x.strides() == y.strides() : true;
-    judge(text("write ", kind, ' ', y.shape(), ' ', x.shape()), fits && apart && !overlaps_itself(y) ? Wanted(wide(y.shape())) : Wanted(), false, [&] {
+    const Wanted wanted = fits && apart && !overlaps_itself(y) ? Wanted(wide(y.shape())) : Wanted();
+    judge(text("write ", kind, ' ', y.shape(), ' ', x.shape()), wanted, false, [&] {
       if (kind == 0) fill_(y, 1);
       if (kind == 1) copy_(y, x);
       if (kind == 2) add_(y, x);
@@ -445,8 +457,11 @@ class ShapeCalls {
     Wanted wanted = Wide{};
     if (kind < 2 && x.shape() != other.shape()) wanted.reset();
     if (kind == 2 && (x.rank() == 0 || x.shape().without(-1) != targets.shape())) wanted.reset();
-    judge(text("loss ", kind, ' ', x.shape(), ' ', other.shape(), ' ', targets.shape()), wanted, !is_small(x) || !is_small(other),
-          [&] { return kind == 0 ? squared_error(x, other) : kind == 1 ? kl_div(x, other) : cross_entropy(x, targets); }, kind == 2);
+    const bool large = !is_small(x) || !is_small(other);
+    judge(
+        text("loss ", kind, ' ', x.shape(), ' ', other.shape(), ' ', targets.shape()), wanted, large,
+        [&] { return kind == 0 ? squared_error(x, other) : kind == 1 ? kl_div(x, other) : cross_entropy(x, targets); },
+        kind == 2);
   }
 
   void positions() {
@@ -461,11 +476,12 @@ class ShapeCalls {
   void linears() {
     const Tensor x = tensor(), bias = tensor();
     Tensor weight = tensor();
-    if (below(2) && x.rank() > 0) weight = Tensor::zeros({1 + below(4), std::min<int64_t>(x.size(-1), 1 << 16)}, DType::f64, Device::cpu);
+    if (below(2) && x.rank() > 0)
+      weight = Tensor::zeros({1 + below(4), std::min<int64_t>(x.size(-1), 1 << 16)}, DType::f64, Device::cpu);
     if (weight.rank() != 2) return;
     const bool biased = below(2);
     Wanted wanted;
-    if (x.rank() >= 2 && weight.rank() == 2 && x.size(-1) == weight.size(1) && (!biased || bias.shape() == Shape{weight.size(0)})) {
+    if (x.rank() >= 2 && x.size(-1) == weight.size(1) && (!biased || bias.shape() == Shape{weight.size(0)})) {
       wanted = wide(x.shape());
       wanted->back() = weight.size(0);
     }

@@ -196,7 +196,7 @@ TEST_CASE("overlap: what is written in practice") {
   add_(left, left);
   add_(left, view::slice(right, 0, 2, 1));   // a row for all
   CHECK(grid.values<double>()[10] == 2 * 15 + 25);
-  CHECK(message_of([&] { copy_(left, middle); }).find("copy_: the source of shape [6,4] overlaps the target of shape [6,4]") == 0);
+  CHECK(message_of([&] { copy_(left, middle); }).find("copy_: the source of shape [6,4] overlaps the target") == 0);
   CHECK(message_of([&] { copy_(tail, head); }).find("copy_: the source of shape [3] overlaps") == 0);
   CHECK(message_of([&] { add_(grid, view::slice(grid, 0, 0, 1)); }).find("add_: the source of shape [1,10] overlaps") == 0);
   Tensor square = view::reshape(view::slice(x, 0, 0, 36), {6, 6});

@@ -31,7 +31,7 @@ TEST_CASE("shapes: sizes that overflow") {
   CHECK(message_of([&] { pad(x, 0, two61 / 2 - 1, 0); }).find("pad: shape [1152921504606846977,3] has more") == 0);
   CHECK(message_of([&] { view::slice(x, 1, 1, largest); }) ==
         "slice: begin 1 and length 9223372036854775807 leave axis 1 of shape [2,3]");
-  CHECK(message_of([] { view::expand(Tensor::zeros({1}), {two61}); }).find("expand: shape [2305843009213693952] has more") == 0);
+  CHECK(message_of([] { view::expand(Tensor::zeros({1}), {two61}); }).find("expand: shape [2305843009213693952] has") == 0);
   CHECK(message_of([&] { view::reshape(x, {two32, two32, -1}); }) ==
         "reshape: shape [2,3] does not fill [4294967296,4294967296,-1]");
   CHECK(message_of([] { Arena::of(Device::cpu).allocate(-1); }) == "arena: a block cannot have -1 bytes");
