@@ -112,8 +112,8 @@ HD_INLINE Dual<T> sigmoid(Dual<T> x) {
 }
 
 template <class T>
-HD_INLINE SigmoidParts<Dual<T>> sigmoid_parts(Dual<T> x) {
-  return {sigmoid(x), sigmoid_slope(x)};
+HD_INLINE Dual<T> sigmoid_and_slope(Dual<T> u, Dual<T> d) {
+  return sigmoid(u) + gated(d, sigmoid_slope(u));
 }
 
 template <class T>
@@ -175,8 +175,8 @@ HD_INLINE Dual<T> tanh_softplus(Dual<T> x) {
 }
 
 template <class T>
-HD_INLINE TanhSoftplusParts<Dual<T>> tanh_softplus_parts(Dual<T> x) {
-  return {tanh_softplus(x), tanh_softplus_slope(x)};
+HD_INLINE Dual<T> mish_slope(Dual<T> x) {
+  return tanh_softplus(x) + gated(x, tanh_softplus_slope(x));
 }
 
 template <int k = 0, class T>

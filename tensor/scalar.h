@@ -121,9 +121,8 @@ struct GeluTanh {
   template <class T> HD_INLINE static T twice_u(T x) { return T(1.5957691216057308) * x * (T(1) + T(0.044715) * x * x); }
   template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::sigmoid(twice_u(x))); }
   template <class T> HD_INLINE static T df(T x, T) {
-    const math::SigmoidParts<T> s = math::sigmoid_parts(twice_u(x));
     const T slope = T(1.5957691216057308) * (T(1) + T(0.134145) * x * x);
-    return s.value + math::gated(x * slope, s.slope);
+    return math::sigmoid_and_slope(twice_u(x), x * slope);
   }
 };
 
@@ -131,10 +130,7 @@ struct GeluTanh {
 struct Silu {
   static constexpr const char* name = "silu";
   template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::sigmoid(x)); }
-  template <class T> HD_INLINE static T df(T x, T) {
-    const math::SigmoidParts<T> s = math::sigmoid_parts(x);
-    return s.value + math::gated(x, s.slope);
-  }
+  template <class T> HD_INLINE static T df(T x, T) { return math::sigmoid_and_slope(x, x); }
 };
 
 // y = erf x;  dy/dx = 2/√π e^(−x²)
@@ -177,10 +173,7 @@ struct LogSigmoid {
 struct Mish {
   static constexpr const char* name = "mish";
   template <class T> HD_INLINE static T f(T x) { return math::gated(x, math::tanh_softplus(x)); }
-  template <class T> HD_INLINE static T df(T x, T) {
-    const math::TanhSoftplusParts<T> w = math::tanh_softplus_parts(x);
-    return w.value + math::gated(x, w.slope);
-  }
+  template <class T> HD_INLINE static T df(T x, T) { return math::mish_slope(x); }
 };
 
 // y = x where x > 0, else s x;  dy/dx = 1 where x > 0, else s (also at 0)   (Maas et al. 2013)

@@ -326,6 +326,13 @@ HD_INLINE T sigmoid_slope(T x) {
   return sigmoid_parts(x).slope;
 }
 
+// σ(u) + d σ′(u), for d = x u′ the derivative of x σ(u)
+template <std::floating_point T>
+HD_INLINE T sigmoid_and_slope(T u, T d) {
+  const SigmoidParts<T> parts = sigmoid_parts(u);
+  return parts.value + gated(d, parts.slope);
+}
+
 // log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|)
 // ulp: 1.5 / 1.5
 template <std::floating_point T>
@@ -360,6 +367,13 @@ HD_INLINE T tanh_softplus(T x) {
 template <std::floating_point T>
 HD_INLINE T tanh_softplus_slope(T x) {
   return tanh_softplus_parts(x).slope;
+}
+
+// mish′ = w + x w′
+template <std::floating_point T>
+HD_INLINE T mish_slope(T x) {
+  const TanhSoftplusParts<T> parts = tanh_softplus_parts(x);
+  return parts.value + gated(x, parts.slope);
 }
 
 // tanh a = e/(e + 2) for a = |x|, e = expm1(2a) = h expm1 r + (h − 1), h = 2ⁿ; for e > 2 the same as 1 − 2/(e + 2), which

@@ -96,6 +96,20 @@ TEST_CASE("boundary: values and sub-gradients of every op at 0, −0, subnormal 
 
 TEST_CASE("boundary: second derivatives of the same" * doctest::may_fail()) { judge_all(true); }
 
+TEST_CASE("boundary: third derivatives of powers") {
+  const Values a = {0.5, 1.5, 3}, b = {2.5, -1.25, 4};
+  const Tensor x = requires_grad(Tensor::from(a)), p = requires_grad(Tensor::from(b));
+  Tensor y = sum(pow(x, p));
+  for (int order = 1; order < 3; ++order) y = sum(grad({y}, {x}, {}, {.create_graph = true})[0]);
+  const std::vector<Tensor> third = grad({y}, {x, p});
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double b2 = b[i] * (b[i] - 1);
+    CHECK(third[0].values<double>()[i] == doctest::Approx(b2 * (b[i] - 2) * std::pow(a[i], b[i] - 3)).epsilon(1e-13));
+    CHECK(third[1].values<double>()[i] ==
+          doctest::Approx(std::pow(a[i], b[i] - 2) * (2 * b[i] - 1 + b2 * std::log(a[i]))).epsilon(1e-13));
+  }
+}
+
 namespace {
 
 template <class T>

@@ -1,6 +1,4 @@
 // Arithmetic with broadcasting. The engine sums each gradient to its input's shape (apply.h).
-#include <limits>
-
 #include "autograd/apply.h"
 #include "autograd/ops.h"
 #include "tensor/elementwise.h"
@@ -30,7 +28,7 @@ template <int k> struct PowerOf {
 // aᵇ log a is 0 where aᵇ is, and is taken to be at 0⁰.
 struct NoSlopeByExponent {
   template <class T> HD uint8_t operator()(T a, T b) const {
-    return a == T(0) ? b >= T(0) : a > std::numeric_limits<T>::max() && b < T(0);
+    return a == T(0) ? b >= T(0) : a == math::Format<T>::infinity && b < T(0);
   }
 };
 

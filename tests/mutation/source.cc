@@ -15,7 +15,7 @@ const std::set<std::string> derivative_structs = {
     "attention/fused_attention.cc: AttentionGradientTile",   // forward asks whether it fits
 };
 
-const std::set<std::string> derivative_members = {"backward", "df", "composite", "pull"};
+const std::set<std::string> derivative_members = {"backward", "df", "composite", "pull", "slopes"};
 
 bool starts_word(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }

@@ -47,7 +47,7 @@ class Source {
   std::vector<Token> tokens_;
 };
 
-// The functions of a source that compute derivatives: members `backward`, `df` and `composite`; what no other function
+// The functions of a source that compute derivatives: members such as `backward`, `df` and `composite`; what no other function
 // calls; functions of dual numbers; and the few whose role cannot be seen.
 std::vector<Function> derivatives(const Source& source);
 
