@@ -111,7 +111,7 @@ TEST_CASE("SIGINT and SIGTERM save, exit with 130 and 143, and the run goes on a
     const Outcome next = tapir("train --resume " + in_quotes(run) + " --stop-after 1");  // that step is done already
     CHECK(next.status == 0);
     const int64_t stopped = std::stoll(next.out);
-    CHECK(stopped >= 10);
+    CHECK(stopped >= 1);
     CHECK(contains_text(next.out, "stopped; go on with: tapir train --resume "));
     const std::string steps = " --stop-after " + std::to_string(stopped + 5);
     const Outcome resumed = tapir("train --resume " + in_quotes(run) + steps);

@@ -326,8 +326,8 @@ TEST_CASE("a loss that is not finite ends the run; the checkpoint before it stay
     run.spoil = spoil;
     CHECK(message_of([&] { run.train_in(folder.path()); }) ==
           text("train: the loss of step 7 is ", spoil,
-               "; hint: lower the learning rate or the clip norm; the last checkpoint is "
-               "in the run folder"));
+               "; hint: lower the learning rate or the clip norm; the checkpoint of step 4 "
+               "is kept"));
     CHECK(latest_step(folder.path()) == 6);
   }
 }

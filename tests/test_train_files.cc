@@ -212,7 +212,6 @@ TEST_CASE("a malformed log gets an error with its line number") {
   const struct {
     std::string bytes, message;
   } cases[] = {
-      {good + "{\"step\":2,", ":2: the last line is torn: it has no newline"},
       {good + "{\"step\":2,\n", ":2: is not a line of metrics: "},
       {good + "\n" + good, ":2: is not a line of metrics: "},
       {good + "[]\n", ":2: expected an object that starts with an integer \"step\""},
@@ -231,6 +230,7 @@ TEST_CASE("a malformed log gets an error with its line number") {
     CHECK(error.starts_with(path.string() + message));
     CHECK(error.find('\n') == error.npos);
   }
+  CHECK(read_metrics(folder.write("metrics.jsonl", good + "{\"step\":2,")).size() == 1);   // a process is writing, or was killed
   const auto path = folder.write("metrics.jsonl", "{\n" + good);
   CHECK(error_of([&] { rewind_metrics(path, 1); }).starts_with(path.string() + ":1: is not a line of metrics: "));
 }

@@ -11,7 +11,7 @@
 #include <sstream>
 
 #include "attention/reproduce/config.h"
-#include "attention/reproduce/run_folder.h"
+#include "attention/reproduce/folder_kind.h"
 #include "nn/train/mapped_file.h"
 #include "nn/train/small_file.h"
 
@@ -79,6 +79,18 @@ void read_costs(RunRecord& run) {
   run.step_seconds = median(std::move(seconds));
 }
 
+// Takes what is not finite out of a line.
+void note_divergence(RunRecord& run, MetricsLine& line) {
+  std::erase_if(line.values, [&](const auto& named) {
+    const auto& [name, value] = named;
+    if (const auto* words = std::get_if<std::string>(&value); words && name == diverged_note) run.diverged = *words;
+    const auto* number = std::get_if<double>(&value);
+    if (!number || std::isfinite(*number)) return false;
+    if (run.diverged.empty()) run.diverged = text(name, " of step ", line.step, " is ", *number);
+    return true;
+  });
+}
+
 std::string experiment_of(const RunRecord& run) {   // equal for the seeds of one experiment
   std::string all;
   for (const auto& [key, value] : run.settings)
@@ -92,9 +104,17 @@ std::string label_of(const Arm& arm) {
   return one ? name : text(name, " and ", arm.runs.size() - 1, " more");
 }
 
+// Null when none has. Where one has, those that are left do not stand for all.
+const RunRecord* first_diverged(const Arm& arm) {
+  for (const RunRecord& run : arm.runs)
+    if (!run.diverged.empty()) return &run;
+  return nullptr;
+}
+
 // Differences of finished runs with equal seeds.
 std::vector<double> paired(const Arm& arm, const Arm& reference) {
   std::vector<double> differences;
+  if (first_diverged(arm) || first_diverged(reference)) return differences;
   for (const RunRecord& run : arm.runs)
     for (const RunRecord& other : reference.runs)
       if (run.seed == other.seed && run.finished() && other.finished()) differences.push_back(run.result - other.result);
@@ -121,15 +141,18 @@ RunRecord read_record(const std::filesystem::path& folder) {
   run.metrics = read_metrics(log);
   if (!run.metrics.empty()) run.done = run.metrics.back().step;
   run.result = std::numeric_limits<double>::quiet_NaN();
-  for (const MetricsLine& line : run.metrics)
+  for (MetricsLine& line : run.metrics) {
+    note_divergence(run, line);
     for (const auto& value : line.values)
       if (value.first == run.objective.metric) run.evaluated = line.step, run.result = number_in(log, line, value.first);
+  }
   read_costs(run);
   return run;
 }
 
 Interval Arm::result() const {
   std::vector<double> results;
+  if (first_diverged(*this)) return mean_interval(results);
   for (const RunRecord& run : runs)
     if (run.finished()) results.push_back(run.result);
   return mean_interval(results);
@@ -141,6 +164,10 @@ std::string Arm::verdict(const Arm& reference) const {
   const size_t pairs = paired(*this, reference).size();
   const Interval interval = difference(reference);
   const std::string& metric = runs.front().objective.metric;
+  for (const Arm* arm : {this, &reference})
+    if (const RunRecord* run = first_diverged(*arm))
+      return fmt::format("{} against {}: no verdict, {} with seed {} has diverged", label, reference.label, arm->label,
+                         run->seed);
   if (pairs < 2)
     return fmt::format("{} against {}: no verdict, a paired interval needs two seeds that both have finished", label,
                        reference.label);
@@ -163,6 +190,14 @@ int64_t Arm::peak_bytes() const {
   int64_t peak = 0;
   for (const RunRecord& run : runs) peak = std::max(peak, run.peak_bytes);
   return peak;
+}
+
+bool tell_diverged(const std::vector<Arm>& arms) {
+  bool any = false;
+  for (const Arm& arm : arms)
+    for (const RunRecord& run : arm.runs)
+      if (!run.diverged.empty()) any = true, fmt::print(stderr, "{}: has diverged: {}\n", run.folder.string(), run.diverged);
+  return any;
 }
 
 std::vector<Arm> arms_of(std::vector<RunRecord> runs) {
@@ -191,6 +226,7 @@ std::vector<Arm> arms_of(std::vector<RunRecord> runs) {
 
 nlohmann::ordered_json comparison_json(const std::vector<Arm>& arms, const std::filesystem::path& base) {
   using Json = nlohmann::ordered_json;
+  const auto number = [](double value) { return std::isnan(value) ? Json() : Json(value); };   // null: there is none
   const Objective& objective = arms.front().runs.front().objective;
   Json rows = Json::array();
   for (const Arm& arm : arms) {
@@ -201,20 +237,21 @@ nlohmann::ordered_json comparison_json(const std::vector<Arm>& arms, const std::
                       {"steps", run.steps},
                       {"done", run.done},
                       {"evaluated", run.evaluated},
-                      {"result", run.result},
-                      {"step_seconds", run.step_seconds},
-                      {"peak_bytes", run.peak_bytes}});
+                      {"result", number(run.result)},
+                      {"step_seconds", number(run.step_seconds)},
+                      {"peak_bytes", run.peak_bytes},
+                      {"diverged", run.diverged.empty() ? Json() : Json(run.diverged)}});
     const Interval result = arm.result();
     Json row = {{"label", arm.label},
-                {"mean", result.mean},
-                {"half_width", result.half_width},
+                {"mean", number(result.mean)},
+                {"half_width", number(result.half_width)},
                 {"parameters", arm.runs.front().parameters},
-                {"step_seconds", arm.step_seconds()},
+                {"step_seconds", number(arm.step_seconds())},
                 {"peak_bytes", arm.peak_bytes()}};
     if (&arm != &arms.front()) {
       const Interval difference = arm.difference(arms.front());
-      row["difference"] = {{"mean", difference.mean},
-                           {"half_width", difference.half_width},
+      row["difference"] = {{"mean", number(difference.mean)},
+                           {"half_width", number(difference.half_width)},
                            {"values", paired(arm, arms.front())},
                            {"verdict", arm.verdict(arms.front())}};
     }

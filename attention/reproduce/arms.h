@@ -24,11 +24,12 @@ struct RunRecord {
   std::vector<MetricsLine> metrics;
   int64_t done = 0;                              // last logged step
   int64_t evaluated = 0;                         // step of the last evaluation; 0: none
-  double result = 0;                             // the objective there
+  double result = 0;                             // the objective there; NaN: none
+  std::string diverged;                          // what was not finite; "": nothing
   double step_seconds = 0;                       // median over logged steps; NaN: none
   int64_t peak_bytes = 0;
 
-  bool finished() const { return evaluated == steps; }
+  bool finished() const { return evaluated == steps && diverged.empty(); }
   std::string name() const;                      // of the folder, or of the one around a folder seed-…
 };
 
@@ -40,8 +41,8 @@ struct Arm {
   std::string label;
   std::vector<RunRecord> runs;
 
-  Interval result() const;                            // of the finished runs
-  Interval difference(const Arm& reference) const;    // this minus reference, over seeds that both have finished
+  Interval result() const;                            // of the finished runs; none where one has diverged
+  Interval difference(const Arm& reference) const;    // this minus reference, over seeds that both have finished; the same
   std::string verdict(const Arm& reference) const;    // one sentence, from the interval of the difference alone
   double step_seconds() const;                        // median over runs
   int64_t peak_bytes() const;                         // largest of the runs
@@ -55,6 +56,7 @@ std::vector<Arm> arms_of(std::vector<RunRecord> runs);
 // their folders as seen from `base`, and its difference to the first arm.
 nlohmann::ordered_json comparison_json(const std::vector<Arm>& arms, const std::filesystem::path& base);
 
-inline constexpr const char* comparison_file = "compare.json";
+// Names each run that has diverged on standard error. Returns whether one has.
+bool tell_diverged(const std::vector<Arm>& arms);
 
 }  // namespace tapir

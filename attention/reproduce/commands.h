@@ -25,11 +25,12 @@ struct CompareCommand {
   std::vector<std::string> assignments;
   std::filesystem::path out;                // empty: runs/compare-NAME
 };
-int run_compare(const CompareCommand& command);
+int run_compare(const CompareCommand& command);   // 1 when a run has diverged
 
 // `device`: where to compute, as for open_run().
 
-// `runs`: run folders, and folders of comparisons, which stand for their runs.
+// `runs`: run folders, and folders of comparisons, which stand for their runs. 1 when one has diverged, or what it shows is not
+// finite; the page is written all the same, and says so.
 int run_report(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out, const std::string& device);
 
 int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device);

@@ -11,6 +11,8 @@
 #include "attention/reproduce/run_folder.h"
 #include "datasets/utf8.h"
 #include "nn/train/atomic_file.h"
+#include "nn/train/finite.h"
+#include "nn/train/folder_lock.h"
 
 namespace tapir {
 namespace {
@@ -28,21 +30,36 @@ toml::table with_mechanism(toml::table config, const std::string& name, std::set
   return config;
 }
 
-// Trains one run, unless it is finished. Returns the signal that stopped it, 0 if none did.
-int go_on(PlannedRun& run) {
-  const bool begun = fs::exists(run.folder / experiment_file);
+// Whether there is a run to go on with. Throws Error where something else stands in its place.
+bool has_begun(PlannedRun& run) {
+  const bool begun = kind_of(run.folder) == FolderKind::run;
+  if (!begun) require_place_for_run(run.folder);
   require(!begun || read_run(run.folder).identity() == run.experiment.identity(), run.folder.string(),
           [] { return "belongs to another experiment"; }, "give another folder with --out");
+  return begun;
+}
+
+// Trains one run, unless it is finished, up to where it diverges. Returns the signal that stopped it, 0 if none did.
+int go_on(PlannedRun& run) {
+  const bool begun = has_begun(run);
   if (begun && fs::exists(run.folder / "model.safetensors")) {
     fmt::print(stderr, "{}: finished before\n", run.folder.string());
     return 0;
   }
-  return train_run(run.experiment, run.folder, begun && fs::exists(run.folder / "checkpoints" / "manifest.json"))
-      .report.signal;
+  try {
+    return train_run(run.experiment, run.folder, begun).report.signal;
+  } catch (const NotFinite&) {
+    if (kind_of(run.folder) != FolderKind::run) throw;
+    return 0;   // its log says so
+  }
+}
+
+std::string shown(double value, const char* format) {   // NaN: there is none
+  return std::isnan(value) ? "–" : fmt::format(fmt::runtime(format), value);
 }
 
 std::string with_interval(const Interval& interval, const char* format) {
-  const std::string mean = fmt::format(fmt::runtime(format), interval.mean);
+  const std::string mean = shown(interval.mean, format);
   return std::isnan(interval.half_width) ? mean : fmt::format("{} ± {:.4f}", mean, interval.half_width);
 }
 
@@ -52,10 +69,10 @@ void print_table(const std::vector<Arm>& arms) {
              first.steps, first.objective.higher_is_better ? "higher" : "lower", "attention", "seeds", "mean",
              "difference", "parameters", "step", "memory");
   for (const Arm& arm : arms)
-    fmt::print("{:<16} {:>5}  {:<20} {:<20} {:>11} {:>7.1f} ms {:>6.0f} MiB\n", arm.label, arm.runs.size(),
+    fmt::print("{:<16} {:>5}  {:<20} {:<20} {:>11} {:>7} ms {:>6.0f} MiB\n", arm.label, arm.runs.size(),
                with_interval(arm.result(), "{:.4f}"),
                &arm == &arms.front() ? "" : with_interval(arm.difference(arms.front()), "{:+.4f}"),
-               arm.runs.front().parameters, 1e3 * arm.step_seconds(), static_cast<double>(arm.peak_bytes()) / (1 << 20));
+               arm.runs.front().parameters, shown(1e3 * arm.step_seconds(), "{:.1f}"), static_cast<double>(arm.peak_bytes()) / (1 << 20));
   if (arms.front().runs.size() > 1)
     fmt::print("±: 95 % interval over seeds, Student's t; difference to {}, paired by seed\n", arms.front().label);
   for (const Arm& arm : arms)
@@ -91,6 +108,10 @@ std::vector<PlannedRun> planned_runs(const CompareCommand& command) {
 
 int run_compare(const CompareCommand& command) {
   std::vector<PlannedRun> runs = planned_runs(command);
+  const fs::path out = runs.front().folder.parent_path().parent_path();
+  require_place_for_comparison(out);
+  for (PlannedRun& run : runs) has_begun(run);
+  const FolderLock lock(out);
   std::vector<RunRecord> records;
   for (PlannedRun& run : runs) {
     if (const int signal = go_on(run)) {
@@ -101,10 +122,9 @@ int run_compare(const CompareCommand& command) {
   }
   const std::vector<Arm> arms = arms_of(std::move(records));
   print_table(arms);
-  const fs::path out = runs.front().folder.parent_path().parent_path();
   write_atomically(out / comparison_file,
                    comparison_json(arms, out).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
-  return 0;
+  return tell_diverged(arms) ? 1 : 0;
 }
 
 }  // namespace tapir

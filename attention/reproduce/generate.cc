@@ -8,6 +8,7 @@
 #include "attention/reproduce/language.h"
 #include "attention/reproduce/run_folder.h"
 #include "autograd/node.h"
+#include "nn/train/finite.h"
 
 namespace tapir {
 namespace {
@@ -44,6 +45,7 @@ int run_generate(const GenerateCommand& command) {
     const std::vector<int32_t> window(ids.end() - static_cast<int64_t>(std::min(ids.size(), context)), ids.end());
     const int64_t length = static_cast<int64_t>(window.size());
     const Tensor logits = task.model().forward(Tensor::from(window, {1, length}), {});
+    require_finite("generate", text("logits for token ", k + 1), logits);
     const std::vector<double> all = logits.to(DType::f64).values<double>();
     const std::vector<double> last(all.end() - task.tokenizer().size(), all.end());
     const Philox4 bits =

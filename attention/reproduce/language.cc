@@ -6,6 +6,7 @@
 
 #include "autograd/node.h"
 #include "nn/train/atomic_file.h"
+#include "nn/train/finite.h"
 
 namespace tapir {
 
@@ -48,6 +49,8 @@ LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {
     result.tokens += sum.count;
   }
   result.nll /= static_cast<double>(result.tokens);
+  require_finite("evaluate", "the loss", result.nll);
+  require_finite("evaluate", text("the perplexity exp(", result.nll, ")"), result.perplexity());
   return result;
 }
 

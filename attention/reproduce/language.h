@@ -24,7 +24,7 @@ class LanguageTask final : public Task {
   const Tokenizer& tokenizer() const { return *corpus_.tokenizer; }
   const TextCorpus& corpus() const { return corpus_; }
   // Loss over a part of the corpus, every token but the first of each of `batch` parallel streams counted once, each window
-  // of `context` tokens predicted from its own beginning on.
+  // of `context` tokens predicted from its own beginning on. Throws NotFinite where loss or perplexity are.
   struct Result {
     double nll = 0;          // mean, nats per token
     int64_t tokens = 0;      // counted

@@ -10,6 +10,7 @@
 #include "attention/reproduce/commands.h"
 #include "attention/reproduce/run_folder.h"
 #include "nn/train/atomic_file.h"
+#include "nn/train/finite.h"
 #include "nn/train/mapped_file.h"
 #include "nn/train/small_file.h"
 
@@ -47,6 +48,7 @@ Json curves_of(const std::vector<MetricsLine>& lines) {
 
 // One layer's weights (1,H,T,S): {"path": …, "heads": [{"entropy": …, "uniform": …, "rows": [[thousandths, …], …]}, …]}.
 Json layer_of(const std::string& path, const Tensor& weights) {
+  require_finite(path, "attention weights", weights);
   const std::vector<double> all = weights.to(DType::f64).values<double>();
   const int64_t queries = weights.size(2), keys = weights.size(3);
   Json heads = Json::array();
@@ -66,7 +68,8 @@ Json layer_of(const std::string& path, const Tensor& weights) {
 }
 
 // {"weights": which, "tokens": […], "layers": […]}, or {"missing": why} where the run cannot be opened or shows nothing.
-Json attention_of(const std::filesystem::path& folder, const std::string& device) {
+// `finite` becomes false where something is not.
+Json attention_of(const std::filesystem::path& folder, const std::string& device, bool& finite) {
   try {
     const std::unique_ptr<OpenRun> run = open_run(folder, device);
     const TrainTask task = run->task->train_task();
@@ -81,6 +84,7 @@ Json attention_of(const std::filesystem::path& folder, const std::string& device
     tokens.resize(std::min(tokens.size(), static_cast<size_t>(most_tokens)));
     return {{"weights", run->weights}, {"tokens", tokens}, {"layers", std::move(layers)}};
   } catch (const Error& error) {
+    if (dynamic_cast<const NotFinite*>(&error)) finite = false;
     fmt::print(stderr, "no attention maps: {}\n", error.what());
     return {{"missing", error.what()}};
   }
@@ -104,7 +108,7 @@ Json differences_of(const std::vector<Arm>& arms) {
   return rows;
 }
 
-Json data_of(const std::vector<Arm>& arms, const std::string& device) {
+Json data_of(const std::vector<Arm>& arms, const std::string& device, bool& finite) {
   Json runs = Json::array();
   for (size_t k = 0; k < arms.size(); ++k)
     for (const RunRecord& run : arms[k].runs) {
@@ -117,7 +121,7 @@ Json data_of(const std::vector<Arm>& arms, const std::string& device) {
                       {"seed", run.seed},
                       {"curves", curves_of(run.metrics)},
                       {"costs", std::move(seconds)},
-                      {"attention", attention_of(run.folder, device)}});
+                      {"attention", attention_of(run.folder, device, finite)}});
     }
   return {{"comparison", comparison_json(arms, {})}, {"differences", differences_of(arms)}, {"runs", std::move(runs)}};
 }
@@ -134,7 +138,11 @@ std::string script_text(const Json& json) {
 // The runs for which a path stands.
 std::vector<std::filesystem::path> runs_in(const std::filesystem::path& path) {
   const std::filesystem::path file = path / comparison_file;
-  if (!std::filesystem::is_regular_file(file)) return {path};
+  if (!std::filesystem::is_regular_file(file)) {
+    require(kind_of(path) != FolderKind::comparison, path.string(), [] { return "is a comparison that has not ended"; },
+            "the same `tapir compare` goes on with it; or give runs in it, MECHANISM/seed-N");
+    return {path};
+  }
   const MappedFile bytes(file);
   require_small(file.string(), bytes.bytes().size(), 8 * small_file);
   std::vector<std::filesystem::path> folders;
@@ -157,11 +165,13 @@ int run_report(const std::vector<std::filesystem::path>& paths, const std::files
   const size_t count = records.size();
   std::string page = report_template;
   const std::string place = "@DATA@";
-  page.replace(page.find(place), place.size(), script_text(data_of(arms_of(std::move(records)), device)));
+  const std::vector<Arm> arms = arms_of(std::move(records));
+  bool finite = !tell_diverged(arms);
+  page.replace(page.find(place), place.size(), script_text(data_of(arms, device, finite)));
   write_atomically(out, page);
   fmt::print("{}: {} run{}, {:.0f} kB\n", out.string(), count, count == 1 ? "" : "s",
              static_cast<double>(page.size()) / 1000);
-  return 0;
+  return finite ? 0 : 1;
 }
 
 }  // namespace tapir

@@ -15,11 +15,6 @@
 
 namespace tapir {
 
-void require_run(const std::filesystem::path& folder) {
-  require(std::filesystem::is_regular_file(folder / experiment_file), folder.string(),
-          [] { return text("is no run: it has no ", experiment_file); }, "give the folder that `tapir train` wrote");
-}
-
 Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments) {
   require_run(folder);
   return read_experiment(folder / experiment_file, assignments);
@@ -30,6 +25,7 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
   std::vector<std::string> assignments;
   if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
   run->experiment = read_run(folder, assignments);
+  require_checkpoint(folder);
   run->task = make_task(run->experiment, folder);
 
   std::vector<std::string> notes;
@@ -40,7 +36,8 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
     checkpoint = checkpoints.load_latest(notes);
     which = "last";
   }
-  require(checkpoint.has_value(), folder.string(), [] { return "has no checkpoint yet"; });
+  require(checkpoint.has_value(), folder.string(), [] { return "has no checkpoint"; });
+  for (const std::string& note : notes) fmt::print(stderr, "{}\n", note);
   const char* prefix = run->experiment.train.ema > 0 ? "ema/" : "model/";
   assign_weights(folder.c_str(), run->task->model(), tensors_under(*checkpoint, prefix));
   run->weights = text(which, ", step ", checkpoint->step);
@@ -52,25 +49,30 @@ namespace {
 TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
                     double minutes) {
   Arena::of(experiment.device()).reset_peak();
+  resume ? require_checkpoint(folder) : require_place_for_run(folder);
   TrainedRun run;
   run.task = make_task(experiment, resume ? folder : "");
   Task& task = *run.task;
   TrainTask loop = task.train_task();
-  if (!resume) {
-    create_folders(folder);
-    task.save(folder);
-    write_atomically(folder / experiment_file, experiment.toml());
-  }
-  const nlohmann::ordered_json facts = {{"parameters", task.model().parameter_count()},
-                                        {"metric", loop.objective.metric},
-                                        {"higher_is_better", loop.objective.higher_is_better}};
-  write_atomically(folder / facts_file, facts.dump() + '\n');
+  const auto begin = [&] {   // another process may have been here before the lock was had
+    resume ? require_checkpoint(folder) : require_place_for_run(folder);
+    if (!resume) {
+      write_atomically(folder / experiment_file, experiment.toml());
+      for (const char* leftover : {"checkpoints", "metrics.jsonl", "costs.jsonl"})
+        std::filesystem::remove_all(folder / leftover);
+      task.save(folder);
+    }
+    const nlohmann::ordered_json facts = {{"parameters", task.model().parameter_count()},
+                                          {"metric", loop.objective.metric},
+                                          {"higher_is_better", loop.objective.higher_is_better}};
+    write_atomically(folder / facts_file, facts.dump() + '\n');
+  };
   fmt::print(stderr, "{}: {}, {}, {} parameters, {} thread{}\n", folder.string(), experiment.attention.mechanism,
              task.summary(), task.model().parameter_count(), threads(), threads() == 1 ? "" : "s");
   run.report = train(loop, experiment.train, experiment.schedule, experiment.optimiser,
                      static_cast<uint64_t>(experiment.run.seed),
                      {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = stop_after,
-                      .minutes = minutes, .out = std::cerr});
+                      .minutes = minutes, .out = std::cerr, .begin = begin});
   return run;
 }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "attention/reproduce/folder_kind.h"
 #include "attention/reproduce/task.h"
 
 namespace tapir {
@@ -13,13 +14,11 @@ struct OpenRun {
   std::string weights;                  // which: "best on validation, step 750" or "last, step 1000"
 };
 
-void require_run(const std::filesystem::path& folder);   // throws Error when the folder is no run
-
 // The experiment of a run folder. Throws Error when it is none, and what read_experiment throws.
 Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments = {});
 
-// On the device of this name; "": on the run's own. Throws Error when the folder is no run, when its weights are missing or do
-// not fit, and when there is no such device.
+// On the device of this name; "": on the run's own. What was passed over is told on standard error. Throws Error when the
+// folder is no run, when its weights are missing, do not fit or are not finite, and when there is no such device.
 std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std::string& device = "");
 
 struct TrainedRun {
@@ -27,12 +26,10 @@ struct TrainedRun {
   TrainReport report;
 };
 
-// Trains the experiment in `folder`, anew or from its newest checkpoint, with progress on standard error. Throws what the
-// task's constructor and train() throw; where memory is not enough, OutOfMemory names a batch for which it would be.
+// Trains the experiment in `folder`, anew or from its newest checkpoint, with progress on standard error. A folder without a
+// checkpoint is begun again. Throws Error when the folder is of another kind, and what the task's constructor and train()
+// throw; where memory is not enough, OutOfMemory names a batch for which it would be.
 TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after = 0,
                      double minutes = 0);
-
-inline constexpr const char* experiment_file = "experiment.toml";
-inline constexpr const char* facts_file = "run.json";   // {"parameters": …, "metric": …, "higher_is_better": …}
 
 }  // namespace tapir

@@ -6,6 +6,7 @@
 
 #include "autograd/node.h"
 #include "autograd/ops.h"
+#include "nn/train/finite.h"
 
 namespace tapir {
 namespace {
@@ -72,6 +73,7 @@ SequenceTask::Result SequenceTask::evaluate(const Sequences& sequences, const st
     }
   }
   result.loss /= static_cast<double>(result.judged);
+  require_finite("evaluate", "the loss", result.loss);
   result.accuracy = static_cast<double>(right) / static_cast<double>(result.judged);
   return result;
 }

@@ -5,6 +5,8 @@
 #include <limits>
 #include <numbers>
 
+#include "nn/train/finite.h"
+
 namespace tapir {
 namespace {
 
@@ -40,8 +42,10 @@ Interval mean_interval(const std::vector<double>& values) {
   double sum = 0, squares = 0;
   for (const double value : values) sum += value;
   const double mean = sum / n;
+  require_finite("interval", text("the mean of ", values.size(), " results"), mean);
   for (const double value : values) squares += (value - mean) * (value - mean);
   if (values.size() == 1) return {mean, nan};
+  require_finite("interval", text("the variance of ", values.size(), " results"), squares);
   return {mean, student_quantile(static_cast<int64_t>(values.size()) - 1) * std::sqrt(squares / (n - 1) / n)};
 }
 

@@ -10,7 +10,7 @@ double student_quantile(int64_t degrees);
 
 // The 95 % interval mean ± half_width of the expectation of independent normal values: half_width = t s / √n, with
 // s² = Σ (x − mean)² / (n − 1) and n − 1 degrees of freedom. NaN where there is too little to say: both without values,
-// half_width with one.
+// half_width with one. Throws NotFinite (nn/train/finite.h) when values are not finite, or their squares overflow.
 struct Interval {
   double mean, half_width;
   bool excludes_zero() const;   // false where half_width is NaN

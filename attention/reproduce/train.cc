@@ -30,8 +30,6 @@ int run_train(const TrainCommand& command) {
                                  : read_experiment(command.experiment, command.assignments);
   const std::filesystem::path folder =
       resume ? command.resume : command.out.empty() ? std::filesystem::path("runs") / experiment.run.name : command.out;
-  require(resume || !std::filesystem::exists(folder / experiment_file), folder.string(), [] { return "has a run already"; },
-          "go on with --resume, or give another folder with --out");
 
   std::optional<AnomalyMode> watching;
   if (command.anomaly) watching.emplace();

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "nn/train/atomic_file.h"
+#include "nn/train/finite.h"
 #include "nn/train/small_file.h"
 #include "tensor/sha256.h"
 
@@ -49,6 +50,7 @@ struct CheckpointFolder::Entry {
   std::string file;
   int64_t step;
   FileDigest digest;
+  bool operator==(const Entry&) const = default;
 };
 
 struct CheckpointFolder::Manifest {
@@ -59,6 +61,7 @@ struct CheckpointFolder::Manifest {
     return std::find_if(entries.begin(), entries.end(), [&](const Entry& entry) { return entry.file == file; });
   }
   bool lists(const std::string& file) const { return find(file) != entries.end(); }
+  bool operator==(const Manifest&) const = default;
 };
 
 std::vector<NamedTensor> tensors_under(const Checkpoint& checkpoint, const std::string& prefix) {
@@ -112,6 +115,7 @@ std::optional<Checkpoint> CheckpointFolder::load_latest(std::vector<std::string>
     } catch (const OutOfMemory&) {
       throw;
     } catch (const Error& error) {
+      if (!is_current(manifest)) return load_latest(notes);
       failures += text(failures.empty() ? "" : "; ", error.what());
     }
   }
@@ -121,7 +125,20 @@ std::optional<Checkpoint> CheckpointFolder::load_latest(std::vector<std::string>
 std::optional<Checkpoint> CheckpointFolder::load_best(std::vector<std::string>& notes) const {
   const Manifest manifest = read_manifest(notes);
   if (manifest.best.empty()) return std::nullopt;
-  return read(*manifest.find(manifest.best));
+  try {
+    return read(*manifest.find(manifest.best));
+  } catch (const Error&) {
+    if (is_current(manifest)) throw;
+  }
+  return load_best(notes);
+}
+
+bool CheckpointFolder::empty() const { return files().empty(); }
+
+// Otherwise a process that trains has saved since, and what is not readable may just have been removed.
+bool CheckpointFolder::is_current(const Manifest& manifest) const {
+  std::vector<std::string> notes;
+  return read_manifest(notes) == manifest;
 }
 
 Checkpoint CheckpointFolder::read(const Entry& entry) const {
@@ -133,6 +150,7 @@ Checkpoint CheckpointFolder::read(const Entry& entry) const {
           [&] { return text("expected SHA-256 ", entry.digest.sha256, ", found ", found.sha256); });
   const SafeTensors file = load_safetensors(path);
   Checkpoint checkpoint{.tensors = file.tensors(), .state = file.metadata()};
+  for (const NamedTensor& one : checkpoint.tensors) require_finite(path.string(), text("'", one.name, "'"), one.tensor);
   checkpoint.step = integer(path.string(), checkpoint.state["step"]);
   checkpoint.state.erase("step");
   return checkpoint;
@@ -181,19 +199,25 @@ CheckpointFolder::Manifest CheckpointFolder::parse_manifest() const {
 
 // Without a manifest every file with a checkpoint's name counts: files get their names only when they are complete.
 CheckpointFolder::Manifest CheckpointFolder::adopt_files() const {
+  Manifest manifest{files(), ""};
+  for (Entry& entry : manifest.entries) entry.digest = digest_of(folder_ / entry.file);
+  return manifest;
+}
+
+std::vector<CheckpointFolder::Entry> CheckpointFolder::files() const {
   std::error_code error;
-  Manifest manifest;
+  std::vector<Entry> entries;
   for (const auto& item : std::filesystem::directory_iterator(folder_, error)) {
     const std::string name = item.path().filename().string();
     const std::string_view digits = std::string_view(name).substr(std::min(name.size(), file_start.size()), 8);
     int64_t step = 0;
     const bool numbered = std::from_chars(digits.data(), digits.data() + digits.size(), step).ec == std::errc{};
     if (is_checkpoint_name(name) && numbered && item.is_regular_file(error))
-      manifest.entries.push_back({name, step, digest_of(item.path())});
+      entries.push_back({name, step, {}});
   }
-  std::sort(manifest.entries.begin(), manifest.entries.end(),
+  std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return std::pair(a.step, a.file) < std::pair(b.step, b.file); });
-  return manifest;
+  return entries;
 }
 
 void CheckpointFolder::write_manifest(const Manifest& manifest) const {

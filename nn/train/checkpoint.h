@@ -4,7 +4,7 @@
 //
 // A checkpoint is committed once the manifest lists it. A file that the manifest lists is never overwritten, and the
 // manifest is replaced as a whole, so a kill or a power failure at any moment leaves the last committed one readable.
-// One process at a time saves into a folder.
+// One process at a time saves into a folder (nn/train/folder_lock.h); others may load meanwhile.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -36,13 +36,15 @@ class CheckpointFolder {
   // the checkpoints committed before stay as they were.
   void save(const Checkpoint& checkpoint, bool best);
 
-  // The newest checkpoint whose size and SHA-256 are right, nullopt if none was ever saved. Adds a line to `notes` for
+  // The newest checkpoint whose size and SHA-256 are right, and whose numbers are finite, nullopt if none was ever saved. Adds a line to `notes` for
   // each that had to be passed over, and for a manifest that had to be rebuilt. Throws an Error that says why each file
   // was refused if none is readable.
   std::optional<Checkpoint> load_latest(std::vector<std::string>& notes) const;
 
   // The checkpoint saved last with `best`, nullopt if there is none. Throws Error if its file is damaged.
   std::optional<Checkpoint> load_best(std::vector<std::string>& notes) const;
+
+  bool empty() const;   // no file has a checkpoint's name
 
  private:
   struct Entry;
@@ -51,7 +53,9 @@ class CheckpointFolder {
   Manifest read_manifest(std::vector<std::string>& notes) const;
   Manifest parse_manifest() const;
   Manifest adopt_files() const;
+  std::vector<Entry> files() const;   // with a checkpoint's name, oldest first, without digests
   void write_manifest(const Manifest& manifest) const;
+  bool is_current(const Manifest& manifest) const;
   Checkpoint read(const Entry& entry) const;
   void remove_unlisted(const Manifest& manifest) const;
 

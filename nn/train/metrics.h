@@ -35,7 +35,8 @@ class MetricsLog {
   Descriptor descriptor_;
 };
 
-// All lines. Throws an Error that names file and line number for one that is not of the form above, a torn last one too.
+// All lines but a torn last one, which a process that writes, or was killed, leaves. Throws an Error that names file and line
+// number for one that is not of the form above.
 std::vector<MetricsLine> read_metrics(const std::filesystem::path& path);
 
 // Prepares the log for a run resumed after `step`: removes lines of later steps and a torn last line, so that the log goes

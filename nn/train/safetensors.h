@@ -21,6 +21,7 @@ struct NamedTensor {
 struct FileDigest {
   int64_t bytes = 0;
   std::string sha256;   // hexadecimal
+  bool operator==(const FileDigest&) const = default;
 };
 
 // Writes the file as a whole or not at all (nn/train/atomic_file.h); equal input gives equal bytes. The header keeps the

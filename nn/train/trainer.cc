@@ -1,7 +1,6 @@
 #include "nn/train/trainer.h"
 
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -11,6 +10,8 @@
 #include "autograd/ops.h"
 #include "nn/ema.h"
 #include "nn/train/checkpoint.h"
+#include "nn/train/finite.h"
+#include "nn/train/folder_lock.h"
 #include "nn/train/metrics.h"
 #include "nn/train/progress.h"
 #include "nn/train/signals.h"
@@ -20,12 +21,8 @@
 namespace tapir {
 namespace {
 
+constexpr const char* diverged_hint = "lower the learning rate or the clip norm";
 constexpr size_t most_unseen = 100;   // steps that go by before the loop looks at them: a run that diverged ends soon
-
-void require_finite(const char* what, int64_t step, double value) {
-  require(std::isfinite(value), "train", [&] { return text(what, " of step ", step, " is ", value); },
-          "lower the learning rate or the clip norm; the last checkpoint is in the run folder");
-}
 
 std::string exact(double value) {   // hexadecimal: every bit comes back
   char digits[40];
@@ -50,19 +47,20 @@ class Run {
   }
 
   TrainReport run() {
-    create_folders(place_.folder);
+    const FolderLock lock(place_.folder);
+    if (place_.begin) place_.begin();
     const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl";
     if (place_.resume) restore();
     rewind_metrics(log, report_.steps);
     rewind_metrics(cost_log, report_.steps);
     MetricsLog metrics(log), costs(cost_log);
     const StopSignals signals;
-    for (bool stops = ended(); !stops;) {
-      step(metrics, costs);
-      report_.signal = signals.stop_requested();
-      stops = ended() || report_.signal || (place_.minutes > 0 && report_.seconds > 60 * place_.minutes);
-      improved_ = (report_.steps == options_.steps || due(options_.evaluate_every)) && evaluate(metrics);
-      if (stops || improved_ || due(options_.save_every)) save(metrics);
+    if (!place_.resume) save(metrics);   // whatever happens from now on, the run can go on
+    try {
+      go_on(metrics, costs, signals);
+    } catch (const NotFinite& error) {
+      metrics.append({report_.steps, {{diverged_note, error.what()}}});
+      throw;
     }
     if (report_.steps == options_.steps) {
       if (ema_) ema_->exchange();
@@ -72,6 +70,16 @@ class Run {
   }
 
  private:
+  void go_on(MetricsLog& metrics, MetricsLog& costs, const StopSignals& signals) {
+    for (bool stops = ended(); !stops;) {
+      step(metrics, costs);
+      report_.signal = signals.stop_requested();
+      stops = ended() || report_.signal || (place_.minutes > 0 && report_.seconds > 60 * place_.minutes);
+      improved_ = (report_.steps == options_.steps || due(options_.evaluate_every)) && evaluate(metrics);
+      if (stops || improved_ || due(options_.save_every)) save(metrics);
+    }
+  }
+
   bool ended() const {
     return report_.steps >= options_.steps || (place_.stop_after > 0 && report_.steps >= place_.stop_after);
   }
@@ -110,11 +118,16 @@ class Run {
       const auto& [step, loss, norm] = unseen_[i];
       report_.loss = values[2 * i] / static_cast<double>(loss.count);
       norm_ = values[2 * i + 1];
-      require_finite("the loss", step, report_.loss);
-      require_finite("the norm of the gradient", step, norm_);
+      require_finite("train", text("the loss of step ", step), report_.loss, hint());
+      require_finite("train", text("the norm of the gradient of step ", step), norm_, hint());
+      if (saved_ < step) good_ = saved_;
       progress_.update(step, report_.loss, loss.count);
     }
     unseen_.clear();
+  }
+
+  std::string hint() const {
+    return good_ < 0 ? diverged_hint : text(diverged_hint, "; the checkpoint of step ", good_, " is kept");
   }
 
   StepLoss gradients_of_step(int64_t k) {
@@ -130,11 +143,12 @@ class Run {
     look();
     const NoGrad guard;
     if (ema_) ema_->exchange();
-    report_.validation = task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
+    report_.validation = results();
     if (ema_) ema_->exchange();
     MetricsLine line{report_.steps, {}};
     std::string shown = text("step ", report_.steps);
     for (const auto& [name, value] : report_.validation) {
+      require_finite("train", text(name, " of step ", report_.steps), value, hint());
       line.values.emplace_back(name, value);
       shown += text("  ", name, ' ', value);
     }
@@ -144,6 +158,14 @@ class Run {
     const bool improved = loss < best_;
     best_ = std::min(best_, loss);
     return improved;
+  }
+
+  Metrics results() {
+    try {
+      return task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
+    } catch (const NotFinite& error) {
+      throw NotFinite("train", text("step ", report_.steps, ": ", error.what()), hint());
+    }
   }
 
   void save(MetricsLog& metrics) {
@@ -156,8 +178,11 @@ class Run {
     for (const auto& [name, tensor] : optimiser_->state()) checkpoint.tensors.push_back({"optimiser/" + name, tensor});
     if (ema_)
       for (const auto& [name, tensor] : ema_->state()) checkpoint.tensors.push_back({"ema/" + name, tensor});
+    for (const NamedTensor& one : checkpoint.tensors)
+      require_finite("train", text("'", one.name, "' after step ", report_.steps), one.tensor, hint());
     checkpoint.state = {{"identity", task_.identity}, {"best_validation_loss", exact(best_)}, {"seed", text(seed_)}};
     checkpoints_.save(checkpoint, improved_);
+    saved_ = checkpoint.step;
   }
 
   void restore() {
@@ -180,7 +205,7 @@ class Run {
     if (ema_) assign("resume", ema_->state(), tensors_under(*checkpoint, "ema/"));
     optimiser_->set_steps(checkpoint->step);
     best_ = std::strtod(state("best_validation_loss").c_str(), nullptr);
-    report_.steps = logged_steps_ = checkpoint->step;
+    report_.steps = logged_steps_ = saved_ = checkpoint->step;
     progress_.message(text("resumed after step ", checkpoint->step));
   }
 
@@ -206,6 +231,8 @@ class Run {
   int64_t logged_steps_ = 0;
   double best_ = std::numeric_limits<double>::infinity();
   bool improved_ = false;   // by the evaluation of this step
+  int64_t saved_ = 0;       // step of the newest checkpoint
+  int64_t good_ = -1;       // of the newest one from which the next step was finite; one of the two that are kept
 };
 
 }  // namespace
@@ -231,7 +258,7 @@ StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t
 double apply_gradients(nn::Optimiser& optimiser, double rate, double clip, int64_t count) {
   const nn::Optimiser::Clip clipped = optimiser.clip(clip, count);
   const double norm = clipped.norm.item();
-  require_finite("the norm of the gradient", optimiser.steps() + 1, norm);
+  require_finite("train", text("the norm of the gradient of step ", optimiser.steps() + 1), norm, diverged_hint);
   optimiser.step(rate, clipped.scale);
   return norm;
 }

@@ -3,10 +3,12 @@
 // step are all there is to restore.
 //
 // Files of a run folder:
-//   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs
+//   lock                 nn/train/folder_lock.h
+//   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs. The last line of a run
+//                        that diverged says so: {"step": 7, "diverged": "train: the loss of step 7 is nan; …"}
 //   costs.jsonl          what they cost: "seconds" of a step, the mean since the line before, and "peak_bytes" of tensors
 //                        so far
-//   checkpoints/         nn/train/checkpoint.h
+//   checkpoints/         nn/train/checkpoint.h; the first is that of step 0
 //   model.safetensors    the weights at the end: the averaged ones where there are some
 #pragma once
 #include <cstdint>
@@ -93,13 +95,17 @@ struct RunPlace {
   int64_t stop_after = 0;     // save and stop once this step is done, as a signal would; 0: never
   double minutes = 0;         // the same after so many minutes of training; 0: never
   std::ostream& out;          // for progress
+  std::function<void()> begin{};   // called once the folder is locked, before anything else is written there
 };
+
+inline constexpr const char* diverged_note = "diverged";   // in metrics.jsonl
 
 // Runs `task` and writes the files above. Losses and norms of steps stay on the device until one is logged, evaluated or
 // saved, so steps in between do not wait for it; none is written anywhere before every step up to it was seen to be finite.
-// Throws Error when a file cannot be written (the last checkpoint stays), when a checkpoint does not belong to the model or
-// the experiment, and when the loss or the gradient is not finite. Under AnomalyMode (autograd/anomaly.h) the error names
-// step, op and module. At the end of the run the model has the weights of model.safetensors.
+// Throws Error when another process writes there, when a file cannot be written (the last checkpoint stays), when a checkpoint
+// does not belong to the model or the experiment, and NotFinite (nn/train/finite.h), which names the last checkpoint after
+// which a step was finite, when a loss, a gradient, a result of an evaluation, or a tensor that would be saved is not finite. Under AnomalyMode
+// (autograd/anomaly.h) the error names step, op and module. At the end of the run the model has the weights of model.safetensors.
 TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule,
                   const nn::OptimiserOptions& optimiser, uint64_t seed, const RunPlace& place);
 

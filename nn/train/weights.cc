@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "nn/train/finite.h"
 #include "tensor/elementwise.h"
 #include "tensor/sha256.h"
 
@@ -19,12 +20,17 @@ std::vector<std::pair<std::string, Tensor>> parameters_of(nn::Module& model) {
 
 void save_weights(const std::filesystem::path& path, nn::Module& model) {
   std::vector<NamedTensor> tensors;
-  for (const auto& [name, value] : parameters_of(model)) tensors.push_back({name, value});
+  for (const auto& [name, value] : parameters_of(model)) {
+    require_finite(path.string(), text("'", name, "'"), value);
+    tensors.push_back({name, value});
+  }
   save_safetensors(path, tensors);
 }
 
 void load_weights(const std::filesystem::path& path, nn::Module& model) {
-  assign_weights(path.c_str(), model, load_safetensors(path).tensors());
+  const std::vector<NamedTensor> values = load_safetensors(path).tensors();
+  for (const NamedTensor& value : values) require_finite(path.string(), text("'", value.name, "'"), value.tensor);
+  assign_weights(path.c_str(), model, values);
 }
 
 void assign_weights(const char* where, nn::Module& model, const std::vector<NamedTensor>& values) {
