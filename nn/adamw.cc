@@ -16,7 +16,8 @@ template <class T> struct AdamWElement {
     const T g = static_cast<T>(*scale) * gradient[i];
     m[i] = beta1 * m[i] + (T(1) - beta1) * g;
     v[i] = beta2 * v[i] + (T(1) - beta2) * (g * g);
-    value[i] = keep * value[i] - rate * m[i] / (math::sqrt(v[i]) / root_correction + epsilon);
+    const T step = rate * m[i] / (math::sqrt(v[i]) / root_correction + epsilon);
+    value[i] = keep * value[i] - step + (v[i] - v[i]);   // NaN where v overflowed
   }
 };
 

@@ -11,7 +11,7 @@ template <class T> struct LionElement {
   T keep, beta1, beta2, rate;   // keep = 1 − rate·decay
   HD void operator()(int64_t i) const {
     const T g = static_cast<T>(*scale) * gradient[i], c = beta1 * m[i] + (T(1) - beta1) * g;
-    const T sign = c > T(0) ? T(1) : c < T(0) ? T(-1) : T(0);
+    const T sign = c > T(0) ? T(1) : c < T(0) ? T(-1) : c - c;   // NaN stays
     value[i] = keep * value[i] - rate * sign;
     m[i] = beta2 * m[i] + (T(1) - beta2) * g;
   }

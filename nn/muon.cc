@@ -35,7 +35,8 @@ template <class T> struct DescentElement {   // θ ← keep θ − rate X
 Tensor orthogonalised(const Tensor& G) {
   const bool tall = G.size(-2) > G.size(-1);
   Tensor X = tall ? transpose(G) : G;
-  X = div(X, affine(sqrt(sum(sum(square(X), -1, true), -2, true)), 1, 1e-7));
+  const Tensor length = norm(reshape(G, {-1, G.size(-2) * G.size(-1)}), 2, 1);
+  X = div(X, affine(reshape(length, G.shape().with(-2, 1).with(-1, 1)), 1, 1e-7));
   for (int step = 0; step < 5; ++step) {
     const Tensor A = matmul(X, transpose(X));
     const Tensor B = add(affine(A, -4.7750, 0), affine(matmul(A, A), 2.0315, 0));

@@ -22,7 +22,7 @@ struct ClipElement {
     double total = 0;
     for (int64_t k = 0; k < parameters; ++k) total += squares[k];
     *norm = math::sqrt(total) / count;
-    *scale = (limit > 0 && *norm > limit ? limit / *norm : 1.0) / count;
+    *scale = (limit > 0 && *norm > limit ? limit / *norm : 1.0) / count + (*norm - *norm);   // NaN with an infinite norm
   }
 };
 

@@ -27,8 +27,8 @@ class Optimiser {
 
   // Of gradients that are sums over `count` targets, both f64 of one element where the parameters are.
   struct Clip {
-    Tensor norm;    // of the mean gradient: √Σ g² / count over all parameters, in double
-    Tensor scale;   // for step(): min(1, limit / norm) / count; limit 0: none
+    Tensor norm;    // of the mean gradient: √Σ g² / count over all parameters, in double: right for every f32
+    Tensor scale;   // for step(): min(1, limit / norm) / count; limit 0: none. NaN where the norm is not finite
   };
   Clip clip(double limit, int64_t count) const;
   double gradient_norm() const;   // √Σ g²
@@ -85,6 +85,7 @@ struct AdamWOptions : Options {
 //   θ ← θ − rate·decay·θ                     (weights of linear layers alone)
 //   m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
 //   θ ← θ − rate / (1 − β₁ⁿ) · m / (√v / √(1 − β₂ⁿ) + ε)
+// Where g² overflows θ becomes NaN: it would rest for ever otherwise, without a word.
 class AdamW : public Optimiser {
  public:
   AdamW(Module& model, const AdamWOptions& options);

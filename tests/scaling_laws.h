@@ -56,6 +56,7 @@ TAPIR_POWER_LAW(Sqrt, sqrt(x), positive, 2, 1)
 TAPIR_POWER_LAW(Rsqrt, rsqrt(x), positive, 2, -1)
 TAPIR_POWER_LAW(Relu, relu(x), eight, 1, 1)
 TAPIR_POWER_LAW(LeakyRelu, leaky_relu(x, 0.25), eight, 1, 1)
+TAPIR_POWER_LAW(Pow, pow(x, 3), eight, 1, 3)
 #undef TAPIR_POWER_LAW
 
 // ---- arithmetic ----------------------------------------------------------------------------------------------------------
@@ -69,7 +70,8 @@ TAPIR_MOVES(Identity, identity(x))
 TAPIR_LAWS(Add, {"", of(add), {row(), row_of_other()}, 1})
 TAPIR_LAWS(Sub, {"", of(sub), {row(), row_of_other()}, 1})
 TAPIR_LAWS(Mul, {"both", of(mul), {row(), row_of_other()}, 2}, {"against each other", of(mul), {row(), row_of_other(-1)}, 0})
-TAPIR_LAWS(Div, {"the divisor", of(div), {row(0), row_of_other()}, -1})
+TAPIR_LAWS(Div, {"both", of(div), {row(), row_of_other()}, 0, false, 24},   // the gradient is g reciprocal(b)
+           {"the divisor", of(div), {row(0), row_of_other()}, -1})
 TAPIR_MOVES(Affine, affine(x, 3, 0))
 TAPIR_LAWS(Maximum, {"", of(maximum), {row(), row_of_other()}, 1})
 TAPIR_LAWS(Minimum, {"", of(minimum), {row(), row_of_other()}, 1})

@@ -252,6 +252,38 @@ TEST_CASE("Muon turns a gradient into a nearly orthogonal step, whatever its siz
     CHECK(std::abs(std::abs(value) - 0.015) < 1e-9);   // the first step of AdamW: ± its rate
 }
 
+TEST_CASE("large gradients: the norm and the clipped step are right, and what overflows is not passed over in silence") {
+  struct One : nn::Module {
+    One() { parameter("w", {2, 2}, nn::ParameterKind::weight, nn::Init::constant(0)); }
+  };
+  const auto stepped = [](const std::string& name, DType type, double g, double limit) {
+    One model;
+    model.initialise(1, type);
+    nn::OptimiserOptions options;
+    options.name = name;
+    const std::unique_ptr<nn::Optimiser> optimiser = options.make(model);
+    const Tensor w = parameters_of(model).at("w")->value;
+    set_gradient(w, Tensor::full({2, 2}, g, type));
+    const nn::Optimiser::Clip clip = optimiser->clip(limit, 1);
+    optimiser->step(0.1, clip.scale);
+    return std::tuple{clip.norm.item(), max(w).item(), min(w).item()};
+  };
+  for (const std::string name : {"adamw", "sgd", "lion", "muon"}) {
+    CAPTURE(name);
+    const auto [norm, high, low] = stepped(name, DType::f32, 0x1p100, 1);   // clipped: as any other gradient
+    CHECK(norm == 0x1p101);
+    CHECK(high == std::get<1>(stepped(name, DType::f32, 1, 1)));
+    CHECK(high < 0);
+    CHECK(high == low);
+    const auto [infinite, nan_high, nan_low] = stepped(name, DType::f64, 0x1p600, 1);   // the sum of squares overflows
+    CHECK(std::isinf(infinite));
+    CHECK((std::isnan(nan_high) && std::isnan(nan_low)));
+  }
+  CHECK(std::isnan(std::get<1>(stepped("adamw", DType::f32, 0x1p100, 0))));   // not clipped: g² overflows
+  const double of_large = std::get<1>(stepped("muon", DType::f32, 0x1p100, 0));
+  CHECK(std::abs(of_large / std::get<1>(stepped("muon", DType::f32, 1, 0)) - 1) < 1e-6);
+}
+
 TEST_CASE("averaged weights are the geometric mean of the paths, and are exchanged bit by bit") {
   Kinds model;
   model.initialise(1, DType::f64);

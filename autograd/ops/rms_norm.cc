@@ -44,9 +44,12 @@ template <class T> struct RmsNormBackwardRow {
       const T slope = team.sum(n, [&](int64_t i) { return weight[i] * gr[i] * (scaled(i) * r); }) / static_cast<T>(n);
       team.each(n, [&](int64_t i) { out[i] = (weight[i] * gr[i] - scaled(i) * r * slope) * r; });
     };
-    if (scale == T(1)) return run([&](int64_t i) { return a[i]; });
-    run([&](int64_t i) { return a[i] * scale; });
-    team.each(n, [&](int64_t i) { out[i] *= scale; });
+    if (scale == T(1)) {
+      run([&](int64_t i) { return a[i]; });
+    } else {
+      run([&](int64_t i) { return a[i] * scale; });
+      team.each(n, [&](int64_t i) { out[i] *= scale; });
+    }
   }
 };
 

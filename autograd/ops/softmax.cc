@@ -79,10 +79,11 @@ template <class T> struct LogSumExpBackwardRow {
     const T shift = shifts[row], total = totals[row], infinity = std::numeric_limits<T>::infinity();
     if (total == infinity) {
       const T largest = team.sum(n, [&](int64_t i) { return a[i] == infinity ? T(1) : T(0); });
-      return team.each(n, [&](int64_t i) { out[i] = a[i] == infinity ? g[row] / largest : T(0); });
+      team.each(n, [&](int64_t i) { out[i] = a[i] == infinity ? g[row] / largest : T(0); });
+    } else {
+      const T factor = total == T(0) ? T(0) : g[row] / total;
+      team.each(n, [&](int64_t i) { out[i] = math::exp(a[i] - shift) * factor; });
     }
-    const T factor = total == T(0) ? T(0) : g[row] / total;
-    team.each(n, [&](int64_t i) { out[i] = math::exp(a[i] - shift) * factor; });
   }
 };
 
