@@ -114,7 +114,7 @@ struct Mean {
   }
   Gradients backward(const Tensor& g, const Backward&) const {
     const auto n = static_cast<double>(from.elements()) / static_cast<double>(std::max<int64_t>(1, g.elements()));
-    return {expand(affine(g, n > 0 ? 1 / n : 0, 0), from)};
+    return {expand(affine(g, 1 / std::max(1.0, n), 0), from)};
   }
 };
 
