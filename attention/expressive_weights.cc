@@ -65,7 +65,7 @@ struct IsPositive { template <class T> HD uint8_t operator()(T x) const { return
 
 struct ExpressiveWeights {
   static constexpr const char* name = "expressive_weights";
-  Mask mask;
+  SavedMask mask;
   bool alibi;
   Saved z{};
   SavedOutput a{};
@@ -74,7 +74,7 @@ struct ExpressiveWeights {
     const Tensor x = z_.contiguous(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const MaskView view = view_of(name, mask, x.shape(), x.device());
+      const MaskView view = view_of(name, *mask, x.shape(), x.device());
       const int64_t n = view.keys;
       if (n > 0)
         for_each_row(x.device(), x.elements() / n, n, ExpressiveRow<T>{x.data<T>(), y.data<T>(), n, view, alibi});
@@ -89,7 +89,7 @@ struct ExpressiveWeights {
     const Tensor dz = Tensor::empty(g.shape(), g.dtype(), g.device());
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const MaskView view = view_of(name, mask, x.shape(), x.device());
+      const MaskView view = view_of(name, *mask, x.shape(), x.device());
       const int64_t n = view.keys;
       if (n > 0)
         for_each_row(g.device(), g.elements() / n, n,
@@ -113,7 +113,7 @@ struct ExpressiveWeights {
  private:
   // d_ts where the mask allows it, else 0, (B,H,T,S).
   Tensor decays(const Tensor& scores) const {
-    const Mask here = mask.on_host();
+    const Mask here = mask->on_host();
     const MaskView view = view_of(name, here, scores.shape(), Device::cpu);
     std::vector<double> d(scores.elements(), 0.0);
     for (int64_t row = 0; row * view.keys < scores.elements(); ++row) {
@@ -121,7 +121,7 @@ struct ExpressiveWeights {
       const uint8_t* present = view.present_in(row);
       const double slope = alibi ? response_slope(row / view.queries % view.heads, view.heads) : 0;
       for (int64_t s = 0; s < view.limit(t); ++s)
-        if (!present || present[s]) d[row * view.keys + s] = std::exp(-slope * std::fabs(double(t + mask.offset - s)));
+        if (!present || present[s]) d[row * view.keys + s] = std::exp(-slope * std::fabs(double(t + here.offset - s)));
     }
     return Tensor::from(d, scores.shape(), scores.device()).to(scores.dtype());
   }

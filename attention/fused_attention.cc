@@ -280,7 +280,7 @@ struct FusedAttention {
   static constexpr const char* name = Form::name;
   static constexpr bool deep = std::is_same_v<typename Form::Score, DeepNetworkScore>;
   static constexpr bool network = deep || std::is_same_v<typename Form::Score, NetworkScore>;
-  Mask mask;
+  SavedMask mask;
   bool alibi;
   std::vector<Saved> in{};
   SavedOutput out{};
@@ -357,7 +357,7 @@ struct FusedAttention {
 
   std::vector<Saved> inputs() const { return in; }
   Tensor composite(const std::vector<Tensor>& inputs) const {
-    return matmul(Form::weights(inputs, mask, alibi), inputs[2]);
+    return matmul(Form::weights(inputs, *mask, alibi), inputs[2]);
   }
 
  private:
@@ -387,7 +387,7 @@ struct FusedAttention {
     const Tensor hidden = network ? in[3]->contiguous() : Tensor(), last = deep ? in[4]->contiguous() : Tensor();
     const int64_t heads = q.size(0) * q.size(1), F = q.size(3), D = v.size(3);
     const Tensor slopes = alibi ? Tensor::from(Form::slopes(q.size(1)), {q.size(1)}, q.device()).to(q.dtype()) : Tensor();
-    const MaskView view = view_of(name, mask, {q.size(0), q.size(1), q.size(2), k.size(2)}, q.device());
+    const MaskView view = view_of(name, *mask, {q.size(0), q.size(1), q.size(2), k.size(2)}, q.device());
     const int tile = tile_rows<T, Tile>(name, F, units(), D);
     const auto data_of = [](const Tensor& x) { return x.defined() ? x.data<T>() : nullptr; };
     const AttentionTensors<T> tensors{.query = q.data<T>(), .key = k.data<T>(), .value = v.data<T>(), .hidden = data_of(hidden),

@@ -110,7 +110,7 @@ template <class T, class Unit> struct KeySumRow {
 template <class Unit>
 struct PairHidden {
   static constexpr const char* name = Unit::name;
-  Mask mask;
+  SavedMask mask;
   Saved a, c, weight;
 
   Tensor forward(const Tensor& a_, const Tensor& c_, const Tensor& weight_) {
@@ -185,7 +185,7 @@ struct PairHidden {
 
  private:
   PairShape pairs() const {
-    return {a->size(1), weight->size(1), a->size(2), c->size(2), a->size(3), weight->size(0), mask.causal, mask.offset};
+    return {a->size(1), weight->size(1), a->size(2), c->size(2), a->size(3), weight->size(0), mask->causal, mask->offset};
   }
 };
 

@@ -44,6 +44,9 @@ struct KlDiv;
 
 template <class F, int order = 0> struct Unary;   // ops/unary.cc
 struct Identity;                                  // ops/arithmetic.cc
+struct Contiguous;
+struct Copy;
+struct To;
 struct Add;
 struct Sub;
 struct Mul;
@@ -98,7 +101,8 @@ using AllOps = OpList<
     Unary<scalar::Relu>, Unary<scalar::Gelu>, Unary<scalar::GeluTanh>, Unary<scalar::Silu>, Unary<scalar::Erf>,
     Unary<scalar::LogSigmoid>, Unary<scalar::Mish>, Unary<scalar::LeakyRelu>, Unary<scalar::Elu>, Unary<scalar::Clamp>,
     Unary<scalar::Pow>,
-    Identity, Add, Sub, Mul, Div, Affine, Maximum, Minimum, Where, Chain, Pow, Matmul, Linear, Sum, Mean, SumTo, Var, Extreme<1>,
+    Identity, Contiguous, Copy, To, Add, Sub, Mul, Div, Affine, Maximum, Minimum, Where, Chain, Pow, Matmul, Linear, Sum, Mean,
+    SumTo, Var, Extreme<1>,
     Extreme<-1>, Norm, CumSum, LogCumSumExp, LinearRecurrence, LogSumExp, Softmax, LogSoftmax, Reshape, Transpose, Slice,
     Pad, Expand, Concat, Embedding, ScatterRows, LayerNorm, Dropout, CrossEntropy,
     Flip, Tril, Triu, Gather, ScatterAdd, RmsNorm, GroupNorm, BatchNorm, PairLoss<loss::SquaredError>, PairLoss<loss::L1>,

@@ -16,7 +16,7 @@ template <class T> struct NotFinite {
 
 bool all_finite(const Tensor& x) {
   if (x.dtype() != DType::f32 && x.dtype() != DType::f64) return true;
-  const Tensor dense = x.contiguous();
+  const Tensor dense = x.detach().contiguous();
   return with_float("anomaly", x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const Tensor count = Tensor::empty({}, x.dtype(), x.device());
@@ -29,7 +29,7 @@ bool all_finite(const Tensor& x) {
 std::string described(const Tensor& x) {
   std::string line = text(x.dtype(), x.shape());
   if (x.dtype() != DType::f32 && x.dtype() != DType::f64) return line;
-  const std::vector<double> values = x.to(DType::f64).values<double>();
+  const std::vector<double> values = x.detach().to(DType::f64).values<double>();
   double low = std::numeric_limits<double>::infinity(), high = -low;
   for (const double value : values)
     if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);

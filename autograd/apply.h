@@ -25,11 +25,14 @@
 
 namespace tapir {
 
-// A tensor kept for backward. Reading it after somebody wrote into it in place is an error, not a wrong gradient.
+// A tensor kept for backward, of any type. Reading it after somebody wrote into it in place is an error, not a wrong gradient.
+// Ops keep no Tensor and no Mask otherwise.
 class Saved {
  public:
   Saved() = default;
-  Saved(const Tensor& tensor) : tensor_(tensor), version_(tensor.defined() ? tensor.version() : 0) {}   // NOLINT: implicit
+  Saved(const Tensor& tensor) : tensor_(tensor), version_(tensor.defined() ? tensor.version() : 0) {   // NOLINT: implicit
+    for (Observer* o = Observer::newest(); o; o = o->older()) o->saved(tensor_);
+  }
 
   const Tensor& operator*() const {
     require(!tensor_.defined() || tensor_.version() == version_, "backward",
@@ -53,6 +56,22 @@ class SavedOutput {
  private:
   friend struct Backward;
   Saved saved_;
+};
+
+// A mask kept for backward.
+class SavedMask {
+ public:
+  SavedMask(const Mask& mask) : mask_(mask), keys_(mask.keys) {}   // NOLINT: implicit
+
+  const Mask& operator*() const {
+    *keys_;
+    return mask_;
+  }
+  const Mask* operator->() const { return &**this; }
+
+ private:
+  Mask mask_;
+  Saved keys_;
 };
 
 using Gradients = std::vector<Tensor>;   // one for each input, undefined where none is wanted
@@ -93,8 +112,7 @@ class NodeOf final : public Node {
 
   void release() override {
     op_.reset();
-    inputs.clear();
-    released = true;
+    Node::release();
   }
 
  private:
@@ -122,15 +140,19 @@ Tensor record(Op op, const Forward& forward, const std::vector<Tensor>& inputs) 
     y = forward(op);
   }
   y.node = nullptr;
+  y.leaf = false;
   for (Observer* o = Observer::newest(); o; o = o->older()) o->applied(Op::name, inputs, y);
   if (!grad_enabled()) return y;
   std::vector<std::shared_ptr<Node>> nodes;
-  bool wanted = false;
+  bool wanted = false, is_view = false;
   for (const Tensor& input : inputs) {
     nodes.push_back(input.node);
     wanted = wanted || input.node;
+    is_view = is_view || y.shares_storage(input);
   }
-  if (wanted) y.node = std::make_shared<NodeOf<Op>>(std::move(op), y, std::move(nodes));
+  if (!wanted) return y;
+  y.node = std::make_shared<NodeOf<Op>>(std::move(op), y, std::move(nodes));
+  if (!is_view) y.node->guard(y);
   return y;
 }
 

@@ -135,6 +135,7 @@ class Walk {
 };
 
 Leaf& leaf_of(const char* caller, const Tensor& tensor) {
+  require(tensor.defined(), caller, [] { return "the tensor has no value"; });
   Leaf* leaf = dynamic_cast<Leaf*>(tensor.node.get());
   require(leaf, caller, [] { return "the tensor is no leaf"; }, "make it one with requires_grad");
   return *leaf;
@@ -163,6 +164,7 @@ Tensor requires_grad(const Tensor& value) {
           [&] { return text("needs f32 or f64, not ", value.dtype()); });
   Tensor leaf = value.detach();
   leaf.node = std::make_shared<Leaf>(leaf);
+  leaf.leaf = true;
   return leaf;
 }
 
@@ -174,9 +176,23 @@ std::vector<Tensor> requires_grad(const std::vector<Tensor>& values) {
 
 Tensor gradient(const Tensor& leaf) { return leaf_of("gradient", leaf).grad; }
 
-void set_gradient(const Tensor& leaf, const Tensor& value) { leaf_of("set_gradient", leaf).grad = value; }
+void set_gradient(const Tensor& leaf, const Tensor& value) {
+  Leaf& owner = leaf_of("set_gradient", leaf);
+  require(
+      !value.defined() ||
+          (value.shape() == leaf.shape() && value.dtype() == leaf.dtype() && value.device() == leaf.device()),
+      "set_gradient", [&] {
+        return text("the value is ", value.dtype(), value.shape(), " on ", value.device(), ", the leaf ", leaf.dtype(),
+                    leaf.shape(), " on ", leaf.device());
+      });
+  require(
+      !value.node, "set_gradient", [&] { return text("the value ", value.dtype(), value.shape(), " has a graph"); },
+      "detach() it: a gradient that lives in a leaf would keep its own graph");
+  owner.grad = value;
+}
 
 void backward(const Tensor& loss, bool retain) {
+  require(loss.defined(), "backward", [] { return "the loss has no value"; });
   require(
       loss.elements() == 1, "backward", [&] { return text("the loss must have one element, its shape is ", loss.shape()); },
       "sum it, or use grad with a cotangent");
@@ -186,13 +202,27 @@ void backward(const Tensor& loss, bool retain) {
   walk.run([](Node& node, const Tensor& g) {
     if (Leaf* leaf = dynamic_cast<Leaf*>(&node)) {
       if (!leaf->grad.defined()) leaf->grad = g.sole_owner() && g.is_contiguous() ? g : g.copy();
-      else add_(leaf->grad, g);
+      else if (leaf->grad.sole_owner() && leaf->grad.is_contiguous()) add_(leaf->grad, g);
+      else leaf->grad = add(leaf->grad, g);   // somebody else keeps the gradient so far
     }
   });
 }
 
 std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
                          std::vector<Tensor> cotangents, WalkOptions options) {
+  const auto require_graph = [&](const char* what, const std::vector<Tensor>& tensors, const char* hint) {
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const Tensor& tensor = tensors[i];
+      require(tensor.defined(), "grad", [&] { return text(what, ' ', i, " has no value"); });
+      require(
+          tensor.node || options.allow_constants, "grad",
+          [&] { return text(what, ' ', i, ", ", tensor.dtype(), tensor.shape(), ", is a constant"); }, hint);
+    }
+  };
+  require_graph("output", outputs, "it was made without inputs of requires_grad, or under NoGrad; or pass allow_constants");
+  require_graph("input", inputs, "make it one with requires_grad before the outputs are computed; or pass allow_constants");
+  for (size_t i = 0; i < cotangents.size(); ++i)
+    require(cotangents[i].defined(), "grad", [&] { return text("cotangent ", i, " has no value"); });
   if (cotangents.empty())
     for (const Tensor& output : outputs) {
       require(output.elements() == 1, "grad",

@@ -37,20 +37,28 @@ Tensor moved(const Tensor& x, double t, const Tensor& v) {
   return Tensor::from(values, x.shape(), x.device());
 }
 
+void require_values(const std::string& name, const std::vector<Tensor>& inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i)
+    require(inputs[i].defined(), "gradcheck", [&] { return text("input ", i, " of '", name, "' has no value"); });
+}
+
 class Check {
  public:
   Check(const std::string& name, const Function& f, const std::vector<Tensor>& inputs, const GradcheckOptions& options)
       : name_(name), f_(f), options_(options) {
+    require_values(name, inputs);
     for (const Tensor& input : inputs) {
       require(
-          input.defined() && input.dtype() == DType::f64, "gradcheck",
+          input.dtype() == DType::f64, "gradcheck",
           [&] { return text("the inputs of '", name, "' must be f64"); }, "let the function keep other inputs to itself");
-      inputs_.push_back(input.copy());
+      inputs_.push_back(input.detach().copy());
     }
   }
 
   GradcheckResult run() {
-    const Tensor y = f_(inputs_), u = random_like(y, options_.seed, 0);
+    const Tensor y = f_(inputs_);
+    require(y.defined(), "gradcheck", [&] { return text('\'', name_, "' returned a tensor without a value"); });
+    const Tensor u = random_like(y, options_.seed, 0);
     const std::vector<Tensor> gradients = gradients_for(u);
     if (y.elements() > 0 && !options_.may_vanish) require_signal(gradients);
     for (int direction = 0; direction < options_.directions; ++direction) check_direction(u, gradients, direction);
@@ -72,7 +80,7 @@ class Check {
 
   std::vector<Tensor> gradients_for(const Tensor& u) const {
     const std::vector<Tensor> leaves = requires_grad(inputs_);
-    return grad({f_(leaves)}, leaves, {u});
+    return grad({f_(leaves)}, leaves, {u}, {.allow_constants = true});
   }
 
   // J v ≈ (8 (y₁ − y₋₁) − (y₂ − y₋₂)) / 12h,  y_k = f(x + k h v)
@@ -183,6 +191,7 @@ GradcheckResult gradcheck(const std::string& name, const Function& f, const std:
 
 GradcheckResult gradgradcheck(const std::string& name, const Function& f, const std::vector<Tensor>& inputs,
                               GradcheckOptions options) {
+  require_values(name, inputs);
   options.may_vanish = true;   // the gradient of a linear function does not depend on x
   const std::string second = text("gradient of ", name);
   std::vector<Tensor> all = inputs;
@@ -195,7 +204,8 @@ GradcheckResult gradgradcheck(const std::string& name, const Function& f, const 
     x.pop_back();
     for (Tensor& input : x)
       if (!input.node) input = requires_grad(input);
-    for (const Tensor& g : grad({f(x)}, x, {u}, {.create_graph = create_graph})) flat.push_back(reshape(g, {g.elements()}));
+    for (const Tensor& g : grad({f(x)}, x, {u}, {.create_graph = create_graph, .allow_constants = true}))
+      flat.push_back(reshape(g, {g.elements()}));
     return concat(flat, 0);
   };
   Check check(second, [&](const std::vector<Tensor>& x) { return gradient_of(x, true); }, all, options);

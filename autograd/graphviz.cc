@@ -45,6 +45,7 @@ std::map<uint64_t, const Node*> nodes_behind(const Tensor& output) {   // by cre
 }  // namespace
 
 std::string to_dot(const Tensor& output, const std::vector<std::pair<std::string, Tensor>>& leaves) {
+  require(output.defined(), "to_dot", [] { return "the tensor has no value"; });
   require(output.node != nullptr, "to_dot", [] { return "the tensor has no graph"; },
           "make an input a leaf: requires_grad");
   std::map<const Node*, std::string> names;

@@ -7,11 +7,6 @@ namespace {
 
 std::atomic<uint64_t> next_number{1};
 
-bool& mode() {
-  thread_local bool on = true;
-  return on;
-}
-
 Observer*& observer() {
   thread_local Observer* newest = nullptr;
   return newest;
@@ -30,6 +25,7 @@ Node::Node(const char* name, const Tensor& output, std::vector<std::shared_ptr<N
 
 // The outermost destructor drains a worklist; those that it sets off only add to it.
 Node::~Node() {
+  unguard();
   thread_local std::vector<std::shared_ptr<Node>>* worklist = nullptr;
   if (worklist) {
     for (auto& input : inputs) worklist->push_back(std::move(input));
@@ -44,13 +40,23 @@ Node::~Node() {
   worklist = nullptr;
 }
 
+void Node::release() {
+  unguard();
+  inputs.clear();
+  released = true;
+}
+
+void Node::guard(const Tensor& output) {
+  guarded_ = output.storage();
+  output.storage()->in_graph = true;
+}
+
+void Node::unguard() {
+  if (const std::shared_ptr<Storage> memory = guarded_.lock()) memory->in_graph = false;
+  guarded_.reset();
+}
+
 uint64_t next_node_number() { return next_number; }
-
-bool grad_enabled() { return mode(); }
-
-GradMode::GradMode(bool on) : before_(mode()) { mode() = on; }
-
-GradMode::~GradMode() { mode() = before_; }
 
 Observer::Observer() : older_(observer()) { observer() = this; }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "tensor/grad_mode.h"
 #include "tensor/tensor.h"
 
 namespace tapir {
@@ -24,7 +25,10 @@ struct Node : std::enable_shared_from_this<Node> {
   virtual std::vector<Tensor> backward(const Tensor& g, bool create_graph) = 0;
 
   // Frees what backward needs. A later backward through this node is an error.
-  virtual void release() = 0;
+  virtual void release();
+
+  // The memory of `output` is this node's own: functions that write in place refuse it while backward can come here.
+  void guard(const Tensor& output);
 
   const char* name;                             // of the op
   const uint64_t number;                        // creation number
@@ -34,6 +38,11 @@ struct Node : std::enable_shared_from_this<Node> {
   DType dtype;
   bool released = false;
   std::vector<std::weak_ptr<const GradientHook>> hooks;   // in the order of on_gradient
+
+ private:
+  void unguard();
+
+  std::weak_ptr<Storage> guarded_;
 };
 
 // The node of a tensor that the user wants a gradient for: a parameter, or an input under study.
@@ -47,24 +56,6 @@ struct Leaf : Node {
 
 uint64_t next_node_number();   // that the next node takes
 
-// Whether ops record nodes. On at first; per thread.
-bool grad_enabled();
-
-class GradMode {   // sets the mode while it lives
- public:
-  explicit GradMode(bool on);
-  ~GradMode();
-  GradMode(const GradMode&) = delete;
-  GradMode& operator=(const GradMode&) = delete;
-
- private:
-  bool before_;
-};
-
-struct NoGrad : GradMode {
-  NoGrad() : GradMode(false) {}
-};
-
 // Is told of every op and of every step of a walk, on its thread, while it lives. Observers nest, the newest is told first.
 class Observer {
  public:
@@ -75,6 +66,8 @@ class Observer {
 
   // y = op(inputs) was computed.
   virtual void applied(const char*, const std::vector<Tensor>&, const Tensor&) {}
+  // An op keeps the tensor, an input of any kind or its output, for backward.
+  virtual void saved(const Tensor&) {}
   // The whole gradient of the node's output is there; its backward comes next.
   virtual void arrived(const Node&, const Tensor&) {}
   // The node's backward made `gradients` of `g`.

@@ -18,6 +18,9 @@ namespace tapir {
 
 // ---- arithmetic (ops/arithmetic.cc) -------------------------------------------------------------------------------
 Tensor identity(const Tensor& x);                                             // y = x, a new node
+Tensor contiguous(const Tensor& x);                                           // y = x, row-major in memory
+Tensor copy(const Tensor& x);                                                 // y = x, in memory of its own
+Tensor to(const Tensor& x, DType type);                                       // y = x as f32 or f64
 Tensor add(const Tensor& a, const Tensor& b);                                 // y = a + b
 Tensor sub(const Tensor& a, const Tensor& b);                                 // y = a − b
 Tensor mul(const Tensor& a, const Tensor& b);                                 // y = a b
@@ -27,7 +30,7 @@ Tensor maximum(const Tensor& a, const Tensor& b);                             //
 Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);      // condition (u8): y = a where not 0, else b
 Tensor pow(const Tensor& a, const Tensor& b);                                 // aᵇ; da is 0 for b = 0, db for a = 0 ≤ b
-Tensor chain(const Tensor& g, const Tensor& slope);                           // g slope, but 0 where g = 0: the chain rule
+Tensor chain(const Tensor& g, const Tensor& slope);                           // g slope; 0 if g = 0, or slope = 0 and g = ±∞
 
 // ---- functions of one number (ops/unary.cc, tensor/scalar.h) ------------------------------------------------------
 Tensor neg(const Tensor& x);

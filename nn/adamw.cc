@@ -38,7 +38,7 @@ void AdamW::update(const std::vector<Update>& updates, double rate, const Tensor
     for (const Update& one : updates) {
       const double decay = decays(one.slot.kind) ? options_.decay : 0;
       loops.push_back({one.g.elements(),
-                       {one.slot.value.data<T>(), one.slot.state[0].data<T>(), one.slot.state[1].data<T>(), one.g.data<T>(),
+                       {one.value.data<T>(), one.slot.state[0].data<T>(), one.slot.state[1].data<T>(), one.g.data<T>(),
                         gradient_scale.data<double>(), static_cast<T>(1 - rate * decay), static_cast<T>(options_.beta1),
                         static_cast<T>(options_.beta2), static_cast<T>(rate / correction1),
                         static_cast<T>(std::sqrt(correction2)), static_cast<T>(options_.epsilon)}});

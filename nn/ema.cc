@@ -20,12 +20,14 @@ Ema::Ema(Module& model, double decay) : decay_(decay) {
     require(
         parameter.value.defined(), "ema", [&] { return text("parameter ", name, " has no value"); },
         "initialise the model first");
-    slots_.push_back({name, &parameter, parameter.value.copy()});
+    slots_.push_back({name, &parameter, parameter.value.detach().copy()});
   });
 }
 
 void Ema::update() {
+  require(!exchanged_, "ema", [] { return "the model has the averages"; }, "exchange() them back before the next step");
   if (slots_.empty()) return;
+  for (const Slot& slot : slots_) require_same_kind("ema", {&slot.average, &slot.parameter->value});
   const Tensor& first = slots_.front().average;
   with_float("ema", first.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -39,7 +41,20 @@ void Ema::update() {
 }
 
 void Ema::exchange() {
-  for (Slot& slot : slots_) std::swap(slot.parameter->value, slot.average);
+  for (const Slot& slot : slots_)
+    require(
+        !exchanged_ || slot.parameter->value.shares_storage(slot.average), "ema",
+        [&] { return text("parameter ", slot.name, " was given another value while the model had the averages"); },
+        "exchange() them back first");
+  for (Slot& slot : slots_) {
+    if (exchanged_) {
+      slot.parameter->value = std::move(slot.own);
+    } else {
+      slot.own = std::move(slot.parameter->value);
+      slot.parameter->value = slot.average;
+    }
+  }
+  exchanged_ = !exchanged_;
 }
 
 std::vector<std::pair<std::string, Tensor>> Ema::state() const {

@@ -13,8 +13,10 @@ class Ema {
  public:
   Ema(Module& model, double decay);   // the model must be initialised (else Error) and must outlive this; 0 ≤ β < 1
 
-  void update();
-  void exchange();   // the model gets the averages, and at the next call its own weights back, bit by bit
+  void update();   // throws Error while the averages are in the model
+
+  // The model gets the averages, which cannot be trained, and at the next call its own weights back, bit by bit.
+  void exchange();
   std::vector<std::pair<std::string, Tensor>> state() const;   // averages by parameter, the tensors themselves
 
  private:
@@ -22,8 +24,10 @@ class Ema {
     std::string name;
     Parameter* parameter;
     Tensor average;
+    Tensor own{};   // the model's weights, while it has the averages
   };
   double decay_;
+  bool exchanged_ = false;
   std::vector<Slot> slots_;
 };
 

@@ -58,14 +58,14 @@ Muon::Muon(Module& model, const MuonOptions& options)
 void Muon::update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) {
   std::vector<Update> others;
   for (const Update& one : updates) {
-    if (is_hidden_matrix(one.slot.kind, one.slot.value.shape())) update_matrix(one, rate, gradient_scale);
+    if (is_hidden_matrix(one.slot.kind, one.value.shape())) update_matrix(one, rate, gradient_scale);
     else others.push_back(one);
   }
   if (!others.empty()) AdamW::update(others, options_.adamw_rate * rate, gradient_scale);
 }
 
 void Muon::update_matrix(const Update& one, double rate, const Tensor& gradient_scale) const {
-  const Tensor& value = one.slot.value;
+  const Tensor& value = one.value;
   const Tensor G = Tensor::empty(value.shape(), value.dtype(), value.device());
   const double tallness = static_cast<double>(value.size(-2)) / static_cast<double>(value.size(-1));
   with_float("muon", value.dtype(), [&](auto zero) {

@@ -34,52 +34,73 @@ Optimiser::Optimiser(const char* name, Module& model, const StateNames& state_of
     require(
         value.defined(), name, [&] { return text("parameter ", parameter_name, " has no value"); },
         "initialise the model first");
-    if (!slots_.empty()) require_same_kind(name, {&slots_.front().value, &value});
-    Slot slot{parameter_name, parameter.kind, value, {}};
+    if (slots_.empty()) dtype_ = value.dtype(), device_ = value.device();
+    else require_same_kind(name, {&slots_.front().parameter->value, &value});
+    Slot slot{parameter_name, parameter.kind, &parameter, {}};
     for (const std::string& state : state_of(parameter)) {
       slot.state.push_back(Tensor::zeros(value.shape(), value.dtype(), value.device()));
       state_names_.push_back(parameter_name + '.' + state);
     }
+    value_of(slot);
     slots_.push_back(std::move(slot));
   });
 }
 
+const Tensor& Optimiser::value_of(const Slot& slot) const {
+  const Tensor& value = slot.parameter->value;
+  const Shape& shape = slot.parameter->shape;
+  require(
+      value.leaf, name_, [&] { return text("parameter ", slot.name, " is no leaf: nothing trains it"); },
+      "exchange() averaged weights back, or give it a value of requires_grad");
+  require(
+      value.dtype() == dtype_ && value.shape() == shape && value.device() == device_ && value.is_contiguous(), name_,
+      [&] {
+        return text("parameter ", slot.name, " was dense ", dtype_, shape, " on ", device_, " and is ", value.dtype(),
+                    value.shape(), " on ", value.device());
+      },
+      "make the optimiser after initialise()");
+  return value;
+}
+
+std::vector<Optimiser::Update> Optimiser::updates() const {
+  std::vector<Update> all;
+  for (const Slot& slot : slots_) {
+    const Tensor& value = value_of(slot);
+    if (const Tensor g = gradient(value); g.defined()) all.push_back({slot, value, g.contiguous()});
+  }
+  return all;
+}
+
 void Optimiser::step(double rate, const Tensor& gradient_scale) {
   const NoGrad guard;
+  const std::vector<Update> all = updates();
   ++steps_;
-  std::vector<Update> updates;
-  for (const Slot& slot : slots_)
-    if (const Tensor g = gradient(slot.value); g.defined()) updates.push_back({slot, g.contiguous()});
-  if (updates.empty()) return;
-  update(updates, rate, gradient_scale);
-  for (const Update& one : updates) one.slot.value.wrote();
+  if (all.empty()) return;
+  update(all, rate, gradient_scale);
+  for (const Update& one : all) one.value.wrote();
 }
 
 void Optimiser::step(double rate, double gradient_scale) {
-  step(rate, Tensor::full({}, gradient_scale, DType::f64, device()));
+  step(rate, Tensor::full({}, gradient_scale, DType::f64, device_));
 }
 
-Device Optimiser::device() const { return slots_.empty() ? default_device() : slots_.front().value.device(); }
-
 void Optimiser::clear_gradients() {
-  for (Slot& slot : slots_) set_gradient(slot.value, Tensor());
+  for (const Slot& slot : slots_) set_gradient(value_of(slot), Tensor());
 }
 
 Optimiser::Clip Optimiser::clip(double limit, int64_t count) const {
-  std::vector<Tensor> gradients;
-  for (const Slot& slot : slots_)
-    if (const Tensor g = gradient(slot.value); g.defined()) gradients.push_back(g.contiguous());
-  const auto parameters = static_cast<int64_t>(gradients.size());
-  const Tensor squares = Tensor::empty({parameters}, DType::f64, device());
+  const std::vector<Update> all = updates();
+  const auto parameters = static_cast<int64_t>(all.size());
+  const Tensor squares = Tensor::empty({parameters}, DType::f64, device_);
   if (parameters > 0)
-    with_float(name_, gradients.front().dtype(), [&](auto zero) {
+    with_float(name_, dtype_, [&](auto zero) {
       using T = decltype(zero);
       std::vector<Loop<SquareOf<T>>> loops;
-      for (const Tensor& g : gradients) loops.push_back({g.elements(), {g.data<T>()}});
-      full_sum(device(), loops, squares.data<double>());
+      for (const Update& one : all) loops.push_back({one.g.elements(), {one.g.data<T>()}});
+      full_sum(device_, loops, squares.data<double>());
     });
-  const Clip clip{Tensor::empty({1}, DType::f64, device()), Tensor::empty({1}, DType::f64, device())};
-  for_each(device(), 1, ClipElement{squares.data<double>(), parameters, limit, static_cast<double>(count),
+  const Clip clip{Tensor::empty({1}, DType::f64, device_), Tensor::empty({1}, DType::f64, device_)};
+  for_each(device_, 1, ClipElement{squares.data<double>(), parameters, limit, static_cast<double>(count),
                                   clip.norm.data<double>(), clip.scale.data<double>()});
   return clip;
 }

@@ -43,16 +43,18 @@ class Optimiser {
   struct Slot {
     std::string name;
     ParameterKind kind;
-    Tensor value;
+    Parameter* parameter;
     std::vector<Tensor> state;   // of the value's shape, 0 at first
   };
   using StateNames = std::function<std::vector<std::string>(const Parameter&)>;
 
   // `name`: in errors. The model must be initialised, with one element type on one device (else Error), and must outlive this.
+  // A parameter may be given another value, by initialise() or from a file; its shape, type and device stay (else Error).
   Optimiser(const char* name, Module& model, const StateNames& state_of);
 
   struct Update {
     const Slot& slot;
+    Tensor value;
     Tensor g;   // dense
   };
 
@@ -60,11 +62,14 @@ class Optimiser {
   virtual void update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) = 0;
 
  private:
-  Device device() const;   // of the parameters
+  const Tensor& value_of(const Slot& slot) const;   // throws Error unless it is a leaf like the one there was at first
+  std::vector<Update> updates() const;              // of the parameters that have a gradient
 
   const char* name_;
   std::vector<Slot> slots_;
   std::vector<std::string> state_names_;   // of all slots, in their order
+  DType dtype_ = DType::f32;               // of the parameters
+  Device device_ = default_device();
   int64_t steps_ = 0;
 };
 

@@ -28,7 +28,7 @@ void Sgd::update(const std::vector<Update>& updates, double rate, const Tensor& 
     std::vector<Loop<SgdElement<T>>> loops;
     for (const Update& one : updates)
       loops.push_back({one.g.elements(),
-                       {one.slot.value.data<T>(), one.slot.state[0].data<T>(), one.g.data<T>(), gradient_scale.data<double>(),
+                       {one.value.data<T>(), one.slot.state[0].data<T>(), one.g.data<T>(), gradient_scale.data<double>(),
                         static_cast<T>(decays(one.slot.kind) ? options_.decay : 0), static_cast<T>(options_.momentum),
                         static_cast<T>(rate), options_.nesterov}});
     for_each(updates.front().g.device(), loops);

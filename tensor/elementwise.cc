@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tensor/grad_mode.h"
 #include "tensor/overlap.h"
 
 namespace tapir {
@@ -76,9 +77,22 @@ void require_source(const char* op, const Tensor& y, const Tensor& x) {
   require_apart(op, y, x);
 }
 
+void require_constant(const char* op, const Tensor& x, const char* hint) {
+  require(
+      !x.node || !grad_enabled(), op,
+      [&] { return text("carries no gradient, and the ", x.dtype(), x.shape(), " to read from has a graph"); }, hint);
+}
+
 }  // namespace
 
+void require_no_backward_through(const char* op, const Tensor& y, const char* hint) {
+  require(
+      !(y.node && !y.leaf) && !(y.defined() && y.storage()->in_graph), op,
+      [&] { return text("a graph made the ", y.dtype(), y.shape(), ", and backward would not know of the write"); }, hint);
+}
+
 void fill_(Tensor& y, double value) {
+  require_no_backward_through("fill_", y, "make a new tensor with Tensor::full");
   require_target("fill_", y);
   with_type(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -90,6 +104,8 @@ void fill_(Tensor& y, double value) {
 void copy_(Tensor& y, const Tensor& x_) {
   require_defined("copy_", "y", y);
   require_defined("copy_", "x", x_);
+  require_no_backward_through("copy_", y, "use the other tensor itself, or where or concat for a part of it");
+  require_constant("copy_", x_, "detach() it, or use copy(x) of ops.h");
   require_source("copy_", y, x_);
   const Tensor x = x_.to(y.device());
   const Geometry<2> geometry(y.shape(), {y.strides(), strides_within(y.shape(), x)});
@@ -112,6 +128,8 @@ void add_(Tensor& y, const Tensor& x) {
   require_defined("add_", "y", y);
   require_defined("add_", "x", x);
   require_same_kind("add_", {&y, &x});
+  require_no_backward_through("add_", y, "use add(y, x)");
+  require_constant("add_", x, "detach() it, or use add(y, x)");
   require_source("add_", y, x);
   with_float("add_", y.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -121,6 +139,7 @@ void add_(Tensor& y, const Tensor& x) {
 }
 
 void scale_(Tensor& y, double factor) {
+  require_no_backward_through("scale_", y, "use affine(y, factor, 0)");
   require_target("scale_", y);
   with_float("scale_", y.dtype(), [&](auto zero) {
     using T = decltype(zero);

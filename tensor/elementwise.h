@@ -137,7 +137,7 @@ void map_into(Tensor& y, const F& f, const Tensors&... x) {
 
 // x, or a copy of it where its last axis is strided: reading that in tiles, once, is faster than striding through it.
 inline Tensor with_dense_rows(const Tensor& x) {
-  return x.rank() > 0 && x.size(-1) > 1 && x.stride(-1) > 1 ? x.contiguous() : x;
+  return x.rank() > 0 && x.size(-1) > 1 && x.stride(-1) > 1 ? x.detach().contiguous() : x;
 }
 
 // Fresh tensor of the broadcast shape with y_i = f(a_i …), all of type T. Throws an Error named after `op` when shapes,

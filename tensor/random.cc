@@ -1,5 +1,6 @@
 #include "tensor/random.h"
 
+#include "tensor/in_place.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
 #include "tensor/sine.h"
@@ -55,15 +56,16 @@ template <class T> struct FillTruncated {
   }
 };
 
-void require_dense(const char* name, const Tensor& y) {
+void require_writable(const char* name, const Tensor& y) {
   require_defined(name, "y", y);
+  require_no_backward_through(name, y, "draw into a new tensor");
   require(y.is_contiguous(), name,
           [&] { return text("needs contiguous memory, got a strided view of shape ", y.shape()); });
 }
 
 template <class Distribution>
 void fill(const char* name, Tensor& y, const Distribution& distribution, const RandomKey& key) {
-  require_dense(name, y);
+  require_writable(name, y);
   with_float(name, y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each(y.device(), (y.elements() + 3) / 4, FillBlock<T, Distribution>{y.data<T>(), y.elements(), distribution, key});
@@ -80,7 +82,7 @@ void normal_(Tensor& y, double mean, double deviation, const RandomKey& key) {
 }
 
 void truncated_normal_(Tensor& y, double mean, double deviation, const RandomKey& key) {
-  require_dense("truncated_normal_", y);
+  require_writable("truncated_normal_", y);
   with_float("truncated_normal_", y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for_each(y.device(), y.elements(), FillTruncated<T>{y.data<T>(), {mean, deviation}, key});

@@ -1,12 +1,20 @@
 #include "tensor/tensor.h"
 
+#include <atomic>
+
 #include "tensor/arena.h"
 #include "tensor/elementwise.h"
+#include "tensor/grad_mode.h"
 #include "tensor/memory.h"
 
 namespace tapir {
 
 Storage::Storage(int64_t bytes, Device device) : bytes(bytes), data(Arena::of(device).allocate(bytes)), device(device) {}
+
+uint64_t Storage::next_number() {
+  static std::atomic<uint64_t> next{0};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
 
 Storage::~Storage() { Arena::of(device).release(data); }
 
@@ -47,7 +55,7 @@ T* Tensor::data() const {
 template <class T>
 std::vector<T> Tensor::values() const {
   valued("values");
-  const Tensor dense = contiguous().on_host();
+  const Tensor dense = detach().contiguous().on_host();
   const T* first = dense.data<T>();
   return std::vector<T>(first, first + elements());
 }
@@ -67,24 +75,35 @@ bool Tensor::is_contiguous() const {
   return true;
 }
 
-Tensor Tensor::contiguous() const { return valued("contiguous").is_contiguous() ? *this : copy(); }
+void Tensor::require_no_gradient_lost(const char* member, const char* hint) const {
+  require(
+      !node || !grad_enabled(), member,
+      [&] { return text("this member of Tensor carries no gradient, and ", dtype_, shape_, " has a graph"); }, hint);
+}
+
+Tensor Tensor::contiguous() const {
+  valued("contiguous").require_no_gradient_lost("contiguous", "use contiguous(x) of ops.h, or detach() where no gradient is wanted");
+  return is_contiguous() ? detach() : copy();
+}
 
 Tensor Tensor::copy() const {
-  valued("copy");
+  valued("copy").require_no_gradient_lost("copy", "use copy(x) of ops.h, or detach() where no gradient is wanted");
   Tensor dense = empty(shape_, dtype_, device());
   copy_(dense, *this);
   return dense;
 }
 
 Tensor Tensor::to(DType type) const {
-  if (type == valued("to").dtype_) return *this;
+  valued("to").require_no_gradient_lost("to", "use to(x, type) of ops.h, or detach() where no gradient is wanted");
+  if (type == dtype_) return detach();
   Tensor converted = empty(shape_, type, device());
   copy_(converted, *this);
   return converted;
 }
 
 Tensor Tensor::to(Device device) const {
-  if (device == valued("to").device()) return *this;
+  valued("to").require_no_gradient_lost("to", "detach() it: no op carries a gradient from device to device");
+  if (device == this->device()) return detach();
   const Tensor dense = contiguous(), moved = empty(shape_, dtype_, device);
   with_type(dtype_, [&](auto zero) {
     using T = decltype(zero);
@@ -94,15 +113,17 @@ Tensor Tensor::to(Device device) const {
 }
 
 Tensor Tensor::on_host() const {
-  if (!valued("on_host").storage_->origin || version() > 0) return to(Device::cpu);
+  valued("on_host").require_no_gradient_lost("on_host", "detach() it: no op carries a gradient from device to device");
+  if (!storage_->origin || version() > 0) return to(Device::cpu);
   Tensor view = detach();
   view.storage_ = storage_->origin;
   return view;
 }
 
 Tensor Tensor::strided(const Shape& shape, const Strides& strides, int64_t offset) const {
+  valued("strided").require_no_gradient_lost("strided", "use an op of shapes (ops.h), or detach() where no gradient is wanted");
   Tensor view;
-  view.storage_ = valued("strided").storage_;
+  view.storage_ = storage_;
   view.offset_ = offset_;
   view.shape_ = shape;
   view.strides_ = strides;
@@ -133,6 +154,7 @@ void Tensor::refuse_undefined(const char* function) {
 Tensor Tensor::detach() const {
   Tensor constant = *this;
   constant.node = nullptr;
+  constant.leaf = false;
   return constant;
 }
 
@@ -177,7 +199,7 @@ void print(std::ostream& out, const Tensor& tensor, int axis, int64_t offset) {
 
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
   if (!tensor.defined()) return out << "undefined";
-  print(out, tensor.contiguous().to(Device::cpu), 0, 0);
+  print(out, tensor.detach().contiguous().to(Device::cpu), 0, 0);
   return out << ' ' << tensor.dtype() << tensor.shape();
 }
 

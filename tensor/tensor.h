@@ -13,7 +13,7 @@ namespace tapir {
 
 struct Node;   // autograd/node.h
 
-// Bytes on one device, from that device's arena. `version` counts writes in place.
+// Bytes on one device, from that device's arena. `version` counts writes in place, `number` is the creation number.
 struct Storage {
   Storage(int64_t bytes, Device device);
   ~Storage();
@@ -24,6 +24,9 @@ struct Storage {
   void* data;
   Device device;
   uint64_t version = 0;
+  const uint64_t number = next_number();
+  static uint64_t next_number();   // and counts on
+  bool in_graph = false;   // an op made the bytes, and backward can still pass through its node
   std::shared_ptr<Storage> origin{};   // the same bytes on the CPU, while the version is 0; null: not known there
 };
 
@@ -61,10 +64,13 @@ class Tensor {
   Device device() const { return valued("device").storage_->device; }
 
   bool is_contiguous() const;   // row-major without holes
-  Tensor contiguous() const;    // itself, or a row-major copy. Carries no gradient: ops call it at their door
+
+  // Members carry no gradient. Those that return a tensor throw Error where one would be lost: the tensor has a node, and ops
+  // record. The ops of these names do carry it (autograd/ops.h); detach() says that none is wanted.
+  Tensor contiguous() const;    // itself, or a row-major copy
   Tensor copy() const;          // fresh row-major memory
-  Tensor to(DType type) const;  // converted copy (itself if nothing changes). Carries no gradient
-  Tensor to(Device device) const;   // copy on that device (itself if it is there). Carries no gradient
+  Tensor to(DType type) const;  // converted copy (itself if nothing changes)
+  Tensor to(Device device) const;   // copy on that device (itself if it is there)
 
   // For reading, as to(Device::cpu), but integers that Tensor::from brought to a device were kept: none of it is waited for.
   Tensor on_host() const;
@@ -84,9 +90,11 @@ class Tensor {
   uint64_t version() const { return valued("version").storage_->version; }
   void wrote() const { ++valued("wrote").storage_->version; }   // every function that writes in place calls it
   bool shares_storage(const Tensor& other) const { return storage_ && storage_ == other.storage_; }
+  const std::shared_ptr<Storage>& storage() const { return storage_; }
   bool sole_owner() const { return storage_.use_count() == 1; }
 
   std::shared_ptr<Node> node;   // null: a constant
+  bool leaf = false;            // the node is a leaf's
 
  private:
   const Tensor& valued(const char* function) const {
@@ -94,6 +102,7 @@ class Tensor {
     return *this;
   }
   [[noreturn]] static void refuse_undefined(const char* function);
+  void require_no_gradient_lost(const char* member, const char* hint) const;
 
   std::shared_ptr<Storage> storage_;
   int64_t offset_ = 0;

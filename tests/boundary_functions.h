@@ -171,16 +171,35 @@ inline Case two(const std::string& label, Tensor (*f)(const Tensor&, const Tenso
 inline Tensor none(const Tensor& like) { return Tensor::zeros({}, like.dtype()); }
 inline Tensor positive(const Tensor& x) {  // 1 where x > 0
   std::vector<uint8_t> mask;
-  for (const double value : x.to(DType::f64).values<double>()) mask.push_back(value > 0);
+  for (const double value : x.detach().to(DType::f64).values<double>()) mask.push_back(value > 0);
   return Tensor::from(mask, x.shape());
+}
+
+inline Cases same_values(Tensor (*f)(const Tensor&), double s) {
+  const double L = Sizes(s).large;
+  return {one("", f, {-inf, -L, -s, -0.0, 0, s, L, inf, nan}, {-inf, -L, -s, -0.0, 0, s, L, inf, nan},
+              {1, 1, 1, 1, 1, 1, 1, 1, 1})};
 }
 
 template <>
 struct Boundary<Identity> {
+  static Cases cases(double s) { return same_values(identity, s); }
+};
+
+template <>
+struct Boundary<Contiguous> {
+  static Cases cases(double s) { return same_values(contiguous, s); }
+};
+
+template <>
+struct Boundary<Copy> {
+  static Cases cases(double s) { return same_values(copy, s); }
+};
+
+template <>
+struct Boundary<To> {
   static Cases cases(double s) {
-    const double L = Sizes(s).large;
-    return {one("", identity, {-inf, -L, -s, -0.0, 0, s, L, inf, nan}, {-inf, -L, -s, -0.0, 0, s, L, inf, nan},
-                {1, 1, 1, 1, 1, 1, 1, 1, 1})};
+    return same_values([](const Tensor& x) { return to(x, DType::f64); }, s);
   }
 };
 
@@ -287,8 +306,13 @@ struct Boundary<Where> {  // hides what is infinite or NaN, and its derivatives
 template <>
 struct Boundary<Chain> {
   static Cases cases(double) {
-    return {two("", chain, {0, -0.0, 0, 1, nan}, {inf, nan, 2, inf, 0}, {0, 0, 0, inf, nan}, {inf, nan, 2, inf, 0},
-                {0, 0, 0, 1, nan}).second({{1, 1, 1, 1, 1}, {1, 1, 1, 1, 1}})};
+    return {two("", chain, {0, -0.0, 0, 1, nan, -inf}, {inf, nan, 2, inf, 0, 0}, {0, 0, 0, inf, nan, 0},
+                {inf, nan, 2, inf, 0, 0}, {0, 0, 0, 1, nan, -inf}).second({{1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1}}),
+            one("x √x behind where", [](const Tensor& x) { return where(positive(x), mul(x, sqrt(x)), none(x)); }, {0, -1, 4},
+                {0, 0, 8}, {0, 0, 3}).second({{0, 0, 0.375}}),
+            two("a root times 0", [](const Tensor& a, const Tensor& b) {
+                  return mul(a, mul(to(Tensor::from(Values{0, 1}), b.dtype()), sqrt(b)));
+                }, {2, 3}, {0, 4}, {0, 6}, {0, 2}, {0, 0.75}).second({{0, 0.25}, {0, 0.15625}})};
   }
 };
 
@@ -312,7 +336,7 @@ struct Boundary<Pow> {   // H v, by a and by b, for v = (1, 0) and (0, 1)
             negative.second({{2, -12, nan, inf}, nan4}, {all4, none4}),
             negative.second({nan4, nan4}, {none4, all4}),
             ends.second({{0, nan, 2, 0, 0}, {nan, nan, nan, 0, 0}}, {all5, none5}),
-            ends.second({{nan, 1, nan, 0, nan}, {nan, 0, nan, 0, inf}}, {none5, all5}),
+            ends.second({{nan, 1, nan, 0, 0}, {nan, 0, nan, 0, inf}}, {none5, all5}),
             sizes.second({{6 * t.root_large, -t.root_small / t.large / 4, inf, 0},
                           {t.large * (1 + 3 * ln_root), t.root_small * (1 + ln / 2), inf, 1 - ln}}, {all4, none4}),
             sizes.second({{inf, t.root_small * (1 + ln / 2), inf, 1 - ln},

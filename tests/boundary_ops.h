@@ -103,7 +103,7 @@ struct Boundary<Norm> {
     const double L = Sizes(s).large, t = Sizes(s).small;
     return {one("", [](const Tensor& x) { return norm(x, 2, 1); }, {{5, 2}, {0, -0.0, s, 0, nan, 1, 3, -4, inf, 1}},
                 {0, s, nan, 5, inf}, {0, 0, 1, 0, nan, nan, 0.6, -0.8, nan, 0})
-                .second({{0, 0, nan, nan, nan, nan, 0.224, 0.168, 0, 0}}),
+                .second({{0, 0, nan, inf, nan, nan, 0.224, 0.168, 0, 0}}),
             one("large", [](const Tensor& x) { return norm(x, 2); }, {3 * L, -3 * L, 3 * L, -3 * L}, {inf},
                 {0.5, -0.5, 0.5, -0.5}).second({Values(4, 1 / L / 6)}),
             one("small", [](const Tensor& x) { return norm(x, 2); }, {3 * t, -4 * t}, {5 * t}, {0.6, -0.8})

@@ -23,7 +23,7 @@ inline Result evaluate(const Example& row, const std::vector<Tensor>& inputs) {
 // On any devices.
 inline bool same_bits(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
-  const Tensor x = a.contiguous().to(Device::cpu), y = b.contiguous().to(Device::cpu);
+  const Tensor x = a.detach().contiguous().to(Device::cpu), y = b.detach().contiguous().to(Device::cpu);
   return with_type(a.dtype(), [&](auto zero) {
     using T = decltype(zero);
     return std::memcmp(x.data<T>(), y.data<T>(), static_cast<size_t>(x.elements()) * sizeof(T)) == 0;

@@ -124,8 +124,17 @@ Array by_rows(const Array& x, const Shape& result, const RowFunction& f) {
   return y;
 }
 
-inline Tensor i32(const std::vector<int32_t>& values, const Shape& shape) { return Tensor::from(values, shape); }
-inline Tensor u8(const std::vector<uint8_t>& values, const Shape& shape) { return Tensor::from(values, shape); }
+// Is told of the indices, targets and masks that rows are made with (test_saved.cc).
+inline std::function<void(const Tensor&)> integers_made;
+
+template <class T>
+Tensor integers(const std::vector<T>& values, const Shape& shape) {
+  const Tensor tensor = Tensor::from(values, shape);
+  if (integers_made) integers_made(tensor);
+  return tensor;
+}
+inline Tensor i32(const std::vector<int32_t>& values, const Shape& shape) { return integers(values, shape); }
+inline Tensor u8(const std::vector<uint8_t>& values, const Shape& shape) { return integers(values, shape); }
 inline Tensor zeros(const Shape& shape) { return Tensor::zeros(shape, DType::f64); }
 
 }  // namespace tapir

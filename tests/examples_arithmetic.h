@@ -4,17 +4,40 @@
 
 namespace tapir {
 
+// Rows of an op y = x; one reads memory that is not row-major.
+inline OpExamples same_values(const std::string& op, Tensor (*f)(const Tensor&)) {
+  const Function call = [f](const std::vector<Tensor>& x) { return f(x[0]); };
+  const Function turned = [f](const std::vector<Tensor>& x) { return transpose(f(transpose(x[0]))); };
+  const Reference same = [](const Arrays& in) { return in[0]; };
+  return {.op = op,
+          .rows = {{"rank 2", call, {{{2, 3}}}, same},
+                   {"transposed", turned, {{{2, 3}}}, same},
+                   {"rank 0", call, {{{}}}, same},
+                   {"empty", call, {{{0}}}, same},
+                   {"several ranges", call, {{{70000}}}, same}},
+          .errors = {},
+          .any_type = true};
+}
+
 template <> struct Examples<Identity> {
+  static OpExamples all() { return same_values("identity", identity); }
+};
+
+template <> struct Examples<Contiguous> {
+  static OpExamples all() { return same_values("contiguous", contiguous); }
+};
+
+template <> struct Examples<Copy> {
+  static OpExamples all() { return same_values("copy", copy); }
+};
+
+// To f64 and back: where x is f32 both steps convert. (From f64 to f32 and back is a staircase.)
+template <> struct Examples<To> {
   static OpExamples all() {
-    const Function call = [](const std::vector<Tensor>& x) { return identity(x[0]); };
-    const Reference same = [](const Arrays& in) { return in[0]; };
-    return {.op = "identity",
-            .rows = {{"rank 2", call, {{{2, 3}}}, same},
-                     {"rank 0", call, {{{}}}, same},
-                     {"empty", call, {{{0}}}, same},
-                     {"several ranges", call, {{{70000}}}, same}},
-            .errors = {},
-            .any_type = true};
+    OpExamples all = same_values("to", [](const Tensor& x) { return to(to(x, DType::f64), x.dtype()); });
+    all.rows[0].label = "there and back";
+    all.errors = {{[] { to(requires_grad(zeros({2})), DType::i32); }, {"to", "f64[2]", "i32", "no gradient"}}};
+    return all;
   }
 };
 
@@ -80,7 +103,14 @@ template <> struct Examples<Div> {
 };
 
 template <> struct Examples<Chain> {
-  static OpExamples all() { return binary("chain", chain, [](double g, double slope) { return g * slope; }); }
+  static OpExamples all() {
+    OpExamples examples = binary("chain", chain, [](double g, double slope) { return g * slope; });
+    Example zeros = examples.rows.front();
+    zeros.label = "cotangents of 0";
+    zeros.inputs[0] = {zeros.inputs[0].shape, -1, 1, 1};
+    examples.rows.push_back(zeros);
+    return examples;
+  }
 };
 
 template <> struct Examples<Pow> {

@@ -44,7 +44,7 @@ void judge(const Case& c, bool second) {
   for (const Input& input : c.inputs) leaves.push_back(requires_grad(tensor(input)));
   const Tensor y = c.call(leaves);
   const auto check = [&](const std::string& what, const Tensor& result, const Values& expected, bool signs) {
-    const std::vector<double> values = result.to(DType::f64).template values<double>();
+    const std::vector<double> values = result.detach().to(DType::f64).template values<double>();
     INFO(std::string(y.node ? y.node->name : ""), ", ", c.label, ", ",
          std::string(dtype_of<T>() == DType::f32 ? "f32" : "f64"), ", ", what);
     REQUIRE(values.size() == expected.size());

@@ -31,7 +31,7 @@ std::vector<Tensor> results_of(const Example& row, DType type) {
 }
 
 double largest_difference(const Tensor& a, const Tensor& b) {
-  const std::vector<double> x = a.to(DType::f64).values<double>(), y = b.to(DType::f64).values<double>();
+  const std::vector<double> x = a.detach().to(DType::f64).values<double>(), y = b.detach().to(DType::f64).values<double>();
   double largest = 0;
   for (size_t i = 0; i < x.size(); ++i) largest = std::max(largest, error_of(x[i], y[i], std::max(1.0, std::fabs(y[i]))));
   return largest;

@@ -51,7 +51,7 @@ std::vector<std::string> names_of(nn::Module& module) {
 Values flat(nn::Module& module) {
   Values all;
   module.each_parameter([&](const std::string&, nn::Parameter& parameter) {
-    const Values values = parameter.value.to(DType::f64).values<double>();
+    const Values values = parameter.value.detach().to(DType::f64).values<double>();
     all.insert(all.end(), values.begin(), values.end());
   });
   return all;
@@ -63,7 +63,7 @@ struct Moments {
 
 Moments moments_of(const Tensor& x) {
   Moments m;
-  const Values values = x.to(DType::f64).values<double>();
+  const Values values = x.detach().to(DType::f64).values<double>();
   for (const double value : values) m.mean += value / static_cast<double>(values.size());
   for (const double value : values) {
     m.deviation += (value - m.mean) * (value - m.mean) / static_cast<double>(values.size());
@@ -172,8 +172,8 @@ TEST_CASE("nn: initial values have the moments of their rules, and are leaves") 
     CHECK(value.dtype() == DType::f32);
     CHECK(value.node != nullptr);
   }
-  for (const double gain : parameters.at("blocks.0.norm1.weight")->value.to(DType::f64).values<double>()) CHECK(gain == 1);
-  for (const double bias : parameters.at("blocks.0.mlp.up.bias")->value.to(DType::f64).values<double>()) CHECK(bias == 0);
+  for (const double gain : parameters.at("blocks.0.norm1.weight")->value.detach().to(DType::f64).values<double>()) CHECK(gain == 1);
+  for (const double bias : parameters.at("blocks.0.mlp.up.bias")->value.detach().to(DType::f64).values<double>()) CHECK(bias == 0);
   nn::Linear layer(100, 400, true, nn::Init::fan_in(100), nn::Init::fan_in(100));
   layer.initialise(1);
   const Moments uniform = moments_of(layer.weight.value);

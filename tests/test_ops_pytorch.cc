@@ -35,7 +35,7 @@ Tensor tensor(const json& entry) {
 void compare(const Tensor& found, const json& entry) {
   const Tensor expected = tensor(entry);
   CHECK(found.shape() == expected.shape());
-  const std::vector<double> a = found.to(DType::f64).values<double>(), b = expected.values<double>();
+  const std::vector<double> a = found.detach().to(DType::f64).values<double>(), b = expected.values<double>();
   REQUIRE(a.size() == b.size());
   for (size_t i = 0; i < a.size(); ++i) {
     CAPTURE(i);
@@ -192,7 +192,8 @@ const std::map<std::string, Call>& calls() {
 TEST_CASE("ops: values and gradients equal PyTorch's in float64") {
   const json golden = golden_file("ops.json");
   std::map<std::string, int> seen;
-  std::set<std::string> recorded{"identity", "chain", "dropout",   // x itself, tapir's own, random
+  std::set<std::string> recorded{"identity", "contiguous", "copy", "to",   // x itself
+                                 "chain", "dropout",                       // tapir's own, random
                                  "pair_hidden", "pair_hidden_tanh", "expressive_weights",   // mechanisms.json, and by
                                  "dot_product_attention", "expressive_attention",           // test_fused_attention.cc
                                  "network_attention", "deep_network_attention",

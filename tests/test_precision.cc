@@ -35,7 +35,7 @@ double nearest(double x, Precision precision) {
 }
 
 Tensor nearest(const Tensor& x, Precision precision) {   // in f64
-  std::vector<double> values = x.to(DType::f64).values<double>();
+  std::vector<double> values = x.detach().to(DType::f64).values<double>();
   for (double& value : values) value = nearest(value, precision);
   return Tensor::from(values, x.shape());
 }
@@ -60,7 +60,7 @@ int64_t wrong_roundings(int dropped) {
 
 // ‖x − y‖ / ‖y‖
 double distance(const Tensor& x, const Tensor& y) {
-  const std::vector<double> a = x.to(DType::f64).values<double>(), b = y.to(DType::f64).values<double>();
+  const std::vector<double> a = x.detach().to(DType::f64).values<double>(), b = y.detach().to(DType::f64).values<double>();
   REQUIRE(x.shape() == y.shape());
   double difference = 0, norm = 0;
   for (size_t i = 0; i < b.size(); ++i) {

@@ -68,7 +68,7 @@ TEST_CASE("products: what does not fit is refused") {
   CHECK(message_of([&] { jvp(product, x, {x[0]}); }) == "jvp: 1 tangents for 2 inputs");
   CHECK(message_of([&] { jvp(product, x, {x[0], vector({1})}); }) == "jvp: tangent 1 is f64[1], its input is f64[2]");
   CHECK(message_of([&] { hvp(cubes, x, {x[0], Tensor::zeros({2})}); }) == "hvp: tangent 1 is f32[2], its input is f64[2]");
-  CHECK(message_of([&] { hvp(cubes, x, {x[0], Tensor()}); }) == "hvp: input or tangent 1 has no value");
+  CHECK(message_of([&] { hvp(cubes, x, {x[0], Tensor()}); }) == "hvp: tangent 1 has no value");
   CHECK(message_of([&] { hvp(product, x, x); }) ==
         "hvp: f must give one element, its shape is [2]; hint: weigh and sum what it gives");
   CHECK(message_of([&] { vjp(product, x, vector({1})); }) == "vjp: u must be f64[2] like the value of f, got f64[1]");

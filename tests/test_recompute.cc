@@ -122,7 +122,7 @@ TEST_CASE("recompute: a function that is not pure, and an input that was written
   fill_(c, 0);
   CHECK(contains_text(message_of([&] { backward(sum(z)); }), "was written in place"));
   CHECK(message_of([] { recompute([](const std::vector<Tensor>& in) { return in[0]; }, {Tensor()}); }) ==
-        "recompute: an input has no value");
+        "recompute: input 0 has no value");
 }
 
 TEST_CASE("recompute: a recorder hears every block once") {

@@ -40,7 +40,7 @@ Tensor pattern(const Shape& shape, DType type, Device device) {   // of numbers 
 }
 
 std::vector<Wide> wide(const Tensor& x) {
-  const std::vector<double> values = x.to(DType::f64).values<double>();
+  const std::vector<double> values = x.detach().to(DType::f64).values<double>();
   return {values.begin(), values.end()};
 }
 

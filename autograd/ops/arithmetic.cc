@@ -1,6 +1,7 @@
 // Arithmetic with broadcasting. The engine sums each gradient to its input's shape (apply.h).
 #include "autograd/apply.h"
 #include "autograd/ops.h"
+#include "autograd/ops/chained.h"
 #include "tensor/elementwise.h"
 #include "tensor/scalar_math.h"
 
@@ -20,10 +21,23 @@ struct AffineOf {
   template <class T> HD T operator()(T x) const { return static_cast<T>(factor) * x + static_cast<T>(shift); }
 };
 
-struct GatedTimes { template <class T> HD T operator()(T g, T slope) const { return math::gated(slope, g); } };
+struct GatedTimes { template <class T> HD T operator()(T g, T slope) const { return chained(g, slope); } };
 template <int k> struct PowerOf {
   template <class T> HD T operator()(T a, T b) const { return math::pow<k>(a, static_cast<double>(b)); }
 };
+
+struct HiddenSlope { template <class T> HD uint8_t operator()(T g, T h) const { return g == T(0) && h - h != T(0); } };
+
+// 1 where the condition holds
+template <class Condition>
+Tensor mask_where(const char* op, const Condition& condition, const Tensor& a, const Tensor& b) {
+  Tensor mask = Tensor::empty(broadcast(op, a.shape(), b.shape()), DType::u8, a.device());
+  with_float(op, a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    map_into<uint8_t, T, T>(mask, condition, a, b);
+  });
+  return mask;
+}
 
 // aᵇ log a is 0 where aᵇ is, and is taken to be at 0⁰.
 struct NoSlopeByExponent {
@@ -34,12 +48,7 @@ struct NoSlopeByExponent {
 
 // a, but 1, whose logarithm is 0, where that is the slope
 Tensor base_with_slope(const Tensor& a, const Tensor& b) {
-  Tensor mask = Tensor::empty(broadcast("pow", a.shape(), b.shape()), DType::u8, a.device());
-  with_float("pow", a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    map_into<uint8_t, T, T>(mask, NoSlopeByExponent{}, a, b);
-  });
-  return where(mask, Tensor::full({}, 1, a.dtype(), a.device()), a);
+  return where(mask_where("pow", NoSlopeByExponent{}, a, b), Tensor::full({}, 1, a.dtype(), a.device()), a);
 }
 
 struct Choose { template <class T> HD T operator()(uint8_t c, T a, T b) const { return c ? a : b; } };
@@ -53,6 +62,38 @@ struct Identity {
   Gradients backward(const Tensor& g, const Backward&) const { return {g}; }
 };
 Tensor identity(const Tensor& x) { return apply(Identity{}, x); }
+
+// y = x, row-major in memory;  dx = g
+struct Contiguous {
+  static constexpr const char* name = "contiguous";
+  Tensor forward(const Tensor& x) { return x.contiguous(); }
+  Gradients backward(const Tensor& g, const Backward&) const { return {g}; }
+};
+Tensor contiguous(const Tensor& x) { return apply(Contiguous{}, x); }
+
+// y = x, in memory of its own;  dx = g
+struct Copy {
+  static constexpr const char* name = "copy";
+  Tensor forward(const Tensor& x) { return x.copy(); }
+  Gradients backward(const Tensor& g, const Backward&) const { return {g}; }
+};
+Tensor copy(const Tensor& x) { return apply(Copy{}, x); }
+
+// y = x as another type;  dx = g as the type of x
+struct To {
+  static constexpr const char* name = "to";
+  DType type, from{};
+  Tensor forward(const Tensor& x) {
+    from = x.dtype();
+    require(
+        x.node == nullptr || type == DType::f32 || type == DType::f64, name,
+        [&] { return text("whole numbers have no gradient: ", from, x.shape(), " to ", type); },
+        "use Tensor::to of detach()");
+    return x.to(type);
+  }
+  Gradients backward(const Tensor& g, const Backward&) const { return {to(g, from)}; }
+};
+Tensor to(const Tensor& x, DType type) { return apply(To{type}, x); }
 
 // y = a + b;  da = g,  db = g
 struct Add {
@@ -88,7 +129,8 @@ struct Mul {
 };
 Tensor mul(const Tensor& a, const Tensor& b) { return apply(Mul{}, a, b); }
 
-// y = g s, and 0 where g = 0 even if s is infinite or NaN;  dg = h s,  ds = h g
+// y = g s as in chained.h;  dg = h s,  ds = h g, and 0 where g = 0 and h, which brings the slopes of slopes, is infinite or
+// NaN: no output depends on s there. Where h is finite the product stands, for the derivatives after these.
 struct Chain {
   static constexpr const char* name = "chain";
   static constexpr bool broadcasts = true;
@@ -99,7 +141,13 @@ struct Chain {
     return map(name, GatedTimes{}, g_, slope_);
   }
   Gradients backward(const Tensor& h, const Backward& at) const {
-    return {at.needs(0) ? chain(h, *slope) : Tensor(), at.needs(1) ? chain(h, *g) : Tensor()};
+    Tensor dg, ds;
+    if (at.needs(0)) dg = chain(h, *slope);
+    if (at.needs(1)) {
+      const Tensor zero = Tensor::zeros({}, h.dtype(), h.device());
+      ds = where(mask_where(name, HiddenSlope{}, *g, h), zero, chain(h, *g));
+    }
+    return {dg, ds};
   }
 };
 Tensor chain(const Tensor& g, const Tensor& slope) { return apply(Chain{}, g, slope); }
@@ -205,25 +253,25 @@ Tensor pow(const Tensor& a, const Tensor& b) { return apply(Pow{}, a, b); }
 struct Where {
   static constexpr const char* name = "where";
   static constexpr bool broadcasts = true;
-  Tensor condition;
+  Saved condition;
   Tensor forward(const Tensor& a, const Tensor& b) {
     require_same_kind(name, {&a, &b});
-    require_defined(name, "the condition", condition);
-    require(condition.dtype() == DType::u8, name,
-            [&] { return text("the condition must be u8, got ", condition.dtype()); });
-    require(condition.device() == a.device(), name,
-            [&] { return text("the condition is on ", condition.device(), ", the others on ", a.device()); });
-    const Shape shape = broadcast(name, condition.shape(), broadcast(name, a.shape(), b.shape()));
+    require_defined(name, "the condition", *condition);
+    require(condition->dtype() == DType::u8, name,
+            [&] { return text("the condition must be u8, got ", condition->dtype()); });
+    require(condition->device() == a.device(), name,
+            [&] { return text("the condition is on ", condition->device(), ", the others on ", a.device()); });
+    const Shape shape = broadcast(name, condition->shape(), broadcast(name, a.shape(), b.shape()));
     Tensor y = Tensor::empty(shape, a.dtype(), a.device());
     with_float(name, a.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      map_into<T, uint8_t, T, T>(y, Choose{}, condition, a, b);
+      map_into<T, uint8_t, T, T>(y, Choose{}, *condition, a, b);
     });
     return y;
   }
   Gradients backward(const Tensor& g, const Backward&) const {
     const Tensor zero = Tensor::zeros({}, g.dtype(), g.device());
-    return {where(condition, g, zero), where(condition, zero, g)};
+    return {where(*condition, g, zero), where(*condition, zero, g)};
   }
 };
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) { return apply(Where{condition}, a, b); }

@@ -157,8 +157,8 @@ struct BatchNorm {
   int axis;
   double epsilon;
   Saved x{}, weight{}, bias{};
-  Tensor mean{}, variance{};                // (C)
-  Tensor centre{}, inverse{}, scale{};      // (C), of scale · x
+  Saved mean{}, variance{};                 // (C)
+  Saved centre{}, inverse{}, scale{};       // (C), of scale · x
 
   Tensor forward(const Tensor& x_, const Tensor& weight_, const Tensor& bias_) {
     require_same_kind(name, {&x_, &weight_, &bias_});
@@ -176,11 +176,11 @@ struct BatchNorm {
       const T* xp = a.data<T>();
       const Tensor m = affine(channel_sum<T>(at, Value<T>{xp}), 1 / at.per_channel(), 0);
       const Tensor v = affine(channel_sum<T>(at, SquaredDeviation<T>{xp, m.data<T>()}), 1 / at.per_channel(), 0);
-      for (Tensor* statistic : {&mean, &variance, &centre, &inverse, &scale})
+      for (Saved* statistic : {&mean, &variance, &centre, &inverse, &scale})
         *statistic = Tensor::empty({at.channels}, a.dtype(), a.device());
       for_each_row(at.device, at.channels, 1,
-                   Settle<T>{xp, m.data<T>(), v.data<T>(), mean.data<T>(), variance.data<T>(), centre.data<T>(),
-                             inverse.data<T>(), scale.data<T>(), at.outer * at.inner, at.channels, at.inner,
+                   Settle<T>{xp, m.data<T>(), v.data<T>(), mean->data<T>(), variance->data<T>(), centre->data<T>(),
+                             inverse->data<T>(), scale->data<T>(), at.outer * at.inner, at.channels, at.inner,
                              static_cast<T>(epsilon)});
       channel_each(at, Normalise<T>{xp, statistics<T>(), w.data<T>(), b.data<T>(), y.data<T>()});
     });
@@ -207,14 +207,14 @@ struct BatchNorm {
   Tensor composite(const std::vector<Tensor>& in) const {
     const Shape shape = per_channel(in[0], axis);
     const double share = 1 / Layout(in[0], axis).per_channel();
-    const Tensor by = reshape(scale, shape), scaled = mul(in[0], by);
+    const Tensor by = reshape(*scale, shape), scaled = mul(in[0], by);
     const Tensor centred = sub(scaled, sum_to(affine(scaled, share, 0), shape));
     const Tensor deviation = rsqrt(add(affine(sum_to(square(centred), shape), share, 0), mul(affine(by, epsilon, 0), by)));
     return add(mul(mul(centred, deviation), reshape(in[1], shape)), reshape(in[2], shape));
   }
 
  private:
-  template <class T> Statistics<T> statistics() const { return {centre.data<T>(), inverse.data<T>(), scale.data<T>()}; }
+  template <class T> Statistics<T> statistics() const { return {centre->data<T>(), inverse->data<T>(), scale->data<T>()}; }
 };
 
 BatchNormed batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int axis, double epsilon) {
@@ -223,8 +223,8 @@ BatchNormed batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias
       BatchNorm{axis, epsilon},
       [&](BatchNorm& op) {
         const Tensor y = op.forward(x, weight, bias);
-        result.mean = op.mean;
-        result.variance = op.variance;
+        result.mean = *op.mean;
+        result.variance = *op.variance;
         return y;
       },
       {x, weight, bias});

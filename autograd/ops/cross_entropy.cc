@@ -84,21 +84,21 @@ template <class T> struct Element {
 
 struct CrossEntropy {
   static constexpr const char* name = "cross_entropy";
-  Tensor targets;
+  Saved targets;
   CrossEntropyOptions options;
   Saved logits{};
-  Tensor maxima{}, log_totals{};   // (N)
+  Saved maxima{}, log_totals{};   // (N)
 
   Tensor forward(const Tensor& logits_) {
-    const int64_t n = logits_.rank() ? logits_.size(-1) : 0, rows = targets.elements();
-    const Shape &whole = logits_.shape(), &leading = targets.shape();
-    require(targets.dtype() == DType::i32 && n > 0 &&
+    const int64_t n = logits_.rank() ? logits_.size(-1) : 0, rows = targets->elements();
+    const Shape &whole = logits_.shape(), &leading = targets->shape();
+    require(targets->dtype() == DType::i32 && n > 0 &&
                 std::equal(whole.begin(), whole.end() - 1, leading.begin(), leading.end()), name, [&] {
-      return text("logits (…,V) need i32 targets (…): got ", logits_.shape(), " and ", targets.dtype(), targets.shape());
+      return text("logits (…,V) need i32 targets (…): got ", logits_.shape(), " and ", targets->dtype(), targets->shape());
     });
-    require(targets.device() == logits_.device(), name,
-            [&] { return text("targets are on ", targets.device(), ", logits on ", logits_.device()); });
-    const std::vector<int32_t> target = targets.values<int32_t>();
+    require(targets->device() == logits_.device(), name,
+            [&] { return text("targets are on ", targets->device(), ", logits on ", logits_.device()); });
+    const std::vector<int32_t> target = targets->values<int32_t>();
     for (int64_t i = 0; i < rows; ++i)
       require(target[i] == options.ignored || (target[i] >= 0 && target[i] < n), name, [&] {
         return text("target ", target[i], " at position ", i, " is neither in 0 … ", n - 1, " nor the ignored ",
@@ -114,7 +114,7 @@ struct CrossEntropy {
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(x.device(), rows, n,
-                   LossRow<T>{x.data<T>(), targets.data<int32_t>(), losses.data<T>(), maxima.data<T>(), log_totals.data<T>(), n,
+                   LossRow<T>{x.data<T>(), targets->data<int32_t>(), losses.data<T>(), maxima->data<T>(), log_totals->data<T>(), n,
                               options.ignored, static_cast<T>(options.label_smoothing)});
       full_sum(x.device(), rows, Element<T>{losses.data<T>()}, total.data<T>());
     });
@@ -125,9 +125,9 @@ struct CrossEntropy {
     const Tensor x = logits->contiguous(), dx = Tensor::empty(x.shape(), x.dtype(), x.device());
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each_row(x.device(), targets.elements(), x.size(-1),
-                   LossBackwardRow<T>{x.data<T>(), maxima.data<T>(), log_totals.data<T>(), g.data<T>(),
-                                      targets.data<int32_t>(), dx.data<T>(), x.size(-1), options.ignored,
+      for_each_row(x.device(), targets->elements(), x.size(-1),
+                   LossBackwardRow<T>{x.data<T>(), maxima->data<T>(), log_totals->data<T>(), g.data<T>(),
+                                      targets->data<int32_t>(), dx.data<T>(), x.size(-1), options.ignored,
                                       static_cast<T>(options.label_smoothing)});
     });
     return {dx};
@@ -140,12 +140,12 @@ struct CrossEntropy {
     const Tensor weights = Tensor::empty(in[0].shape(), in[0].dtype(), in[0].device());
     with_float(name, in[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each_row(weights.device(), targets.elements(), n,
-                   TargetRow<T>{targets.data<int32_t>(), weights.data<T>(), n, options.ignored,
+      for_each_row(weights.device(), targets->elements(), n,
+                   TargetRow<T>{targets->data<int32_t>(), weights.data<T>(), n, options.ignored,
                                 static_cast<T>(options.label_smoothing)});
     });
     Tensor counts = Tensor::empty(in[0].shape().with(-1, 1), DType::u8, in[0].device());
-    map_into<uint8_t, int32_t>(counts, Counts{options.ignored}, view::reshape(targets, counts.shape()));
+    map_into<uint8_t, int32_t>(counts, Counts{options.ignored}, view::reshape(*targets, counts.shape()));
     const Tensor shown = where(counts, in[0], Tensor::zeros({}, in[0].dtype(), in[0].device()));
     return neg(sum(mul(log_softmax(shown), weights)));
   }

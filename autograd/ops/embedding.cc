@@ -49,22 +49,22 @@ Shape with_columns(const Tensor& indices, int64_t columns) {
 // y_n = table[index_n];  dtable = rows of g added up by index
 struct Embedding {
   static constexpr const char* name = "embedding";
-  Tensor indices;
+  Saved indices;
   int64_t size = 0;
   Tensor forward(const Tensor& table_) {
     require(table_.rank() == 2, name, [&] { return text("the table must be (V,C), got ", table_.shape()); });
     size = table_.size(0);
-    require_indices(name, indices, size, table_.device());
+    require_indices(name, *indices, size, table_.device());
     const Tensor table = table_.contiguous(),
-                 y = Tensor::empty(with_columns(indices, table.size(1)), table.dtype(), table.device());
+                 y = Tensor::empty(with_columns(*indices, table.size(1)), table.dtype(), table.device());
     with_float(name, table.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each_row(y.device(), indices.elements(), table.size(1),
-                   GatherRow<T>{table.data<T>(), indices.data<int32_t>(), y.data<T>(), table.size(1)});
+      for_each_row(y.device(), indices->elements(), table.size(1),
+                   GatherRow<T>{table.data<T>(), indices->data<int32_t>(), y.data<T>(), table.size(1)});
     });
     return y;
   }
-  Gradients backward(const Tensor& g, const Backward&) const { return {scatter_rows(g, indices, size)}; }
+  Gradients backward(const Tensor& g, const Backward&) const { return {scatter_rows(g, *indices, size)}; }
 };
 Tensor embedding(const Tensor& table, const Tensor& indices) {
   require_defined(Embedding::name, "the index tensor", indices);
@@ -74,15 +74,15 @@ Tensor embedding(const Tensor& table, const Tensor& indices) {
 // y_v = Σ_{n: index_n = v} rows_n;  drows_n = g[index_n]
 struct ScatterRows {
   static constexpr const char* name = "scatter_rows";
-  Tensor indices;
+  Saved indices;
   int64_t size;
   Tensor forward(const Tensor& rows_) {
-    require(rows_.rank() == indices.rank() + 1 && rows_.shape() == with_columns(indices, rows_.size(-1)), name,
-            [&] { return text("rows ", rows_.shape(), " do not belong to indices ", indices.shape()); });
-    require_indices(name, indices, size, rows_.device());
-    const int64_t columns = rows_.size(-1), count = indices.elements();
-    require(count <= std::numeric_limits<int32_t>::max(), name, [&] { return text("too many indices: ", indices.shape()); });
-    const std::vector<int32_t> index = indices.values<int32_t>();
+    require(rows_.rank() == indices->rank() + 1 && rows_.shape() == with_columns(*indices, rows_.size(-1)), name,
+            [&] { return text("rows ", rows_.shape(), " do not belong to indices ", indices->shape()); });
+    require_indices(name, *indices, size, rows_.device());
+    const int64_t columns = rows_.size(-1), count = indices->elements();
+    require(count <= std::numeric_limits<int32_t>::max(), name, [&] { return text("too many indices: ", indices->shape()); });
+    const std::vector<int32_t> index = indices->values<int32_t>();
     std::vector<int32_t> order(count), begin;
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int32_t i, int32_t j) { return index[i] < index[j]; });
@@ -98,12 +98,12 @@ struct ScatterRows {
     with_float(name, rows.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(y.device(), segments, columns,
-                   AddSegment<T>{rows.data<T>(), indices.data<int32_t>(), sorted.data<int32_t>(), begins.data<int32_t>(),
+                   AddSegment<T>{rows.data<T>(), indices->data<int32_t>(), sorted.data<int32_t>(), begins.data<int32_t>(),
                                  y.data<T>(), columns});
     });
     return y;
   }
-  Gradients backward(const Tensor& g, const Backward&) const { return {embedding(g, indices)}; }
+  Gradients backward(const Tensor& g, const Backward&) const { return {embedding(g, *indices)}; }
 };
 Tensor scatter_rows(const Tensor& rows, const Tensor& indices, int64_t size) {
   require_defined(ScatterRows::name, "the index tensor", indices);

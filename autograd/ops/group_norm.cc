@@ -88,7 +88,7 @@ struct GroupNorm {
   int64_t groups;
   double epsilon;
   Saved x{}, weight{}, bias{};
-  Tensor means{}, inverses{}, scales{};   // (B G): of each row
+  Saved means{}, inverses{}, scales{};   // (B G): of each row
 
   Tensor forward(const Tensor& x_, const Tensor& weight_, const Tensor& bias_) {
     require_same_kind(name, {&x_, &weight_, &bias_});
@@ -111,8 +111,8 @@ struct GroupNorm {
     with_float(name, a.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(a.device(), rows, size.width(),
-                   GroupNormRow<T>{a.data<T>(), w.data<T>(), b.data<T>(), y.data<T>(), means.data<T>(), inverses.data<T>(),
-                                   scales.data<T>(), size, static_cast<T>(epsilon)});
+                   GroupNormRow<T>{a.data<T>(), w.data<T>(), b.data<T>(), y.data<T>(), means->data<T>(), inverses->data<T>(),
+                                   scales->data<T>(), size, static_cast<T>(epsilon)});
     });
     return y;
   }
@@ -126,7 +126,7 @@ struct GroupNorm {
     const Tensor dx = fresh(a.shape()), dw = fresh({channels}), db = fresh({channels});
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const T *gp = g.data<T>(), *xp = a.data<T>(), *mp = means.data<T>(), *ip = inverses.data<T>(), *cp = scales.data<T>();
+      const T *gp = g.data<T>(), *xp = a.data<T>(), *mp = means->data<T>(), *ip = inverses->data<T>(), *cp = scales->data<T>();
       T *sp = sums.data<T>(), *pp = products.data<T>();
       for_each_row(g.device(), batch * channels, size.places, ChannelSums<T>{gp, xp, mp, ip, cp, sp, pp, size});
       if (at.needs(0))
@@ -143,7 +143,7 @@ struct GroupNorm {
     const Shape& shape = in[0].shape();
     Shape per_channel{shape[1]};
     for (int axis = 2; axis < shape.rank(); ++axis) per_channel.push_back(1);
-    const Tensor scale = reshape(scales, {shape[0] * groups, 1});
+    const Tensor scale = reshape(*scales, {shape[0] * groups, 1});
     const Tensor rows = mul(reshape(in[0], {shape[0] * groups, sizes().width()}), scale);
     const Tensor centred = sub(rows, mean(rows, 1, true));
     const Tensor inverse = rsqrt(add(mean(square(centred), 1, true), mul(affine(scale, epsilon, 0), scale)));

@@ -195,7 +195,7 @@ Sorted sorted(const char* op, const Tensor& x, int64_t k, int axis, bool descend
   const int64_t n = x.size(axis);
   require(n <= std::numeric_limits<int32_t>::max(), op,
           [&] { return text("axis ", axis, " of shape ", x.shape(), " is too long for i32 indices"); });
-  const Tensor lines = view::transpose(x, axis, -1).contiguous();
+  const Tensor lines = view::transpose(x.detach(), axis, -1).contiguous();
   const Tensor order = Tensor::empty(lines.shape().with(-1, k), DType::i32, x.device());
   with_type(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -217,16 +217,16 @@ Sorted sorted(const char* op, const Tensor& x, int64_t k, int axis, bool descend
 struct Gather {
   static constexpr const char* name = "gather";
   int axis;
-  Tensor indices;
+  Saved indices;
   Shape from{};
   Tensor forward(const Tensor& x_) {
-    require_defined(name, "the index tensor", indices);
+    require_defined(name, "the index tensor", *indices);
     from = x_.shape();
     axis = normal_axis(name, axis, from);
-    const Shape& shape = indices.shape();
+    const Shape& shape = indices->shape();
     require(shape.rank() == from.rank() && shape.with(axis, 0) == from.with(axis, 0), name,
             [&] { return text("indices ", shape, " and x ", from, " differ beside axis ", axis); });
-    const Tensor x = x_.contiguous(), list = kept(indices, axis), y = Tensor::empty(shape, x.dtype(), x.device());
+    const Tensor x = x_.contiguous(), list = kept(*indices, axis), y = Tensor::empty(shape, x.dtype(), x.device());
     const Lines lines = lines_of(name, x, axis, shape, list);
     with_type(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
@@ -243,7 +243,7 @@ struct Gather {
   }
   Gradients backward(const Tensor& g, const Backward&) const {
     const Tensor zero = Tensor::zeros({}, g.dtype(), g.device());
-    return {scatter_add(view::expand(zero, from), axis, indices, g)};
+    return {scatter_add(view::expand(zero, from), axis, *indices, g)};
   }
 };
 Tensor gather(const Tensor& x, int axis, const Tensor& indices) { return apply(Gather{axis, indices}, x); }
@@ -263,17 +263,17 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& indices) {
 struct ScatterAdd {
   static constexpr const char* name = "scatter_add";
   int axis;
-  Tensor indices;
+  Saved indices;
   Tensor forward(const Tensor& base, const Tensor& source_) {
-    require_defined(name, "the index tensor", indices);
+    require_defined(name, "the index tensor", *indices);
     require_same_kind(name, {&base, &source_});
-    const Shape &whole = base.shape(), &shape = indices.shape();
+    const Shape &whole = base.shape(), &shape = indices->shape();
     axis = normal_axis(name, axis, whole);
     require(shape == source_.shape(), name,
             [&] { return text("indices ", shape, " and source ", source_.shape(), " must have one shape"); });
     require(shape.rank() == whole.rank() && shape.with(axis, 0) == whole.with(axis, 0), name,
             [&] { return text("indices ", shape, " and base ", whole, " differ beside axis ", axis); });
-    const Tensor source = source_.contiguous(), list = kept(indices, axis), y = base.copy();
+    const Tensor source = source_.contiguous(), list = kept(*indices, axis), y = base.copy();
     const Lines lines = lines_of(name, y, axis, shape, list);
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
@@ -284,7 +284,7 @@ struct ScatterAdd {
     return y;
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
-    return {g, at.needs(1) ? gather(g, axis, indices) : Tensor()};
+    return {g, at.needs(1) ? gather(g, axis, *indices) : Tensor()};
   }
 };
 Tensor scatter_add(const Tensor& base, int axis, const Tensor& indices, const Tensor& source) {

@@ -64,7 +64,7 @@ struct LayerNorm {
   static constexpr const char* name = "layer_norm";
   double epsilon;
   Saved x, weight, bias;
-  Tensor means{}, inverses{}, scales{};   // (N): of each row
+  Saved means{}, inverses{}, scales{};   // (N): of each row
 
   Tensor forward(const Tensor& x_, const Tensor& weight_, const Tensor& bias_) {
     require_same_kind(name, {&x_, &weight_, &bias_});
@@ -84,8 +84,8 @@ struct LayerNorm {
     scales = Tensor::empty({rows}, a.dtype(), a.device());
     with_float(name, a.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each_row(a.device(), rows, n, LayerNormRow<T>{a.data<T>(), w.data<T>(), b.data<T>(), y.data<T>(), means.data<T>(),
-                                                        inverses.data<T>(), scales.data<T>(), n, static_cast<T>(epsilon)});
+      for_each_row(a.device(), rows, n, LayerNormRow<T>{a.data<T>(), w.data<T>(), b.data<T>(), y.data<T>(), means->data<T>(),
+                                                        inverses->data<T>(), scales->data<T>(), n, static_cast<T>(epsilon)});
     });
     return y;
   }
@@ -97,7 +97,7 @@ struct LayerNorm {
     const Tensor dx = fresh(a.shape()), dw = fresh({n}), db = fresh({n});
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const T *gp = g.data<T>(), *xp = a.data<T>(), *mp = means.data<T>(), *ip = inverses.data<T>(), *sp = scales.data<T>();
+      const T *gp = g.data<T>(), *xp = a.data<T>(), *mp = means->data<T>(), *ip = inverses->data<T>(), *sp = scales->data<T>();
       if (at.needs(0))
         for_each_row(g.device(), rows, n, LayerNormBackwardRow<T>{gp, xp, w.data<T>(), mp, ip, sp, dx.data<T>(), n});
       if (at.needs(1)) column_sum(g.device(), rows, n, WeightTerm<T>{gp, xp, mp, ip, sp, n}, dw.data<T>());
@@ -108,7 +108,7 @@ struct LayerNorm {
 
   std::vector<Saved> inputs() const { return {x, weight, bias}; }
   Tensor composite(const std::vector<Tensor>& in) const {
-    const Tensor scale = reshape(scales, in[0].shape().with(-1, 1)), scaled = mul(in[0], scale);
+    const Tensor scale = reshape(*scales, in[0].shape().with(-1, 1)), scaled = mul(in[0], scale);
     const Tensor centred = sub(scaled, mean(scaled, -1, true));
     const Tensor inverse = rsqrt(add(mean(square(centred), -1, true), mul(affine(scale, epsilon, 0), scale)));
     return add(mul(mul(centred, inverse), in[1]), in[2]);

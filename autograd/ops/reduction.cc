@@ -173,7 +173,7 @@ struct Norm {
   static constexpr const char* name = "norm";
   Axis axis;
   Saved x{};
-  Tensor scaled{}, scales{};   // of each row: ‖scale x‖ and scale
+  Saved scaled{}, scales{};   // of each row: ‖scale x‖ and scale
   Tensor forward(const Tensor& x_) {
     const Rows rows(name, x_, axis);
     const Tensor y = Tensor::empty(rows.kept, x_.dtype(), x_.device());
@@ -183,14 +183,14 @@ struct Norm {
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(y.device(), rows.count, rows.n,
-                   NormRow<T>{rows.x.data<T>(), y.data<T>(), scaled.data<T>(), scales.data<T>(), rows.n});
+                   NormRow<T>{rows.x.data<T>(), y.data<T>(), scaled->data<T>(), scales->data<T>(), rows.n});
     });
     return y;
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
-    const Tensor length = at.create_graph ? apply(Norm{axis}, mul(*x, scales)) : scaled;
+    const Tensor length = at.create_graph ? apply(Norm{axis}, mul(*x, *scales)) : *scaled;
     const Tensor zero = Tensor::zeros({}, g.dtype(), g.device());
-    return {chain(mul(where(is_zero(length), zero, g), scales), div(*x, length))};
+    return {chain(mul(where(is_zero(length), zero, g), *scales), div(*x, length))};
   }
 };
 

@@ -66,7 +66,7 @@ struct RmsNorm {
   static constexpr const char* name = "rms_norm";
   double epsilon;
   Saved x{}, weight{};
-  Tensor inverses{}, scales{};   // (N): of each row
+  Saved inverses{}, scales{};   // (N): of each row
 
   Tensor forward(const Tensor& x_, const Tensor& weight_) {
     require_same_kind(name, {&x_, &weight_});
@@ -81,8 +81,8 @@ struct RmsNorm {
     scales = Tensor::empty({rows}, a.dtype(), a.device());
     with_float(name, a.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for_each_row(a.device(), rows, n, RmsNormRow<T>{a.data<T>(), w.data<T>(), y.data<T>(), inverses.data<T>(),
-                                                      scales.data<T>(), n, static_cast<T>(epsilon)});
+      for_each_row(a.device(), rows, n, RmsNormRow<T>{a.data<T>(), w.data<T>(), y.data<T>(), inverses->data<T>(),
+                                                      scales->data<T>(), n, static_cast<T>(epsilon)});
     });
     return y;
   }
@@ -93,7 +93,7 @@ struct RmsNorm {
     const Tensor dx = Tensor::empty(a.shape(), g.dtype(), g.device()), dw = Tensor::empty({n}, g.dtype(), g.device());
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const T *gp = g.data<T>(), *xp = a.data<T>(), *rp = inverses.data<T>(), *sp = scales.data<T>();
+      const T *gp = g.data<T>(), *xp = a.data<T>(), *rp = inverses->data<T>(), *sp = scales->data<T>();
       if (at.needs(0))
         for_each_row(g.device(), rows, n, RmsNormBackwardRow<T>{gp, xp, w.data<T>(), rp, sp, dx.data<T>(), n});
       if (at.needs(1)) column_sum(g.device(), rows, n, WeightTerm<T>{gp, xp, rp, sp, n}, dw.data<T>());
@@ -103,7 +103,7 @@ struct RmsNorm {
 
   std::vector<Saved> inputs() const { return {x, weight}; }
   Tensor composite(const std::vector<Tensor>& in) const {
-    const Tensor scale = reshape(scales, in[0].shape().with(-1, 1)), scaled = mul(in[0], scale);
+    const Tensor scale = reshape(*scales, in[0].shape().with(-1, 1)), scaled = mul(in[0], scale);
     return mul(mul(scaled, rsqrt(add(mean(square(scaled), -1, true), mul(affine(scale, epsilon, 0), scale)))), in[1]);
   }
 };

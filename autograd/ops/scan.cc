@@ -120,11 +120,11 @@ struct LogCumSumExp {
   int axis;
   Saved x{};
   SavedOutput y{};
-  Tensor low{};
+  Saved low{};
   Tensor forward(const Tensor& x_) {
     x = x_;
     low = Tensor::empty(x_.shape(), x_.dtype(), x_.device());
-    const Tensor result = scan_along<LogSumExpScan>(name, axis, false, x_, low);
+    const Tensor result = scan_along<LogSumExpScan>(name, axis, false, x_, *low);
     y = result;
     return result;
   }
@@ -133,8 +133,8 @@ struct LogCumSumExp {
     const Tensor total = finite(at.output(y));
     const Tensor largest = finite(Tensor::full({}, HUGE_VAL, g.dtype(), g.device()));
     const auto step = [&](const Tensor& t) { return sub(without(false, t, axis), without(true, t, axis)); };
-    const Tensor decay = with_zero(false, exp(add(step(total), step(low))), axis);
-    return {mul(linear_recurrence(decay, g, axis, true), exp(sub(sub(minimum(*x, largest), total), low)))};
+    const Tensor decay = with_zero(false, exp(add(step(total), step(*low))), axis);
+    return {mul(linear_recurrence(decay, g, axis, true), exp(sub(sub(minimum(*x, largest), total), *low)))};
   }
 };
 Tensor logcumsumexp(const Tensor& x, int axis) { return apply(LogCumSumExp{axis}, x); }

@@ -130,7 +130,7 @@ MaskView unmasked(const Tensor& x) { return {false, 0, 1, std::max<int64_t>(1, x
 // A = softmax(E) over the allowed keys;  dE = A (g − Σ_s g A)
 struct Softmax {
   static constexpr const char* name = "softmax";
-  std::optional<Mask> mask;
+  std::optional<SavedMask> mask;
   SavedOutput y;
 
   Tensor forward(const Tensor& x_) {
@@ -163,7 +163,7 @@ struct Softmax {
   }
 
  private:
-  MaskView mask_of(const Tensor& x) const { return mask ? view_of(name, *mask, x.shape(), x.device()) : unmasked(x); }
+  MaskView mask_of(const Tensor& x) const { return mask ? view_of(name, **mask, x.shape(), x.device()) : unmasked(x); }
 };
 Tensor softmax(const Tensor& x) { return apply(Softmax{std::nullopt, {}}, x); }
 Tensor softmax(const Tensor& scores, const Mask& mask) { return apply(Softmax{mask, {}}, scores); }
@@ -172,7 +172,7 @@ Tensor softmax(const Tensor& scores, const Mask& mask) { return apply(Softmax{ma
 struct LogSumExp {
   static constexpr const char* name = "logsumexp";
   Saved x{};
-  Tensor shifts{}, totals{};   // of each row
+  Saved shifts{}, totals{};   // of each row
   Tensor forward(const Tensor& x_) {
     const int64_t n = last_axis(name, x_);
     const Tensor dense = x_.contiguous();
@@ -183,7 +183,7 @@ struct LogSumExp {
     with_float(name, x_.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(x_.device(), shape.elements(), n,
-                   LogSumExpRow<T>{dense.data<T>(), y.data<T>(), shifts.data<T>(), totals.data<T>(), n});
+                   LogSumExpRow<T>{dense.data<T>(), y.data<T>(), shifts->data<T>(), totals->data<T>(), n});
     });
     x = x_;
     return y;
@@ -197,7 +197,7 @@ struct LogSumExp {
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(g.device(), g.elements(), a.size(-1),
-                   LogSumExpBackwardRow<T>{g.data<T>(), a.data<T>(), shifts.data<T>(), totals.data<T>(), dx.data<T>(),
+                   LogSumExpBackwardRow<T>{g.data<T>(), a.data<T>(), shifts->data<T>(), totals->data<T>(), dx.data<T>(),
                                            a.size(-1)});
     });
     return {dx};

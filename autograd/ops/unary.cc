@@ -5,6 +5,7 @@
 
 #include "autograd/apply.h"
 #include "autograd/ops.h"
+#include "autograd/ops/chained.h"
 #include "tensor/parallel.h"
 
 namespace tapir {
@@ -63,13 +64,12 @@ void for_each_or_all(Device device, int64_t n, const T* x, const Kernel& kernel,
   });
 }
 
-// As chain (arithmetic.cc): where g is 0 an infinite f′ takes no part.
 template <class T, class F>
 struct BackwardAt {
   Value<F, 1> slope;
   const T *g, *x;
   T* dx;
-  HD void operator()(int64_t i) const { dx[i] = math::gated(slope(x[i]), g[i]); }
+  HD void operator()(int64_t i) const { dx[i] = chained(g[i], slope(x[i])); }
 };
 
 }  // namespace
