@@ -43,6 +43,14 @@ TEST_CASE("shapes: sizes that overflow") {
   CHECK_THROWS_AS(Arena::of(Device::cpu).allocate(largest), OutOfMemory);
 }
 
+TEST_CASE("shapes: nothing takes no time, whatever its other axes") {
+  const int64_t many = int64_t{1} << 50;
+  const Tensor x = Tensor::zeros({many, 0}), none = Tensor::zeros({0}), y = Tensor::zeros({many, 1, 0});
+  CHECK(sum(x, 0).shape() == Shape{0});
+  CHECK(batch_norm(x, none, none).y.shape() == x.shape());
+  CHECK(gather(y, 1, Tensor::zeros({many, 1, 0}, DType::i32)).shape() == y.shape());
+}
+
 TEST_CASE("shapes: axes that are not there, and views that leave their storage") {
   const Tensor x = Tensor::zeros({2, 3}, DType::f64);
   CHECK(message_of([&] { x.size(2); }) == "size: axis 2 does not exist in shape [2,3]");

@@ -63,6 +63,7 @@ template <class Body> struct EachOfRun {
 
 // body(place, channel) everywhere.
 template <class Body> void channel_each(const Layout& at, const Body& body) {
+  if (at.channels == 0 || at.inner == 0) return;   // whatever the outer axes
   const bool columns = at.inner == 1;
   for_each_row(at.device, columns ? at.outer : at.outer * at.channels, columns ? at.channels : at.inner,
                EachOfRun<Body>{body, at.channels, at.inner});
