@@ -156,12 +156,29 @@ inline Law norm_law(const std::string& label, const Shape& x, const Shape& chann
                      {channels, std::vector<double>(other.begin(), other.begin() + channels.elements()), 0}}, 0};
 }
 
-TAPIR_LAWS(LayerNorm, norm_law("", {2, 4}, {4}, [](const auto& in) { return layer_norm(in[0], in[1], in[2], 0); }))
+inline double square_of(const Tensor& x) { return std::pow(max(abs(x.detach())).item(), 2); }   // an epsilon that scales
+inline Law within(int headroom, Law law) {
+  law.headroom = headroom;
+  return law;
+}
+
+TAPIR_LAWS(LayerNorm, norm_law("", {2, 4}, {4}, [](const auto& in) { return layer_norm(in[0], in[1], in[2], 0); }),
+           within(88, norm_law("epsilon", {2, 4}, {4}, [](const auto& in) {
+                    return layer_norm(in[0], in[1], in[2], square_of(in[0]));
+                  })))
 TAPIR_LAWS(RmsNorm, {"", of([](const Tensor& x, const Tensor& weight) { return rms_norm(x, weight, 0); }),
-                     {row(), {{4}, {1, 3, -1, 2}, 0}}, 0})
-TAPIR_LAWS(GroupNorm, norm_law("", {1, 4, 2}, {4}, [](const auto& in) { return group_norm(in[0], 2, in[1], in[2], 0); }))
+                     {row(), {{4}, {1, 3, -1, 2}, 0}}, 0},
+           {"epsilon", of([](const Tensor& x, const Tensor& weight) { return rms_norm(x, weight, square_of(x)); }),
+            {row(), {{4}, {1, 3, -1, 2}, 0}}, 0, false, 88})
+TAPIR_LAWS(GroupNorm, norm_law("", {1, 4, 2}, {4}, [](const auto& in) { return group_norm(in[0], 2, in[1], in[2], 0); }),
+           within(88, norm_law("epsilon", {1, 4, 2}, {4}, [](const auto& in) {
+                    return group_norm(in[0], 2, in[1], in[2], square_of(in[0]));
+                  })))
 TAPIR_LAWS(BatchNorm, norm_law("columns", {4, 2}, {2}, [](const auto& in) { return batch_norm(in[0], in[1], in[2], 1, 0).y; }),
-           norm_law("runs", {2, 2, 2}, {2}, [](const auto& in) { return batch_norm(in[0], in[1], in[2], 1, 0).y; }))
+           norm_law("runs", {2, 2, 2}, {2}, [](const auto& in) { return batch_norm(in[0], in[1], in[2], 1, 0).y; }),
+           within(88, norm_law("epsilon", {4, 2}, {2}, [](const auto& in) {
+                    return batch_norm(in[0], in[1], in[2], 1, square_of(in[0])).y;
+                  })))
 
 // ---- losses -----------------------------------------------------------------------------------------------------------------
 
