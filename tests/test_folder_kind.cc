@@ -170,6 +170,20 @@ TEST_CASE("a run of a comparison whose place is taken, or that is of another kin
   refused("belongs to another experiment; hint: give another folder with --out");
 }
 
+TEST_CASE("what cannot be trained is refused before anything is written") {
+  const TemporaryFolder place;
+  const fs::path out = place.path() / "out";
+  const std::string none = " --set data.kind=wikitext-2",
+                    lost = " --set run.initial=nowhere";
+  for (const std::string& settings : {none, lost, std::string(" --set model.heads=3"), std::string(" --set train.batch=1000")}) {
+    CAPTURE(settings);
+    for (const std::string& command : {train_out(out), compare_out(place, out)}) {
+      CHECK(tapir(command + settings, "TAPIR_DATA=/nowhere").status == 1);
+      CHECK_FALSE(fs::exists(out));
+    }
+  }
+}
+
 TEST_CASE("the command that began a run which failed before its first checkpoint begins it again") {
   const TemporaryFolder place;
   const fs::path whole = place.path() / "whole", run = place.path() / "run";

@@ -110,7 +110,9 @@ int run_compare(const CompareCommand& command) {
   std::vector<PlannedRun> runs = planned_runs(command);
   const fs::path out = runs.front().folder.parent_path().parent_path();
   require_place_for_comparison(out);
-  for (PlannedRun& run : runs) has_begun(run);
+  std::set<std::string> made;   // what no mechanism can be trained with is refused before the folder is made
+  for (PlannedRun& run : runs)
+    if (!has_begun(run) && made.insert(run.experiment.attention.mechanism).second) make_task(run.experiment);
   const FolderLock lock(out);
   std::vector<RunRecord> records;
   for (PlannedRun& run : runs) {
