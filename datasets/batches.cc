@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "tensor/available_memory.h"
 #include "tensor/error.h"
 
 namespace tapir {
@@ -44,6 +45,8 @@ TokenBatch padding_batch(int64_t rows, int64_t columns) {
   int64_t cells = 0;
   require(!__builtin_mul_overflow(rows, columns, &cells) && cells >> 31 == 0, "batches",
           [&] { return text("expected fewer than 2^31 tokens in a batch, found ", rows, " rows of ", columns, " columns"); });
+  constexpr int64_t bytes = 64;   // of a token: id, target, and what tensors of the smallest model have for it
+  require_memory<OutOfMemory>("batches", bytes * cells, "use a smaller batch");
   return {rows, columns, std::vector<int32_t>(cells, 0), std::vector<int32_t>(cells, ignored_target)};
 }
 

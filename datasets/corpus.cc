@@ -9,6 +9,7 @@
 #include "datasets/location.h"
 #include "datasets/text_file.h"
 #include "datasets/utf8.h"
+#include "tensor/available_memory.h"
 #include "tensor/error.h"
 
 namespace tapir {
@@ -70,6 +71,7 @@ Parts file_parts(const std::filesystem::path& file) {
 
 Parts generated_parts(const CorpusSpec::Limits& limits) {
   const auto generate = [](uint64_t seed, int64_t limit, int64_t usual) {
+    require_memory("data", 10 * limit, "use fewer tokens");   // each a word, a blank, an id
     return part_of(generated_articles(seed, limit > 0 ? limit : usual), text("generated text ", seed));
   };
   return {generate(1, limits.train, 400'000), generate(2, limits.valid, 20'000), generate(3, limits.test, 20'000)};

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "datasets/utf8.h"
+#include "tensor/available_memory.h"
 #include "tensor/error.h"
 
 namespace tapir {
@@ -33,6 +34,8 @@ std::string read_file(const fs::path& file) {
   require(type != fs::file_type::directory, name, [] { return "expected a file, found a directory"; });
   require(type == fs::file_type::regular, name, [] { return "expected a regular file, found a device, pipe or socket"; });
 
+  const auto size = static_cast<int64_t>(fs::file_size(file, failure));
+  if (!failure) require_memory(name, size, "use less text");
   const auto unreadable = [] { return text("cannot be read: ", std::strerror(errno)); };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(name.c_str(), "rb"), &std::fclose);
   require(stream != nullptr, name, unreadable);

@@ -12,12 +12,16 @@
 
 namespace tapir::nn {
 
-struct Range {   // of a number: low ≤ value ≤ high
-  double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
-};
+// Of a number: low ≤ value ≤ high, both finite. It is exact, for a long double holds each int64_t and each double.
+struct Range {
+  long double low = std::numeric_limits<double>::lowest(), high = std::numeric_limits<double>::max();
 
-inline Range at_least(double low) { return {.low = low}; }
-inline Range between(double low, double high) { return {low, high}; }
+  bool contains(long double value) const { return low <= value && value <= high; }   // never NaN
+};
+static_assert(std::numeric_limits<long double>::digits >= 64);
+
+inline Range at_least(long double low) { return {.low = low}; }
+inline Range between(long double low, long double high) { return {low, high}; }
 
 using Choices = std::vector<std::string>;   // of a string: it must be one of these; empty: any
 

@@ -15,6 +15,7 @@ void Module::each_parameter(const std::function<void(const std::string&, Paramet
 
 void Module::initialise(uint64_t seed, DType type, Device device) {
   each_parameter([&](const std::string& name, Parameter& parameter) {
+    const Scope owner(name.substr(0, name.rfind('.')));   // in errors of memory
     Tensor value = Tensor::empty(parameter.shape, type, device);
     parameter.init.fill(value, {.seed = seed, .step = 0, .site = site_of(name)});
     parameter.value = requires_grad(value);

@@ -1,9 +1,14 @@
 #include "tensor/arena.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <bit>
+#include <limits>
 
+#include "tensor/available_memory.h"
 #include "tensor/cuda.h"
+#include "tensor/dry_run.h"
 #include "tensor/error.h"
 #include "tensor/memory.h"
 
@@ -17,6 +22,8 @@ int64_t size_class(int64_t bytes) {
 }
 
 }  // namespace
+
+Arena::Arena(Device device) : device_(device), available_([] { return available_memory(); }) {}
 
 Arena& Arena::of(Device device) {   // never destroyed: tensors may outlive every other static
   static Arena* const cpu = new Arena(Device::cpu);
@@ -41,10 +48,10 @@ void* Arena::allocate(int64_t bytes) {
     block = cached.back();
     cached.pop_back();
   } else {
-    block = take_from_system(device_, size);
+    if (machine_has(size)) block = take_from_system(device_, size);
     if (!block) {
       give_back();   // blocks of other sizes
-      block = take_from_system(device_, size);
+      if (machine_has(size)) block = take_from_system(device_, size);
     }
     if (!block) out_of_memory(bytes);
     statistics_.reserved += size;
@@ -72,7 +79,9 @@ void Arena::out_of_memory(int64_t bytes) const {
   for (const auto& [owner, held] : owners) largest.emplace_back(held, owner);
   std::sort(largest.rbegin(), largest.rend());
   largest.resize(std::min<size_t>(largest.size(), 10));
-  std::string rule = text("no memory for ", bytes, " bytes while ", statistics_.in_use, " are in use; the largest owners:");
+  const bool by_machine = ceiling_ > 0 && !limit_;
+  std::string rule = text("no memory for ", bytes, " bytes while ", statistics_.in_use, " are in use",
+                          by_machine ? text(" of ", ceiling_, " that the machine has") : "", "; the largest owners:");
   for (const auto& [held, owner] : largest) rule += text(' ', owner, '=', held);
   throw OutOfMemory("arena", rule, "use a smaller batch or a shorter context");
 }
@@ -90,6 +99,7 @@ void Arena::reset_peak() {
 void Arena::release_cache() {
   const std::lock_guard lock(mutex_);
   give_back();
+  ceiling_ = next_question_ = 0;
 }
 
 void Arena::give_back() {
@@ -98,11 +108,44 @@ void Arena::give_back() {
     statistics_.reserved -= size * static_cast<int64_t>(blocks.size());
     blocks.clear();
   }
+  if (device_ == Device::cpu) ::malloc_trim(0);   // the C library keeps smaller blocks for itself
+}
+
+void Arena::ask() {
+  const int64_t available = available_();
+  ceiling_ = statistics_.reserved + std::min(available - available / 16, std::numeric_limits<int64_t>::max() / 2);
+  next_question_ = statistics_.reserved + available / 8;
+}
+
+bool Arena::machine_has(int64_t size) {
+  if (limit_ || device_ != Device::cpu) return true;
+  const int64_t wanted = statistics_.reserved + size;
+  if (ceiling_ == 0 || (wanted > next_question_ && !DryRun::current())) ask();
+  return wanted <= ceiling_;
 }
 
 void Arena::set_limit(int64_t bytes) {
   const std::lock_guard lock(mutex_);
   limit_ = bytes;
+}
+
+int64_t Arena::limit() const {
+  const std::lock_guard lock(mutex_);
+  return limit_;
+}
+
+int64_t Arena::capacity() {
+  const std::lock_guard lock(mutex_);
+  if (limit_) return limit_;
+  if (device_ != Device::cpu) return std::numeric_limits<int64_t>::max();
+  ask();
+  return ceiling_;
+}
+
+void Arena::set_available(std::function<int64_t()> available) {
+  const std::lock_guard lock(mutex_);
+  available_ = available ? std::move(available) : [] { return available_memory(); };
+  ceiling_ = next_question_ = 0;
 }
 
 void Arena::set_poison(bool on) {

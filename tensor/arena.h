@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -31,11 +32,18 @@ class Arena {
   MemoryStatistics statistics() const;
   void reset_peak();
   void release_cache();                  // gives cached blocks back to the system
-  void set_limit(int64_t bytes);         // of memory in use; 0: none
+
+  // Without a limit, the arena of the CPU takes from the system what the machine has (tensor/available_memory.h), but for one
+  // part in 16. It asks again as what it had is taken; but not in a dry run, whose blocks nobody touches. A GPU says itself
+  // when it is full.
+  void set_limit(int64_t bytes);         // of memory in use, whatever the machine has; 0: what it has
+  int64_t limit() const;
+  int64_t capacity();                    // bytes that tensors may take by the limit, or else now; INT64_MAX: a GPU's own
+  void set_available(std::function<int64_t()> available);   // in place of what the machine has, for tests
   void set_poison(bool on);              // fresh memory is NaN in every float type: what was not written shows at once
 
  private:
-  explicit Arena(Device device) : device_(device) {}
+  explicit Arena(Device device);
 
   struct Block {
     int64_t bytes;
@@ -44,6 +52,8 @@ class Arena {
 
   [[noreturn]] void out_of_memory(int64_t bytes) const;
   void give_back();   // what is cached, to the system
+  void ask();
+  bool machine_has(int64_t size);
 
   const Device device_;
   mutable std::mutex mutex_;
@@ -51,6 +61,9 @@ class Arena {
   std::map<void*, Block> used_;
   MemoryStatistics statistics_;
   int64_t limit_ = 0;
+  std::function<int64_t()> available_;
+  int64_t ceiling_ = 0;         // of reserved bytes, as the machine had it when it was asked; 0: it was not
+  int64_t next_question_ = 0;   // reserved bytes at which it is asked again
   bool poison_ = false;
 };
 

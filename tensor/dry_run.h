@@ -6,6 +6,8 @@
 #include <map>
 #include <string>
 
+#include "tensor/device.h"
+
 namespace tapir {
 
 class DryRun {
@@ -24,6 +26,17 @@ class DryRun {
  private:
   static inline DryRun* current_ = nullptr;
   std::map<std::string, int64_t> operations_;
+};
+
+// A dry run that keeps nothing: what an arena has free is given back before it, so that the memory of now counts, and after it,
+// since nobody has touched what it took. Tensors of the run must be gone by then.
+class Rehearsal : public DryRun {
+ public:
+  explicit Rehearsal(Device device);
+  ~Rehearsal();
+
+ private:
+  const Device device_;
 };
 
 }  // namespace tapir

@@ -26,19 +26,20 @@ struct Outcome {
   std::string out, err;
 };
 
-// Runs "tapir ARGUMENTS" in a shell, after the shell's commands `before`.
-inline Outcome tapir(const std::string& arguments, const std::string& before = "") {
+// Runs "tapir THREADS ARGUMENTS" in a shell, after the shell's commands `before`.
+inline Outcome tapir(const std::string& arguments, const std::string& before = "", const std::string& threads = "--threads 1") {
   const TemporaryFolder folder;
   const std::filesystem::path out = folder.path() / "out", err = folder.path() / "err";
   const int status = std::system(
-      (before + " '" TAPIR_PROGRAM "' --threads 1 " + arguments + " </dev/null >" + in_quotes(out) + " 2>" + in_quotes(err))
+      (before + " '" TAPIR_PROGRAM "' " + threads + ' ' + arguments + " </dev/null >" + in_quotes(out) + " 2>" + in_quotes(err))
           .c_str());
   return {WEXITSTATUS(status), contents(out), contents(err)};
 }
 
 // What "tapir ARGUMENTS" says on its only line of standard error, once it has failed with exit status 1.
-inline std::string refusal(const std::string& arguments, const std::string& before = "") {
-  const Outcome outcome = tapir(arguments, before);
+inline std::string refusal(const std::string& arguments, const std::string& before = "",
+                           const std::string& threads = "--threads 1") {
+  const Outcome outcome = tapir(arguments, before, threads);
   INFO(arguments << '\n' << outcome.err);
   CHECK(outcome.status == 1);
   CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);

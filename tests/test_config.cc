@@ -78,18 +78,18 @@ TEST_CASE("a whole number may stand for a real one, also one that a double round
 TEST_CASE("a refused value is named by section and key, with what is allowed") {
   CHECK(refusal("[s]\ncuont = 1") == "config: there is no key 'cuont' in [s]; hint: did you mean 'count'?");
   CHECK(refusal("s = 1") == "config: 's' must be a table, written [s]");
-  CHECK(refusal("[s]\ncount = 1.5") == "config: s.count: must be a whole number, found 1.5");
-  CHECK(refusal("[s]\ncount = '1'") == "config: s.count: must be a whole number, found '1'");
-  CHECK(refusal("[s]\ncount = [1, 2]") == "config: s.count: must be a whole number, found [ 1, 2 ]");
-  CHECK(refusal("[s]\nshare = true") == "config: s.share: must be a number, found true");
+  CHECK(refusal("[s]\ncount = 1.5") == "config: s.count: must be a whole number in 1 … 9, found 1.5");
+  CHECK(refusal("[s]\ncount = '1'") == "config: s.count: must be a whole number in 1 … 9, found '1'");
+  CHECK(refusal("[s]\ncount = [1, 2]") == "config: s.count: must be a whole number in 1 … 9, found [ 1, 2 ]");
+  CHECK(refusal("[s]\nshare = true") == "config: s.share: must be a number of at least 0, and finite, found true");
   CHECK(refusal("[s]\non = 1") == "config: s.on: must be true or false, found 1");
   CHECK(refusal("[s]\ntitle = \"a\\nb\"") ==
         "config: s.title: must be one line without control characters, found \"a\\x0ab\"");
   CHECK(refusal("[s]\ntitle = 3") == "config: s.title: must be a string, found 3");
-  CHECK(refusal("[s]\ncount = 0") == "config: s.count: must be in 1 … 9, found 0");
-  CHECK(refusal("[s]\ncount = 10") == "config: s.count: must be in 1 … 9, found 10");
-  CHECK(refusal("[s]\nshare = -1") == "config: s.share: must be in 0 … inf, found -1");
-  CHECK(refusal("[s]\nshare = nan") == "config: s.share: must be in 0 … inf, found nan");
+  CHECK(refusal("[s]\ncount = 0") == "config: s.count: must be a whole number in 1 … 9, found 0");
+  CHECK(refusal("[s]\ncount = 10") == "config: s.count: must be a whole number in 1 … 9, found 10");
+  CHECK(refusal("[s]\nshare = -1") == "config: s.share: must be a number of at least 0, and finite, found -1");
+  CHECK(refusal("[s]\nshare = nan") == "config: s.share: must be a number of at least 0, and finite, found nan");
   CHECK(refusal("[s]\nshape = 'sqare'") ==
         "config: s.shape: 'sqare' is none of: round, square; hint: did you mean 'square'?");
 }
@@ -117,6 +117,12 @@ TEST_CASE("--set takes TOML values, and bare words as strings") {
   CHECK(settings_after("s.title=a = b.c").title == "a = b.c");
   CHECK(settings_after("s.title=").title == "");
   CHECK(settings_after("s.title=x").count == 2);
+  CHECK(settings_after("s.title=3#4").title == "3#4");   // nothing of it is a comment
+  CHECK(settings_after("s.title='µ'").title == "µ");
+  CHECK(settings_after("s.title='µ' # ").title == "'µ' # ");
+  for (const char* more : {"s.title=1\ncount=5", "s.title='x'\ncount=5", "s.title=\"\"\"x\ny\"\"\""})
+    CHECK(contains_text(message_of([&] { settings_after(more); }), "must be one line without control characters, found "));
+  CHECK(message_of([] { settings_after("s.count=1\ntitle=x"); }).starts_with("config: s.count: must be a whole number in "));
   toml::table config;
   set_value(config, "new.key=1");
   CHECK(config["new"]["key"].value<int64_t>() == 1);
@@ -129,6 +135,10 @@ TEST_CASE("--set without section, key or '=' is refused") {
   }
   toml::table config;
   CHECK(message_of([&] { set_value(config, "run.name=\xFF"); }) == "--set: expected UTF-8, found \"run.name=\\xff\"");
+}
+
+TEST_CASE("--set of a key that was set is refused") {
+  CHECK(experiment_refusal({"run.seed=2", "train.steps=3", "run.seed=2"}) == "--set: run.seed is given twice");
 }
 
 TEST_CASE("a file is laid over the one that it extends") {
@@ -151,7 +161,7 @@ TEST_CASE("files that extend themselves, are missing, or are not TOML are refuse
   folder.write("orphan.toml", "extends = \"gone.toml\"");
   CHECK(refused("orphan.toml") ==
         root + "/gone.toml: there is no such file; hint: experiments are in attention/reproduce/");
-  CHECK(contains_text(refused("."), ": there is no such file; "));
+  CHECK(contains_text(refused("."), ": is no regular file; hint: save the experiment as a file: its name and place count"));
   folder.write("number.toml", "extends = 3");
   CHECK(refused("number.toml") == root + "/number.toml: 'extends' must be the name of a file");
   folder.write("broken.toml", "[a]\nx = 1\ny == 2\n");
@@ -179,7 +189,7 @@ TEST_CASE("a resolved experiment reads back as the same, with every number exact
   const TemporaryFolder folder;
   Experiment first = experiment_of({"attention.mechanism=score_mlp", "attention.form=paper", "attention.hidden=7",
                                     "schedule.rate=0.30000000000000004", "optimiser.epsilon=1e-17", "run.name=a \"b\" 'c'",
-                                    "data.kind=file", "data.path=/a b/µ\\n.txt", "train.clip=inf"});
+                                    "data.kind=file", "data.path=/a b/µ\\n.txt", "train.clip=1e300"});
   CHECK(first.schedule.rate == 0.1 + 0.2);
   Experiment second = read_experiment(folder.write("again.toml", first.toml()), {});
   CHECK(second.toml() == first.toml());

@@ -27,9 +27,10 @@ struct Rule {
 };
 
 Refusals whole_number(int64_t low, int64_t high) {
-  const std::string range = text("must be in ", low, " … ", high, ", found "), type = "must be a whole number, found ";
-  return {{text(low - 1), text(range, low - 1)}, {text(high + 1), text(range, high + 1)},
-          {"1.5", type + "1.5"}, {"'1'", type + "'1'"}, {"true", type + "true"}};
+  Refusals all;
+  for (const std::string& value : {text(low - 1), text(high + 1), std::string("1.5"), std::string("'1'"), std::string("true")})
+    all.emplace_back(value, text("must be a whole number in ", low, " … ", high, ", found ", value));
+  return all;
 }
 
 const Refusals truth{{"1", "must be true or false, found 1"}, {"'true'", "must be true or false, found 'true'"}};
@@ -56,9 +57,10 @@ const std::vector<Rule>& rules() {
       {"additive", "hidden", {"0", "1", "3"}, {"4096"}, whole_number(0, 4096)},
       {"additive", "bias", both, {}, truth},
       {"expressive", "beta", {"0", "1", "0.3"}, {"1e-300", "1e6"},
-       {{"-1e-9", "must be in 0 … 1000000, found -1e-09"}, {"1000001", "must be in 0 … 1000000, found 1000001"},
-        {"nan", "must be in 0 … 1000000, found nan"}, {"inf", "must be in 0 … 1000000, found inf"},
-        {"'1'", "must be a number, found '1'"}, {"true", "must be a number, found true"}}},
+       {{"-1e-9", "must be a number in 0 … 1000000, found -1e-09"},
+        {"1000001", "must be a number in 0 … 1000000, found 1000001"},
+        {"nan", "must be a number in 0 … 1000000, found nan"}, {"inf", "must be a number in 0 … 1000000, found inf"},
+        {"'1'", "must be a number in 0 … 1000000, found '1'"}, {"true", "must be a number in 0 … 1000000, found true"}}},
       {"expressive", "alibi", both, {}, truth},
       {"mlp_qkv", "q", both, {}, truth},
       {"mlp_qkv", "k", both, {}, truth},

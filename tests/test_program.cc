@@ -49,12 +49,14 @@ TEST_CASE("a command line that is wrong gets one line") {
   CHECK(contains_text(refusal(train_line("--resume x")), "experiment excludes --resume"));
   CHECK(contains_text(refusal("eval"), "runs is required"));
   CHECK(contains_text(refusal("eval x --part train"), "--part: train not in {valid,test}"));
-  CHECK(contains_text(refusal("generate x --tokens 0"), "--tokens: Value 0 not in range 1 to 100000"));
-  CHECK(contains_text(refusal("generate x --temperature -1"), "--temperature: Value -1 not in range"));
-  CHECK(contains_text(refusal("generate " + in_quotes(trained().run) + " --seed 1.5"), "--seed: must be a whole number"));
-  CHECK(contains_text(refusal("zoo --threads 0"), "--threads: Value 0 not in range 1 to 1024"));
-  CHECK(contains_text(refusal(train_line("--stop-after -1")), "--stop-after: Value -1 not in range 1"));
-  CHECK(contains_text(refusal(train_line("--minutes soon")), "--minutes: Value soon not in range"));
+  CHECK(contains_text(refusal("generate x --tokens 0"), "--tokens: must be a whole number in 1 … 100000, found 0"));
+  CHECK(contains_text(refusal("generate x --temperature -1"), "--temperature: must be a number in 0 … 100, found -1"));
+  CHECK(contains_text(refusal("generate " + in_quotes(trained().run) + " --seed 1.5"),
+                      "--seed: must be a whole number in 0 … 9223372036854775807, found 1.5"));
+  CHECK(contains_text(refusal("zoo --threads 0", "", ""), "--threads: must be a whole number in 1 … 1024, found 0"));
+  CHECK(contains_text(refusal(train_line("--stop-after -1")),
+                      "--stop-after: must be a whole number in 1 … 1000000000000, found -1"));
+  CHECK(contains_text(refusal(train_line("--minutes soon")), "--minutes: must be a number in 0 … 1000000, found 'soon'"));
   CHECK(contains_text(refusal("check --all softmax"), "names excludes --all"));
   for (const std::string of_training : {"--seed 3", "--dtype f64", "--device cpu", "--precision bf16"}) {   // of no use there
     CAPTURE(of_training);
@@ -77,8 +79,8 @@ TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
   const fs::path out = trained().folder.path() / "never";
   const auto refused = [&](const std::string& rest) { return refusal(train_line("--out " + in_quotes(out) + ' ' + rest)); };
   CHECK(contains_text(refused("--set model.widht=3"), "there is no key 'widht' in [model]; hint: did you mean 'width'?"));
-  CHECK(contains_text(refused("--set model.width=wide"), "model.width: must be a whole number, found 'wide'"));
-  CHECK(contains_text(refused("--set train.steps=-1"), "train.steps: must be in 1 … 1e+12, found -1"));
+  CHECK(contains_text(refused("--set model.width=wide"), "model.width: must be a whole number in 1 … 65536, found 'wide'"));
+  CHECK(contains_text(refused("--set train.steps=-1"), "train.steps: must be a whole number in 1 … 1000000000000, found -1"));
   CHECK(contains_text(refused("--set train.steps"), "--set: expected section.key=value, found 'train.steps'"));
   CHECK(contains_text(refused("--set attention.mechanism=none"),
                       "there is no mechanism 'none'; those that exist: dot_product, "));
@@ -88,16 +90,28 @@ TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
   CHECK(contains_text(refused("--set data.valid_tokens=5"), "need at least 8 tokens, found 5"));
   CHECK(contains_text(refused("--set run.initial=nowhere"), "nowhere: opening failed: No such file or directory"));
   CHECK(contains_text(refused("--dtype f16"), "run.dtype: 'f16' is none of: f32, f64"));
-  CHECK(contains_text(refused("--dtype \"$(printf 'a\\nb')\""), "run.dtype: '\"a b\"' is none of"));
+  CHECK(contains_text(refused("--dtype \"$(printf 'a\\nb')\""), "run.dtype: must be one line without control characters, found "));
   CHECK(contains_text(refused("--precision f16"), "run.precision: 'f16' is none of: f32, tf32, bf16"));
   CHECK(contains_text(refused("--dtype f64 --precision bf16"), "run.precision: products in f64 are not rounded, found 'bf16'"));
   if (const std::string message = message_of(cuda::require_device); message != "no error")
     CHECK(contains_text(refused("--device cuda"), message));
-  CHECK(contains_text(refused("--seed -5"), "run.seed: must be in 0 … "));
-  CHECK(contains_text(refused("--seed luck"), "run.seed: must be a whole number, found 'luck'"));
+  CHECK(contains_text(refused("--seed -5"), "--seed: must be a whole number in 0 … 9223372036854775807, found -5"));
+  CHECK(contains_text(refused("--seed luck"), "--seed: must be a whole number in 0 … 9223372036854775807, found 'luck'"));
   CHECK_FALSE(fs::exists(out));
   CHECK(contains_text(refusal("train nowhere.toml"), "nowhere.toml: there is no such file"));
-  CHECK(contains_text(refusal("train " + in_quotes(trained().folder.path())), ": there is no such file"));
+  const std::string piped = "cat " + in_quotes(trained().experiment) + " | ";   // its name and place count
+  CHECK(contains_text(refusal("train /dev/stdin --out " + in_quotes(out), "", "--threads 1"), "is no regular file"));
+  for (const std::string command : {"train", "summary", "compare --attention dot_product"}) {
+    const fs::path err = trained().folder.path() / "err";
+    const std::string line = piped + "'" TAPIR_PROGRAM "' " + command + " /dev/stdin 2>" + in_quotes(err);
+    CHECK(WEXITSTATUS(std::system(line.c_str())) == 1);
+    CHECK(contents(err) ==
+          "tapir: /dev/stdin: is no regular file; hint: save the experiment as a file: its name and place count\n");
+  }
+  CHECK(contains_text(refused("--set \"$(printf 'train.steps=3\\nmodel.width=8')\""),
+                      "train.steps: must be a whole number in "));
+  CHECK(contains_text(refused("--set run.seed=2 --seed 3"), "--set: run.seed is given twice"));
+  CHECK(contains_text(refusal("train " + in_quotes(trained().folder.path())), ": is no regular file; hint: save"));
   const fs::path broken = trained().folder.write("broken.toml", "[data]\nkind = generated\n");
   CHECK(contains_text(refusal("train " + in_quotes(broken)), "broken.toml: line 2, column "));
   CHECK(contains_text(refusal(train_line("--out " + in_quotes(broken))),
@@ -184,11 +198,34 @@ TEST_CASE("--set takes one value and leaves the experiment to the next word") {
   CHECK(contains_text(contents(run / "experiment.toml"), "batch = 2\n"));
 }
 
-TEST_CASE("output that cannot be written is an error") {
+TEST_CASE("output that cannot be written is an error of every command") {
   const TemporaryFolder folder;
   const fs::path err = folder.path() / "err";
-  CHECK(WEXITSTATUS(std::system(("'" TAPIR_PROGRAM "' zoo >/dev/full 2>" + in_quotes(err)).c_str())) == 1);
-  CHECK(contents(err) == "tapir: standard output: No space left on device\n");
+  const std::string run = in_quotes(trained().run), experiment = in_quotes(trained().experiment);
+  for (const std::string& line : std::vector<std::string>{
+           "--version", "--help", "train --help", "data list --help", "zoo", "data list", "check softmax", "eval " + run,
+           "generate " + run, "summary " + experiment, "report " + run + " --out /dev/stdout",
+           "train --out " + in_quotes(folder.path() / "train-RUN") + " --set train.steps=1 " + experiment,
+           "compare --out " + in_quotes(folder.path() / "compare-RUN") +
+               " --set train.steps=1 --set attention.mechanism=dot_product --attention dot_product --seeds 1 " + experiment}) {
+    CAPTURE(line);
+    const auto ends_with = [&](const std::string& place, const std::string& reason, const std::string& before) {
+      std::string own = line;
+      if (const size_t at = own.find("RUN"); at != std::string::npos) own.replace(at, 3, reason);
+      const std::string command = before + "'" TAPIR_PROGRAM "' " + own + " 2>" + in_quotes(err) + ' ' + place;
+      const int status = WEXITSTATUS(std::system(command.c_str()));
+      const std::string last = contents(err);
+      CAPTURE(last);
+      CHECK(status == 1);
+      CHECK(contains_text(last, reason));
+      CHECK(last.ends_with("\n"));
+    };
+    ends_with(">/dev/full", "No space left on device", "");
+    if (!line.starts_with("report")) ends_with(">&-", "Bad file descriptor", "");   // there is no /dev/stdout then
+    ends_with(">&3", line.starts_with("report") ? "No such device or address" : "Broken pipe",
+              "pipe='" + (folder.path() / "pipe").string() + "'; rm -f \"$pipe\"; mkfifo \"$pipe\"; "
+              "(exec <\"$pipe\"; sleep 0.05) & exec 3>\"$pipe\"; wait; ");
+  }
 }
 
 TEST_CASE("version and zoo say what is in the program") {

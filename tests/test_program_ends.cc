@@ -31,6 +31,7 @@ class Training {
     if (process_ == 0) {
       const int nowhere = ::open("/dev/null", O_RDWR);
       for (const int descriptor : {0, 1, 2}) ::dup2(nowhere, descriptor);
+      ::signal(SIGHUP, SIG_DFL);   // which nohup, around the tests, would have it ignore
       ::execv(list[0], list.data());
       ::_exit(127);
     }
@@ -102,8 +103,8 @@ TEST_CASE("a run that is killed at any moment goes on to the weights of one that
   CHECK(contents(run / "model.safetensors") == contents(whole / "model.safetensors"));
 }
 
-TEST_CASE("SIGINT and SIGTERM save, exit with 130 and 143, and the run goes on as if nothing had been") {
-  for (const int signal : {SIGINT, SIGTERM}) {
+TEST_CASE("SIGINT, SIGTERM and SIGHUP save, exit with 128 and their number, and the run goes on as if nothing had been") {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const fs::path run = trained().folder.path() / text("signal", signal);
     Training training({trained().experiment.string(), "--set", "train.steps=100000", "--out", run.string()});
     training.wait_for(run / "checkpoints" / "manifest.json");
@@ -120,6 +121,32 @@ TEST_CASE("SIGINT and SIGTERM save, exit with 130 and 143, and the run goes on a
     CHECK(digest_in(resumed.out) == digest_in(uncut.out));
     CHECK(contents(run / "metrics.jsonl") == contents(whole / "metrics.jsonl"));
   }
+}
+
+TEST_CASE("nobody need read standard error: a training goes on to the same end") {
+  for (const std::string place : {"2>&-", "2>/dev/full", "2>&3", "2>&- <&-"}) {
+    CAPTURE(place);
+    const TemporaryFolder folder;
+    const fs::path run = folder.path() / "run", out = folder.path() / "out";
+    const std::string pipe = "pipe='" + (folder.path() / "pipe").string() + "'; mkfifo \"$pipe\"; " +
+                             "(exec <\"$pipe\"; sleep 0.05) & exec 3>\"$pipe\"; wait; ";   // whose reader has gone
+    const int status = std::system((pipe + "'" TAPIR_PROGRAM "' " + train_line("--out " + in_quotes(run)) + " >" +
+                                    in_quotes(out) + ' ' + place).c_str());
+    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(digest_in(contents(out)) == digest_in(trained().outcome.out));
+    for (const char* file : {"metrics.jsonl", "experiment.toml", "tokenizer.json", "model.safetensors"})   // and not in them
+      CHECK(contents(run / file) == contents(trained().run / file));
+  }
+}
+
+TEST_CASE("a training under nohup outlives its terminal") {
+  const TemporaryFolder folder;
+  const fs::path run = folder.path() / "run", out = folder.path() / "out";
+  const std::string line = train_line("--set train.steps=300 --out " + in_quotes(run));
+  const int status = std::system(("trap '' HUP; '" TAPIR_PROGRAM "' --threads 1 " + line + " >" + in_quotes(out) +
+                                  " 2>/dev/null & sleep 0.1; kill -HUP $!; wait $!").c_str());
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(contents(out).starts_with("300 steps of 300, "));
 }
 
 }  // namespace tapir

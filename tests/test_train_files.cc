@@ -324,6 +324,24 @@ TEST_CASE("a second signal exits at once with 128 + signal") {
   };
   CHECK(WEXITSTATUS(twice(SIGINT, SIGINT)) == 130);
   CHECK(WEXITSTATUS(twice(SIGINT, SIGTERM)) == 143);
+  CHECK(WEXITSTATUS(twice(SIGHUP, SIGTERM)) == 143);
+}
+
+TEST_CASE("a second SIGHUP, as a closed terminal sends it, changes nothing; one that is ignored stays so") {
+  const auto exit_after = [](const auto& body) { return WEXITSTATUS(status_of_child(body)); };
+  CHECK(exit_after([] {
+          ::signal(SIGHUP, SIG_DFL);
+          const StopSignals stop;
+          ::raise(SIGHUP);
+          ::raise(SIGHUP);
+          ::_exit(stop.stop_requested() == SIGHUP ? 7 : 1);
+        }) == 7);
+  CHECK(exit_after([] {
+          ::signal(SIGHUP, SIG_IGN);
+          const StopSignals stop;
+          ::raise(SIGHUP);
+          ::_exit(stop.stop_requested() == 0 ? 7 : 1);
+        }) == 7);
 }
 
 }  // namespace tapir

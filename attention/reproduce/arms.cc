@@ -12,6 +12,7 @@
 
 #include "attention/reproduce/config.h"
 #include "attention/reproduce/folder_kind.h"
+#include "attention/reproduce/streams.h"
 #include "nn/train/mapped_file.h"
 #include "nn/train/small_file.h"
 
@@ -196,7 +197,7 @@ bool tell_diverged(const std::vector<Arm>& arms) {
   bool any = false;
   for (const Arm& arm : arms)
     for (const RunRecord& run : arm.runs)
-      if (!run.diverged.empty()) any = true, fmt::print(stderr, "{}: has diverged: {}\n", run.folder.string(), run.diverged);
+      if (!run.diverged.empty()) any = true, note(text(run.folder.string(), ": has diverged: ", run.diverged));
   return any;
 }
 

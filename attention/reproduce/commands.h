@@ -2,6 +2,7 @@
 // returns the exit status.
 #pragma once
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ struct TrainCommand {
   std::filesystem::path out;                // run folder; empty: runs/NAME
   std::filesystem::path resume;             // run folder to go on with
   int64_t stop_after = 0;                   // step; 0: none
-  double minutes = 0;                       // 0: none
+  double minutes = std::numeric_limits<double>::infinity();
   bool anomaly = false;                     // check every output and gradient
 };
 int run_train(const TrainCommand& command);

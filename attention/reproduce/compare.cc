@@ -4,11 +4,13 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "attention/reproduce/arms.h"
 #include "attention/reproduce/run_folder.h"
+#include "attention/reproduce/streams.h"
 #include "datasets/utf8.h"
 #include "nn/train/atomic_file.h"
 #include "nn/train/finite.h"
@@ -43,7 +45,7 @@ bool has_begun(PlannedRun& run) {
 int go_on(PlannedRun& run) {
   const bool begun = has_begun(run);
   if (begun && fs::exists(run.folder / "model.safetensors")) {
-    fmt::print(stderr, "{}: finished before\n", run.folder.string());
+    note(run.folder.string() + ": finished before");
     return 0;
   }
   try {
@@ -83,7 +85,7 @@ void print_table(const std::vector<Arm>& arms) {
 
 std::vector<PlannedRun> planned_runs(const CompareCommand& command) {
   toml::table config = read_config(command.experiment);
-  for (const std::string& assignment : command.assignments) set_value(config, assignment);
+  set_values(config, command.assignments);
   require(config["attention"].is_table(), command.experiment.string(), [] { return "has no section [attention]"; },
           "a comparison changes its mechanism");
   const std::string name = config["run"]["name"].value_or(replace_invalid_utf8(command.experiment.stem().string()));
@@ -94,7 +96,10 @@ std::vector<PlannedRun> planned_runs(const CompareCommand& command) {
     require(mechanisms.insert(mechanism).second, "--attention", [&] { return text("'", mechanism, "' is named twice"); });
     toml::table own = with_mechanism(config, mechanism, taken);
     const int64_t first_seed = resolve(own).run.seed;
-    for (int64_t seed = first_seed; seed - first_seed < command.seeds; ++seed) {
+    require(std::numeric_limits<int64_t>::max() - first_seed >= command.seeds - 1, "--seeds",
+            [&] { return text("there are no ", command.seeds, " seeds from ", first_seed, " on"); });
+    for (int64_t k = 0; k < command.seeds; ++k) {
+      const int64_t seed = first_seed + k;
       set_value(own, text("run.seed=", seed));
       PlannedRun& run = runs.emplace_back(PlannedRun{resolve(own), out / mechanism / text("seed-", seed)});
       run.experiment.run.name = name;

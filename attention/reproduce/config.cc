@@ -1,6 +1,9 @@
 #include "attention/reproduce/config.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <set>
 
 #include "datasets/text_file.h"
 #include "datasets/utf8.h"
@@ -41,10 +44,15 @@ void overlay(toml::table& base, const toml::table& top) {
 }
 
 toml::table read_chain(const std::filesystem::path& file, std::vector<std::filesystem::path> chain) {
+  std::error_code error;
+  const std::filesystem::file_type type = std::filesystem::status(file, error).type();
+  require(type != std::filesystem::file_type::not_found, file.string(), [] { return "there is no such file"; },
+          "experiments are in attention/reproduce/");
+  require(!error, file.string(), [&] { return "cannot be read: " + error.message(); });
+  require(type == std::filesystem::file_type::regular, file.string(),
+          [] { return "is no regular file"; }, "save the experiment as a file: its name and place count");
   const std::filesystem::path name = std::filesystem::weakly_canonical(file);
   require(std::find(chain.begin(), chain.end(), name) == chain.end(), file.string(), [] { return "extends itself"; });
-  require(std::filesystem::is_regular_file(file), file.string(), [] { return "there is no such file"; },
-          "experiments are in attention/reproduce/");
   chain.push_back(name);
   toml::table table;
   try {
@@ -64,23 +72,79 @@ toml::table read_chain(const std::filesystem::path& file, std::vector<std::files
   return base;
 }
 
+// As many digits as it takes to read the same number back.
+template <class Number>
+std::string exact(Number value) {
+  char digits[32];
+  return {digits, std::to_chars(digits, std::end(digits), value).ptr};
+}
+
+std::string bound(long double value) {
+  const auto whole = static_cast<long double>(std::numeric_limits<int64_t>::max());
+  const bool is_whole = std::fabs(value) <= whole && value == std::floor(value);
+  return is_whole ? exact(static_cast<int64_t>(value)) : exact(static_cast<double>(value));
+}
+
+std::string node_text(const toml::node& node) {
+  if (const auto* number = node.as_floating_point()) return exact(number->get());
+  std::ostringstream out;
+  node.visit([&](const auto& concrete) { out << concrete; });
+  return out.str();
+}
+
+// The number of `node`, named `name` in errors: of the right type, and in the range.
+template <class T>
+T number(const std::string& name, const toml::node& node, const nn::Range& range) {
+  const auto* real = node.as_floating_point();
+  const auto* whole = node.as_integer();
+  const bool holds = whole ? range.contains(whole->get()) : real && std::is_same_v<T, double> && range.contains(real->get());
+  require(holds, name, [&] {
+    return text("must be ", std::is_same_v<T, double> ? "a number " : "a whole number ", range_text(range), ", found ",
+                node_text(node));
+  });
+  return whole ? static_cast<T>(whole->get()) : static_cast<T>(real->get());
+}
+
+// What follows `end` in a text of UTF-8.
+std::string_view rest_after(std::string_view text, const toml::source_position& end) {
+  for (uint32_t line = 1; line < end.line; ++line) text.remove_prefix(text.find('\n') + 1);
+  for (uint32_t column = 1; column < end.column; ++column)
+    do text.remove_prefix(1);
+    while (!text.empty() && (text.front() & 0xC0) == 0x80);
+  return text;
+}
+
+// One value in TOML's notation, which is all of `word`; what is none is a string.
+toml::table table_of_value(const std::string& word) {
+  const std::string line = "value = " + word;
+  try {
+    toml::table parsed = toml::parse(line);
+    const std::string_view rest = rest_after(line, parsed.get("value")->source().end);
+    if (parsed.size() == 1 && rest.find_first_not_of(" \t") == rest.npos) return parsed;
+  } catch (const toml::parse_error&) {
+  }
+  return toml::table{{"value", word}};
+}
+
 class Reader final : public nn::FieldVisitor {
  public:
   Reader(std::string section, const toml::table& table) : section_(std::move(section)), table_(table) {}
 
   void operator()(const char* key, int64_t& value, const char*, const nn::Range& range) override {
-    read(key, value, "a whole number", [](const toml::node& node) { return node.is_integer(); });
-    check(key, static_cast<double>(value), range);
+    if (const toml::node* node = find(key)) value = number<int64_t>(name(key), *node, range);
   }
   void operator()(const char* key, double& value, const char*, const nn::Range& range) override {
-    read(key, value, "a number", [](const toml::node& node) { return node.is_number(); });
-    check(key, value, range);
+    if (const toml::node* node = find(key)) value = number<double>(name(key), *node, range);
   }
   void operator()(const char* key, bool& value, const char*) override {
-    read(key, value, "true or false", [](const toml::node& node) { return node.is_boolean(); });
+    const toml::node* node = find(key);
+    require(!node || node->is_boolean(), name(key), [&] { return text("must be true or false, found ", node_text(*node)); });
+    if (node) value = node->as_boolean()->get();
   }
   void operator()(const char* key, std::string& value, const char*, const nn::Choices& choices) override {
-    read(key, value, "a string", [](const toml::node& node) { return node.is_string(); });
+    const toml::node* node = find(key);
+    require(!node || node->is_string(), name(key), [&] { return text("must be a string, found ", node_text(*node)); });
+    if (node) value = node->as_string()->get();
     const auto is_control = [](unsigned char c) { return c < 32 || c == 127; };   // what toml++ writes of them it cannot read
     require(std::none_of(value.begin(), value.end(), is_control), name(key),
             [&] { return text("must be one line without control characters, found ", shown(value)); });
@@ -101,26 +165,9 @@ class Reader final : public nn::FieldVisitor {
  private:
   std::string name(const char* key) const { return text("config: ", section_, '.', key); }
 
-  template <class T, class Fits>
-  void read(const char* key, T& value, const char* wanted, const Fits& fits) {
+  const toml::node* find(const char* key) {
     known_.push_back(key);
-    const toml::node* node = table_.get(key);
-    if (!node) return;
-    require(fits(*node), name(key), [&] { return text("must be ", wanted, ", found ", node_text(*node)); });
-    if constexpr (std::is_same_v<T, double>)   // value<double>() has no number that it would have to round
-      if (const auto* whole = node->as_integer()) return void(value = static_cast<double>(whole->get()));
-    value = *node->value<T>();
-  }
-
-  void check(const char* key, double value, const nn::Range& range) const {
-    require(value >= range.low && value <= range.high, name(key),
-            [&] { return text("must be in ", range.low, " … ", range.high, ", found ", value); });
-  }
-
-  static std::string node_text(const toml::node& node) {
-    std::ostringstream out;
-    node.visit([&](const auto& concrete) { out << concrete; });
-    return out.str();
+    return table_.get(key);
   }
 
   std::string section_;
@@ -150,15 +197,30 @@ void set_value(toml::table& config, const std::string& assignment) {
           [&] { return text("expected section.key=value, found '", assignment, "'"); });
   require(!first_invalid_utf8(assignment), "--set", [&] { return text("expected UTF-8, found ", shown(assignment)); });
   const std::string section = assignment.substr(0, dot), key = assignment.substr(dot + 1, equals - dot - 1);
-  const std::string value = assignment.substr(equals + 1);
   if (!config[section].is_table()) config.insert_or_assign(section, toml::table{});
-  toml::table& table = *config[section].as_table();
-  try {
-    const toml::table parsed = toml::parse("value = " + value);
-    table.insert_or_assign(key, *parsed.get("value"));
-  } catch (const toml::parse_error&) {
-    table.insert_or_assign(key, value);
+  config[section].as_table()->insert_or_assign(key, *table_of_value(assignment.substr(equals + 1)).get("value"));
+}
+
+void set_values(toml::table& config, const std::vector<std::string>& assignments) {
+  std::set<std::string> keys;
+  for (const std::string& assignment : assignments) {
+    set_value(config, assignment);
+    const std::string key = assignment.substr(0, assignment.find('='));
+    require(keys.insert(key).second, "--set", [&] { return text(key, " is given twice"); });
   }
+}
+
+void read_number(const std::string& option, const std::string& word, const nn::Range& range, int64_t& value) {
+  value = number<int64_t>(option, *table_of_value(word).get("value"), range);
+}
+
+void read_number(const std::string& option, const std::string& word, const nn::Range& range, double& value) {
+  value = number<double>(option, *table_of_value(word).get("value"), range);
+}
+
+std::string range_text(const nn::Range& range) {
+  if (range.high == nn::Range().high) return "of at least " + bound(range.low) + ", and finite";
+  return "in " + bound(range.low) + " … " + bound(range.high);
 }
 
 void read_section(const toml::table& config, const std::string& section, nn::Options& options) {

@@ -20,13 +20,19 @@ namespace tapir {
 // that names file, line and column for what is not TOML, and for files that extend themselves.
 toml::table read_config(const std::filesystem::path& file);
 
-// Sets "section.key=value", value in TOML's notation; what is not TOML is taken as a string. Throws Error unless it has
-// this form.
+// Sets "section.key=value", value in TOML's notation; what is not, as a whole, one value of TOML is taken as a string.
+// Throws Error unless it has this form.
 void set_value(toml::table& config, const std::string& assignment);
+void set_values(toml::table& config, const std::vector<std::string>& assignments);   // and for a key that is set twice
 
 // Reads the section's keys into `options`. Throws an Error that names the section and key for a key that no field has (with
 // the nearest one that exists), for a value of the wrong type, and for one outside of what is allowed.
 void read_section(const toml::table& config, const std::string& section, nn::Options& options);
+
+// The same for a number that a command line gives `option`: `word` in TOML's notation.
+void read_number(const std::string& option, const std::string& word, const nn::Range& range, int64_t& value);
+void read_number(const std::string& option, const std::string& word, const nn::Range& range, double& value);
+std::string range_text(const nn::Range& range);   // "in 1 … 9", "of at least 0, and finite"
 
 // Throws the same Error for a section that is none of `known`.
 void require_sections(const toml::table& config, const std::vector<std::string>& known);

@@ -1,9 +1,8 @@
 // tapir data
 #include <fmt/core.h>
 
-#include <cstdio>
-
 #include "attention/reproduce/commands.h"
+#include "attention/reproduce/streams.h"
 #include "datasets/catalog.h"
 #include "datasets/location.h"
 #include "tensor/error.h"
@@ -32,7 +31,7 @@ int run_data_verify() {
   }
   if (!all_exact) return 1;
   if (found) return 0;
-  std::fflush(stdout);   // the list comes before the error
+  flush_output();   // the list comes before the error
   throw Error("data verify", text("there is no whole data set under ", data_root().string()),
               "put the files where they are expected, or set TAPIR_DATA to the folder that has wikitext-2/");
 }

@@ -97,7 +97,7 @@ Experiment resolve(const toml::table& config) {
 
 Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
   toml::table config = read_config(file);
-  for (const std::string& assignment : assignments) set_value(config, assignment);
+  set_values(config, assignments);
   Experiment experiment = resolve(config);
   if (!config["run"]["name"]) experiment.run.name = replace_invalid_utf8(file.stem().string());
   return experiment;

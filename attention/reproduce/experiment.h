@@ -1,6 +1,7 @@
 // An experiment: everything that fixes a run. Read from a TOML file, written into the run folder as it was resolved.
 #pragma once
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,7 +28,8 @@ struct RunOptions : nn::Options {   // [run]
 
   void fields(nn::FieldVisitor& visit) override {
     visit("name", name, "of the run's folder", {});
-    visit("seed", seed, "of initial weights, dropout and generated sequences", nn::between(0, 9007199254740992.0));
+    visit("seed", seed, "of initial weights, dropout and generated sequences",
+          nn::between(0, std::numeric_limits<int64_t>::max()));
     visit("dtype", dtype, "element type of weights and activations", {"f32", "f64"});
     visit("device", device, "where the run computes", {"cpu", "cuda"});
     visit("precision", precision, "to which matrix products round their operands; of dtype f32 alone", {"f32", "tf32", "bf16"});

@@ -10,10 +10,11 @@
 
 namespace tapir {
 
-LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer)
+LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer, bool with_weights)
     : Task(experiment), corpus_(read_corpus(experiment.data.spec, tokenizer)),
       training_(corpus_.train, experiment.train.batch, experiment.model.context) {
-  make_model(corpus_.tokenizer->size(), !tokenizer);
+  make_model(corpus_.tokenizer->size());
+  if (with_weights) initialise(!tokenizer);
 }
 
 TrainTask LanguageTask::train_task() {

@@ -10,9 +10,10 @@ namespace tapir {
 
 class LanguageTask final : public Task {
  public:
-  // Reads the corpus and makes the model with its initial weights. `tokenizer`: the one a trained model was made with; the
-  // file of initial weights is not read then, as the trained ones will replace them.
-  explicit LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer = nullptr);
+  // Reads the corpus and makes the model, with its initial weights or without them yet. `tokenizer`: the one a trained model
+  // was made with; the file of initial weights is not read then, as the trained ones will replace them.
+  explicit LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer = nullptr,
+                        bool with_weights = true);
 
   // Refers to this object. Throws Error when the validation part is too short for one batch.
   TrainTask train_task() override;

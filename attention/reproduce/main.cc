@@ -2,13 +2,21 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <exception>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <new>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <system_error>
 
 #include "attention/reproduce/commands.h"
+#include "attention/reproduce/config.h"
+#include "attention/reproduce/streams.h"
 #include "tensor/error.h"
 #include "tensor/threads.h"
 
@@ -16,13 +24,31 @@ namespace {
 
 using namespace tapir;
 
+// Numbers are read and checked as those of a configuration are, and help shows their range.
+template <class T>
+void add_number(CLI::App& app, const std::string& option, const nn::Range& range, const std::string& help,
+                const std::function<void(T)>& set) {
+  const auto read = [=](const std::string& word) {
+    T value{};
+    read_number(option, word, range, value);
+    set(value);
+  };
+  app.add_option_function<std::string>(option, read, help)->type_name(range_text(range));
+}
+
+template <class T>
+void add_number(CLI::App& app, const std::string& option, const nn::Range& range, const std::string& help, T& value) {
+  add_number<T>(app, option, range, help, [&value](T given) { value = given; });
+}
+
 // Options of several commands. One that a command has no use for is refused there, not ignored.
 struct Common {
-  int threads = 0;
-  std::string dtype, device, precision, seed;
+  int64_t threads = 0;
+  std::string dtype, device, precision;
+  std::optional<int64_t> seed;
 
   void add_threads(CLI::App& app) {
-    app.add_option("--threads", threads, "threads of the CPU; results do not depend on it")->check(CLI::Range(1, 1024));
+    add_number(app, "--threads", nn::between(1, 1024), "threads of the CPU; results do not depend on it", threads);
   }
   void add_types(CLI::App& app) {
     app.add_option("--dtype", dtype, "f32 or f64; short for --set run.dtype=…");
@@ -32,19 +58,16 @@ struct Common {
   void add_device(CLI::App& app) {
     app.add_option("--device", device, "cpu or cuda (the run's own)")->check(CLI::IsMember({"cpu", "cuda"}));
   }
-  void add_seed(CLI::App& app, const char* help) { app.add_option("--seed", seed, help); }
+  void add_seed(CLI::App& app, const char* help) {
+    add_number<int64_t>(app, "--seed", nn::between(0, std::numeric_limits<int64_t>::max()), help,
+                        [this](int64_t given) { seed = given; });
+  }
 
   void apply(std::vector<std::string>& assignments) const {
     if (!dtype.empty()) assignments.push_back("run.dtype=\"" + dtype + '"');
     if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
     if (!precision.empty()) assignments.push_back("run.precision=\"" + precision + '"');
-    if (!seed.empty()) assignments.push_back("run.seed=" + seed);
-  }
-  uint64_t seed_or(uint64_t otherwise) const {
-    if (seed.empty()) return otherwise;
-    const bool digits = seed.find_first_not_of("0123456789") == std::string::npos && seed.size() < 17;
-    require(digits, "--seed", [&] { return text("must be a whole number below 10¹⁶, found '", seed, "'"); });
-    return std::stoull(seed);
+    if (seed) assignments.push_back(text("run.seed=", *seed));
   }
 };
 
@@ -62,9 +85,9 @@ int run(int argc, char** argv) {
   train_app->add_option("--set", train.assignments, "section.key=value, over what the file says")->allow_extra_args(false);
   CLI::Option* resume = train_app->add_option("--resume", train.resume, "go on with this run")->excludes(experiment);
   train_app->add_option("--out", train.out, "run folder (runs/NAME)")->excludes(resume);
-  train_app->add_option("--stop-after", train.stop_after, "save and stop after this step")
-      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000'000}));
-  train_app->add_option("--minutes", train.minutes, "save and stop after so many minutes")->check(CLI::Range(0.0, 1e6));
+  add_number(*train_app, "--stop-after", nn::between(1, 1e12), "save and stop after this step", train.stop_after);
+  add_number(*train_app, "--minutes", nn::between(0, 1e6), "save and stop with the step that ends after so many minutes",
+             train.minutes);
   train_app->add_flag("--anomaly", train.anomaly,
                       "check every output and gradient; the first NaN or infinity names its op");
   common.add_types(*train_app);
@@ -81,9 +104,9 @@ int run(int argc, char** argv) {
   CLI::App* generate_app = app.add_subcommand("generate", "text from a trained run");
   generate_app->add_option("run", generate.run, "run folder")->required();
   generate_app->add_option("--prompt", generate.prompt, "text to go on from");
-  generate_app->add_option("--tokens", generate.tokens, "how many")->check(CLI::Range(1, 100000));
-  generate_app->add_option("--temperature", generate.temperature, "of the choice; 0: the likeliest token")
-      ->check(CLI::Range(0.0, 100.0));
+  add_number(*generate_app, "--tokens", nn::between(1, 100'000), "how many", generate.tokens);
+  add_number(*generate_app, "--temperature", nn::between(0, 100), "of the choice; 0: the likeliest token",
+             generate.temperature);
   common.add_seed(*generate_app, "of the choice (1)");
   common.add_device(*generate_app);
 
@@ -92,7 +115,7 @@ int run(int argc, char** argv) {
   compare_app->add_option("experiment", compare.experiment, "TOML file; its mechanism is replaced")->required();
   compare_app->add_option("--attention", compare.mechanisms, "mechanisms, the baseline first: a,b,c")->delimiter(',')
       ->required()->allow_extra_args(false);
-  compare_app->add_option("--seeds", compare.seeds, "how many, from run.seed on")->check(CLI::Range(1, 1000));
+  add_number(*compare_app, "--seeds", nn::between(1, 1000), "how many, from run.seed on", compare.seeds);
   compare_app->add_option("--set", compare.assignments, "section.key=value, over what the file says")
       ->allow_extra_args(false);
   compare_app->add_option("--out", compare.out, "folder of the runs (runs/compare-NAME)");
@@ -126,16 +149,26 @@ int run(int argc, char** argv) {
   CLI::App* list_app = data_app->add_subcommand("list", "what is known and what is there");
   CLI::App* verify_app = data_app->add_subcommand("verify", "compare files with their published counts and digests");
 
+  for (CLI::App* command : app.get_subcommands({}))
+    for (CLI::Option* option : command->get_options())
+      if (option->get_type_name().starts_with("TEXT") && option->get_name() != "--prompt")
+        option->check([](const std::string& word) { return std::string(word.empty() ? "must not be empty" : ""); });
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);   // --help, --version
+    if (error.get_exit_code() == 0) {   // --help, --version
+      std::ostringstream shown;
+      app.exit(error, shown, shown);
+      std::fputs(shown.str().c_str(), stdout);
+      return 0;
+    }
     const std::vector<std::string> unknown = app.remaining(true);
     throw Error("command line",
                 unknown.empty() ? error.what() : text("there is no command or option '", unknown.front(), "' here"),
                 "tapir --help and tapir COMMAND --help list what there is");
   }
-  if (common.threads) set_threads(common.threads);
+  if (common.threads) set_threads(static_cast<int>(common.threads));
   if (*train_app) {
     require(!train.experiment.empty() || !train.resume.empty(), "train",
             [] { return "needs an experiment file or --resume RUN"; });
@@ -149,12 +182,12 @@ int run(int argc, char** argv) {
   if (*report_app) return run_report(runs, page, common.device);
   if (*eval_app) return run_eval(runs, part, common.device);
   if (*generate_app) {
-    generate.seed = common.seed_or(generate.seed);
+    generate.seed = static_cast<uint64_t>(common.seed.value_or(1));
     generate.device = common.device;
     return run_generate(generate);
   }
   if (*zoo_app) return run_zoo();
-  if (*check_app) return run_check(names, all, common.seed_or(1));
+  if (*check_app) return run_check(names, all, static_cast<uint64_t>(common.seed.value_or(1)));
   if (*summary_app) {
     common.apply(changes);
     return run_summary(described, changes);
@@ -162,18 +195,29 @@ int run(int argc, char** argv) {
   return *list_app ? run_data_list() : *verify_app ? run_data_verify() : 1;
 }
 
+std::string message_of(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const std::length_error*>(&error))
+    return "memory: there is none left for text, ids and batches; hint: use less text or a smaller batch";
+  if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
+    return text(file->path1().string(), ": ", file->code().message());
+  if (const auto* output = dynamic_cast<const std::system_error*>(&error))   // of fmt::print
+    return text("standard output: ", output->code().message());
+  return error.what();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  claim_streams();
   std::signal(SIGXFSZ, SIG_IGN);   // a file that reaches its size limit is an error of write(2), not the end of the process
   try {
     const int status = run(argc, argv);
-    require(std::fflush(stdout) == 0, "standard output", [] { return std::strerror(errno); });
+    flush_output();
     return status;
   } catch (const std::exception& error) {
-    std::string line = error.what();
+    std::string line = message_of(error);
     std::replace(line.begin(), line.end(), '\n', ' ');   // of a name or a value that the user gave
-    std::fprintf(stderr, "tapir: %s\n", line.c_str());
+    note("tapir: " + line);
     return 1;
   }
 }

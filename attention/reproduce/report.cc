@@ -9,6 +9,7 @@
 #include "attention/reproduce/arms.h"
 #include "attention/reproduce/commands.h"
 #include "attention/reproduce/run_folder.h"
+#include "attention/reproduce/streams.h"
 #include "nn/train/atomic_file.h"
 #include "nn/train/finite.h"
 #include "nn/train/mapped_file.h"
@@ -85,7 +86,7 @@ Json attention_of(const std::filesystem::path& folder, const std::string& device
     return {{"weights", run->weights}, {"tokens", tokens}, {"layers", std::move(layers)}};
   } catch (const Error& error) {
     if (dynamic_cast<const NotFinite*>(&error)) finite = false;
-    fmt::print(stderr, "no attention maps: {}\n", error.what());
+    note(text("no attention maps: ", error.what()));
     return {{"missing", error.what()}};
   }
 }
@@ -118,12 +119,15 @@ Json data_of(const std::vector<Arm>& arms, const std::string& device, bool& fini
         seconds = {{"step", costs["seconds"]["step"]}, {"seconds", costs["seconds"]["value"]}};
       runs.push_back({{"label", arms[k].label},
                       {"arm", k},
-                      {"seed", run.seed},
+                      {"seed", text(run.seed)},   // a number of a page is a double
                       {"curves", curves_of(run.metrics)},
                       {"costs", std::move(seconds)},
                       {"attention", attention_of(run.folder, device, finite)}});
     }
-  return {{"comparison", comparison_json(arms, {})}, {"differences", differences_of(arms)}, {"runs", std::move(runs)}};
+  Json comparison = comparison_json(arms, {});
+  for (Json& arm : comparison["arms"])
+    for (Json& run : arm["runs"]) run["seed"] = text(run["seed"]);
+  return {{"comparison", std::move(comparison)}, {"differences", differences_of(arms)}, {"runs", std::move(runs)}};
 }
 
 // The JSON as it may stand in a script element: without "<" no text in it can end the element.
@@ -169,8 +173,8 @@ int run_report(const std::vector<std::filesystem::path>& paths, const std::files
   bool finite = !tell_diverged(arms);
   page.replace(page.find(place), place.size(), script_text(data_of(arms, device, finite)));
   write_atomically(out, page);
-  fmt::print("{}: {} run{}, {:.0f} kB\n", out.string(), count, count == 1 ? "" : "s",
-             static_cast<double>(page.size()) / 1000);
+  note(fmt::format("{}: {} run{}, {:.0f} kB", out.string(), count, count == 1 ? "" : "s",
+                   static_cast<double>(page.size()) / 1000));
   return finite ? 0 : 1;
 }
 

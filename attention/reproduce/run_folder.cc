@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "attention/reproduce/streams.h"
 #include "attention/reproduce/summary.h"
 #include "nn/train/atomic_file.h"
 #include "nn/train/checkpoint.h"
@@ -37,7 +38,7 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
     which = "last";
   }
   require(checkpoint.has_value(), folder.string(), [] { return "has no checkpoint"; });
-  for (const std::string& note : notes) fmt::print(stderr, "{}\n", note);
+  for (const std::string& line : notes) note(line);
   const char* prefix = run->experiment.train.ema > 0 ? "ema/" : "model/";
   assign_weights(folder.c_str(), run->task->model(), tensors_under(*checkpoint, prefix));
   run->weights = text(which, ", step ", checkpoint->step);
@@ -48,11 +49,11 @@ namespace {
 
 TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
                     double minutes) {
-  Arena::of(experiment.device()).reset_peak();
   resume ? require_checkpoint(folder) : require_place_for_run(folder);
   TrainedRun run;
-  run.task = make_task(experiment, resume ? folder : "");
+  run.task = make_task(experiment, resume ? folder : "", [&](Task& made) { rehearse(made, experiment); });
   Task& task = *run.task;
+  Arena::of(experiment.device()).reset_peak();
   TrainTask loop = task.train_task();
   const auto begin = [&] {   // another process may have been here before the lock was had
     resume ? require_checkpoint(folder) : require_place_for_run(folder);
@@ -67,8 +68,8 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
                                           {"higher_is_better", loop.objective.higher_is_better}};
     write_atomically(folder / facts_file, facts.dump() + '\n');
   };
-  fmt::print(stderr, "{}: {}, {}, {} parameters, {} thread{}\n", folder.string(), experiment.attention.mechanism,
-             task.summary(), task.model().parameter_count(), threads(), threads() == 1 ? "" : "s");
+  note(fmt::format("{}: {}, {}, {} parameters, {} thread{}", folder.string(), experiment.attention.mechanism, task.summary(),
+                   task.model().parameter_count(), threads(), threads() == 1 ? "" : "s"));
   run.report = train(loop, experiment.train, experiment.schedule, experiment.optimiser,
                      static_cast<uint64_t>(experiment.run.seed),
                      {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = stop_after,

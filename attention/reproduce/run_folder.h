@@ -1,6 +1,7 @@
 // A run and its folder: trained there, and opened again for evaluation and generation.
 #pragma once
 #include <filesystem>
+#include <limits>
 #include <memory>
 
 #include "attention/reproduce/folder_kind.h"
@@ -30,6 +31,6 @@ struct TrainedRun {
 // checkpoint is begun again. Throws Error when the folder is of another kind, and what the task's constructor and train()
 // throw; where memory is not enough, OutOfMemory names a batch for which it would be.
 TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after = 0,
-                     double minutes = 0);
+                     double minutes = std::numeric_limits<double>::infinity());
 
 }  // namespace tapir

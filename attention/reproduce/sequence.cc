@@ -18,14 +18,13 @@ SequenceSpec with_size(SequenceSpec spec, int64_t size) {
 
 }  // namespace
 
-SequenceTask::SequenceTask(Experiment& experiment, bool reads_initial)
-    : Task(experiment), sequences_(experiment.task.sequence) {
+SequenceTask::SequenceTask(Experiment& experiment) : Task(experiment), sequences_(experiment.task.sequence) {
   const TaskOptions& options = experiment.task;
   if (options.longer > 0) longer_.emplace(with_size(options.sequence, options.longer));
   const int64_t longest = std::max(sequences_.length(), longer_ ? longer_->length() : 0);
   require(longest <= experiment.model.context, options.name,
           [&] { return text("sequences of ", longest, " tokens exceed model.context = ", experiment.model.context); });
-  make_model(sequences_.vocabulary(), reads_initial);
+  make_model(sequences_.vocabulary());
 }
 
 TrainTask SequenceTask::train_task() {

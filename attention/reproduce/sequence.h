@@ -10,9 +10,8 @@ namespace tapir {
 
 class SequenceTask final : public Task {
  public:
-  // `reads_initial`: the experiment's file of initial weights. Throws Error for what Sequences refuses, and for sequences
-  // that are longer than model.context.
-  SequenceTask(Experiment& experiment, bool reads_initial);
+  // Without weights yet. Throws Error for what Sequences refuses, and for sequences that are longer than model.context.
+  explicit SequenceTask(Experiment& experiment);
 
   // Step k trains on batch k of the part "train" with the run's seed; evaluation sequences are the same for all seeds.
   TrainTask train_task() override;

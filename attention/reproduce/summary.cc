@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "attention/reproduce/commands.h"
 #include "attention/reproduce/language.h"
@@ -45,8 +46,18 @@ int64_t peak_of_step(Task& task, const Experiment& experiment) {
   arena.reset_peak();
   const StepLoss loss = accumulate_gradients(loop, *optimiser, 0, experiment.train.accumulate, 1);
   optimiser->step(0, optimiser->clip(experiment.train.clip, loss.count).scale);
+  optimiser->clear_gradients();
   return arena.statistics().peak;
 }
+
+Tensor numbers_to_spare() { return Tensor::empty({1 << 12}); }   // also those of steps that the loop has not looked at
+
+struct Unlimited {   // an arena, of which a dry run may take more than there is
+  explicit Unlimited(Arena& of) : arena(of), limit(of.limit()) { arena.set_limit(std::numeric_limits<int64_t>::max()); }
+  ~Unlimited() { arena.set_limit(limit); }
+  Arena& arena;
+  const int64_t limit;
+};
 
 }  // namespace
 
@@ -60,46 +71,48 @@ ModelSummary::Row ModelSummary::total() const {
 }
 
 ModelSummary summarise(Experiment& experiment) {
-  const int64_t before = Arena::of(experiment.device()).statistics().in_use;
-  ModelSummary summary;
-  summary.tokens = experiment.model.context;
+  Arena& arena = Arena::of(experiment.device());
+  const int64_t before = arena.statistics().in_use;
+  const Unlimited unlimited(arena);
+  const Rehearsal rehearsal(experiment.device());
+  LanguageTask task(experiment);
+  ModelSummary summary{.rows = parameter_rows(task.model()), .tokens = experiment.model.context};
   {
-    DryRun dry;
-    LanguageTask task(experiment);
-    summary.rows = parameter_rows(task.model());
-    {
-      const NoGrad guard;
-      const std::vector<int32_t> tokens(summary.tokens, 0);
-      task.model().forward(Tensor::from(tokens, {1, summary.tokens}), {});
-    }
-    for (const auto& [path, operations] : dry.operations()) row_of(summary.rows, path).operations += operations;
-    summary.peak = peak_of_step(task, experiment) - before;
+    const NoGrad guard;
+    const std::vector<int32_t> tokens(summary.tokens, 0);
+    task.model().forward(Tensor::from(tokens, {1, summary.tokens}), {});
   }
-  Arena::of(experiment.device()).release_cache();   // of blocks that were never touched
+  for (const auto& [path, operations] : rehearsal.operations()) row_of(summary.rows, path).operations += operations;
+  summary.peak = peak_of_step(task, experiment) - before;
   return summary;
+}
+
+void rehearse(Task& task, const Experiment& experiment) {
+  const Rehearsal rehearsal(experiment.device());
+  const Tensor numbers = numbers_to_spare();
+  task.model().initialise(0, experiment.dtype());
+  peak_of_step(task, experiment);
+  task.model().each_parameter([](const std::string&, nn::Parameter& parameter) { parameter.value = {}; });
 }
 
 namespace {
 
 bool fits(Experiment& experiment) {
-  bool enough = true;
   try {
-    const DryRun dry;
+    const Rehearsal rehearsal(experiment.device());
     const std::unique_ptr<Task> task = make_task(experiment);
-    const Tensor numbers = Tensor::empty({1 << 12});   // of steps that the loop has not looked at, and to spare
+    const Tensor numbers = numbers_to_spare();
     peak_of_step(*task, experiment);
+    return true;
   } catch (const OutOfMemory&) {
-    enough = false;
+    return false;
   }
-  Arena::of(experiment.device()).release_cache();
-  return enough;
 }
 
 }  // namespace
 
 int64_t fitting_batch(Experiment& experiment) {
   const int64_t batch = experiment.train.batch, unit = experiment.train.accumulate;
-  Arena::of(experiment.device()).release_cache();
   int64_t fitting = 0, failing = batch / unit;   // rows of a part
   while (failing - fitting > 1) {
     const int64_t rows = (fitting + failing) / 2;
@@ -125,6 +138,12 @@ int run_summary(const std::filesystem::path& file, const std::vector<std::string
              static_cast<double>(summary.peak) / (1 << 20), experiment.train.batch, summary.tokens,
              experiment.train.accumulate, experiment.train.accumulate == 1 ? "" : "s", experiment.run.dtype,
              experiment.run.precision, experiment.optimiser.name);
+  const int64_t capacity = Arena::of(experiment.device()).capacity();
+  if (summary.peak > capacity) {
+    const int64_t batch = fitting_batch(experiment);
+    fmt::print("this machine has {:.1f} MiB for it: {}\n", static_cast<double>(capacity) / (1 << 20),
+               batch > 0 ? text("train.batch=", batch, " fits") : "no batch fits");
+  }
   return 0;
 }
 

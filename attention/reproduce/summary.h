@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "attention/reproduce/experiment.h"
+#include "attention/reproduce/task.h"
 
 namespace tapir {
 
@@ -17,7 +18,8 @@ struct ModelSummary {
   };
   std::vector<Row> rows;      // in the order of registration
   int64_t tokens = 0;         // of one sequence: the context
-  int64_t peak = 0;           // bytes: most that the arena will hold in a training step, weights and optimiser included
+  int64_t peak = 0;           // bytes: most that the arena would hold in a training step, weights and optimiser included;
+                              // more than the machine has, perhaps
 
   Row total() const;          // path "total", no shapes
 };
@@ -26,6 +28,10 @@ struct ModelSummary {
 // of a real step, so the peak is the real one. Operations: 2·m·n·k for a product of (m,k) and (k,n); loops that are no
 // matrix products are not counted, and a mask saves nothing. Throws what LanguageTask throws.
 ModelSummary summarise(Experiment& experiment);
+
+// Takes the first step of a training as a dry run; afterwards the model has no weights, as before. Throws OutOfMemory where
+// there is too little.
+void rehearse(Task& task, const Experiment& experiment);
 
 // The largest train.batch below the experiment's for which memory is enough, a multiple of train.accumulate; 0: there is none.
 // Found by training steps as dry runs, within the limit of the device's arena and what the device has. Throws what the task's

@@ -9,7 +9,7 @@
 
 namespace tapir {
 
-void Task::make_model(int64_t vocabulary, bool reads_initial) {
+void Task::make_model(int64_t vocabulary) {
   experiment_.model.vocabulary = vocabulary;
   const Mechanism& row = mechanism(experiment_.attention.mechanism);
   const nn::TransformerOptions& model = experiment_.model;
@@ -19,6 +19,9 @@ void Task::make_model(int64_t vocabulary, bool reads_initial) {
   });
   set_default_device(experiment_.device());
   set_precision(experiment_.precision());
+}
+
+void Task::initialise(bool reads_initial) {
   model_->initialise(static_cast<uint64_t>(experiment_.run.seed), experiment_.dtype());
   if (reads_initial && !experiment_.run.initial.empty()) load_weights(experiment_.run.initial, *model_);
 }
@@ -32,9 +35,17 @@ LossSum Task::loss(const TokenBatch& batch, int64_t part, int64_t parts, const n
   return {cross_entropy(logits, Tensor::from<int32_t>(targets, shape)), count_targets(targets)};
 }
 
-std::unique_ptr<Task> make_task(Experiment& experiment, const std::filesystem::path& trained) {
-  if (experiment.task.name != "language") return std::make_unique<SequenceTask>(experiment, trained.empty());
-  return std::make_unique<LanguageTask>(experiment, trained.empty() ? nullptr : load_tokenizer(trained / tokenizer_file));
+std::unique_ptr<Task> make_task(Experiment& experiment, const std::filesystem::path& trained,
+                                const std::function<void(Task&)>& before) {
+  std::unique_ptr<Task> task;
+  if (experiment.task.name != "language")
+    task = std::make_unique<SequenceTask>(experiment);
+  else
+    task = std::make_unique<LanguageTask>(experiment, trained.empty() ? nullptr : load_tokenizer(trained / tokenizer_file),
+                                          false);
+  if (before) before(*task);
+  task->initialise(trained.empty());
+  return task;
 }
 
 }  // namespace tapir

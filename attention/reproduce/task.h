@@ -1,6 +1,7 @@
 // A task: data, a language model with a mechanism of the zoo, and a loss. What the commands know of the one they run.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,11 +30,12 @@ class Task {
   virtual void save(const std::filesystem::path& folder) const = 0;   // what evaluation needs beside weights and experiment
 
   nn::LanguageModel& model() { return *model_; }
+  void initialise(bool reads_initial);   // weights: drawn from the seed, or read from the experiment's file where it has one
 
  protected:
   explicit Task(Experiment& experiment) : experiment_(experiment) {}
 
-  void make_model(int64_t vocabulary, bool reads_initial);   // initialised, or from the experiment's file of weights
+  void make_model(int64_t vocabulary);   // without weights
 
   // Part `part` of `parts` of the batch; the loss is summed over counted targets.
   LossSum loss(const TokenBatch& batch, int64_t part, int64_t parts, const nn::Call& call) const;
@@ -46,7 +48,9 @@ class Task {
 };
 
 // The task that the experiment names, with initial weights. `trained`: the folder of a run, which has what that task saved;
-// the file of initial weights is not read then, as the trained ones will replace them. Empty: a new run.
-std::unique_ptr<Task> make_task(Experiment& experiment, const std::filesystem::path& trained = {});
+// the file of initial weights is not read then, as the trained ones will replace them. Empty: a new run. `before` sees the task
+// before it has weights.
+std::unique_ptr<Task> make_task(Experiment& experiment, const std::filesystem::path& trained = {},
+                                const std::function<void(Task&)>& before = {});
 
 }  // namespace tapir

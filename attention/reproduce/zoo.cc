@@ -8,6 +8,7 @@
 #include "attention/claims.h"
 #include "attention/reproduce/check_ops.h"
 #include "attention/reproduce/commands.h"
+#include "attention/reproduce/streams.h"
 
 namespace tapir {
 namespace {
@@ -67,7 +68,7 @@ int run_check(const std::vector<std::string>& names, bool all, uint64_t seed) {
       ++proofs;
       failures += !proof.holds;
     }
-    std::fflush(stdout);
+    flush_output();
   };
   const auto wanted = [&](const std::string& name) {
     return all || std::find(names.begin(), names.end(), name) != names.end();

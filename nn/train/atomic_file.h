@@ -15,6 +15,11 @@ namespace tapir {
 // failure. Without a commit the temporary file is removed. Every failure throws an Error that names the file, the step
 // that failed, how many bytes were written, and the system's reason. After it `path` holds its old contents, or the
 // complete new ones if only the last step, fsync of the folder, failed.
+//
+// Symbolic links are followed: they stay, and what they lead to is replaced, or made. A new file keeps the permissions of the
+// old one, and its owner where the system allows it. Pipes, terminals and other character devices, and open files
+// (/dev/stdout), are never replaced: bytes go there as they come. Refused: a folder, a block device, and a file that nobody
+// may write to, by root as well.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -25,10 +30,12 @@ class AtomicFile {
   void commit();   // once, at the end
 
  private:
+  int open();
   [[noreturn]] void fail(std::string_view step) const;
 
-  std::filesystem::path path_;
-  std::filesystem::path temporary_;   // `path` with ".tmp" and a number; "" once it was renamed
+  std::filesystem::path path_;        // as it was given
+  std::filesystem::path target_;      // what will be replaced
+  std::filesystem::path temporary_;   // the target with ".tmp" and a number; "" once it was renamed, and where none is needed
   Descriptor descriptor_;
   int64_t written_ = 0;
 };

@@ -1,5 +1,8 @@
 #include "nn/train/file_calls.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #include <cerrno>
 #include <system_error>
 
@@ -65,10 +68,24 @@ void sync_folder(const std::filesystem::path& folder) {
   if (sync(descriptor.get()) != 0 && errno != EINVAL) throw_file_error(path, "fsync of the folder");
 }
 
-void create_folders(const std::filesystem::path& folder) {
-  if (folder.empty() || std::filesystem::is_directory(folder)) return;
-  create_folders(folder.parent_path());
+std::filesystem::path followed(std::filesystem::path path) {
   std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(path, error); ++links) {
+    errno = ELOOP;
+    if (links == 40) throw_file_error(path, "following its links");   // as many as Linux follows
+    const std::filesystem::path folder = path.parent_path();
+    struct statfs system;
+    if (::statfs(folder.empty() ? "." : folder.c_str(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC) break;
+    path = folder / std::filesystem::read_symlink(path);   // the whole path where the link has an absolute one
+  }
+  return path;
+}
+
+void create_folders(const std::filesystem::path& path) {
+  const std::filesystem::path folder = followed(path);
+  std::error_code error;
+  if (folder.empty() || std::filesystem::is_directory(folder, error)) return;
+  create_folders(folder.parent_path());
   std::filesystem::create_directory(folder, error);
   errno = error.value();
   if (error) throw_file_error(folder, "creating the folder");

@@ -46,7 +46,12 @@ int sync(int descriptor);
 // Makes the entries of a folder (a rename, a new file) survive a power failure. Throws Error.
 void sync_folder(const std::filesystem::path& folder);
 
-// Creates a folder and those above it that are missing, each to survive a power failure. Throws Error.
+// The path after its last component's symbolic links were followed, to a file that need not exist. A link of /proc stays: it
+// stands for an open file (/dev/stdout is one), which has no name. Throws Error for links that never end.
+std::filesystem::path followed(std::filesystem::path path);
+
+// Creates a folder, through links that lead nowhere yet, and those above it that are missing, each to survive a power
+// failure. Throws Error.
 void create_folders(const std::filesystem::path& folder);
 
 // Throws Error "<path>: <step> failed: <text of errno>", with a hint for a full disk.

@@ -1,11 +1,15 @@
-// Ctrl-C (SIGINT) and SIGTERM while a run is under way: the first one asks the loop to finish its step, to save and to
-// exit with 128 + signal (130, 143); a second one exits at once with that status.
+// Ctrl-C (SIGINT), SIGTERM and a closed terminal (SIGHUP) while a run is under way: the first one asks the loop to finish its
+// step, to save and to exit with 128 + signal (130, 143, 129); a second one exits at once with that status, but for SIGHUP,
+// which a closed terminal sends more than once. Where SIGHUP is ignored, as under nohup, it stays so.
 #pragma once
 #include <signal.h>
 
+#include <cstddef>
+#include <iterator>
+
 namespace tapir {
 
-// Handles both signals while it lives and puts the old handlers back afterwards. One at a time.
+// Handles these signals while it lives and puts the old handlers back afterwards. One at a time.
 class StopSignals {
  public:
   StopSignals();
@@ -17,7 +21,8 @@ class StopSignals {
   int stop_requested() const;
 
  private:
-  struct sigaction old_interrupt_, old_terminate_;
+  static constexpr int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction old_[std::size(numbers)];
 };
 
 }  // namespace tapir

@@ -74,7 +74,7 @@ class Run {
     for (bool stops = ended(); !stops;) {
       step(metrics, costs);
       report_.signal = signals.stop_requested();
-      stops = ended() || report_.signal || (place_.minutes > 0 && report_.seconds > 60 * place_.minutes);
+      stops = ended() || report_.signal || report_.seconds >= 60 * place_.minutes;
       improved_ = (report_.steps == options_.steps || due(options_.evaluate_every)) && evaluate(metrics);
       if (stops || improved_ || due(options_.save_every)) save(metrics);
     }

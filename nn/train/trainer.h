@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <ostream>
 #include <string>
 #include <utility>
@@ -93,7 +94,7 @@ struct RunPlace {
   bool resume = false;        // from its newest checkpoint
   bool terminal = false;      // progress is a line that is rewritten
   int64_t stop_after = 0;     // save and stop once this step is done, as a signal would; 0: never
-  double minutes = 0;         // the same after so many minutes of training; 0: never
+  double minutes = std::numeric_limits<double>::infinity();   // the same with the step that ends after so many of training
   std::ostream& out;          // for progress
   std::function<void()> begin{};   // called once the folder is locked, before anything else is written there
 };

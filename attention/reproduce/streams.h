@@ -1,0 +1,16 @@
+// The program's standard streams. What a command was asked for goes to standard output and must arrive; what happens meanwhile
+// goes to standard error, and where nobody reads it any more the work goes on.
+#pragma once
+#include <string>
+
+namespace tapir {
+
+// To be called before any file is opened. A stream that is closed fails from now on, instead of becoming the next file that is
+// opened; and writing to a pipe that nobody reads fails, instead of ending the process.
+void claim_streams();
+
+void note(const std::string& line);   // on standard error
+
+void flush_output();   // throws Error where standard output takes no more
+
+}  // namespace tapir
