@@ -9,13 +9,14 @@ struct TanhUnit;
 template <class Unit> struct PairHidden;
 struct ExpressiveWeights;                    // expressive_weights.cc
 struct Rotary;                               // rotary.cc
+struct Mix;                                  // mix.cc
 struct DotProductForm;                       // fused_attention.cc
 struct ExpressiveForm;
 struct NetworkForm;
 struct DeepNetworkForm;
 template <class Form> struct FusedAttention;
 
-using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights, Rotary,
+using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights, Rotary, Mix,
                             FusedAttention<DotProductForm>, FusedAttention<ExpressiveForm>, FusedAttention<NetworkForm>,
                             FusedAttention<DeepNetworkForm>>;
 
@@ -25,5 +26,6 @@ template <> inline constexpr bool is_listed<ExpressiveWeights> = contains<Expres
 template <class Form>
 inline constexpr bool is_listed<FusedAttention<Form>> = contains<FusedAttention<Form>, AttentionOps>;
 template <> inline constexpr bool is_listed<Rotary> = contains<Rotary, AttentionOps>;
+template <> inline constexpr bool is_listed<Mix> = contains<Mix, AttentionOps>;
 
 }  // namespace tapir

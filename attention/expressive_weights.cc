@@ -23,7 +23,8 @@ template <class T> struct ExpressiveRow {
     const T* x = z + row * n;
     T* y = a + row * n;
     const int64_t t = row % mask.queries, seen = mask.limit(t);
-    if (const uint8_t* present = mask.present_in(row))
+    const uint8_t* present = mask.present_in(row);
+    if (present)
       team.each(seen, [&](int64_t s) { y[s] = present[s] ? response(x[s]) : T(0); });
     else
       team.each(seen, [&](int64_t s) { y[s] = response(x[s]); });
@@ -34,7 +35,10 @@ template <class T> struct ExpressiveRow {
     }
     const T total = team.sum(seen, [&](int64_t s) { return y[s]; });
     const T divisor = total == T(0) ? T(1) : total;
-    team.each(seen, [&](int64_t s) { y[s] = y[s] == T(0) ? T(0) : y[s] / divisor; });   // forbidden keys, beside NaN
+    if (present && divisor != divisor)   // NaN reaches every allowed key and no other, as in softmax
+      team.each(seen, [&](int64_t s) { y[s] = present[s] ? divisor : T(0); });
+    else
+      team.each(seen, [&](int64_t s) { y[s] /= divisor; });
     team.each(n - seen, [&](int64_t i) { y[seen + i] = T(0); });
   }
 };
@@ -133,8 +137,8 @@ struct ExpressiveWeights {
   }
 };
 
-Tensor expressive_weights(const Tensor& scores, const Mask& mask, bool alibi) {
-  return apply(ExpressiveWeights{mask, alibi}, scores);
+Tensor expressive_weights(const Tensor& scores, const Mask& mask, Flag alibi) {
+  return apply(ExpressiveWeights{mask.dense(), alibi}, scores);
 }
 
 }  // namespace tapir

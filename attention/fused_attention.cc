@@ -4,6 +4,7 @@
 #include "attention/all_ops.h"
 #include "attention/expressive_weights.h"
 #include "attention/fused_scores.h"
+#include "attention/mix.h"
 #include "attention/pair_hidden.h"
 #include "attention/response.h"
 #include "autograd/apply.h"
@@ -80,9 +81,10 @@ template <class T, class Score, class Weight> struct AttentionTile {
         if constexpr (!Weight::shifts)
           if (slope != T(0))
             team.each(allowed, [&](int64_t j) { s[j] *= math::exp(-slope * math::abs(place - static_cast<T>(j))); });
-        if (present) team.each(allowed, [&](int64_t j) { s[j] = present[s0 + j] ? s[j] : T(0); });
-        team.each(columns - allowed, [&](int64_t j) { s[allowed + j] = T(0); });
-        const T sum = team.sum(allowed, [&](int64_t j) { return s[j]; });
+        const T sum = present ? team.sum(allowed, [&](int64_t j) { return present[s0 + j] ? s[j] : T(0); })
+                              : team.sum(allowed, [&](int64_t j) { return s[j]; });
+        if (present) team.each(allowed, [&](int64_t j) { s[j] = present[s0 + j] ? s[j] : T(hidden); });
+        team.each(columns - allowed, [&](int64_t j) { s[allowed + j] = T(hidden); });
         team.each(1, [&](int64_t) {
           shrink[i] = before == largest ? T(1) : math::exp(before - base);
           total[i] = total[i] * shrink[i] + sum;
@@ -186,10 +188,10 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
           p[j] = weight;
           ds[j] = weight * (ds[j] - delta[query]) * Weight::log_slope(score);
         });
-        if (!by_key && present) team.each(end, [&](int64_t j) { p[j] = present[j0 + j] ? p[j] : T(0); });
-        team.each(begin, [&](int64_t j) { p[j] = T(0); });
-        team.each(columns - end, [&](int64_t j) { p[end + j] = T(0); });
-        team.each(columns, [&](int64_t j) { ds[j] = p[j] == T(0) ? T(0) : ds[j]; });
+        if (!by_key && present) team.each(end, [&](int64_t j) { p[j] = present[j0 + j] ? p[j] : T(hidden); });
+        team.each(begin, [&](int64_t j) { p[j] = T(hidden); });
+        team.each(columns - end, [&](int64_t j) { p[end + j] = T(hidden); });
+        team.each(columns, [&](int64_t j) { ds[j] = p[j] <= T(0) ? T(0) : ds[j]; });
       });
       Score::template pull<by_key>(block, pairs, their_x, dS, dx);
       if constexpr (by_key) mix(block, rows, columns, D, P, their_y, dy);
@@ -342,8 +344,8 @@ struct FusedAttention {
       const Tensor W = reshape(*in[3], {networks(), units(), q.size(3)});
       const Tensor w = deep ? reshape(*in[4], {networks(), units(), 1}) : Tensor();
       const Tensor factor = reshape(deep ? mul(w, W) : W, {1, networks(), units(), 1, q.size(3)});
-      const Tensor X_of_heads = add(sum(mul(reshape(q, {q.size(0), q.size(1), 1, q.size(2), q.size(3)}), dq), 3),
-                                    sum(mul(reshape(k, {k.size(0), k.size(1), 1, k.size(2), k.size(3)}), dk), 3));
+      const Tensor X_of_heads = add(sum(chain(dq, reshape(q, {q.size(0), q.size(1), 1, q.size(2), q.size(3)})), 3),
+                                    sum(chain(dk, reshape(k, {k.size(0), k.size(1), 1, k.size(2), k.size(3)})), 3));
       const Tensor X = reshape(sum_to(X_of_heads, {1, networks(), units(), q.size(3)}), W.shape());
       const auto over_units = [](const Tensor& x) { return deep ? sum(x, 2) : reshape(x, x.shape().without(2)); };
       Gradients all{over_units(mul(factor, dq)), over_units(mul(factor, dk)), dv,
@@ -357,7 +359,9 @@ struct FusedAttention {
 
   std::vector<Saved> inputs() const { return in; }
   Tensor composite(const std::vector<Tensor>& inputs) const {
-    return matmul(Form::weights(inputs, *mask, alibi), inputs[2]);
+    std::vector<Tensor> visible = inputs;
+    for (const int of_keys : {1, 2}) visible[of_keys] = without_hidden(inputs[of_keys], *mask);
+    return mix(Form::weights(visible, *mask, alibi), visible[2], *mask);
   }
 
  private:
@@ -406,22 +410,22 @@ struct FusedAttention {
   }
 };
 
-Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, bool alibi) {
-  return tapir::apply(FusedAttention<DotProductForm>{mask, alibi}, std::vector<Tensor>{Q, K, V});
+Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi) {
+  return tapir::apply(FusedAttention<DotProductForm>{mask.dense(), alibi}, std::vector<Tensor>{Q, K, V});
 }
 
-Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, bool alibi) {
-  return tapir::apply(FusedAttention<ExpressiveForm>{mask, alibi}, std::vector<Tensor>{Q, K, V});
+Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi) {
+  return tapir::apply(FusedAttention<ExpressiveForm>{mask.dense(), alibi}, std::vector<Tensor>{Q, K, V});
 }
 
 Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask,
-                         bool alibi) {
-  return tapir::apply(FusedAttention<NetworkForm>{mask, alibi}, std::vector<Tensor>{a, c, V, weight});
+                         Flag alibi) {
+  return tapir::apply(FusedAttention<NetworkForm>{mask.dense(), alibi}, std::vector<Tensor>{a, c, V, weight});
 }
 
 Tensor deep_network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& hidden, const Tensor& weight,
-                              const Mask& mask, bool alibi) {
-  return tapir::apply(FusedAttention<DeepNetworkForm>{mask, alibi}, std::vector<Tensor>{a, c, V, hidden, weight});
+                              const Mask& mask, Flag alibi) {
+  return tapir::apply(FusedAttention<DeepNetworkForm>{mask.dense(), alibi}, std::vector<Tensor>{a, c, V, hidden, weight});
 }
 
 }  // namespace tapir

@@ -6,6 +6,7 @@
 // Throws Error when shapes do not fit, and where backward's tiles of 4 rows exceed a block's memory: where the width of features
 // and that of values come to more than 765 in f64 or 1533 in f32. Differentiable twice: the second time through the (T,S) matrix.
 #pragma once
+#include "tensor/argument.h"
 #include "tensor/mask.h"
 #include "tensor/tensor.h"
 
@@ -13,20 +14,20 @@ namespace tapir {
 
 // Σ_s softmax_s(q_t·k_s − m_h |t + offset − s|) v_s                    m_h = 0 without `alibi`, else alibi_slopes (alibi.h)
 // Q (B,H,T,D) with the factor of its scores, K (B,H,S,D), V (B,H,S,D′)
-Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, bool alibi);
+Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi);
 
 // Σ_s w_ts v_s / Σ_s w_ts,  w = z²/(1 + z²) · exp(−m_h |t + offset − s|),  z = q_t·k_s      (expressive_weights.h)
-Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, bool alibi);
+Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi);
 
 // Σ_s softmax_s(Σ_k w_k ReLU(a_tk + c_sk) − m_h |t + offset − s|) v_s
 // a (B,H,T,M), c (B,H,S,M), V (B,H,S,D), weight (1 or H,M): one for all heads or one for each
 Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask,
-                         bool alibi);
+                         Flag alibi);
 
 // Σ_s softmax_s(Σ_r w_r ReLU(Σ_k W_rk ReLU(a_tk + c_sk)) − m_h |t + offset − s|) v_s
 // As above, with hidden = W (1 or H,R,M) and weight = w (1 or H,R). Time grows with R·M, and so do the gradients' tiles.
 // A bias in W's layer is a unit that is always on: a = 1, c = 0.
 Tensor deep_network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& hidden, const Tensor& weight,
-                              const Mask& mask, bool alibi);
+                              const Mask& mask, Flag alibi);
 
 }  // namespace tapir

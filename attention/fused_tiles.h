@@ -80,11 +80,14 @@ template <class B, class T> HD void fill(const B& block, int n, T value, T* to) 
   block.each(n, [&](int i) { to[i] = value; });
 }
 
-// O_id += Σ_j P_ij v_jd; where P is 0 the value does not matter, NaN included
+// In place of the weight of a pair that the mask hides: no weight is negative.
+constexpr int hidden = -1;
+
+// O_id += Σ_j P_ij v_jd over the pairs that are not hidden: of the others the value does not matter, NaN included
 template <class B, class T> HD void mix(const B& block, int rows, int columns, int width, const T* P, const T* v, T* O) {
   block.accumulate(rows, width, columns, O, [&](T sum, int i, int j, int d) {
     const T p = P[i * columns + j], more = std::fma(p, v[j * width + d], sum);
-    return p == T(0) ? sum : more;
+    return p < T(0) ? sum : more;
   });
 }
 

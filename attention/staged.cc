@@ -4,6 +4,7 @@
 
 #include "attention/alibi.h"
 #include "attention/fused_attention.h"
+#include "attention/mix.h"
 #include "attention/rotary.h"
 #include "autograd/ops.h"
 
@@ -38,7 +39,11 @@ int64_t MixerShape::width_of(Projection which) const {
 
 StagedAttention::StagedAttention(const MixerShape& shape, bool fused, const std::set<Projection>& replaced)
     : shape_(shape), fused_(fused) {
-  require(shape.heads > 0 && shape.width % shape.heads == 0, "attention",
+  require(shape.width > 0 && shape.heads > 0 && shape.layer >= 0 && shape.key_heads >= 0, "attention", [&] {
+    return text("width and heads must be positive, layer and key heads not negative: got width ", shape.width, ", ",
+                shape.heads, " heads, layer ", shape.layer, ", ", shape.key_heads, " key heads");
+  });
+  require(shape.width % shape.heads == 0, "attention",
           [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
   require(shape.heads % shape.key_head_count() == 0, "attention",
           [&] { return text("the ", shape.heads, " heads are not a multiple of the ", shape.key_heads, " key heads"); });
@@ -55,14 +60,19 @@ Tensor StagedAttention::forward(const Tensor& x, const Tensor& context, const nn
       [&] { return text("x and context must be (B,T,", shape_.width, "), got ", x.shape(), " and ", context.shape()); });
   const int64_t H = shape_.heads, G = shape_.key_head_count();
   const Tensor Q = split_heads(project(Projection::query, x), H);
-  const Tensor K = split_heads(project(Projection::key, context), G);
-  const Tensor V = split_heads(project(Projection::value, context), G);
-  return leave(project(Projection::out, merge_heads(attend(Q, K, V, call))), x, context);
+  const Tensor visible = without_hidden(context, call.mask);
+  const Tensor K = split_heads(project(Projection::key, visible), G);
+  const Tensor V = split_heads(project(Projection::value, visible), G);
+  return leave(project(Projection::out, merge_heads(stages(Q, K, V, call))), x, context);
 }
 
 Tensor StagedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }
 
-Tensor StagedAttention::attend(Tensor Q, Tensor K, Tensor V, const nn::Call& call) const {
+Tensor StagedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
+  return stages(Q, without_hidden(K, call.mask), without_hidden(V, call.mask), call);
+}
+
+Tensor StagedAttention::stages(Tensor Q, Tensor K, Tensor V, const nn::Call& call) const {
   prepare(Q, K, V, call);
   K = repeat_heads(K, shape_.heads);
   V = repeat_heads(V, shape_.heads);
@@ -87,7 +97,9 @@ Tensor StagedAttention::scores(const Tensor& Q, const Tensor& K, const nn::Call&
 
 Tensor StagedAttention::weights(const Tensor& E, const nn::Call& call) const { return softmax(E, call.mask); }
 
-Tensor StagedAttention::mix(const Tensor& A, const Tensor& V, const nn::Call&) const { return matmul(A, V); }
+Tensor StagedAttention::mix(const Tensor& A, const Tensor& V, const nn::Call& call) const {
+  return call.mask.causal || call.mask.keys.defined() ? tapir::mix(A, V, call.mask) : matmul(A, V);
+}
 
 Tensor StagedAttention::fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
   return dot_product_attention(scaled(Q), K, V, call.mask, call.positions == nn::Positions::alibi);

@@ -46,8 +46,9 @@ class StagedAttention : public nn::TokenMixer {
 
   // The stages on heads, without projections: Q (B,H,T,D), K and V (B,G,S,D) → (B,H,T,D). Query head h reads the heads
   // ⌊h G/H⌋ of K and V (Ainslie et al. 2023, grouped-query attention). A recorder, who wants the weights, gets them from the
-  // stages, fused or not.
-  Tensor attend(Tensor Q, Tensor K, Tensor V, const nn::Call& call) const;
+  // stages, fused or not. What the mask hides is not read: nothing of a key that mask.keys hides, NaN included, reaches a
+  // result or a gradient, and nothing of a later token a causal result. (The same goes for forward() and `context`.)
+  Tensor attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
 
   bool accepts(nn::Positions) const override { return true; }
 
@@ -64,6 +65,8 @@ class StagedAttention : public nn::TokenMixer {
   const MixerShape shape_;
 
  private:
+  Tensor stages(Tensor Q, Tensor K, Tensor V, const nn::Call& call) const;   // of keys without hidden ones
+
   const bool fused_;
   std::map<Projection, nn::Linear*> linear_;   // (C,C), keys and values (G·D,C); no bias
 };

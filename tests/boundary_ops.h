@@ -3,6 +3,7 @@
 #include "attention/all_ops.h"
 #include "attention/expressive_weights.h"
 #include "attention/fused_attention.h"
+#include "attention/mix.h"
 #include "tests/boundary_functions.h"
 
 namespace tapir::boundary {
@@ -500,6 +501,17 @@ struct Boundary<ExpressiveWeights> {
                 {{1, 1, 2, 2}, {0x1p126, -0x1p126, 0x1p120, 1}}, {0.5, 0.5, 2.0 / 3, 1.0 / 3},
                 {-0x1p-379, -0x1p-379, -0x1p-358 / 9, 2.0 / 9}, {1, 2, 1, 2})
                 .second({{0x1.8p-504, -0x1.8p-504, -0x1p-358 / 27, -10.0 / 27}})};
+  }
+};
+
+template <>
+struct Boundary<Mix> {   // of a key that a query may not see no value is read; one with the weight 0 is
+  static Cases cases(double) {
+    const auto causal = [](const Tensor& A, const Tensor& V) { return mix(A, V, {.causal = true}); };
+    return {two("", causal, {{1, 1, 2, 2}, {1, 0, 0.5, 0.5}}, {{1, 1, 2, 1}, {2, nan}}, {2, nan}, {2, nan, 2, nan}, {1.5, 0.5})
+                .second({{1, 1, 1, 1}, {2, 2}}),
+            two("∞", causal, {{1, 1, 2, 2}, {1, 0, 1, 0}}, {{1, 1, 2, 1}, {2, inf}}, {2, nan}, {2, inf, 2, inf}, {2, 0})
+                .second({{1, 1, 1, 1}, {2, 2}})};
   }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "attention/all_ops.h"
 #include "attention/expressive_weights.h"
+#include "attention/mix.h"
 #include "attention/pair_hidden.h"
 #include "attention/rotary.h"
 #include "tests/examples_softmax_mask.h"
@@ -128,6 +129,48 @@ template <> struct Examples<ExpressiveWeights> {
       for (double& value : row) value = total > 0 ? value / total : 0;
       return row;
     });
+  }
+};
+
+template <> struct Examples<Mix> {
+  static OpExamples all() {
+    OpExamples examples{.op = "mix", .rows = {}, .errors = {}, .strided_bits = false};
+    const auto row = [&](const MaskedCase& c, int64_t D) {
+      Mask mask{.causal = c.causal, .offset = c.offset, .keys = {}};
+      if (!c.keys.empty()) mask.keys = u8(c.keys, {c.scores[0], c.scores[3]});
+      examples.rows.push_back(
+          {.label = c.label,
+           .function = [=](const std::vector<Tensor>& in) { return mix(with_forbidden(c, in[0], 0), in[1], mask); },
+           .inputs = {{c.scores}, {{c.scores[0], c.scores[1], c.scores[3], D}}},
+           .reference = [=](const Arrays& in) {
+             return build(c.scores.with(3, D), [&](const Index& i) {
+               double sum = 0;
+               for (int64_t s = 0; s < c.scores[3]; ++s)
+                 if (allowed(c, i[0], i[2], s)) sum += at(in[0], {i[0], i[1], i[2], s}) * at(in[1], {i[0], i[1], s, i[3]});
+               return sum;
+             });
+           },
+           .may_vanish = c.may_vanish,
+           .relative_f32 = 1e-5});
+    };
+    row({"no mask", {2, 2, 3, 4}}, 5);
+    row({"causal", {2, 3, 5, 5}, true}, 4);
+    row({"causal, cached keys", {1, 2, 3, 7}, true, 4}, 3);
+    row({"causal, nothing seen at all", {1, 1, 2, 2}, true, -5, {}, true}, 2);
+    row({"causal and padded keys", {2, 2, 4, 4}, true, 0, {0, 1, 1, 1, 1, 1, 0, 1}}, 3);
+    row({"one key", {1, 1, 1, 1}}, 1);
+    row({"no keys", {1, 2, 3, 0}}, 4);
+    row({"no queries", {2, 1, 0, 3}}, 4);
+    row({"no values", {2, 1, 2, 3}}, 0);
+    row({"several ranges", {2, 2, 150, 120}, true, 10, std::vector<uint8_t>(240, 1)}, 16);
+    const auto bad = [&](const Shape& A, const Shape& V, const std::vector<std::string>& words) {
+      examples.errors.push_back({[=] { mix(zeros(A), zeros(V), {}); }, words});
+    };
+    bad({2, 3, 4}, {2, 4, 5}, {"mix", "(B,H,T,S)", "[2,3,4]", "[2,4,5]"});
+    bad({2, 1, 3, 4}, {2, 1, 3, 4}, {"mix", "[2,1,3,4]"});
+    examples.errors.push_back({[] { mix(zeros({2, 1, 3, 4}), zeros({2, 1, 4, 1}), {.keys = u8({1, 1}, {2, 1})}); },
+                               {"mix", "u8[2,4]", "u8[2,1]"}});
+    return examples;
   }
 };
 

@@ -29,13 +29,16 @@ inline Array masked_softmax(const MaskedCase& c, const Array& scores) {
   });
 }
 
-// x, with NaN in place of what the mask forbids.
-inline Tensor with_nan(const MaskedCase& c, const Tensor& x) {
+// x (B,H,T,S), with a number in place of what the mask forbids.
+inline Tensor with_forbidden(const MaskedCase& c, const Tensor& x, double number) {
   std::vector<uint8_t> seen;
   for (int64_t b = 0; b < c.scores[0]; ++b)
     for (int64_t t = 0; t < c.scores[2]; ++t)
       for (int64_t s = 0; s < c.scores[3]; ++s) seen.push_back(allowed(c, b, t, s));
-  return where(u8(seen, {c.scores[0], 1, c.scores[2], c.scores[3]}), x, Tensor::full({}, std::numeric_limits<double>::quiet_NaN(), x.dtype()));
+  return where(u8(seen, {c.scores[0], 1, c.scores[2], c.scores[3]}), x, Tensor::full({}, number, x.dtype()));
+}
+inline Tensor with_nan(const MaskedCase& c, const Tensor& x) {
+  return with_forbidden(c, x, std::numeric_limits<double>::quiet_NaN());
 }
 
 inline std::vector<Example> masked_softmax_rows() {

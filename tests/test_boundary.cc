@@ -85,7 +85,7 @@ void judge(const Case& c, bool second) {
 void judge_all(bool second) {
   for (const Case& c : cases_of(AllOps{}, std::numeric_limits<float>::denorm_min())) judge<float>(c, second);
   for (const Case& c : cases_of(AllOps{}, std::numeric_limits<double>::denorm_min())) judge<double>(c, second);
-  using Attention = OpList<ExpressiveWeights, FusedAttention<DotProductForm>, FusedAttention<ExpressiveForm>,
+  using Attention = OpList<ExpressiveWeights, Mix, FusedAttention<DotProductForm>, FusedAttention<ExpressiveForm>,
                            FusedAttention<NetworkForm>, FusedAttention<DeepNetworkForm>>;
   for (const Case& c : cases_of(Attention{}, 0)) judge<float>(c, second), judge<double>(c, second);
 }

@@ -19,7 +19,8 @@ template <class T> struct SoftmaxRow {
     T* y = a + row * n;
     const int64_t seen = mask.limit(row % mask.queries);
     const T none = -std::numeric_limits<T>::infinity();
-    if (const uint8_t* present = mask.present_in(row)) {
+    const uint8_t* present = mask.present_in(row);
+    if (present) {
       const T m = team.max(seen, [&](int64_t i) { return present[i] ? x[i] : none; });
       const T shift = m == none ? T(0) : m;
       team.each(seen, [&](int64_t i) { y[i] = present[i] ? math::exp(x[i] - shift) : T(0); });
@@ -30,7 +31,10 @@ template <class T> struct SoftmaxRow {
     }
     const T total = team.sum(seen, [&](int64_t i) { return y[i]; });
     const T factor = total == T(0) ? T(0) : T(1) / total;
-    team.each(seen, [&](int64_t i) { y[i] = math::gated(factor, y[i]); });   // forbidden keys stay 0, also beside NaN
+    if (present && factor != factor)   // NaN reaches every allowed key, however small its weight is, and no other
+      team.each(seen, [&](int64_t i) { y[i] = present[i] ? factor : T(0); });
+    else
+      team.each(seen, [&](int64_t i) { y[i] *= factor; });
     team.each(n - seen, [&](int64_t i) { y[seen + i] = T(0); });
   }
 };
@@ -166,7 +170,7 @@ struct Softmax {
   MaskView mask_of(const Tensor& x) const { return mask ? view_of(name, **mask, x.shape(), x.device()) : unmasked(x); }
 };
 Tensor softmax(const Tensor& x) { return apply(Softmax{std::nullopt, {}}, x); }
-Tensor softmax(const Tensor& scores, const Mask& mask) { return apply(Softmax{mask, {}}, scores); }
+Tensor softmax(const Tensor& scores, const Mask& mask) { return apply(Softmax{mask.dense(), {}}, scores); }
 
 // y = log Σ exp x;  dx = g softmax(x)
 struct LogSumExp {

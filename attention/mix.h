@@ -1,0 +1,17 @@
+// The last stage of attention under a mask, and what a mask hides from every query.
+#pragma once
+#include "tensor/mask.h"
+#include "tensor/tensor.h"
+
+namespace tapir {
+
+// y_t = Σ_s A_ts v_s                         A (B,H,T,S), 0 where the mask hides; V (B,H,S,D) → (B,H,T,D)
+// Over the keys that query t may see: of the others no value is read, where 0 · NaN would be NaN. Throws Error when shapes do
+// not fit. Differentiable twice:  dA = g Vᵀ,  dV = Aᵀ g
+Tensor mix(const Tensor& A, const Tensor& V, const Mask& mask);
+
+// x (B,…,S,C), but 0 at the keys that mask.keys (B,S) hides, whatever stands there, and no gradient to them. x itself where
+// mask.keys is undefined.
+Tensor without_hidden(const Tensor& x, const Mask& mask);
+
+}  // namespace tapir
