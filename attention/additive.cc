@@ -46,6 +46,7 @@ class Additive final : public StagedAttention {
 }  // namespace
 
 std::unique_ptr<nn::TokenMixer> make_additive(const AdditiveOptions& options, const MixerShape& shape) {
+  nn::require_allowed("additive", options);
   return std::make_unique<Additive>(options, shape);
 }
 

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 
+#include "tensor/mask.h"
 #include "tensor/parallel.h"
 
 namespace tapir {
@@ -31,6 +32,7 @@ std::vector<double> alibi_slopes(int64_t heads) {
 }
 
 Tensor alibi_bias(int64_t heads, int64_t queries, int64_t keys, int64_t offset, DType type, Device device) {
+  require_offset("alibi", offset);
   const Tensor bias = Tensor::empty({heads, queries, keys}, type, device);
   if (bias.elements() == 0) return bias;   // whatever the heads
   const Tensor slopes = Tensor::from(alibi_slopes(heads), {heads}, device);

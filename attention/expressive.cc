@@ -35,6 +35,7 @@ class Expressive final : public StagedAttention {
 }  // namespace
 
 std::unique_ptr<nn::TokenMixer> make_expressive(const ExpressiveOptions& options, const MixerShape& shape) {
+  nn::require_allowed("expressive", options);
   return std::make_unique<Expressive>(options, shape);
 }
 

@@ -63,6 +63,7 @@ std::set<Projection> MlpQkvOptions::networks() const {
 }
 
 std::unique_ptr<nn::TokenMixer> make_mlp_qkv(const MlpQkvOptions& options, const MixerShape& shape) {
+  nn::require_allowed("mlp_qkv", options);
   return std::make_unique<MlpQkv>(options, shape);
 }
 

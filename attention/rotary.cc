@@ -56,6 +56,7 @@ struct Rotary {
   Tensor forward(const Tensor& x_) {
     require(x_.rank() >= 2 && x_.size(-1) % 2 == 0, name,
             [&] { return text("needs (…,T,D) with an even D, got ", x_.shape()); });
+    require_offset(name, offset);
     const Tensor x = x_.contiguous(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
     const int64_t tokens = x.size(-2), pairs = x.size(-1) / 2;
     with_float(name, x.dtype(), [&](auto zero) {
@@ -74,6 +75,6 @@ struct Rotary {
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {apply(Rotary{offset, !back}, g)}; }
 };
-Tensor rotary(const Tensor& x, int64_t offset) { return apply(Rotary{offset}, x); }
+Tensor rotary(const Tensor& x, Count offset) { return apply(Rotary{offset}, x); }
 
 }  // namespace tapir

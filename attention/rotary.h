@@ -1,5 +1,6 @@
 // Rotary position embedding (Su et al. 2021, arXiv 2104.09864).
 #pragma once
+#include "tensor/argument.h"
 #include "tensor/tensor.h"
 
 namespace tapir {
@@ -8,7 +9,7 @@ namespace tapir {
 //   y_2i = x_2i cos − x_2i+1 sin,   y_2i+1 = x_2i sin + x_2i+1 cos
 // so that ⟨rotary(q)_t, rotary(k)_s⟩ depends on q, k and t − s alone. Neighbours form a pair; other code pairs x_i with
 // x_{i+D/2}, which is the same up to an order of channels that the projections can learn.
-// x (…,T,D) → (…,T,D). Throws Error unless D is even.
-Tensor rotary(const Tensor& x, int64_t offset = 0);
+// x (…,T,D) → (…,T,D). Throws Error unless D is even and |offset| ≤ 2⁵³.
+Tensor rotary(const Tensor& x, Count offset = 0);
 
 }  // namespace tapir

@@ -140,6 +140,7 @@ class ScoreMlp final : public StagedAttention {
 }  // namespace
 
 std::unique_ptr<nn::TokenMixer> make_score_mlp(const ScoreMlpOptions& options, const MixerShape& shape) {
+  nn::require_allowed("score_mlp", options);
   if (options.layers == "first" && shape.layer > 0) return make_dot_product(shape, options.fused());
   return std::make_unique<ScoreMlp>(options, shape);
 }

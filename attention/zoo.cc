@@ -29,8 +29,10 @@ Mechanism dot_product_row() {
                 .cost = "2 D operations a pair; memory T × S, fused T + S",
                 .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
                 .options = {}, .make = {}};
-  set_maker<StagedOptions>(
-      row, [](const StagedOptions& options, const MixerShape& shape) { return make_dot_product(shape, options.fused()); });
+  set_maker<StagedOptions>(row, [](const StagedOptions& options, const MixerShape& shape) {
+    nn::require_allowed("dot_product", options);
+    return make_dot_product(shape, options.fused());
+  });
   return row;
 }
 

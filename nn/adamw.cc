@@ -24,7 +24,9 @@ template <class T> struct AdamWElement {
 }  // namespace
 
 AdamW::AdamW(const char* name, Module& model, const AdamWOptions& options, const StateNames& state_of)
-    : Optimiser(name, model, state_of), options_(options) {}
+    : Optimiser(name, model, state_of), options_(options) {
+  require_allowed(name, options);
+}
 
 AdamW::AdamW(Module& model, const AdamWOptions& options)
     : AdamW("adamw", model, options, [](const Parameter&) { return std::vector<std::string>{"m", "v"}; }) {}

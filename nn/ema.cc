@@ -1,5 +1,6 @@
 #include "nn/ema.h"
 
+#include "tensor/argument.h"
 #include "tensor/parallel.h"
 
 namespace tapir::nn {
@@ -15,7 +16,7 @@ template <class T> struct AverageElement {
 }  // namespace
 
 Ema::Ema(Module& model, double decay) : decay_(decay) {
-  require(decay >= 0 && decay < 1, "ema", [&] { return text("the decay must be in [0, 1), got ", decay); });
+  require_in({0, 1, true, false}, "ema", "the decay", decay);
   model.each_parameter([&](const std::string& name, Parameter& parameter) {
     require(
         parameter.value.defined(), "ema", [&] { return text("parameter ", name, " has no value"); },

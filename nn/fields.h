@@ -40,4 +40,11 @@ struct Options {
   virtual void fields(FieldVisitor&) {}
 };
 
+// Throws an Error named after `where` unless each field has a value that it allows. Whatever is made of options asks this.
+void require_allowed(const char* where, Options& options);
+template <class Some> void require_allowed(const char* where, const Some& options) {
+  Some copy = options;
+  require_allowed(where, static_cast<Options&>(copy));
+}
+
 }  // namespace tapir::nn

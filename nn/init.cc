@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tensor/argument.h"
 #include "tensor/elementwise.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
@@ -45,6 +46,11 @@ void fill_orthogonal(Tensor& value, double gain, const RandomKey& key) {
 }
 
 }  // namespace
+
+Init::Init(Rule rule, double parameter) : rule_(rule), parameter_(parameter) {
+  const bool sign_counts = rule == Rule::normal || rule == Rule::uniform || rule == Rule::truncated_normal;
+  require_in(sign_counts ? interval::not_negative : interval::finite, "init", "its number", parameter);
+}
 
 Init Init::fan_in(int64_t inputs) { return uniform(1 / std::sqrt(static_cast<double>(inputs))); }
 

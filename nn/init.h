@@ -5,7 +5,7 @@
 
 namespace tapir::nn {
 
-class Init {
+class Init {   // Numbers must be finite, deviations and bounds ≥ 0 (else Error).
  public:
   static Init constant(double value) { return {Rule::constant, value}; }
   static Init normal(double deviation) { return {Rule::normal, deviation}; }    // mean 0
@@ -25,7 +25,7 @@ class Init {
 
  private:
   enum class Rule { constant, normal, uniform, xavier_uniform, xavier_normal, he, orthogonal, truncated_normal };
-  Init(Rule rule, double parameter) : rule_(rule), parameter_(parameter) {}
+  Init(Rule rule, double parameter);
   Rule rule_;
   double parameter_;
 };

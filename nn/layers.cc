@@ -23,7 +23,9 @@ Tensor Embedding::forward(const Tensor& indices) const {
 
 LayerNorm::LayerNorm(int64_t width, double epsilon)
     : epsilon(epsilon), weight(parameter("weight", {width}, ParameterKind::gain, Init::constant(1))),
-      bias(parameter("bias", {width}, ParameterKind::bias, Init::constant(0))) {}
+      bias(parameter("bias", {width}, ParameterKind::bias, Init::constant(0))) {
+  require_in(interval::not_negative, "layer_norm", "epsilon", epsilon);
+}
 
 Tensor LayerNorm::forward(const Tensor& x) const {
   const Scope scope = enter();
@@ -31,7 +33,9 @@ Tensor LayerNorm::forward(const Tensor& x) const {
 }
 
 RmsNorm::RmsNorm(int64_t width, double epsilon)
-    : epsilon(epsilon), weight(parameter("weight", {width}, ParameterKind::gain, Init::constant(1))) {}
+    : epsilon(epsilon), weight(parameter("weight", {width}, ParameterKind::gain, Init::constant(1))) {
+  require_in(interval::not_negative, "rms_norm", "epsilon", epsilon);
+}
 
 Tensor RmsNorm::forward(const Tensor& x) const {
   const Scope scope = enter();
@@ -45,7 +49,7 @@ std::unique_ptr<Norm> make_norm(const std::string& kind, int64_t width) {
 }
 
 Dropout::Dropout(double p) : p(p) {
-  require(p >= 0 && p < 1, "dropout", [&] { return text("the probability must be in [0, 1), got ", p); });
+  require_in({0, 1, true, false}, "dropout", "p", p);
 }
 
 Tensor Dropout::forward(const Tensor& x, const Call& call) const {

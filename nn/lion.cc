@@ -20,7 +20,9 @@ template <class T> struct LionElement {
 }  // namespace
 
 Lion::Lion(Module& model, const LionOptions& options)
-    : Optimiser("lion", model, [](const Parameter&) { return std::vector<std::string>{"m"}; }), options_(options) {}
+    : Optimiser("lion", model, [](const Parameter&) { return std::vector<std::string>{"m"}; }), options_(options) {
+  require_allowed("lion", options);
+}
 
 void Lion::update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) {
   with_float("lion", updates.front().g.dtype(), [&](auto zero) {

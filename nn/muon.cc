@@ -53,7 +53,9 @@ Muon::Muon(Module& model, const MuonOptions& options)
               const bool hidden = is_hidden_matrix(parameter.kind, parameter.shape);
               return hidden ? std::vector<std::string>{"m"} : std::vector<std::string>{"m", "v"};
             }),
-      options_(options) {}
+      options_(options) {
+  require_allowed("muon", options);
+}
 
 void Muon::update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) {
   std::vector<Update> others;

@@ -2,6 +2,7 @@
 
 #include "autograd/backward.h"
 #include "autograd/node.h"
+#include "tensor/argument.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
 
@@ -72,6 +73,7 @@ std::vector<Optimiser::Update> Optimiser::updates() const {
 }
 
 void Optimiser::step(double rate, const Tensor& gradient_scale) {
+  require_in(interval::not_negative, name_, "the rate", rate);
   const NoGrad guard;
   const std::vector<Update> all = updates();
   ++steps_;
@@ -81,6 +83,7 @@ void Optimiser::step(double rate, const Tensor& gradient_scale) {
 }
 
 void Optimiser::step(double rate, double gradient_scale) {
+  require_in(interval::finite, name_, "gradient_scale", gradient_scale);
   step(rate, Tensor::full({}, gradient_scale, DType::f64, device_));
 }
 
@@ -89,6 +92,8 @@ void Optimiser::clear_gradients() {
 }
 
 Optimiser::Clip Optimiser::clip(double limit, int64_t count) const {
+  require_in({0, HUGE_VAL}, name_, "the limit of clipping", limit);
+  require(count > 0, name_, [&] { return text("gradients must be sums over 1 target or more, got ", count); });
   const std::vector<Update> all = updates();
   const auto parameters = static_cast<int64_t>(all.size());
   const Tensor squares = Tensor::empty({parameters}, DType::f64, device_);

@@ -19,7 +19,7 @@ class Optimiser {
   Optimiser& operator=(const Optimiser&) = delete;
 
   // One step with the gradients times `gradient_scale`, a number or f64 of one element where the parameters are. Parameters
-  // without a gradient stay as they are.
+  // without a gradient stay as they are. Throws Error unless rate ≥ 0 and both are finite (the tensor is not looked at).
   void step(double rate, const Tensor& gradient_scale);
   void step(double rate, double gradient_scale = 1);
 
@@ -29,7 +29,7 @@ class Optimiser {
   struct Clip {
     Tensor norm;    // of the mean gradient: √Σ g² / count over all parameters, in double: right for every f32
     Tensor scale;   // for step(): min(1, limit / norm) / count; limit 0: none. NaN where the norm is not finite
-  };
+  };                // Throws Error unless limit ≥ 0 and count ≥ 1.
   Clip clip(double limit, int64_t count) const;
   double gradient_norm() const;   // √Σ g²
 
@@ -168,7 +168,7 @@ struct MuonOptions : AdamWOptions {
 // Muon (Jordan et al. 2024) for hidden matrices (weights of linear layers but the head; leading axes count matrices), AdamW
 // at its own rate for the rest. With Nesterov's look ahead, and five steps of Newton and Schulz towards U Vᵀ of G = U Σ Vᵀ:
 //   m ← μ m + (1 − μ) g,   G = (1 − μ) g + μ m
-//   X = G/‖G‖;   five times: A = X Xᵀ,  X ← 3.4445 X + (−4.7750 A + 2.0315 A²) X
+//   X = G/(‖G‖ + 10⁻⁷);   five times: A = X Xᵀ,  X ← 3.4445 X + (−4.7750 A + 2.0315 A²) X
 //   θ ← θ − rate·decay·θ − rate √max(1, rows/columns) X
 class Muon : public AdamW {
  public:

@@ -20,7 +20,9 @@ template <class T> struct SgdElement {
 }  // namespace
 
 Sgd::Sgd(Module& model, const SgdOptions& options)
-    : Optimiser("sgd", model, [](const Parameter&) { return std::vector<std::string>{"m"}; }), options_(options) {}
+    : Optimiser("sgd", model, [](const Parameter&) { return std::vector<std::string>{"m"}; }), options_(options) {
+  require_allowed("sgd", options);
+}
 
 void Sgd::update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) {
   with_float("sgd", updates.front().g.dtype(), [&](auto zero) {

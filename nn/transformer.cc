@@ -61,7 +61,7 @@ Tensor TransformerBlock::forward(const Tensor& x, const Call& call, const Memory
 }
 
 TransformerStack::TransformerStack(const char* name, const TransformerOptions& o)
-    : options(o), kind_(name),
+    : options((require_allowed(name, o), o)), kind_(name),
       tokens_(child<Embedding>("tokens", o.vocabulary, o.width, Init::normal(deviation))),
       positions_(o.positions == "learned" ? &child<Embedding>("positions", o.context, o.width, Init::normal(deviation))
                                           : nullptr),

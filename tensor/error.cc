@@ -24,6 +24,11 @@ const char*& running_op() {
   return name;
 }
 
+const char*& called() {
+  thread_local const char* name = nullptr;
+  return name;
+}
+
 std::string compose(std::string_view where, std::string_view rule, std::string_view hint) {
   std::string message = text(where, ": ", rule);
   if (!Scope::path().empty()) message += text(" (in ", Scope::path(), ")");
@@ -50,6 +55,14 @@ RunningOp::RunningOp(const char* name) : before_(running_op()) { running_op() = 
 RunningOp::~RunningOp() { running_op() = before_; }
 
 const char* RunningOp::name_or(const char* otherwise) { return running_op() ? running_op() : otherwise; }
+
+Called::Called(const char* name) : before_(called()) {
+  if (!before_) called() = name;
+}
+
+Called::~Called() { called() = before_; }
+
+std::string_view Called::name_or(std::string_view otherwise) { return called() ? called() : otherwise; }
 
 Error::Error(std::string_view where, std::string_view rule, std::string_view hint)
     : std::runtime_error(compose(where, rule, hint)) {}

@@ -53,6 +53,21 @@ class RunningOp {
   const char* before_;
 };
 
+// Names the function that a user called, where it is made of others: what they refuse is told in its name. The outermost
+// counts. Per thread.
+class Called {
+ public:
+  explicit Called(const char* name);
+  ~Called();
+  Called(const Called&) = delete;
+  Called& operator=(const Called&) = delete;
+
+  static std::string_view name_or(std::string_view otherwise);
+
+ private:
+  const char* before_;
+};
+
 class Error : public std::runtime_error {
  public:
   // `where`: the op, program or file that complains; `rule`: what is wrong and what was expected; `hint` may be empty.
@@ -65,11 +80,11 @@ class OutOfMemory : public Error {
   using Error::Error;
 };
 
-// Throws Error(where, rule, hint) unless `holds`. `rule` is a callable, so that no text is made
-// when all is well.
+// Throws Error(where, rule, hint) unless `holds`, in the name of the function that was called. `rule` is a callable, so that no
+// text is made when all is well.
 template <class Rule>
 void require(bool holds, std::string_view where, Rule&& rule, std::string_view hint = {}) {
-  if (!holds) [[unlikely]] throw Error(where, rule(), hint);
+  if (!holds) [[unlikely]] throw Error(Called::name_or(where), rule(), hint);
 }
 
 }  // namespace tapir

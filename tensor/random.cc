@@ -1,5 +1,6 @@
 #include "tensor/random.h"
 
+#include "tensor/argument.h"
 #include "tensor/in_place.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
@@ -63,6 +64,11 @@ void require_writable(const char* name, const Tensor& y) {
           [&] { return text("needs contiguous memory, got a strided view of shape ", y.shape()); });
 }
 
+void require_normal(const char* name, double mean, double deviation) {
+  require_in(interval::finite, name, "the mean", mean);
+  require_in(interval::not_negative, name, "the deviation", deviation);
+}
+
 template <class Distribution>
 void fill(const char* name, Tensor& y, const Distribution& distribution, const RandomKey& key) {
   require_writable(name, y);
@@ -75,13 +81,19 @@ void fill(const char* name, Tensor& y, const Distribution& distribution, const R
 
 }  // namespace
 
-void uniform_(Tensor& y, double low, double high, const RandomKey& key) { fill("uniform_", y, Uniform{low, high}, key); }
+void uniform_(Tensor& y, double low, double high, const RandomKey& key) {
+  require_in(interval::finite, "uniform_", "low", low);
+  require_in({low, HUGE_VAL, true, false}, "uniform_", "high", high);
+  fill("uniform_", y, Uniform{low, high}, key);
+}
 
 void normal_(Tensor& y, double mean, double deviation, const RandomKey& key) {
+  require_normal("normal_", mean, deviation);
   fill("normal_", y, Normal{mean, deviation}, key);
 }
 
 void truncated_normal_(Tensor& y, double mean, double deviation, const RandomKey& key) {
+  require_normal("truncated_normal_", mean, deviation);
   require_writable("truncated_normal_", y);
   with_float("truncated_normal_", y.dtype(), [&](auto zero) {
     using T = decltype(zero);

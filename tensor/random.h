@@ -6,7 +6,8 @@
 
 namespace tapir {
 
-// In place, y f32 or f64 and contiguous (else Error). Each counts as a write to y.
+// In place, y f32 or f64 and contiguous, numbers finite, low ≤ high and deviation ≥ 0 (else Error). Each counts as a write
+// to y.
 void uniform_(Tensor& y, double low, double high, const RandomKey& key);        // low < y_i < high, but for rounding
 void normal_(Tensor& y, double mean, double deviation, const RandomKey& key);   // Box, Muller 1958; within 5.8 deviations
 void truncated_normal_(Tensor& y, double mean, double deviation, const RandomKey& key);   // |y_i − mean| ≤ 2 deviations

@@ -106,16 +106,21 @@ inline int normal_axis(const char* op, int axis, const Shape& shape) {
   return axis < 0 ? axis + shape.rank() : axis;
 }
 
-// NumPy's rule: shapes are aligned at the last axis; equal extents stay, an extent of 1 takes the other's.
-inline Shape broadcast(const char* op, const Shape& a, const Shape& b) {
+// NumPy's rule: shapes are aligned at the last axis; equal extents stay, an extent of 1 takes the other's. Else throws an Error
+// named after `op` that tells the rule, `misfit`.
+template <class Rule>
+Shape broadcast(const char* op, const Shape& a, const Shape& b, const Rule& misfit) {
   const int rank = std::max(a.rank(), b.rank());
   Shape out;
   for (int axis = -rank; axis < 0; ++axis) {
     const int64_t in_a = -axis <= a.rank() ? a[axis] : 1, in_b = -axis <= b.rank() ? b[axis] : 1;
-    require(in_a == in_b || in_a == 1 || in_b == 1, op, [&] { return text("shapes do not broadcast: ", a, " and ", b); });
+    require(in_a == in_b || in_a == 1 || in_b == 1, op, misfit);
     out.push_back(in_a == 1 ? in_b : in_a);
   }
   return out;
+}
+inline Shape broadcast(const char* op, const Shape& a, const Shape& b) {
+  return broadcast(op, a, b, [&] { return text("shapes do not broadcast: ", a, " and ", b); });
 }
 
 // `shape` with a new axis of extent 1 at place `axis` of the result; throws an Error named after `op` unless

@@ -51,6 +51,13 @@ inline Tensor random_normal(const Shape& shape, uint64_t seed, const std::string
   return x;
 }
 
+inline nn::Call call_with(const Mask& mask, nn::Positions positions = nn::Positions::none) {
+  nn::Call call;
+  call.mask = mask;
+  call.positions = positions;
+  return call;
+}
+
 using Parameters = std::map<std::string, nn::Parameter*>;
 
 inline Parameters parameters_of(nn::Module& module) {

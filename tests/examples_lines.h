@@ -39,7 +39,7 @@ inline Example reduction_row(const std::string& label, const Argument& x, std::o
 // Rows of a reduction with overloads for all elements and for an axis.
 struct Reduction {
   Tensor (*all)(const Tensor& x);
-  Tensor (*along)(const Tensor& x, int axis, bool keep);
+  Tensor (*along)(const Tensor& x, Axis axis, Flag keep);
   double (*f)(const Line&);
 
   // With `spikes`, spike() is added to x first.
@@ -106,7 +106,7 @@ inline double variance(const Line& x, double correction) {
 template <>
 struct Examples<Var> {
   static OpExamples all() {
-    const Reduction reduction{var, [](const Tensor& x, int axis, bool keep) { return var(x, axis, 1, keep); },
+    const Reduction reduction{var, [](const Tensor& x, Axis axis, Flag keep) { return var(x, axis, 1, keep); },
                               [](const Line& x) { return variance(x, 1); }};
     std::vector<Example> rows = reduction.rows(false);
     rows.push_back(reduction_row(
@@ -188,7 +188,7 @@ struct Examples<Extreme<1>> {
   static OpExamples all() {
     const Reduction reduction{max, max, largest_of},
         size{[](const Tensor&x) { return norm(x, HUGE_VAL); },
-             [](const Tensor&x, int axis, bool keep) { return norm(x, HUGE_VAL, axis, keep); }, largest_size};
+             [](const Tensor& x, Axis axis, Flag keep) { return norm(x, HUGE_VAL, axis, keep); }, largest_size};
     std::vector<Example> rows = reduction.rows(true);
     rows.front().function = [](const std::vector<Tensor>& x) { return max(x[0], -1); };
     rows.front().reference = of_lines(-1, false, largest_of);
@@ -205,9 +205,9 @@ struct Examples<Extreme<-1>> {
   static OpExamples all() {
     // The spikes point up: −(5 − x) has its smallest element where they stand.
     const Reduction reduction{[](const Tensor& x) { return min(x); },
-                              [](const Tensor& x, int axis, bool keep) { return min(x, axis, keep); }, smallest_of};
+                              [](const Tensor& x, Axis axis, Flag keep) { return min(x, axis, keep); }, smallest_of};
     const Reduction mirrored{[](const Tensor& x) { return min(neg(x)); },
-                             [](const Tensor& x, int axis, bool keep) { return min(neg(x), axis, keep); },
+                             [](const Tensor& x, Axis axis, Flag keep) { return min(neg(x), axis, keep); },
                              [](const Line& x) { return -largest_of(x); }};
     std::vector<Example> rows = mirrored.rows(true);
     rows.front().function = [](const std::vector<Tensor>& x) { return min(x[0], -1); };
@@ -226,7 +226,7 @@ template <>
 struct Examples<Norm> {
   static OpExamples all() {
     const Reduction reduction{[](const Tensor& x) { return norm(x, 2); },
-                              [](const Tensor& x, int axis, bool keep) { return norm(x, 2, axis, keep); }, euclidean};
+                              [](const Tensor& x, Axis axis, Flag keep) { return norm(x, 2, axis, keep); }, euclidean};
     std::vector<Example> rows = reduction.rows(false);
     rows.push_back(
         reduction_row("one element", {{1, 1}, 0.5, 2}, 0, euclidean, [](const Tensor& x) { return norm(x, 2, 0); }));

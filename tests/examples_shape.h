@@ -228,7 +228,7 @@ template <> struct Examples<Flip> {
 
 // Rows of tril and triu; kept(j − i, k) tells what stays.
 template <class Kept>
-OpExamples triangle(const std::string& name, Tensor (*f)(const Tensor&, int64_t), const Kept& kept) {
+OpExamples triangle(const std::string& name, Tensor (*f)(const Tensor&, Count), const Kept& kept) {
   const auto row = [=](const std::string& label, const Shape& from, int64_t k, bool may_vanish = false) {
     Example example = moving(
         label, from, [=](const std::vector<Tensor>& x) { return f(x[0], k); },

@@ -332,5 +332,5 @@ TEST_CASE("nn: wrong sizes are errors that say what was expected and found") {
   says([&] { mixer->forward(Tensor::zeros({2, 3, 7}), Tensor::zeros({2, 3, 7}), {}); },
        {"attention: ", "(B,T,8)", "[2,3,7]"});
   for (const double p : {1.0, -0.1})
-    says([&] { nn::Dropout dropout(p); }, {"dropout: the probability must be in [0, 1)", text(p)});
+    says([&] { nn::Dropout dropout(p); }, {"dropout: p must be in [0, 1), got ", text(p)});
 }

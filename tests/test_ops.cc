@@ -97,6 +97,17 @@ TEST_CASE("ops: tril and triu do not read what they drop, forwards and backwards
   CHECK(triu(transpose(x)).values<double>() == std::vector<double>{1, 2, 0, 3});
 }
 
+TEST_CASE("ops: the mean of no element is NaN, and has derivatives 0") {
+  for (const bool along : {false, true}) {
+    const Tensor x = requires_grad(Tensor::zeros({2, 0}, DType::f64)), y = along ? mean(x, 1) : mean(x);
+    for (const double value : y.values<double>()) CHECK(std::isnan(value));
+    const Tensor g = requires_grad(Tensor::full(y.shape(), 1, DType::f64));
+    const Tensor dx = grad({y}, {x}, {g}, {.create_graph = true})[0];
+    CHECK(dx.shape() == x.shape());
+    for (const double value : grad({sum(dx)}, {g})[0].values<double>()) CHECK(value == 0);
+  }
+}
+
 TEST_CASE("ops: bce_with_logits keeps its digits where the sigmoid is 0 or 1") {
   const Tensor x = requires_grad(vector({40, -40, 800, -800, 800, -800})), t = vector({1, 0, 1, 0, 0, 1});
   const std::vector<double> slopes = grad({bce_with_logits(x, t)}, {x})[0].values<double>();

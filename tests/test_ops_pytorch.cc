@@ -53,6 +53,11 @@ Tensor unbiased(const Tensor& variance, const Tensor& x) {
   return affine(variance, n / (n - 1), 0);
 }
 
+int axis(const json& options) { return options["axis"].get<int>(); }
+bool flag(const json& options, const char* name) { return options[name].get<bool>(); }
+int64_t count(const json& options, const char* name) { return options[name].get<int64_t>(); }
+double real(const json& options, const char* name) { return options[name].get<double>(); }
+
 // Calls of an op that needs x, or a and b, and nothing else; of one that needs x and options; of a reduction, which is of
 // all elements where the options name no axis.
 using OfOne = Tensor (*)(const Tensor& x);
@@ -68,14 +73,13 @@ Call of_a_b(OfTwo f) {
 Call with_options(OfOptions f) {
   return [f](const Tensors& in, const json& o, Tensors&) { return f(in.at("x"), o); };
 }
-Call reduction(OfOne whole, Tensor (*along)(const Tensor& x, int axis, bool keep)) {
+Call reduction(OfOne whole, Tensor (*along)(const Tensor& x, Axis axis, Flag keep)) {
   return [=](const Tensors& in, const json& o, Tensors&) {
-    return o.contains("axis") ? along(in.at("x"), o["axis"], o["keep"]) : whole(in.at("x"));
+    return o.contains("axis") ? along(in.at("x"), axis(o), flag(o, "keep")) : whole(in.at("x"));
   };
 }
 
 const std::map<std::string, Call>& calls() {
-  static const auto axis = [](const json& options) { return options["axis"].get<int>(); };
   static const std::map<std::string, Call> all{
       {"neg", of_x(neg)}, {"exp", of_x(exp)}, {"log", of_x(log)}, {"log1p", of_x(log1p)},
       {"expm1", of_x(expm1)}, {"sqrt", of_x(sqrt)}, {"rsqrt", of_x(rsqrt)}, {"abs", of_x(abs)},
@@ -89,30 +93,36 @@ const std::map<std::string, Call>& calls() {
       {"matmul", of_a_b(matmul)},
       {"sum", reduction(sum, sum)}, {"mean", reduction(mean, mean)},
       {"max", reduction(max, max)}, {"min", reduction(min, min)},
-      {"leaky_relu", with_options([](const Tensor& x, const json& o) { return leaky_relu(x, o["slope"]); })},
-      {"elu", with_options([](const Tensor& x, const json& o) { return elu(x, o["alpha"]); })},
+      {"leaky_relu", with_options([](const Tensor& x, const json& o) { return leaky_relu(x, real(o, "slope")); })},
+      {"elu", with_options([](const Tensor& x, const json& o) { return elu(x, real(o, "alpha")); })},
       {"clamp", with_options([](const Tensor& x, const json& o) { return clamp(x, number(o["low"]), number(o["high"])); })},
       {"pow", with_options([](const Tensor& x, const json& o) { return pow(x, number(o["exponent"])); })},
-      {"affine", with_options([](const Tensor& x, const json& o) { return affine(x, o["factor"], o["shift"]); })},
+      {"affine", with_options([](const Tensor& x, const json& o) { return affine(x, real(o, "factor"), real(o, "shift")); })},
       {"var", with_options([](const Tensor& x, const json& o) {
-         return o.contains("axis") ? var(x, axis(o), o.value("correction", 1.0), o["keep"]) : var(x);
+         return o.contains("axis") ? var(x, axis(o), o.value("correction", 1.0), flag(o, "keep")) : var(x);
        })},
       {"norm", with_options([](const Tensor& x, const json& o) {
          const double p = number(o["p"]);
-         return o.contains("axis") ? norm(x, p, axis(o), o["keep"]) : norm(x, p);
+         return o.contains("axis") ? norm(x, p, axis(o), flag(o, "keep")) : norm(x, p);
        })},
       {"sum_to", with_options([](const Tensor& x, const json& o) { return sum_to(x, shape(o["shape"])); })},
-      {"cumsum", with_options([](const Tensor& x, const json& o) { return cumsum(x, axis(o), o["reverse"]); })},
+      {"cumsum", with_options([](const Tensor& x, const json& o) { return cumsum(x, axis(o), flag(o, "reverse")); })},
       {"logcumsumexp", with_options([](const Tensor& x, const json& o) { return logcumsumexp(x, axis(o)); })},
       {"reshape", with_options([](const Tensor& x, const json& o) { return reshape(x, shape(o["shape"])); })},
       {"expand", with_options([](const Tensor& x, const json& o) { return expand(x, shape(o["shape"])); })},
-      {"transpose", with_options([](const Tensor& x, const json& o) { return transpose(x, o["a"], o["b"]); })},
-      {"slice", with_options([](const Tensor& x, const json& o) { return slice(x, axis(o), o["begin"], o["length"]); })},
-      {"pad", with_options([](const Tensor& x, const json& o) { return pad(x, axis(o), o["before"], o["after"]); })},
+      {"transpose", with_options([](const Tensor& x, const json& o) {
+         return transpose(x, o["a"].get<int>(), o["b"].get<int>());
+       })},
+      {"slice", with_options([](const Tensor& x, const json& o) {
+         return slice(x, axis(o), count(o, "begin"), count(o, "length"));
+       })},
+      {"pad", with_options([](const Tensor& x, const json& o) {
+         return pad(x, axis(o), count(o, "before"), count(o, "after"));
+       })},
       {"flip", with_options([](const Tensor& x, const json& o) { return flip(x, axis(o)); })},
       {"permute", with_options([](const Tensor& x, const json& o) { return permute(x, o["axes"].get<std::vector<int>>()); })},
-      {"tril", with_options([](const Tensor& x, const json& o) { return tril(x, o["k"]); })},
-      {"triu", with_options([](const Tensor& x, const json& o) { return triu(x, o["k"]); })},
+      {"tril", with_options([](const Tensor& x, const json& o) { return tril(x, count(o, "k")); })},
+      {"triu", with_options([](const Tensor& x, const json& o) { return triu(x, count(o, "k")); })},
       {"where",
        [](const Tensors& in, const json&, Tensors&) { return where(in.at("condition"), in.at("a"), in.at("b")); }},
       {"linear", [](const Tensors& in, const json&, Tensors&) { return linear(in.at("x"), in.at("weight")); }},
@@ -120,7 +130,7 @@ const std::map<std::string, Call>& calls() {
        [](const Tensors& in, const json&, Tensors&) { return linear(in.at("x"), in.at("weight"), in.at("bias")); }},
       {"linear_recurrence",
        [](const Tensors& in, const json& o, Tensors&) {
-         return linear_recurrence(in.at("a"), in.at("b"), axis(o), o["reverse"]);
+         return linear_recurrence(in.at("a"), in.at("b"), axis(o), flag(o, "reverse"));
        }},
       {"softmax, mask",
        [](const Tensors& in, const json& o, Tensors&) {
@@ -130,26 +140,26 @@ const std::map<std::string, Call>& calls() {
       {"concat", [](const Tensors& in, const json& o, Tensors&) { return concat({in.at("a"), in.at("b")}, axis(o)); }},
       {"embedding", [](const Tensors& in, const json&, Tensors&) { return embedding(in.at("x"), in.at("indices")); }},
       {"scatter_rows",
-       [](const Tensors& in, const json& o, Tensors&) { return scatter_rows(in.at("x"), in.at("indices"), o["size"]); }},
+       [](const Tensors& in, const json& o, Tensors&) { return scatter_rows(in.at("x"), in.at("indices"), count(o, "size")); }},
       {"layer_norm",
        [](const Tensors& in, const json& o, Tensors&) {
-         return layer_norm(in.at("x"), in.at("weight"), in.at("bias"), o["epsilon"]);
+         return layer_norm(in.at("x"), in.at("weight"), in.at("bias"), real(o, "epsilon"));
        }},
       {"rms_norm",
-       [](const Tensors& in, const json& o, Tensors&) { return rms_norm(in.at("x"), in.at("weight"), o["epsilon"]); }},
+       [](const Tensors& in, const json& o, Tensors&) { return rms_norm(in.at("x"), in.at("weight"), real(o, "epsilon")); }},
       {"group_norm",
        [](const Tensors& in, const json& o, Tensors&) {
-         return group_norm(in.at("x"), o["groups"], in.at("weight"), in.at("bias"), o["epsilon"]);
+         return group_norm(in.at("x"), count(o, "groups"), in.at("weight"), in.at("bias"), real(o, "epsilon"));
        }},
       {"batch_norm",
        [](const Tensors& in, const json& o, Tensors& more) {
-         const BatchNormed result = batch_norm(in.at("x"), in.at("weight"), in.at("bias"), 1, o["epsilon"]);
+         const BatchNormed result = batch_norm(in.at("x"), in.at("weight"), in.at("bias"), 1, real(o, "epsilon"));
          more = {{"running_mean", result.mean}, {"running_variance", unbiased(result.variance, in.at("x"))}};
          return result.y;
        }},
       {"batch_norm, inference",
        [](const Tensors& in, const json& o, Tensors&) {
-         return batch_norm(in.at("x"), in.at("weight"), in.at("bias"), in.at("mean"), in.at("variance"), 1, o["epsilon"]);
+         return batch_norm(in.at("x"), in.at("weight"), in.at("bias"), in.at("mean"), in.at("variance"), 1, real(o, "epsilon"));
        }},
       {"cross_entropy",
        [](const Tensors& in, const json& o, Tensors&) {
@@ -160,19 +170,19 @@ const std::map<std::string, Call>& calls() {
        [](const Tensors& in, const json&, Tensors&) { return squared_error(in.at("x"), in.at("target")); }},
       {"l1", [](const Tensors& in, const json&, Tensors&) { return l1(in.at("x"), in.at("target")); }},
       {"smooth_l1",
-       [](const Tensors& in, const json& o, Tensors&) { return smooth_l1(in.at("x"), in.at("target"), o["beta"]); }},
+       [](const Tensors& in, const json& o, Tensors&) { return smooth_l1(in.at("x"), in.at("target"), real(o, "beta")); }},
       {"bce_with_logits",
        [](const Tensors& in, const json&, Tensors&) { return bce_with_logits(in.at("x"), in.at("target")); }},
       {"kl_div", [](const Tensors& in, const json&, Tensors&) { return kl_div(in.at("log_q"), in.at("p")); }},
       {"sort",
        [](const Tensors& in, const json& o, Tensors& more) {
-         const Sorted result = sort(in.at("x"), axis(o), o["descending"]);
+         const Sorted result = sort(in.at("x"), axis(o), flag(o, "descending"));
          more = {{"indices", result.indices}};
          return result.values;
        }},
       {"topk",
        [](const Tensors& in, const json& o, Tensors& more) {
-         const Sorted result = topk(in.at("x"), o["k"], axis(o));
+         const Sorted result = topk(in.at("x"), count(o, "k"), axis(o));
          more = {{"indices", result.indices}};
          return result.values;
        }},
@@ -194,7 +204,7 @@ TEST_CASE("ops: values and gradients equal PyTorch's in float64") {
   std::map<std::string, int> seen;
   std::set<std::string> recorded{"identity", "contiguous", "copy", "to",   // x itself
                                  "chain", "dropout",                       // tapir's own, random
-                                 "pair_hidden", "pair_hidden_tanh", "expressive_weights",   // mechanisms.json, and by
+                                 "mix", "pair_hidden", "pair_hidden_tanh", "expressive_weights",   // mechanisms.json, and by
                                  "dot_product_attention", "expressive_attention",           // test_fused_attention.cc
                                  "network_attention", "deep_network_attention",
                                  "rotary"};                                                 // nn.json

@@ -178,7 +178,11 @@ struct Affine {
   Tensor forward(const Tensor& x) { return map(name, AffineOf{factor, shift}, x); }
   Gradients backward(const Tensor& g, const Backward&) const { return {affine(g, factor, 0)}; }
 };
-Tensor affine(const Tensor& x, double factor, double shift) { return apply(Affine{factor, shift}, x); }
+Tensor affine(const Tensor& x, Number factor, Number shift) {
+  require_in(interval::numbers, Affine::name, "factor", factor);
+  require_in(interval::numbers, Affine::name, "shift", shift);
+  return apply(Affine{factor, shift}, x);
+}
 
 // y = max(a, b);  da = g share,  db = g (1 − share);  share = 1 where a > b, ½ where a = b, else 0
 struct Maximum {
@@ -261,7 +265,10 @@ struct Where {
             [&] { return text("the condition must be u8, got ", condition->dtype()); });
     require(condition->device() == a.device(), name,
             [&] { return text("the condition is on ", condition->device(), ", the others on ", a.device()); });
-    const Shape shape = broadcast(name, condition->shape(), broadcast(name, a.shape(), b.shape()));
+    const auto misfit = [&] {
+      return text("shapes do not broadcast: ", condition->shape(), ", ", a.shape(), " and ", b.shape());
+    };
+    const Shape shape = broadcast(name, condition->shape(), broadcast(name, a.shape(), b.shape(), misfit), misfit);
     Tensor y = Tensor::empty(shape, a.dtype(), a.device());
     with_float(name, a.dtype(), [&](auto zero) {
       using T = decltype(zero);

@@ -218,7 +218,8 @@ struct BatchNorm {
   template <class T> Statistics<T> statistics() const { return {centre->data<T>(), inverse->data<T>(), scale->data<T>()}; }
 };
 
-BatchNormed batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int axis, double epsilon) {
+BatchNormed batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Axis axis, Number epsilon) {
+  require_in(interval::not_negative, BatchNorm::name, "epsilon", epsilon);
   BatchNormed result;
   result.y = record(
       BatchNorm{axis, epsilon},
@@ -233,8 +234,10 @@ BatchNormed batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias
 }
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& variance,
-                  int axis, double epsilon) {
+                  Axis axis, Number epsilon) {
   constexpr const char* name = BatchNorm::name;
+  const Called called(name);
+  require_in(interval::not_negative, name, "epsilon", epsilon);
   require_same_kind(name, {&x, &weight, &bias, &mean, &variance});
   axis = channel_axis(name, x, axis, {&weight, &bias, &mean, &variance});
   const Shape shape = per_channel(x, axis);

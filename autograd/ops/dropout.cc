@@ -39,7 +39,6 @@ struct Dropout {
   double p;
   RandomKey key;
   Tensor forward(const Tensor& x_) {
-    require(p >= 0 && p < 1, name, [&] { return text("the probability must be in [0, 1), got ", p); });
     const Tensor x = x_.contiguous(), y = Tensor::empty(x.shape(), x.dtype(), x.device());
     with_float(name, x.dtype(), [&](auto zero) {
       using T = decltype(zero);
@@ -52,6 +51,10 @@ struct Dropout {
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {dropout(g, p, key)}; }
 };
-Tensor dropout(const Tensor& x, double p, const RandomKey& key) { return p == 0 ? x : apply(Dropout{p, key}, x); }
+Tensor dropout(const Tensor& x, Number p, const RandomKey& key) {
+  require_in({0, 1, true, false}, Dropout::name, "p", p);
+  require_same_kind(Dropout::name, {&x});
+  return p == 0 ? x : apply(Dropout{p, key}, x);
+}
 
 }  // namespace tapir

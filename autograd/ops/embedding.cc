@@ -54,7 +54,7 @@ struct Embedding {
   Tensor forward(const Tensor& table_) {
     require(table_.rank() == 2, name, [&] { return text("the table must be (V,C), got ", table_.shape()); });
     size = table_.size(0);
-    require_indices(name, *indices, size, table_.device());
+    require_indices(name, *indices, size, table_);
     const Tensor table = table_.contiguous(),
                  y = Tensor::empty(with_columns(*indices, table.size(1)), table.dtype(), table.device());
     with_float(name, table.dtype(), [&](auto zero) {
@@ -77,9 +77,10 @@ struct ScatterRows {
   Saved indices;
   int64_t size;
   Tensor forward(const Tensor& rows_) {
+    require_index_type(name, *indices, rows_);
     require(rows_.rank() == indices->rank() + 1 && rows_.shape() == with_columns(*indices, rows_.size(-1)), name,
             [&] { return text("rows ", rows_.shape(), " do not belong to indices ", indices->shape()); });
-    require_indices(name, *indices, size, rows_.device());
+    require_indices(name, *indices, size, rows_);
     const int64_t columns = rows_.size(-1), count = indices->elements();
     require(count <= std::numeric_limits<int32_t>::max(), name, [&] { return text("too many indices: ", indices->shape()); });
     const std::vector<int32_t> index = indices->values<int32_t>();
@@ -105,8 +106,9 @@ struct ScatterRows {
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {embedding(g, *indices)}; }
 };
-Tensor scatter_rows(const Tensor& rows, const Tensor& indices, int64_t size) {
+Tensor scatter_rows(const Tensor& rows, const Tensor& indices, Count size) {
   require_defined(ScatterRows::name, "the index tensor", indices);
+  require_in({0, 0x1p31}, ScatterRows::name, "size", static_cast<double>(size));   // what i32 can index
   return apply(ScatterRows{indices.contiguous(), size}, rows);
 }
 

@@ -157,7 +157,8 @@ struct GroupNorm {
     return {x->size(1), groups, places};
   }
 };
-Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double epsilon) {
+Tensor group_norm(const Tensor& x, Count groups, const Tensor& weight, const Tensor& bias, Number epsilon) {
+  require_in(interval::not_negative, GroupNorm::name, "epsilon", epsilon);
   return apply(GroupNorm{groups, epsilon}, x, weight, bias);
 }
 

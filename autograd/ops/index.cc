@@ -44,7 +44,7 @@ Lines lines_of(const char* op, const Tensor& tensor, int axis, const Shape& shap
   const Shape& x = tensor.shape();
   Lines lines{.n = x[axis], .m = shape[axis], .index = nullptr, .outer_step = 0, .step = 1, .inner_step = 0};
   for (int a = 0; a < x.rank(); ++a) (a < axis ? lines.outer : lines.inner) *= a == axis ? 1 : x[a];
-  require_indices(op, kept, lines.n, tensor.device());
+  require_indices(op, kept, lines.n, tensor);
   lines.index = kept.data<int32_t>();
   if (kept.rank() == x.rank()) {
     lines.outer_step = lines.m * lines.inner;
@@ -220,9 +220,9 @@ struct Gather {
   Saved indices;
   Shape from{};
   Tensor forward(const Tensor& x_) {
-    require_defined(name, "the index tensor", *indices);
     from = x_.shape();
     axis = normal_axis(name, axis, from);
+    require_index_type(name, *indices, x_);
     const Shape& shape = indices->shape();
     require(shape.rank() == from.rank() && shape.with(axis, 0) == from.with(axis, 0), name,
             [&] { return text("indices ", shape, " and x ", from, " differ beside axis ", axis); });
@@ -246,16 +246,16 @@ struct Gather {
     return {scatter_add(view::expand(zero, from), axis, *indices, g)};
   }
 };
-Tensor gather(const Tensor& x, int axis, const Tensor& indices) { return apply(Gather{axis, indices}, x); }
+Tensor gather(const Tensor& x, Axis axis, const Tensor& indices) { return apply(Gather{axis, indices}, x); }
 
-Tensor index_select(const Tensor& x, int axis, const Tensor& indices) {
+Tensor index_select(const Tensor& x, Axis axis, const Tensor& indices) {
   constexpr const char* name = "index_select";
+  const Called called(name);
   require_same_kind(name, {&x});
   axis = normal_axis(name, axis, x.shape());
-  require_defined(name, "the index tensor", indices);
-  require(indices.rank() == 1, name,
-          [&] { return text("indices must have one axis, got ", indices.shape()); });
-  require_indices(name, indices, x.size(axis), x.device());
+  require_index_type(name, indices, x);
+  require(indices.rank() == 1, name, [&] { return text("indices must have one axis, got ", indices.shape()); });
+  require_indices(name, indices, x.size(axis), x);
   return gather(x, axis, repeated(indices, axis, x.shape().with(axis, indices.size(0))));
 }
 
@@ -265,8 +265,8 @@ struct ScatterAdd {
   int axis;
   Saved indices;
   Tensor forward(const Tensor& base, const Tensor& source_) {
-    require_defined(name, "the index tensor", *indices);
     require_same_kind(name, {&base, &source_});
+    require_index_type(name, *indices, base);
     const Shape &whole = base.shape(), &shape = indices->shape();
     axis = normal_axis(name, axis, whole);
     require(shape == source_.shape(), name,
@@ -287,17 +287,19 @@ struct ScatterAdd {
     return {g, at.needs(1) ? gather(g, axis, *indices) : Tensor()};
   }
 };
-Tensor scatter_add(const Tensor& base, int axis, const Tensor& indices, const Tensor& source) {
+Tensor scatter_add(const Tensor& base, Axis axis, const Tensor& indices, const Tensor& source) {
   return apply(ScatterAdd{axis, indices}, base, source);
 }
 
-Sorted sort(const Tensor& x, int axis, bool descending) {
+Sorted sort(const Tensor& x, Axis axis, Flag descending) {
+  const Called called("sort");
   require_same_kind("sort", {&x});
   axis = normal_axis("sort", axis, x.shape());
   return sorted("sort", x, x.size(axis), axis, descending);
 }
 
-Sorted topk(const Tensor& x, int64_t k, int axis) {
+Sorted topk(const Tensor& x, Count k, Axis axis) {
+  const Called called("topk");
   require_same_kind("topk", {&x});
   axis = normal_axis("topk", axis, x.shape());
   require(k >= 0 && k <= x.size(axis), "topk",

@@ -114,7 +114,8 @@ struct LayerNorm {
     return add(mul(mul(centred, inverse), in[1]), in[2]);
   }
 };
-Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon) {
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Number epsilon) {
+  require_in(interval::not_negative, LayerNorm::name, "epsilon", epsilon);
   return apply(LayerNorm{epsilon, {}, {}, {}}, x, weight, bias);
 }
 

@@ -47,7 +47,9 @@ Tensor product(const char* op, const Tensor& a, const Tensor& b) {
   Shape batch_a, batch_b;
   for (int axis = 0; axis + 2 < a.rank(); ++axis) batch_a.push_back(a.size(axis));
   for (int axis = 0; axis + 2 < b.rank(); ++axis) batch_b.push_back(b.size(axis));
-  const Shape batch = broadcast(op, batch_a, batch_b);
+  const Shape batch = broadcast(op, batch_a, batch_b, [&] {
+    return text("batch axes do not broadcast: ", a.shape(), " and ", b.shape());
+  });
   Shape shape = batch;
   shape.push_back(a.size(-2));
   shape.push_back(b.size(-1));
@@ -103,6 +105,18 @@ template <class T> struct AddBias {
 // (…,C) as a matrix of rows.
 Tensor rows_of(const Tensor& x) { return x.rank() == 2 ? x : reshape(x, {x.shape().with(-1, 1).elements(), x.size(-1)}); }
 
+// Of x (…,I), weight (O,I) and bias (O), where there is one.
+template <class... Bias>
+void require_linear(const char* op, const Tensor& x, const Tensor& weight, const Bias&... bias) {
+  require_same_kind(op, {&x, &weight, &bias...});
+  require(x.rank() >= 1 && weight.rank() == 2 && x.size(-1) == weight.size(1) &&
+              (true && ... && (bias.shape() == Shape{weight.size(0)})),
+          op, [&] {
+            return text("needs x (…,I), weight (O,I)", sizeof...(bias) ? ", bias (O)" : "", ", got ", x.shape(), ", ",
+                        weight.shape(), text(", ", bias.shape())...);
+          });
+}
+
 }  // namespace
 
 // y = a b;  da = g bᵀ,  db = aᵀ g
@@ -128,12 +142,12 @@ struct Linear {
   static constexpr const char* name = "linear";
   Saved x, weight;
   Tensor forward(const Tensor& x_, const Tensor& weight_, const Tensor& bias) {
-    require(weight_.rank() == 2 && bias.shape() == Shape{weight_.size(0)}, name,
-            [&] { return text("weight must be (O,I) and bias (O), got ", weight_.shape(), " and ", bias.shape()); });
-    require_same_kind(name, {&x_, &weight_, &bias});
+    require_linear(name, x_, weight_, bias);
     x = x_;
     weight = weight_;
-    const Tensor y = product(name, x_, view::transpose(weight_, 0, 1)), dense = bias.contiguous();
+    const Tensor rows = x_.rank() == 1 ? view::reshape(x_, {1, x_.size(0)}) : x_, dense = bias.contiguous();
+    const Tensor product_of_rows = product(name, rows, view::transpose(weight_, 0, 1));
+    const Tensor y = x_.rank() == 1 ? view::reshape(product_of_rows, {weight_.size(0)}) : product_of_rows;
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
       const int64_t n = weight_.size(0);
@@ -143,11 +157,17 @@ struct Linear {
   }
   Gradients backward(const Tensor& g, const Backward& at) const {
     const Tensor rows = rows_of(g);
-    return {at.needs(0) ? matmul(g, *weight) : Tensor(), at.needs(1) ? matmul(transpose(rows), rows_of(*x)) : Tensor(),
+    return {at.needs(0) ? reshape(matmul(rows, *weight), x->shape()) : Tensor(),
+            at.needs(1) ? matmul(transpose(rows), rows_of(*x)) : Tensor(),
             at.needs(2) ? sum_to(rows, {g.size(-1)}) : Tensor()};
   }
 };
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) { return apply(Linear{}, x, weight, bias); }
-Tensor linear(const Tensor& x, const Tensor& weight) { return matmul(x, transpose(weight)); }
+Tensor linear(const Tensor& x, const Tensor& weight) {
+  const Called called(Linear::name);
+  require_linear(Linear::name, x, weight);
+  if (x.rank() > 1) return matmul(x, transpose(weight));
+  return reshape(matmul(rows_of(x), transpose(weight)), {weight.size(0)});
+}
 
 }  // namespace tapir

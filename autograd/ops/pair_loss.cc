@@ -95,14 +95,14 @@ template <class T, class F> struct SlopeInX {
   F loss;
   const T *x, *target, *g;
   T* dx;
-  HD void operator()(int64_t i) const { dx[i] = *g * loss.dx(x[i], target[i]); }
+  HD void operator()(int64_t i) const { dx[i] = math::gated(loss.dx(x[i], target[i]), *g); }
 };
 
 template <class T, class F> struct SlopeInTarget {
   F loss;
   const T *x, *target, *g;
   T* dt;
-  HD void operator()(int64_t i) const { dt[i] = *g * loss.dt(x[i], target[i]); }
+  HD void operator()(int64_t i) const { dt[i] = math::gated(loss.dt(x[i], target[i]), *g); }
 };
 
 }  // namespace
@@ -148,9 +148,8 @@ Tensor l1(const Tensor& x, const Tensor& target) { return apply(PairLoss<loss::L
 Tensor bce_with_logits(const Tensor& x, const Tensor& target) { return apply(PairLoss<loss::BceWithLogits>{}, x, target); }
 Tensor kl_div(const Tensor& log_q, const Tensor& p) { return apply(PairLoss<loss::KlDiv>{}, log_q, p); }
 
-Tensor smooth_l1(const Tensor& x, const Tensor& target, double beta) {
-  require(beta > 0 && beta < HUGE_VAL, loss::SmoothL1::name, [&] { return text("beta must be positive, got ", beta); },
-          "with beta towards 0 it is l1");
+Tensor smooth_l1(const Tensor& x, const Tensor& target, Number beta) {
+  require_in(interval::positive, loss::SmoothL1::name, "beta", beta);
   return apply(PairLoss<loss::SmoothL1>{{beta}}, x, target);
 }
 

@@ -11,7 +11,7 @@
 namespace tapir {
 namespace {
 
-using Axis = std::optional<int>;   // none: all elements
+using Along = std::optional<int>;   // an axis; none: all elements
 
 // The elements to be reduced side by side: (rows, n) dense, and the shape of the result.
 struct Rows {
@@ -19,7 +19,7 @@ struct Rows {
   int64_t count, n;
   Shape kept{};
 
-  Rows(const char* op, const Tensor& from, Axis axis) {
+  Rows(const char* op, const Tensor& from, Along axis) {
     if (!axis) {
       x = from.contiguous();
       count = 1;
@@ -119,7 +119,7 @@ Tensor is_zero(const Tensor& x) {
   return y;
 }
 
-Tensor sum_along(const Tensor& x, Axis axis) { return axis ? sum(x, *axis, true) : sum(x); }
+Tensor sum_along(const Tensor& x, Along axis) { return axis ? sum(x, *axis, true) : sum(x); }
 
 Tensor dropped(const Tensor& y, int axis, bool keep) { return keep ? y : reshape(y, y.shape().without(axis)); }
 
@@ -128,7 +128,7 @@ Tensor dropped(const Tensor& y, int axis, bool keep) { return keep ? y : reshape
 // y = Σ (x − mean)² / (n − correction);  dx = g 2 (x − mean) / (n − correction)
 struct Var {
   static constexpr const char* name = "var";
-  Axis axis;
+  Along axis;
   double correction, divisor = 0;
   Saved x{};
   Tensor forward(const Tensor& x_) {
@@ -143,7 +143,7 @@ struct Var {
   Gradients backward(const Tensor& g, const Backward&) const {
     const Tensor mean_of_x = axis ? mean(*x, *axis, true) : mean(*x);
     const double factor = 2 / divisor;   // before the difference, which may be too large
-    return {mul(g, sub(affine(*x, factor, 0), affine(mean_of_x, factor, 0)))};
+    return {chain(g, sub(affine(*x, factor, 0), affine(mean_of_x, factor, 0)))};
   }
 };
 
@@ -151,7 +151,7 @@ struct Var {
 template <int sign>
 struct Extreme {
   static constexpr const char* name = sign > 0 ? "max" : "min";
-  Axis axis;
+  Along axis;
   Saved x{};
   SavedOutput y{};
   Tensor forward(const Tensor& x_) {
@@ -171,7 +171,7 @@ struct Extreme {
 // y = √Σ x²;  dx = g x / y = g scale x / ‖scale x‖, and 0 where y = 0
 struct Norm {
   static constexpr const char* name = "norm";
-  Axis axis;
+  Along axis;
   Saved x{};
   Saved scaled{}, scales{};   // of each row: ‖scale x‖ and scale
   Tensor forward(const Tensor& x_) {
@@ -198,18 +198,20 @@ Tensor var(const Tensor& x) { return apply(Var{{}, 1}, x); }
 Tensor max(const Tensor& x) { return apply(Extreme<1>{{}}, x); }
 Tensor min(const Tensor& x) { return apply(Extreme<-1>{{}}, x); }
 
-Tensor var(const Tensor& x, int axis, double correction, bool keep) {
+Tensor var(const Tensor& x, Axis axis, Number correction, Flag keep) {
+  require_in(interval::finite, Var::name, "correction", correction);
   return dropped(apply(Var{axis, correction}, x), axis, keep);
 }
-Tensor max(const Tensor& x, int axis, bool keep) { return dropped(apply(Extreme<1>{axis}, x), axis, keep); }
-Tensor min(const Tensor& x, int axis, bool keep) { return dropped(apply(Extreme<-1>{axis}, x), axis, keep); }
+Tensor max(const Tensor& x, Axis axis, Flag keep) { return dropped(apply(Extreme<1>{axis}, x), axis, keep); }
+Tensor min(const Tensor& x, Axis axis, Flag keep) { return dropped(apply(Extreme<-1>{axis}, x), axis, keep); }
 
 namespace {
 
 // ‖x‖₁ = Σ |x|,  ‖x‖_∞ = max |x|
 template <class... Where>
-Tensor norm_of(const Tensor& x, double p, Axis axis, const Where&... where) {
-  require(p == 1 || p == 2 || std::isinf(p), Norm::name, [&] { return text("p must be 1, 2 or infinity, got ", p); });
+Tensor norm_of(const Tensor& x, double p, Along axis, const Where&... where) {
+  const Called called(Norm::name);
+  require(p == 1 || p == 2 || p == HUGE_VAL, Norm::name, [&] { return text("p must be 1, 2 or infinity, got ", p); });
   if (p == 1) return sum(abs(x), where...);
   if (p != 2) return max(abs(x), where...);
   return apply(Norm{axis}, x);
@@ -217,9 +219,9 @@ Tensor norm_of(const Tensor& x, double p, Axis axis, const Where&... where) {
 
 }  // namespace
 
-Tensor norm(const Tensor& x, double p) { return norm_of(x, p, {}); }
-Tensor norm(const Tensor& x, double p, int axis, bool keep) {
-  return dropped(norm_of(x, p, axis, axis, true), axis, keep);
+Tensor norm(const Tensor& x, Number p) { return norm_of(x, p, {}); }
+Tensor norm(const Tensor& x, Number p, Axis axis, Flag keep) {
+  return dropped(norm_of(x, p, axis, axis, Flag(true)), axis, keep);
 }
 
 }  // namespace tapir

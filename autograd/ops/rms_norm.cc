@@ -107,6 +107,9 @@ struct RmsNorm {
     return mul(mul(scaled, rsqrt(add(mean(square(scaled), -1, true), mul(affine(scale, epsilon, 0), scale)))), in[1]);
   }
 };
-Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) { return apply(RmsNorm{epsilon}, x, weight); }
+Tensor rms_norm(const Tensor& x, const Tensor& weight, Number epsilon) {
+  require_in(interval::not_negative, RmsNorm::name, "epsilon", epsilon);
+  return apply(RmsNorm{epsilon}, x, weight);
+}
 
 }  // namespace tapir

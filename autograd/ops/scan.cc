@@ -84,7 +84,7 @@ struct CumSum {
   Tensor forward(const Tensor& x) { return scan_along<SumScan>(name, axis, reverse, x); }
   Gradients backward(const Tensor& g, const Backward&) const { return {cumsum(g, axis, !reverse)}; }
 };
-Tensor cumsum(const Tensor& x, int axis, bool reverse) { return apply(CumSum{axis, reverse}, x); }
+Tensor cumsum(const Tensor& x, Axis axis, Flag reverse) { return apply(CumSum{axis, reverse}, x); }
 
 // y_t = a_t y_{t−1} + b_t (y_{t+1} in reverse), 0 beyond the end;
 // db is the recurrence of g the other way:  db_t = g_t + a_{t+1} db_{t+1},  da_t = db_t y_{t−1}
@@ -109,7 +109,7 @@ struct LinearRecurrence {
     return {with_zero(begins, mul(without(begins, db, axis), without(!begins, at.output(y), axis)), axis), db};
   }
 };
-Tensor linear_recurrence(const Tensor& a, const Tensor& b, int axis, bool reverse) {
+Tensor linear_recurrence(const Tensor& a, const Tensor& b, Axis axis, Flag reverse) {
   return apply(LinearRecurrence{axis, reverse}, a, b);
 }
 
@@ -137,6 +137,6 @@ struct LogCumSumExp {
     return {mul(linear_recurrence(decay, g, axis, true), exp(sub(sub(minimum(*x, largest), total), *low)))};
   }
 };
-Tensor logcumsumexp(const Tensor& x, int axis) { return apply(LogCumSumExp{axis}, x); }
+Tensor logcumsumexp(const Tensor& x, Axis axis) { return apply(LogCumSumExp{axis}, x); }
 
 }  // namespace tapir

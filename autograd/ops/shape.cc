@@ -55,7 +55,7 @@ struct Transpose {
   Tensor forward(const Tensor& x) { return view::transpose(x, a, b); }
   Gradients backward(const Tensor& g, const Backward&) const { return {transpose(g, a, b)}; }
 };
-Tensor transpose(const Tensor& x, int a, int b) { return apply(Transpose{a, b}, x); }
+Tensor transpose(const Tensor& x, Axis a, Axis b) { return apply(Transpose{a, b}, x); }
 
 // y = elements begin … begin + length − 1 of an axis;  dx = g with zeros around
 struct Slice {
@@ -69,7 +69,7 @@ struct Slice {
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {pad(g, axis, begin, extent - begin - length)}; }
 };
-Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t length) { return apply(Slice{axis, begin, length}, x); }
+Tensor slice(const Tensor& x, Axis axis, Count begin, Count length) { return apply(Slice{axis, begin, length}, x); }
 
 // y = x with zeros before and after along an axis;  dx = the slice of g
 struct Pad {
@@ -78,9 +78,12 @@ struct Pad {
   int64_t before, after, extent = 0;
   Tensor forward(const Tensor& x) {
     axis = normal_axis(name, axis, x.shape());
-    require(before >= 0 && after >= 0, name, [&] { return text("widths must not be negative: ", before, " and ", after); });
-    require(std::max(before, after) <= Shape::max_elements, name,
-            [&] { return text("widths ", before, " and ", after, " are more than any tensor has"); });
+    require(before >= 0 && after >= 0, name, [&] {
+      return text("widths must not be negative: ", before, " and ", after, "; axis ", axis, " of shape ", x.shape());
+    });
+    require(std::max(before, after) <= Shape::max_elements, name, [&] {
+      return text("widths ", before, " and ", after, " are more than any tensor has; axis ", axis, " of shape ", x.shape());
+    });
     extent = x.size(axis);
     const Tensor y = Tensor::zeros(x.shape().with(axis, before + extent + after), x.dtype(), x.device());
     Tensor inner = view::slice(y, axis, before, extent);
@@ -89,7 +92,7 @@ struct Pad {
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {slice(g, axis, before, extent)}; }
 };
-Tensor pad(const Tensor& x, int axis, int64_t before, int64_t after) { return apply(Pad{axis, before, after}, x); }
+Tensor pad(const Tensor& x, Axis axis, Count before, Count after) { return apply(Pad{axis, before, after}, x); }
 
 // y = x repeated along axes of extent 1 and along new axes in front;  dx = g summed over them
 struct Expand {
@@ -135,17 +138,18 @@ struct Concat {
     return gradients;
   }
 };
-Tensor concat(const std::vector<Tensor>& parts, int axis) {
+Tensor concat(const std::vector<Tensor>& parts, Axis axis) {
   require(!parts.empty(), Concat::name, [] { return "needs at least one tensor"; });
   return apply(Concat{axis}, parts);
 }
 
 // The parts with a new axis of extent 1, side by side along it.
-Tensor stack(const std::vector<Tensor>& parts, int axis) {
+Tensor stack(const std::vector<Tensor>& parts, Axis axis) {
+  const Called called("stack");
   require(!parts.empty(), "stack", [] { return "needs at least one tensor"; });
   std::vector<Tensor> layers;
   for (const Tensor& part : parts) {
-    require(part.defined(), "stack", [] { return "an input has no value"; });
+    require_same_kind("stack", {&parts[0], &part});
     require(part.shape() == parts[0].shape(), "stack",
             [&] { return text("shapes differ: ", parts[0].shape(), " and ", part.shape()); });
     layers.push_back(reshape(part, with_new_axis("stack", axis, part.shape())));
@@ -154,6 +158,7 @@ Tensor stack(const std::vector<Tensor>& parts, int axis) {
 }
 
 Tensor permute(const Tensor& x, const std::vector<int>& axes) {
+  const Called called("permute");
   require_same_kind("permute", {&x});
   std::vector<int> place, wanted;   // place[a]: the axis of x that y's axis a is now
   for (int axis = 0; axis < x.rank(); ++axis) place.push_back(axis);
@@ -185,7 +190,7 @@ struct Flip {
   }
   Gradients backward(const Tensor& g, const Backward&) const { return {flip(g, axis)}; }
 };
-Tensor flip(const Tensor& x, int axis) { return apply(Flip{axis}, x); }
+Tensor flip(const Tensor& x, Axis axis) { return apply(Flip{axis}, x); }
 
 // y_ij = x_ij where j − i ≤ k, else 0;  dx = the same of g
 struct Tril {
@@ -194,7 +199,7 @@ struct Tril {
   Tensor forward(const Tensor& x) { return band(name, x, -no_bound, k); }
   Gradients backward(const Tensor& g, const Backward&) const { return {tril(g, k)}; }
 };
-Tensor tril(const Tensor& x, int64_t k) { return apply(Tril{k}, x); }
+Tensor tril(const Tensor& x, Count k) { return apply(Tril{k}, x); }
 
 // y_ij = x_ij where j − i ≥ k, else 0;  dx = the same of g
 struct Triu {
@@ -203,6 +208,6 @@ struct Triu {
   Tensor forward(const Tensor& x) { return band(name, x, k, no_bound); }
   Gradients backward(const Tensor& g, const Backward&) const { return {triu(g, k)}; }
 };
-Tensor triu(const Tensor& x, int64_t k) { return apply(Triu{k}, x); }
+Tensor triu(const Tensor& x, Count k) { return apply(Triu{k}, x); }
 
 }  // namespace tapir

@@ -97,7 +97,7 @@ struct Sum {
 
 Tensor sum(const Tensor& x) { return apply(Sum{{}}, x); }
 
-Tensor sum(const Tensor& x, int axis, bool keep) {
+Tensor sum(const Tensor& x, Axis axis, Flag keep) {
   const Tensor y = apply(Sum{axis}, x);
   return keep ? y : reshape(y, y.shape().without(axis));
 }
@@ -120,7 +120,7 @@ struct Mean {
 
 Tensor mean(const Tensor& x) { return apply(Mean{{}}, x); }
 
-Tensor mean(const Tensor& x, int axis, bool keep) {
+Tensor mean(const Tensor& x, Axis axis, Flag keep) {
   const Tensor y = apply(Mean{axis}, x);
   return keep ? y : reshape(y, y.shape().without(axis));
 }

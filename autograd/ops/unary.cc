@@ -139,16 +139,28 @@ Tensor silu(const Tensor& x) { return apply(Unary<scalar::Silu>{}, x); }
 Tensor erf(const Tensor& x) { return apply(Unary<scalar::Erf>{}, x); }
 Tensor log_sigmoid(const Tensor& x) { return apply(Unary<scalar::LogSigmoid>{}, x); }
 Tensor mish(const Tensor& x) { return apply(Unary<scalar::Mish>{}, x); }
-Tensor leaky_relu(const Tensor& x, double slope) { return apply(Unary<scalar::LeakyRelu>{{slope}}, x); }
-Tensor elu(const Tensor& x, double alpha) { return apply(Unary<scalar::Elu>{{alpha}}, x); }
-Tensor pow(const Tensor& x, double exponent) { return apply(Unary<scalar::Pow>{{exponent}}, x); }
+Tensor leaky_relu(const Tensor& x, Number slope) {
+  require_in(interval::finite, scalar::LeakyRelu::name, "slope", slope);
+  return apply(Unary<scalar::LeakyRelu>{{slope}}, x);
+}
+Tensor elu(const Tensor& x, Number alpha) {
+  require_in(interval::finite, scalar::Elu::name, "alpha", alpha);
+  return apply(Unary<scalar::Elu>{{alpha}}, x);
+}
+Tensor pow(const Tensor& x, Number exponent) {
+  require_in(interval::finite, scalar::Pow::name, "exponent", exponent);
+  return apply(Unary<scalar::Pow>{{exponent}}, x);
+}
 
-Tensor clamp(const Tensor& x, double low, double high) {
+Tensor clamp(const Tensor& x, Number low, Number high) {
+  require_in(interval::numbers, scalar::Clamp::name, "low", low);
+  require_in(interval::numbers, scalar::Clamp::name, "high", high);
   require(low <= high, scalar::Clamp::name, [&] { return text("the lower bound ", low, " is above the upper, ", high); });
   return apply(Unary<scalar::Clamp>{{low, high}}, x);
 }
 
 Tensor finite(const Tensor& x) {
+  const Called called("finite");
   const double largest = x.dtype() == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
   return clamp(x, -largest, largest);
 }

@@ -1,0 +1,41 @@
+#include "nn/fields.h"
+
+#include <algorithm>
+
+#include "tensor/error.h"
+
+namespace tapir::nn {
+namespace {
+
+class Judge final : public FieldVisitor {
+ public:
+  explicit Judge(const char* where) : where_(where) {}
+
+  void operator()(const char* key, int64_t& value, const char*, const Range& range) override { judge(key, value, range); }
+  void operator()(const char* key, double& value, const char*, const Range& range) override { judge(key, value, range); }
+  void operator()(const char*, bool&, const char*) override {}
+  void operator()(const char* key, std::string& value, const char*, const Choices& choices) override {
+    require(choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end(), where_, [&] {
+      std::string listed;
+      for (const std::string& choice : choices) listed += (listed.empty() ? "" : ", ") + choice;
+      return text(key, " '", value, "' is none of: ", listed);
+    });
+  }
+
+ private:
+  template <class T> void judge(const char* key, T value, const Range& range) const {   // NaN is in no range
+    require(static_cast<double>(value) >= range.low && static_cast<double>(value) <= range.high, where_,
+            [&] { return text(key, " must be in ", range.low, " … ", range.high, ", got ", value); });
+  }
+
+  const char* where_;
+};
+
+}  // namespace
+
+void require_allowed(const char* where, Options& options) {
+  Judge judge(where);
+  options.fields(judge);
+}
+
+}  // namespace tapir::nn
