@@ -373,7 +373,8 @@ TEST_CASE("sweep: inputs without a value, and of wrong or mixed types, are error
         bad[i] = inputs[i].to(DType::f32);
         const std::string message = message_of([&] { row.function(bad); });
         CAPTURE(message);
-        for (const std::string& word : {op.op, std::string("f32"), std::string("f64")}) CHECK(contains_text(message, word));
+        if (alone) CHECK(message.find(op.op) == 0);
+        for (const char* word : {"f32", "f64"}) CHECK(contains_text(message, word));
       }
     }
     std::vector<Tensor> integers;

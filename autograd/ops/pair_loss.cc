@@ -129,7 +129,7 @@ template <class F> struct PairLoss {
   Gradients backward(const Tensor& g, const Backward& at) const {
     if (at.create_graph) {
       const loss::Slopes slopes = loss.slopes(*x, *target);
-      return {mul(g, slopes.x), mul(g, slopes.t)};
+      return {chain(g, slopes.x), chain(g, slopes.t)};
     }
     const Tensor a = x->contiguous(), t = target->contiguous();
     const Tensor dx = Tensor::empty(a.shape(), a.dtype(), a.device()), dt = Tensor::empty(a.shape(), a.dtype(), a.device());

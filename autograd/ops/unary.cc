@@ -160,6 +160,7 @@ Tensor clamp(const Tensor& x, Number low, Number high) {
 }
 
 Tensor finite(const Tensor& x) {
+  require_same_kind("finite", {&x});
   const Called called("finite");
   const double largest = x.dtype() == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
   return clamp(x, -largest, largest);
