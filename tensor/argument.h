@@ -38,22 +38,22 @@ struct Number {   // whole or not
 };
 
 // low … high, each end a part of it or not. NaN is in none.
-struct Interval {
+struct Bounds {
   double low, high;
   bool with_low = true, with_high = true;
   bool contains(double x) const { return (with_low ? low <= x : low < x) && (with_high ? x <= high : x < high); }
 };
 namespace interval {
-inline constexpr Interval numbers{-HUGE_VAL, HUGE_VAL}, finite{-HUGE_VAL, HUGE_VAL, false, false};
-inline constexpr Interval positive{0, HUGE_VAL, false, false}, not_negative{0, HUGE_VAL, true, false};
+inline constexpr Bounds numbers{-HUGE_VAL, HUGE_VAL}, finite{-HUGE_VAL, HUGE_VAL, false, false};
+inline constexpr Bounds positive{0, HUGE_VAL, false, false}, not_negative{0, HUGE_VAL, true, false};
 }  // namespace interval
 
-inline std::ostream& operator<<(std::ostream& out, const Interval& range) {
+inline std::ostream& operator<<(std::ostream& out, const Bounds& range) {
   return out << (range.with_low ? '[' : '(') << range.low << ", " << range.high << (range.with_high ? ']' : ')');
 }
 
 // Throws an Error named after `where` unless the number is in the range:  layer_norm: epsilon must be in [0, inf), got -1
-inline void require_in(const Interval& range, const char* where, const char* parameter, double number) {
+inline void require_in(const Bounds& range, const char* where, const char* parameter, double number) {
   require(range.contains(number), where, [&] { return text(parameter, " must be in ", range, ", got ", number); });
 }
 

@@ -55,7 +55,7 @@ struct Ranged {
   std::string rule = "";   // what a refusal says, but for the value
 };
 
-Ranged in(const Interval& range, const std::string& name, const std::string& parameter,
+Ranged in(const Bounds& range, const std::string& name, const std::string& parameter,
           const std::function<void(double)>& call) {
   const double inside_low = std::nextafter(range.low, inf), inside_high = std::nextafter(range.high, -inf);
   Ranged row{name, parameter, {inside_low, inside_high}, {quiet_nan}, call, text(parameter, " must be in ", range, ", got ")};
