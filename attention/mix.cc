@@ -59,7 +59,10 @@ struct Mix {
     return {at.needs(0) ? matmul(g, transpose(*V)) : Tensor(), at.needs(1) ? matmul(transpose(*A), g) : Tensor()};
   }
 };
-Tensor mix(const Tensor& A, const Tensor& V, const Mask& mask) { return apply(Mix{mask.dense()}, A, V); }
+Tensor mix(const Tensor& A, const Tensor& V, const Mask& mask) {
+  const Called called(Mix::name);
+  return apply(Mix{mask.dense()}, A, V);
+}
 
 Tensor without_hidden(const Tensor& x, const Mask& mask) {
   if (!mask.keys.defined()) return x;

@@ -121,7 +121,7 @@ struct PairHidden {
               return text("needs a (B,H,T,M), c (B,H,S,M), weight (1 or H,R,M), got ", a_.shape(), ", ", c_.shape(), ", ",
                           weight_.shape());
             });
-    require_offset(name, mask.offset);
+    require_offset(name, mask->offset);
     a = a_;
     c = c_;
     weight = weight_;

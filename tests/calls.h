@@ -41,6 +41,8 @@ inline std::vector<OpCall> calls_of_every_op() {
 #define TAPIR_TWO(name) add_call(#name, {x, x}, [](const auto& t) { return name(t[0], t[1]); });
   TAPIR_ONE(identity) TAPIR_TWO(add) TAPIR_TWO(sub) TAPIR_TWO(mul) TAPIR_TWO(div) TAPIR_TWO(maximum) TAPIR_TWO(minimum)
   TAPIR_TWO(chain) TAPIR_TWO(pow)
+  TAPIR_ONE(contiguous) TAPIR_ONE(copy)
+  TAPIR_CALL(to, {x}, to(t[0], DType::f32))
   TAPIR_CALL(affine, {x}, affine(t[0], 2, 1))
   TAPIR_CALL(where, TAPIR_LIST(u8({1, 0, 1}, {3}), x, x), where(t[0], t[1], t[2]))
 

@@ -140,7 +140,9 @@ template <> struct Examples<Mix> {
       if (!c.keys.empty()) mask.keys = u8(c.keys, {c.scores[0], c.scores[3]});
       examples.rows.push_back(
           {.label = c.label,
-           .function = [=](const std::vector<Tensor>& in) { return mix(with_forbidden(c, in[0], 0), in[1], mask); },
+           .function = [=](const std::vector<Tensor>& in) {
+             return mix(c.causal || !c.keys.empty() ? with_forbidden(c, in[0], 0) : in[0], in[1], mask);
+           },
            .inputs = {{c.scores}, {{c.scores[0], c.scores[1], c.scores[3], D}}},
            .reference = [=](const Arrays& in) {
              return build(c.scores.with(3, D), [&](const Index& i) {

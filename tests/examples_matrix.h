@@ -63,6 +63,12 @@ template <> struct Examples<Matmul> {
                                .function = [](const std::vector<Tensor>& x) { return linear(x[0], x[1]); },
                                .inputs = {{{2, 3, 4}}, {{5, 4}}},
                                .reference = [](const Arrays& in) { return product(in, false, true); }};
+    const Example of_a_vector{.label = "linear of a vector, without bias",
+                              .function = [](const std::vector<Tensor>& x) { return linear(x[0], x[1]); },
+                              .inputs = {{{4}}, {{5, 4}}},
+                              .reference = [](const Arrays& in) {
+                                return Array{{5}, product({{{1, 4}, in[0].values}, in[1]}, false, true).values};
+                              }};
     return {.op = "matmul",
             .rows = {product_row("matrices", {2, 3}, {3, 4}),
                      product_row("first transposed", {3, 2}, {3, 4}, true, false),
@@ -82,6 +88,7 @@ template <> struct Examples<Matmul> {
                      expanded,
                      heads,
                      without_bias,
+                     of_a_vector,
                      product_row("empty sums", {2, 0}, {0, 3}, false, false, true),
                      product_row("empty sums, batch", {2, 3, 0}, {0, 3}, false, false, true),
                      product_row("no rows", {0, 3}, {3, 2}),
@@ -93,7 +100,8 @@ template <> struct Examples<Matmul> {
             .errors = {{[] { matmul(zeros({2, 3}), zeros({4, 5})); }, {"matmul", "inner sizes", "[2,3]", "[4,5]"}},
                        {[] { matmul(zeros({2, 3}), zeros({5, 3})); }, {"matmul", "hint: transpose the second"}},
                        {[] { matmul(zeros({3}), zeros({3, 2})); }, {"matmul", "two axes", "[3]", "[3,2]"}},
-                       {[] { matmul(zeros({2, 2, 3}), zeros({3, 3, 4})); }, {"matmul", "broadcast", "[2]", "[3]"}}},
+                       {[] { matmul(zeros({2, 2, 3}), zeros({3, 3, 4})); },
+                        {"matmul", "batch axes do not broadcast", "[2,2,3]", "[3,3,4]"}}},
             .strided_bits = false};
   }
 };
@@ -106,7 +114,9 @@ template <> struct Examples<Linear> {
                      .function = [](const std::vector<Tensor>& in) { return linear(in[0], in[1], in[2]); },
                      .inputs = {{x}, {{out, x[-1]}}, {{out}}},
                      .reference = [](const Arrays& in) {
-                       Array y = product({in[0], in[1]}, false, true);
+                       const bool vector = in[0].shape.rank() == 1;
+                       Array y = product({vector ? Array{{1, in[0].shape[0]}, in[0].values} : in[0], in[1]}, false, true);
+                       if (vector) y.shape = in[2].shape;
                        for (size_t i = 0; i < y.values.size(); ++i) y.values[i] += in[2].values[i % in[2].values.size()];
                        return y;
                      },
@@ -115,12 +125,16 @@ template <> struct Examples<Linear> {
     };
     return {.op = "linear",
             .rows = {row("matrix", {4, 3}, 2), row("sequence", {2, 5, 3}, 4), row("four axes", {2, 3, 4, 5}, 6),
-                     row("one element", {1, 1}, 1), row("one row", {1, 7}, 3), row("no rows", {0, 3}, 2, true),
+                     row("one element", {1, 1}, 1), row("one row", {1, 7}, 3), row("a vector", {7}, 3),
+                     row("no rows", {0, 3}, 2, true),
                      row("no outputs", {2, 2, 3}, 0), row("no inputs", {2, 2, 0}, 3, true),
                      row("several tiles", {3, 100, 256}, 270, false, 4e-5)},
-            .errors = {{[] { linear(zeros({2, 3}), zeros({4, 5}), zeros({4})); }, {"linear", "[2,3]", "[5,4]"}},
+            .errors = {{[] { linear(zeros({2, 3}), zeros({4, 5}), zeros({4})); }, {"linear: needs x (…,I)", "[2,3]", "[4,5]"}},
                        {[] { linear(zeros({2, 3}), zeros({4, 3}), zeros({3})); }, {"linear", "bias", "[4,3]", "[3]"}},
-                       {[] { linear(zeros({3}), zeros({4, 3}), zeros({4})); }, {"linear", "two axes", "[3]"}}},
+                       {[] { linear(zeros({}), zeros({4, 3}), zeros({4})); }, {"linear", "[], [4,3], [4]"}},
+                       {[] { linear(zeros({2, 3}), zeros({4, 5})); },
+                        {"linear: needs x (…,I), weight (O,I), got [2,3], [4,5]"}},
+                       {[] { linear(zeros({3}), zeros({3})); }, {"linear", "[3], [3]"}}},
             .strided_bits = false};
   }
 };

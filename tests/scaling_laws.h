@@ -4,6 +4,7 @@
 #include "attention/all_ops.h"
 #include "attention/expressive_weights.h"
 #include "attention/fused_attention.h"
+#include "attention/mix.h"
 #include "attention/pair_hidden.h"
 #include "attention/rotary.h"
 #include "tests/examples.h"
@@ -203,6 +204,10 @@ TAPIR_LAWS(PairHidden<TanhUnit>, {"weights", [](const auto& in) { return pair_hi
                                   {heads(close, 0), heads(near, 0), {{1, 1, 4}, {1, -1, 2, 3}}}, 1, false, 64})
 TAPIR_LAWS(ExpressiveWeights)                 // z²/(1 + z²); boundary_ops.h
 TAPIR_MOVES(Rotary, rotary(x, 0))
+TAPIR_LAWS(Mix, {"both", of([](const Tensor& A, const Tensor& V) { return mix(A, V, {}); }),
+                 {{{1, 1, 2, 4}, positive}, {{1, 1, 4, 2}, positive}}, 2},
+           {"against each other", of([](const Tensor& A, const Tensor& V) { return mix(A, V, {}); }),
+            {{{1, 1, 2, 4}, eight}, {{1, 1, 4, 2}, other, -1}}, 0, false, 64})
 
 #define TAPIR_FUSED_LAWS(Form, call)                                                                           \
   TAPIR_LAWS(FusedAttention<Form>,                                                                             \

@@ -94,8 +94,8 @@ std::vector<Ranged> ranges() {
       {"norm", "p", {1, 2, inf}, {0, -1, 3, -inf, quiet_nan}, [=](double v) { norm(x, v), norm(x, v, 1); }, "p must be 1, 2"},
       {"slice", "begin", {0, 2}, {-1, 3, lowest, highest}, [=](double v) { slice(x, 1, count(v), 1); }, "[2,3]"},
       {"slice", "length", {0, 3}, {-1, 4, lowest, highest}, [=](double v) { slice(x, 1, 0, count(v)); }, "[2,3]"},
-      {"pad", "before", {0, 3}, {-1, lowest}, [=](double v) { pad(x, 1, count(v), 1); }, "[2,3]"},
-      {"pad", "after", {0, 3}, {-1, lowest}, [=](double v) { pad(x, 1, 1, count(v)); }, "[2,3]"},
+      {"pad", "before", {0, 3}, {-1, lowest, highest}, [=](double v) { pad(x, 1, count(v), 1); }, "[2,3]"},
+      {"pad", "after", {0, 3}, {-1, lowest, highest}, [=](double v) { pad(x, 1, 1, count(v)); }, "[2,3]"},
       {"scatter_rows", "size", {2, 9}, {-1, 0, 1, lowest, highest},
        [=](double v) { scatter_rows(x, i32({0, 1}, {2}), count(v)); }},
       {"topk", "k", {0, 3}, {-1, 4, lowest, highest}, [=](double v) { topk(x, count(v), 1); }, "[2,3]"},
@@ -200,7 +200,7 @@ TEST_CASE("calls: the table has every function of ops.h, and its reader every pa
 TEST_CASE("calls: no function takes a bare bool, int or double, which C++ would make of one another") {
   const std::set<std::string> allowed{"const Tensor&", "const std::vector<Tensor>&", "const std::vector<int>&", "const Shape&",
                                       "const Mask&", "const RandomKey&", "const CrossEntropyOptions&",
-                                      "Axis", "Flag", "Count", "Number"};
+                                      "DType", "Axis", "Flag", "Count", "Number"};
   for (const Declaration& d : declarations())
     for (const Parameter& p : d.parameters) {
       CAPTURE(d.name);

@@ -43,7 +43,8 @@ struct Diverging {
     task.loss = [=, this](int64_t k, int64_t, int64_t, const nn::Call&) {
       if (what == Spoilt::weights && k == step) fill_(plane.value.value, value);   // as the update of the step before might
       const bool wrong = what == Spoilt::loss && k + 1 == step;
-      return LossSum{affine(sum(square(plane.value.value)), wrong ? value : 1, 0), 1};
+      const Tensor loss = sum(square(plane.value.value));
+      return LossSum{mul(loss, Tensor::full({}, wrong ? value : 1, loss.dtype())), 1};
     };
     task.evaluate = [=, this](const nn::Call&) {
       ++evaluations;

@@ -108,7 +108,8 @@ struct ScatterRows {
 };
 Tensor scatter_rows(const Tensor& rows, const Tensor& indices, Count size) {
   require_defined(ScatterRows::name, "the index tensor", indices);
-  require_in({0, 0x1p31}, ScatterRows::name, "size", static_cast<double>(size));   // what i32 can index
+  const Called called(ScatterRows::name);
+  require_in(interval::not_negative, ScatterRows::name, "size", static_cast<double>(size));
   return apply(ScatterRows{indices.contiguous(), size}, rows);
 }
 
