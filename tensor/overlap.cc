@@ -72,8 +72,13 @@ bool overlaps_itself(const Tensor& x) {
   std::array<std::pair<int64_t, int64_t>, Shape::max_rank> axes;   // stride, extent − 1
   int count = 0;
   for (int axis = 0; axis < x.rank(); ++axis)
-    if (x.size(axis) > 1) axes[count++] = {std::abs(x.stride(axis)), x.size(axis) - 1};
-  std::sort(axes.begin(), axes.begin() + count);
+    if (x.size(axis) > 1) {   // in the order of strides
+      const std::pair<int64_t, int64_t> entry{std::abs(x.stride(axis)), x.size(axis) - 1};
+      const auto place = std::upper_bound(axes.begin(), axes.begin() + count, entry);
+      std::copy_backward(place, axes.begin() + count, axes.begin() + count + 1);
+      *place = entry;
+      ++count;
+    }
   if (axes[0].first == 0) return true;
   int64_t reach = 0;
   for (int k = 0; k < count; ++k) {
