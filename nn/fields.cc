@@ -23,8 +23,8 @@ class Judge final : public FieldVisitor {
   }
 
  private:
-  template <class T> void judge(const char* key, T value, const Range& range) const {   // NaN is in no range
-    require(static_cast<double>(value) >= range.low && static_cast<double>(value) <= range.high, where_,
+  template <class T> void judge(const char* key, T value, const Range& range) const {
+    require(range.contains(value), where_,
             [&] { return text(key, " must be in ", range.low, " … ", range.high, ", got ", value); });
   }
 

@@ -481,7 +481,7 @@ class ShapeCalls {
     if (weight.rank() != 2) return;
     const bool biased = below(2);
     Wanted wanted;
-    if (x.rank() >= 2 && x.size(-1) == weight.size(1) && (!biased || bias.shape() == Shape{weight.size(0)})) {
+    if (x.rank() >= 1 && x.size(-1) == weight.size(1) && (!biased || bias.shape() == Shape{weight.size(0)})) {
       wanted = wide(x.shape());
       wanted->back() = weight.size(0);
     }

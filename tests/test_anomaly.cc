@@ -70,7 +70,7 @@ TEST_CASE("anomaly: planted in one op, it is found there") {
       {"log1p", "forward", [&] { return sigmoid(log1p(minus)); }},
       {"matmul", "forward", [&] { return matmul(matrix, matrix); }},
       {"linear", "forward", [&] { return tanh(linear(matrix, matrix, x)); }},
-      {"layer_norm", "forward", [&] { return layer_norm(most, x, x); }},
+      {"layer_norm", "forward", [&] { return layer_norm(x, most, most); }},
       {"sqrt", "backward", [&] { return add(sqrt(zero), exp(x)); }},
       {"rsqrt", "backward", [&] { return rsqrt(affine(tiny, 1e-90, 0)); }},
       {"reciprocal", "backward", [&] { return reciprocal(tiny); }},

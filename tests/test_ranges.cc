@@ -27,14 +27,14 @@ class Breaker final : public nn::FieldVisitor {
   int fields = 0;
 
   void operator()(const char* key, int64_t& value, const char*, const nn::Range& range) override {
-    if (std::isfinite(range.low)) with(key, value, static_cast<int64_t>(range.low) - 1);
-    if (std::isfinite(range.high)) with(key, value, static_cast<int64_t>(range.high) + 1);
+    constexpr long double end = 0x1p63;   // of int64_t
+    if (range.low > -end) with(key, value, static_cast<int64_t>(range.low) - 1);
+    if (range.high < end - 1) with(key, value, static_cast<int64_t>(range.high) + 1);
   }
   void operator()(const char* key, double& value, const char*, const nn::Range& range) override {
     with(key, value, quiet_nan);
-    for (const double end : {std::nextafter(range.low, -inf), std::nextafter(range.high, inf)})
-      if (std::isfinite(end)) with(key, value, end);
-    if (std::isfinite(range.high)) with(key, value, inf);
+    const auto low = static_cast<double>(range.low), high = static_cast<double>(range.high);
+    for (const double beyond : {std::nextafter(low, -inf), std::nextafter(high, inf), inf, -inf}) with(key, value, beyond);
   }
   void operator()(const char*, bool&, const char*) override {}
   void operator()(const char* key, std::string& value, const char*, const nn::Choices& choices) override {

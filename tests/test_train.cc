@@ -97,7 +97,8 @@ struct Point : nn::Module {
 struct Scripted {
   explicit Scripted(std::vector<double> results) : results(std::move(results)) {
     task.loss = [this](int64_t step, int64_t, int64_t, const nn::Call&) {
-      return LossSum{affine(sum(square(point.value.value)), step == spoilt ? spoil : 1, 0), 1};
+      const Tensor loss = sum(square(point.value.value));
+      return LossSum{mul(loss, Tensor::full({}, step == spoilt ? spoil : 1, loss.dtype())), 1};
     };
     task.evaluate = [this](const nn::Call&) { return Metrics{{"validation_loss", this->results.at(evaluations++)}}; };
   }
@@ -340,7 +341,7 @@ TEST_CASE("under anomaly mode the error names the step and the op") {
   const AnomalyMode watching;
   const std::string message = message_of([&] { run.train_in(folder.path()); });
   CAPTURE(message);
-  CHECK(message.find("train: step 7: affine: forward gives f64[], with 1 NaN and 0 infinite") == 0);
+  CHECK(message.find("train: step 7: mul: forward gives f64[], with 1 NaN and 0 infinite") == 0);
 }
 
 TEST_CASE("what cannot be resumed is refused") {
