@@ -1,6 +1,6 @@
 // The boundary set: what every op makes of 0, −0, subnormal, very small and very large numbers, ±∞, NaN and ties: the value,
 // the (sub-)gradient that ops.h names, and second derivatives. Here: what a case is, functions of one number, arithmetic. The
-// others are in boundary_ops.h; functions of one number at all sizes are in exact_functions.h.
+// others are in boundary_ops.h and boundary_layers.h; functions of one number at all sizes are in exact_functions.h.
 #pragma once
 #include <doctest/doctest.h>
 

@@ -185,9 +185,9 @@ TAPIR_LAWS(BatchNorm, norm_law("columns", {4, 2}, {2}, [](const auto& in) { retu
 
 TAPIR_LAWS(PairLoss<loss::SquaredError>, {"", of(squared_error), {row(), row_of_other()}, 2})
 TAPIR_LAWS(PairLoss<loss::L1>, {"", of(l1), {row(), row_of_other()}, 1})
-TAPIR_LAWS(PairLoss<loss::SmoothL1>)          // neither: a parabola that becomes a line; boundary_ops.h
-TAPIR_LAWS(PairLoss<loss::BceWithLogits>)     // log σ; boundary_ops.h
-TAPIR_LAWS(PairLoss<loss::KlDiv>)             // log p; boundary_ops.h
+TAPIR_LAWS(PairLoss<loss::SmoothL1>)          // neither: a parabola that becomes a line; boundary_layers.h
+TAPIR_LAWS(PairLoss<loss::BceWithLogits>)     // log σ; boundary_layers.h
+TAPIR_LAWS(PairLoss<loss::KlDiv>)             // log p; boundary_layers.h
 
 // ---- attention ----------------------------------------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ TAPIR_LAWS(PairHidden<ReluUnit>,
             {heads(eight, 1), heads(other, 1), {{1, 1, 4}, {1, -1, 2, 3}, -1}}, 0, false, 64})
 TAPIR_LAWS(PairHidden<TanhUnit>, {"weights", [](const auto& in) { return pair_hidden_tanh(in[0], in[1], in[2], {}); },
                                   {heads(close, 0), heads(near, 0), {{1, 1, 4}, {1, -1, 2, 3}}}, 1, false, 64})
-TAPIR_LAWS(ExpressiveWeights)                 // z²/(1 + z²); boundary_ops.h
+TAPIR_LAWS(ExpressiveWeights)                 // z²/(1 + z²); boundary_layers.h
 TAPIR_MOVES(Rotary, rotary(x, 0))
 TAPIR_LAWS(Mix, {"both", of([](const Tensor& A, const Tensor& V) { return mix(A, V, {}); }),
                  {{{1, 1, 2, 4}, positive}, {{1, 1, 4, 2}, positive}}, 2},

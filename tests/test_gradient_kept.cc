@@ -94,9 +94,9 @@ TEST_CASE("gradient kept: the ops that are named like members carry it, whatever
 TEST_CASE("gradient kept: the gradient that is set in a leaf is like the leaf, and has no graph") {
   const Tensor x = requires_grad(Tensor::zeros({2, 3}));
   CHECK(message_of([&] { set_gradient(x, Tensor::zeros({3, 2})); }) ==
-        "set_gradient: the value is f32[3,2] on cpu, the leaf f32[2,3] on cpu");
+        text("set_gradient: the value is f32[3,2] on ", x.device(), ", the leaf f32[2,3] on ", x.device()));
   CHECK(message_of([&] { set_gradient(x, Tensor::zeros({2, 3}, DType::f64)); }) ==
-        "set_gradient: the value is f64[2,3] on cpu, the leaf f32[2,3] on cpu");
+        text("set_gradient: the value is f64[2,3] on ", x.device(), ", the leaf f32[2,3] on ", x.device()));
   CHECK(message_of([&] { set_gradient(x, exp(x)); }) ==
         "set_gradient: the value f32[2,3] has a graph; hint: detach() it: a gradient that lives in a leaf would keep its own "
         "graph");

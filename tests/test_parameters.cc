@@ -75,12 +75,14 @@ TEST_CASE("parameters: what the state of an optimiser does not fit is refused be
       CHECK(message_of([&] { optimiser->clip(1, 1); }) == message);
       CHECK(optimiser->steps() == 0);
     };
+    const auto changed = [&](const char* to) {
+      const Device device = default_device();
+      return text("was dense f64[2,3] on ", device, " and is ", to, " on ", device, "; hint: make the optimiser after initialise()");
+    };
     model.initialise(1, DType::f32);
-    check_refused(refusal(name, "was dense f64[2,3] on cpu and is f32[2,3] on cpu; hint: make the optimiser after "
-                                "initialise()"));
+    check_refused(refusal(name, changed("f32[2,3]")));
     weight_of(model).value = requires_grad(Tensor::zeros({2, 4}, DType::f64));
-    check_refused(refusal(name, "was dense f64[2,3] on cpu and is f64[2,4] on cpu; hint: make the optimiser after "
-                                "initialise()"));
+    check_refused(refusal(name, changed("f64[2,4]")));
     weight_of(model).value = Tensor::zeros({2, 3}, DType::f64);
     check_refused(refusal(name, "is no leaf: nothing trains it; hint: exchange() averaged weights back, or give it a value of "
                                 "requires_grad"));
