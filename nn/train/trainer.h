@@ -5,7 +5,7 @@
 // Files of a run folder:
 //   lock                 nn/train/folder_lock.h
 //   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs. The last line of a run
-//                        that diverged says so: {"step": 7, "diverged": "train: the loss of step 7 is nan; …"}
+//                        that diverged says so, where it was seen: {"step": 7, "diverged": "train: the loss of step 7 is nan; …"}
 //   costs.jsonl          what they cost: "seconds" of a step, the mean since the line before, and "peak_bytes" of tensors
 //                        so far
 //   checkpoints/         nn/train/checkpoint.h; the first is that of step 0
