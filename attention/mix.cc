@@ -35,7 +35,7 @@ template <class T> struct MixRow {
 
 struct Mix {
   static constexpr const char* name = "mix";
-  Mask mask;
+  SavedMask mask;
   Saved A{}, V{};
 
   Tensor forward(const Tensor& A_, const Tensor& V_) {
@@ -51,7 +51,7 @@ struct Mix {
       if (y.elements() > 0)
         for_each_row(y.device(), y.elements() / y.size(3), y.size(3),
                      MixRow<T>{dense.data<T>(), V_.data<T>(), y.data<T>(), V_.size(2), V_.size(3), V_.stride(0), V_.stride(1),
-                               V_.stride(2), V_.stride(3), view_of(name, mask, A_.shape(), y.device())});
+                               V_.stride(2), V_.stride(3), view_of(name, *mask, A_.shape(), y.device())});
     });
     return y;
   }

@@ -131,7 +131,8 @@ std::vector<T> all_sizes() {
   return x;
 }
 
-// As exact as the function of an argument that is off by 8 units of rounding. Below the normal numbers the error is absolute.
+// As exact as the function of an argument that is off by 8 units of rounding. Below the normal numbers the error is absolute:
+// x eˣ multiplies what rounding took from eˣ, half of the smallest number, by |x| up to 746.
 template <class T, class F>
 bool right(T value, Wide<T> exact, Wide<T> x, const F& f) {
   using W = Wide<T>;

@@ -11,6 +11,7 @@
 #include "attention/reproduce/arms.h"
 #include "attention/reproduce/run_folder.h"
 #include "attention/reproduce/streams.h"
+#include "attention/reproduce/summary.h"
 #include "datasets/utf8.h"
 #include "nn/train/atomic_file.h"
 #include "nn/train/finite.h"
@@ -117,7 +118,8 @@ int run_compare(const CompareCommand& command) {
   require_place_for_comparison(out);
   std::set<std::string> made;   // what no mechanism can be trained with is refused before the folder is made
   for (PlannedRun& run : runs)
-    if (!has_begun(run) && made.insert(run.experiment.attention.mechanism).second) make_task(run.experiment);
+    if (!has_begun(run) && made.insert(run.experiment.attention.mechanism).second)
+      make_task(run.experiment, {}, [&](Task& task) { rehearse(task, run.experiment); });
   const FolderLock lock(out);
   std::vector<RunRecord> records;
   for (PlannedRun& run : runs) {
