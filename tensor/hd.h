@@ -9,3 +9,5 @@
 #define HD
 #define CALLS_HOST
 #endif
+// Forced, because a loop vectorises only over what is inlined, and compilers deem long polynomials too big.
+#define HD_INLINE [[gnu::always_inline]] HD inline

@@ -111,6 +111,13 @@ struct Team {
   }
 
  private:
+  // Constant counts: the compiler writes the tree out, in registers.
+  template <int half, class T, class Fold>
+  HD_INLINE static void halve(T* lane, const Fold& fold) {
+    for (int l = 0; l < half; ++l) lane[l] = fold(lane[l], lane[l + half]);
+    if constexpr (half > 1) halve<half / 2>(lane, fold);
+  }
+
   template <class T, class Term, class Fold>
   HD static T combine(int64_t n, T start, const Term& term, const Fold& fold) {
     T lane[lanes];
@@ -121,8 +128,7 @@ struct Team {
       for (int l = 0; l < lanes; ++l) lane[l] = fold(lane[l], term(i + l));
     }
     for (int l = 0; i + l < n; ++l) lane[l] = fold(lane[l], term(i + l));
-    for (int half = lanes / 2; half > 0; half /= 2)
-      for (int l = 0; l < half; ++l) lane[l] = fold(lane[l], lane[l + half]);
+    halve<lanes / 2>(lane, fold);
     return lane[0];
   }
 };

@@ -14,9 +14,6 @@
 
 #include "tensor/hd.h"
 
-// Forced, because a loop vectorises only over what is inlined, and compilers deem long polynomials too big.
-#define HD_INLINE [[gnu::always_inline]] HD inline
-
 namespace tapir::math {
 
 template <class T>
@@ -101,7 +98,8 @@ HD_INLINE T sign(T x) {
 // x clamped to [lowest, highest]; NaN stays NaN
 template <std::floating_point T>
 HD_INLINE T clamp(T x, T lowest, T highest) {
-  return x < lowest ? lowest : x > highest ? highest : x;   // both ask about x: compilers copy code where one asks the other
+  const T above = x < lowest ? lowest : x;
+  return x > highest ? highest : above;   // both ask about x: compilers copy code where one asks the other
 }
 
 // x · gate for a gate that reaches 0 faster than x grows: 0 where the gate is 0, also at x = ∞

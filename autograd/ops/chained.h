@@ -8,9 +8,8 @@ namespace tapir {
 // s where the function does not depend on it, even if g is infinite. NaN in g stays.
 template <class T>
 HD_INLINE T chained(T g, T slope) {
-  const T product = g * slope;
-  const T of_infinite = math::select(slope == T(0), T(0), product);
-  return math::select(g == T(0), T(0), math::select(math::abs(g) == math::Format<T>::infinity, of_infinite, product));
+  const T a = math::abs(slope), b = math::abs(g), smaller = math::select(a < b, a, b);   // |g| if one is NaN
+  return math::select(smaller == T(0), T(0), g * slope);
 }
 
 }  // namespace tapir

@@ -25,52 +25,73 @@ struct Value {
   }
 };
 
+// The function in the form that is right for every x, and slower where there are two.
+template <class F>
+HD_INLINE auto everywhere(const F& function) {
+  if constexpr (requires { typename F::OfAll; }) return typename F::OfAll{};
+  else return function;
+}
+
+// 0 where F's own form is right
+template <class F, class T>
+HD_INLINE T beyond(T x) {
+  if constexpr (requires { typename F::OfAll; }) return math::select(math::abs(x) > math::Format<T>::largest_angle, T(1), T(0));
+  else return T(0);
+}
+
+// Loops without branches: kernels in their usual form, which return 0 where it was right, another number or NaN elsewhere.
 // Operands are made dense: one loop for each function keeps the compile short.
 template <class T, class F, int order>
 struct ValueAt {
-  Value<F, order> value;
+  F function;
   const T* x;
   T* y;
-  HD void operator()(int64_t i) const { y[i] = value(x[i]); }
+  HD T operator()(int64_t i) const {
+    y[i] = Value<F, order>{function}(x[i]);
+    return beyond<F>(x[i]);
+  }
+  HD void again(int64_t i) const { y[i] = Value<decltype(everywhere(function)), order>{everywhere(function)}(x[i]); }
 };
 
-// kernel(i) for all i < n, and all(i) instead where x_i is beyond the range of the function in the kernel, which is without
-// branches.
-template <class T, class Kernel, class All>
-struct InRangeOrAll {
-  const T* x;
-  Kernel kernel;
-  All all;
-  HD bool beyond(int64_t i) const { return math::abs(x[i]) > math::Format<T>::largest_angle; }
-  HD void operator()(int64_t i) const { beyond(i) ? all(i) : kernel(i); }
-};
-
-template <class T, class Kernel, class All>
-void for_each_or_all(Device device, int64_t n, const T* x, const Kernel& kernel, const All& all) {
-  const InRangeOrAll<T, Kernel, All> element{x, kernel, all};
-  if (device == Device::cuda) return for_each(device, n, element);
-  for_each_range(n, elements_per_range, [&](int64_t begin, int64_t end) {
-    const auto local = element;
-    T largest = 0;
-#pragma omp simd reduction(max : largest)
-    for (int64_t i = begin; i < end; ++i) {
-      const T size = math::abs(local.x[i]);
-      local.kernel(i);
-      largest = size > largest ? size : largest;
-    }
-    if (largest <= math::Format<T>::largest_angle) return;
-    for (int64_t i = begin; i < end; ++i)
-      if (local.beyond(i)) local.all(i);
-  });
-}
-
+// A product that is not finite may be 0 by nature (chained.h).
 template <class T, class F>
 struct BackwardAt {
-  Value<F, 1> slope;
+  F function;
   const T *g, *x;
   T* dx;
-  HD void operator()(int64_t i) const { dx[i] = chained(g[i], slope(x[i])); }
+  HD T operator()(int64_t i) const {
+    const T product = g[i] * Value<F, 1>{function}(x[i]);
+    dx[i] = product;
+    if constexpr (requires { typename F::OfAll; }) return product - product + beyond<F>(x[i]);
+    else return product - product;
+  }
+  HD void again(int64_t i) const {
+    dx[i] = chained(g[i], Value<decltype(everywhere(function)), 1>{everywhere(function)}(x[i]));
+  }
 };
+
+template <class Kernel>
+struct OnceOrAgain {
+  Kernel kernel;
+  HD void operator()(int64_t i) const {
+    if (!(kernel(i) == 0)) kernel.again(i);
+  }
+};
+
+// kernel(i) for all i < n, and kernel.again(i) for those in whose range one was not right.
+template <class T, class Kernel>
+void for_each_or_again(Device device, int64_t n, const Kernel& kernel) {
+  if constexpr (cuda::built)
+    if (device == Device::cuda) return cuda::for_each(n, OnceOrAgain<Kernel>{kernel});
+  for_each_range(n, elements_per_range, [&](int64_t begin, int64_t end) {
+    const Kernel local = kernel;
+    T doubts = 0;
+#pragma omp simd reduction(+ : doubts)
+    for (int64_t i = begin; i < end; ++i) doubts += local(i);
+    if (doubts == 0) return;
+    for (int64_t i = begin; i < end; ++i) local.again(i);
+  });
+}
 
 }  // namespace
 
@@ -87,11 +108,8 @@ struct Unary {
     const Tensor dense = x_.contiguous(), y = Tensor::empty(x_.shape(), x_.dtype(), x_.device());
     with_float(name, x_.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const T* xp = dense.data<T>();
-      T* yp = y.data<T>();
-      const ValueAt<T, F, order> value{{function}, xp, yp};
-      if constexpr (requires { typename F::OfAll; })
-        for_each_or_all(y.device(), y.elements(), xp, value, ValueAt<T, typename F::OfAll, order>{{}, xp, yp});
+      const ValueAt<T, F, order> value{function, dense.data<T>(), y.data<T>()};
+      if constexpr (requires { typename F::OfAll; }) for_each_or_again<T>(y.device(), y.elements(), value);
       else for_each(y.device(), y.elements(), value);
     });
     return y;
@@ -105,12 +123,7 @@ struct Unary {
       const Tensor g = g_.contiguous(), dense = x->contiguous(), dx = Tensor::empty(g.shape(), g.dtype(), g.device());
       with_float(name, g.dtype(), [&](auto zero) {
         using T = decltype(zero);
-        const T *gp = g.data<T>(), *xp = dense.data<T>();
-        T* dxp = dx.data<T>();
-        const BackwardAt<T, F> slope{{function}, gp, xp, dxp};
-        if constexpr (requires { typename F::OfAll; })
-          for_each_or_all(g.device(), g.elements(), xp, slope, BackwardAt<T, typename F::OfAll>{{}, gp, xp, dxp});
-        else for_each(g.device(), g.elements(), slope);
+        for_each_or_again<T>(g.device(), g.elements(), BackwardAt<T, F>{function, g.data<T>(), dense.data<T>(), dx.data<T>()});
       });
       return {dx};
     }
