@@ -103,12 +103,12 @@ struct ExpressiveWeights {
   }
 
   std::vector<Saved> inputs() const { return {z}; }
-  // The formula as it stands, z²/(1 + z²) = 1/(1 + 1/z²) where z² may overflow, but for rows without mass.
+  // The formula as it stands, z²/(1 + z²) = 1/(1 + 1/z²) where z² may overflow, but for rows without mass. What `where` hides
+  // takes no part in any derivative (chained.h).
   Tensor composite(const std::vector<Tensor>& in) const {
     const Tensor none = Tensor::zeros({}, in[0].dtype(), in[0].device());
     const Tensor decay = decays(in[0]), z = where(positive(decay), in[0], none);
-    const Tensor large = positive(affine(abs(z), 1, -1)), one = Tensor::full({}, 1, z.dtype(), z.device());
-    const Tensor inside = square(where(large, none, z)), outside = square(reciprocal(where(large, z, one)));
+    const Tensor large = positive(affine(abs(z), 1, -1)), inside = square(z), outside = square(reciprocal(z));
     const Tensor of_inside = div(inside, affine(inside, 1, 1)), of_outside = reciprocal(affine(outside, 1, 1));
     const Tensor mass = mul(where(large, of_outside, of_inside), decay), total = sum(mass, -1, true);
     return where(positive(total), div(mass, total), none);

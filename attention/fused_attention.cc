@@ -213,7 +213,7 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
 
 struct SoftmaxForm {
   using Weight = SoftmaxWeight;
-  static std::vector<double> slopes(int64_t heads) { return alibi_slopes(heads); }
+  static std::vector<double> head_slopes(int64_t heads) { return alibi_slopes(heads); }
   static Tensor softmax_of(const Tensor& E, const Mask& mask, bool alibi) {
     return softmax(alibi ? add(E, alibi_bias(E.size(1), E.size(2), E.size(3), mask.offset, E.dtype(), E.device())) : E, mask);
   }
@@ -231,7 +231,7 @@ struct ExpressiveForm {
   static constexpr const char* name = "expressive_attention";
   using Score = DotScore;
   using Weight = ResponseWeight;
-  static std::vector<double> slopes(int64_t heads) {
+  static std::vector<double> head_slopes(int64_t heads) {
     std::vector<double> all;
     for (int64_t h = 0; h < heads; ++h) all.push_back(response_slope(h, heads));
     return all;
@@ -390,7 +390,7 @@ struct FusedAttention {
     const Tensor q = in[0]->contiguous(), k = network ? neg(*in[1]) : in[1]->contiguous(), v = in[2]->contiguous();
     const Tensor hidden = network ? in[3]->contiguous() : Tensor(), last = deep ? in[4]->contiguous() : Tensor();
     const int64_t heads = q.size(0) * q.size(1), F = q.size(3), D = v.size(3);
-    const Tensor slopes = alibi ? Tensor::from(Form::slopes(q.size(1)), {q.size(1)}, q.device()).to(q.dtype()) : Tensor();
+    const Tensor slopes = alibi ? Tensor::from(Form::head_slopes(q.size(1)), {q.size(1)}, q.device()).to(q.dtype()) : Tensor();
     const MaskView view = view_of(name, *mask, {q.size(0), q.size(1), q.size(2), k.size(2)}, q.device());
     const int tile = tile_rows<T, Tile>(name, F, units(), D);
     const auto data_of = [](const Tensor& x) { return x.defined() ? x.data<T>() : nullptr; };

@@ -3,6 +3,7 @@
 #include "autograd/backward.h"
 #include "autograd/node.h"
 #include "tensor/argument.h"
+#include "tensor/overlap.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
 
@@ -43,6 +44,11 @@ Optimiser::Optimiser(const char* name, Module& model, const StateNames& state_of
       state_names_.push_back(parameter_name + '.' + state);
     }
     value_of(slot);
+    for (const Slot& other : slots_)
+      require(
+          !overlap(value, other.parameter->value), name,
+          [&] { return text("parameters ", other.name, " and ", parameter_name, " share memory"); },
+          "register what is shared once");
     slots_.push_back(std::move(slot));
   });
 }

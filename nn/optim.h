@@ -48,7 +48,8 @@ class Optimiser {
   };
   using StateNames = std::function<std::vector<std::string>(const Parameter&)>;
 
-  // `name`: in errors. The model must be initialised, with one element type on one device (else Error), and must outlive this.
+  // `name`: in errors. The model must be initialised, with one element type on one device, no parameter in another's memory (else
+  // Error), and must outlive this.
   // A parameter may be given another value, by initialise() or from a file; its shape, type and device stay (else Error).
   Optimiser(const char* name, Module& model, const StateNames& state_of);
 

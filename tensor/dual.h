@@ -151,9 +151,8 @@ HD_INLINE Dual<T> normal_distribution(Dual<T> x) {
   return {normal_distribution(x.v), normal_density(x.v) * x.d};
 }
 
-// gelu′(x) = Φ(x) + x φ(x)
 template <class T>
-HD_INLINE T gelu_slope(T x) {
+HD_INLINE Dual<T> gelu_slope(Dual<T> x) {
   return normal_distribution(x) + gated(x, normal_density(x));
 }
 

@@ -464,6 +464,14 @@ HD_INLINE T gelu(T x) {
   return std::fma(-(parts.t * parts.e), parts.tail, x < T(0) ? T(-0.0) : x);
 }
 
+// gelu′(x) = Φ(x) + x φ(x)
+template <std::floating_point T>
+HD_INLINE T gelu_slope(T x) {
+  const NormalParts<T> parts = normal_parts(x);
+  const T tail = parts.e * parts.tail, y = (x < T(0) ? tail : T(1) - tail) + gated(x, parts.e * parts.density);
+  return x == x ? y : x;
+}
+
 // erf a = a + a (2/√π − 1 + a² P(a²)) for a = |x| < ¾; 1 − e^(−a Q(a)) above (float), 1 − 2 Φ(−√2 a) (double)
 // ulp: 1.0 / 1.5
 template <std::floating_point T>

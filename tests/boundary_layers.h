@@ -206,9 +206,20 @@ struct Boundary<ExpressiveWeights> {
             one("large", [](const Tensor& z) { return expressive_weights(z, {}, false); },
                 {{1, 1, 2, 2}, {0x1p126, -0x1p126, 0x1p120, 1}}, {0.5, 0.5, 2.0 / 3, 1.0 / 3},
                 {-0x1p-379, -0x1p-379, -0x1p-358 / 9, 2.0 / 9}, {1, 2, 1, 2})
-                .second({{0x1.8p-504, -0x1.8p-504, -0x1p-358 / 27, -10.0 / 27}})};
+                .second({{0x1.8p-504, -0x1.8p-504, -0x1p-358 / 27, -10.0 / 27}}),
+            one("0 beside 1", [](const Tensor& z) { return expressive_weights(z, {}, false); }, {{1, 1, 1, 2}, {0, 1}}, {0, 1},
+                {0, 0}, {1, 2}).second({{-4, 0}})};
   }
 };
+
+// A hidden key that holds NaN, for a query and a key that are seen.
+inline Case beside_hidden_nan(Tensor (*f)(const Tensor&, const Tensor&, const Tensor&, const Mask&, Flag)) {
+  return {"hidden", [f](const auto& in) {
+            return f(in[0], in[1], in[2], {.keys = Tensor::from(std::vector<uint8_t>{1, 0}, {1, 2})}, false);
+          },
+          {{{1, 1, 1, 1}, {1}}, {{1, 1, 2, 1}, {1, nan}}, {{1, 1, 2, 1}, {3, nan}}}, {3}, {{0}, {0, 0}, {1, 0}}, {},
+          {{0}, {0, 0}, {0, 0}}};
+}
 
 template <>
 struct Boundary<Mix> {   // of a key that a query may not see no value is read; one with the weight 0 is
@@ -226,7 +237,8 @@ struct Boundary<FusedAttention<ExpressiveForm>> {
   static Cases cases(double) {
     return {{"", [](const auto& in) { return expressive_attention(in[0], in[1], in[2], {}, false); },
              {{{1, 1, 2, 2}, {0, -0.0, 1, 1}}, {{1, 1, 2, 2}, {1, 0, 0, 1}}, {{1, 1, 2, 1}, {2, 6}}}, {0, 4},
-             {{0, 0, -1, 1}, {-1, -1, 1, 1}, {0.5, 0.5}}, {}, {{0, 0, 6, -6}, {5, 5, -5, -5}, {0, 0}}}};
+             {{0, 0, -1, 1}, {-1, -1, 1, 1}, {0.5, 0.5}}, {}, {{0, 0, 6, -6}, {5, 5, -5, -5}, {0, 0}}},
+            beside_hidden_nan(expressive_attention)};
   }
 };
 
@@ -235,7 +247,8 @@ struct Boundary<FusedAttention<DotProductForm>> {   // a key far below the other
   static Cases cases(double) {
     return {{"", [](const auto& in) { return dot_product_attention(in[0], in[1], in[2], {}, false); },
              {{{1, 1, 1, 1}, {1}}, {{1, 1, 3, 1}, {0, -1e30, -0.0}}, {{1, 1, 3, 1}, {1, 5, 3}}}, {2},
-             {{0}, {-0.5, 0, 0.5}, {0.5, 0, 0.5}}, {}, {{0}, {-0.5, 0, 0.5}, {0, 0, 0}}}};
+             {{0}, {-0.5, 0, 0.5}, {0.5, 0, 0.5}}, {}, {{0}, {-0.5, 0, 0.5}, {0, 0, 0}}},
+            beside_hidden_nan(dot_product_attention)};
   }
 };
 

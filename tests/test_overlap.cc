@@ -12,7 +12,8 @@
 #include <regex>
 #include <set>
 
-#include "nn/init.h"
+#include "autograd/backward.h"
+#include "nn/optim.h"
 #include "tensor/elementwise.h"
 #include "tensor/random.h"
 #include "tensor/view.h"
@@ -222,5 +223,23 @@ TEST_CASE("overlap: initialisers refuse what they cannot fill") {
     CHECK(contains_text(message_of([&] { init.fill(y, key); }), "[3,3]"));
     CHECK(contains_text(message_of([&] { init.fill(none, key); }), "no value"));
     CHECK(x.values<double>() == std::vector<double>(3, 0));
+  }
+}
+
+TEST_CASE("overlap: optimisers refuse parameters that share memory") {
+  using namespace nn;
+  struct Pair : Module {
+    Parameter& a = parameter("a", {4, 3}, ParameterKind::weight, Init::normal(1));
+    Parameter& b = parameter("b", {2, 3}, ParameterKind::weight, Init::normal(1));
+  } model;
+  model.initialise(1);
+  for (const char* name : {"adamw", "sgd", "lion", "muon"}) {
+    OptimiserOptions options;
+    options.name = name;
+    model.b.value = requires_grad(view::slice(model.a.value.detach(), 0, 2, 2));
+    CHECK(message_of([&] { options.make(model); }) ==
+          text(name, ": parameters a and b share memory; hint: register what is shared once"));
+    model.b.value = requires_grad(model.b.value.detach().copy());
+    CHECK(message_of([&] { options.make(model); }) == "no error");
   }
 }

@@ -55,18 +55,16 @@ template <class T> struct LossBackwardRow {
   }
 };
 
-// (1 − ε) onehot(target_n) + ε/V;  0 where the target is ignored
+// (1 − ε) onehot(target_n) + ε/V
 template <class T> struct TargetRow {
   const int32_t* target;
   T* weights;
   int64_t n;
-  int32_t ignored;
   T smoothing;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     T* out = weights + row * n;
-    const bool counts = target[row] != ignored;
-    const T share = counts ? smoothing / static_cast<T>(n) : T(0);
-    team.each(n, [&](int64_t i) { out[i] = counts && i == target[row] ? share + (T(1) - smoothing) : share; });
+    const T share = smoothing / static_cast<T>(n);
+    team.each(n, [&](int64_t i) { out[i] = i == target[row] ? share + (T(1) - smoothing) : share; });
   }
 };
 
@@ -141,8 +139,7 @@ struct CrossEntropy {
     with_float(name, in[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(weights.device(), targets->elements(), n,
-                   TargetRow<T>{targets->data<int32_t>(), weights.data<T>(), n, options.ignored,
-                                static_cast<T>(options.label_smoothing)});
+                   TargetRow<T>{targets->data<int32_t>(), weights.data<T>(), n, static_cast<T>(options.label_smoothing)});
     });
     Tensor counts = Tensor::empty(in[0].shape().with(-1, 1), DType::u8, in[0].device());
     map_into<uint8_t, int32_t>(counts, Counts{options.ignored}, view::reshape(*targets, counts.shape()));

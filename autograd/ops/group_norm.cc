@@ -68,9 +68,8 @@ template <class T> struct GroupNormBackwardRow {
       const T *gr = g + row * n + c * size.places, *a = x + row * n + c * size.places;
       T* out = dx + row * n + c * size.places;
       team.each(size.places, [&](int64_t i) {
-        out[i] = (w * gr[i] - average - std::fma(a[i], scale, -mean) * inverse * slope) * inverse;
+        out[i] = (w * gr[i] - average - std::fma(a[i], scale, -mean) * inverse * slope) * inverse * scale;
       });
-      if (scale != T(1)) team.each(size.places, [&](int64_t i) { out[i] *= scale; });
     }
   }
 };

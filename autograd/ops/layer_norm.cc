@@ -37,8 +37,7 @@ template <class T> struct LayerNormBackwardRow {
     const auto normal = [&](int64_t i) { return std::fma(a[i], scale, -mean) * inverse; };
     const T average = team.sum(n, [&](int64_t i) { return weight[i] * gr[i]; }) / static_cast<T>(n);
     const T slope = team.sum(n, [&](int64_t i) { return weight[i] * gr[i] * normal(i); }) / static_cast<T>(n);
-    team.each(n, [&](int64_t i) { out[i] = (weight[i] * gr[i] - average - normal(i) * slope) * inverse; });
-    if (scale != T(1)) team.each(n, [&](int64_t i) { out[i] *= scale; });
+    team.each(n, [&](int64_t i) { out[i] = (weight[i] * gr[i] - average - normal(i) * slope) * inverse * scale; });
   }
 };
 

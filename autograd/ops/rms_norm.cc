@@ -24,8 +24,7 @@ template <class T> struct RmsNormRow {
       total = squares / static_cast<T>(n) + epsilon * scale * scale;
     }
     const T r = T(1) / math::sqrt(total);
-    if (scale == T(1)) team.each(n, [&](int64_t i) { out[i] = a[i] * r * weight[i]; });
-    else team.each(n, [&](int64_t i) { out[i] = a[i] * scale * r * weight[i]; });
+    team.each(n, [&](int64_t i) { out[i] = a[i] * scale * r * weight[i]; });
     inverses[row] = r;
     scales[row] = scale;
   }
@@ -40,16 +39,8 @@ template <class T> struct RmsNormBackwardRow {
     const T *gr = g + row * n, *a = x + row * n;
     T* out = dx + row * n;
     const T r = inverses[row], scale = scales[row];
-    const auto run = [&](const auto& scaled) {
-      const T slope = team.sum(n, [&](int64_t i) { return weight[i] * gr[i] * (scaled(i) * r); }) / static_cast<T>(n);
-      team.each(n, [&](int64_t i) { out[i] = (weight[i] * gr[i] - scaled(i) * r * slope) * r; });
-    };
-    if (scale == T(1)) {
-      run([&](int64_t i) { return a[i]; });
-    } else {
-      run([&](int64_t i) { return a[i] * scale; });
-      team.each(n, [&](int64_t i) { out[i] *= scale; });
-    }
+    const T slope = team.sum(n, [&](int64_t i) { return weight[i] * gr[i] * (a[i] * scale * r); }) / static_cast<T>(n);
+    team.each(n, [&](int64_t i) { out[i] = (weight[i] * gr[i] - a[i] * scale * r * slope) * r * scale; });
   }
 };
 

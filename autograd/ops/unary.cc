@@ -32,39 +32,31 @@ HD_INLINE auto everywhere(const F& function) {
   else return function;
 }
 
-// 0 where F's own form is right
+// 0 where y = f(x), or g f′(x), of F's own form is right: not finite, it may be 0 by nature (chained.h).
 template <class F, class T>
-HD_INLINE T beyond(T x) {
-  if constexpr (requires { typename F::OfAll; }) return math::select(math::abs(x) > math::Format<T>::largest_angle, T(1), T(0));
-  else return T(0);
+HD_INLINE T doubt(T x, T y) {
+  if constexpr (requires { typename F::OfAll; })
+    return math::select(math::abs(x) > math::Format<T>::largest_angle, T(1), y - y);
+  else return y - y;
 }
 
-// Loops without branches: kernels in their usual form, which return 0 where it was right, another number or NaN elsewhere.
-// Operands are made dense: one loop for each function keeps the compile short.
+// Loops without branches: kernels return their doubt. Operands are made dense: one loop for each function keeps the compile
+// short.
 template <class T, class F, int order>
 struct ValueAt {
   F function;
   const T* x;
   T* y;
-  HD T operator()(int64_t i) const {
-    y[i] = Value<F, order>{function}(x[i]);
-    return beyond<F>(x[i]);
-  }
+  HD T operator()(int64_t i) const { return doubt<F>(x[i], y[i] = Value<F, order>{function}(x[i])); }
   HD void again(int64_t i) const { y[i] = Value<decltype(everywhere(function)), order>{everywhere(function)}(x[i]); }
 };
 
-// A product that is not finite may be 0 by nature (chained.h).
 template <class T, class F>
 struct BackwardAt {
   F function;
   const T *g, *x;
   T* dx;
-  HD T operator()(int64_t i) const {
-    const T product = g[i] * Value<F, 1>{function}(x[i]);
-    dx[i] = product;
-    if constexpr (requires { typename F::OfAll; }) return product - product + beyond<F>(x[i]);
-    else return product - product;
-  }
+  HD T operator()(int64_t i) const { return doubt<F>(x[i], dx[i] = g[i] * Value<F, 1>{function}(x[i])); }
   HD void again(int64_t i) const {
     dx[i] = chained(g[i], Value<decltype(everywhere(function)), 1>{everywhere(function)}(x[i]));
   }
@@ -78,7 +70,7 @@ struct OnceOrAgain {
   }
 };
 
-// kernel(i) for all i < n, and kernel.again(i) for those in whose range one was not right.
+// kernel(i) for all i < n, and kernel.again(i) for those in whose range there was doubt.
 template <class T, class Kernel>
 void for_each_or_again(Device device, int64_t n, const Kernel& kernel) {
   if constexpr (cuda::built)

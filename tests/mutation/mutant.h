@@ -3,11 +3,12 @@
 #include <concepts>
 #include <vector>
 
+#include "tensor/argument.h"
 #include "tensor/tensor.h"
 
 namespace tapir {
 
-Tensor affine(const Tensor& x, double factor, double shift);   // autograd/ops.h
+Tensor affine(const Tensor& x, Number factor, Number shift);   // autograd/ops.h
 
 namespace mutation {
 

@@ -164,7 +164,7 @@ class Reader {
     if (is(i, "for")) {
       const size_t close = partner(i + 1), middle = simple(i + 2);
       if (is(middle, ":")) {
-        expression(middle + 1);
+        is(middle + 1, "{") ? list(middle + 1) : expression(middle + 1);
       } else {
         const size_t second = is(middle + 1, ";") ? middle + 1 : expression(middle + 1);
         for (i = second + 1; i < close; i += is(i, ",")) i = expression(i);

@@ -15,6 +15,9 @@ const std::set<std::string> derivative_structs = {
     "attention/fused_attention.cc: AttentionGradientTile",   // forward asks whether it fits
 };
 
+// Functions of numbers that derivatives are made of.
+bool is_slope(const std::string& name) { return name == "chained" || name.ends_with("_slope"); }
+
 const std::set<std::string> derivative_members = {"backward", "df", "composite", "pull", "slopes"};
 
 bool starts_word(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80); }
@@ -188,7 +191,8 @@ std::vector<Function> derivatives(const Source& source) {
   std::vector<bool> chosen;
   for (const Function& f : all)
     chosen.push_back((!f.owner.empty() && derivative_members.contains(f.name)) ||
-                     derivative_structs.contains(source.file() + ": " + f.owner) || mentions(source, f.parameters, "Dual"));
+                     derivative_structs.contains(source.file() + ": " + f.owner) || mentions(source, f.parameters, "Dual") ||
+                     is_slope(f.name));
   // Then, until nothing changes: a hidden struct or function, or a member, that only derivatives call.
   for (bool changed = true; changed;) {
     changed = false;
