@@ -60,9 +60,9 @@ inline nn::Call call_with(const Mask& mask, nn::Positions positions = nn::Positi
 
 using Parameters = std::map<std::string, nn::Parameter*>;
 
-inline Parameters parameters_of(nn::Module& module) {
+inline Parameters parameters_of(nn::Module& model) {   // `module` at the start of a line is a directive of nvcc
   Parameters all;
-  module.each_parameter([&](const std::string& name, nn::Parameter& parameter) { all[name] = &parameter; });
+  model.each_parameter([&](const std::string& name, nn::Parameter& parameter) { all[name] = &parameter; });
   return all;
 }
 

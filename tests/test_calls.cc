@@ -105,10 +105,6 @@ std::vector<Ranged> ranges() {
   };
 }
 
-// Whether f takes arguments of these types.
-#define TAPIR_TAKES(f) [](auto... a) requires requires { f(a...); } {}
-template <class Call, class... Arguments> constexpr bool takes = std::is_invocable_v<Call, Arguments...>;
-
 // The same elements in other memory.
 using Layout = Tensor (*)(const Tensor& x);
 
@@ -208,41 +204,6 @@ TEST_CASE("calls: no function takes a bare bool, int or double, which C++ would 
       CAPTURE(p.type);
       CHECK(allowed.contains(p.type));
     }
-  // What each of the four takes.
-  const auto axis = [](Axis) {};
-  const auto flag = [](Flag) {};
-  const auto count = [](Count) {};
-  const auto number = [](Number) {};
-  using A = decltype(axis);
-  using F = decltype(flag);
-  using C = decltype(count);
-  using N = decltype(number);
-  static_assert(takes<A, int> && !takes<A, bool> && !takes<A, double> && !takes<A, float> && !takes<A, int64_t> &&
-                !takes<A, char> && !takes<A, Flag> && !takes<A, Count> && !takes<A, Number> && !takes<A, Tensor>);
-  static_assert(takes<F, bool> && !takes<F, int> && !takes<F, double> && !takes<F, const char*> && !takes<F, Axis> &&
-                !takes<F, Count> && !takes<F, Number> && !takes<F, std::nullptr_t>);
-  static_assert(takes<C, int> && takes<C, int64_t> && takes<C, size_t> && !takes<C, bool> && !takes<C, double> &&
-                !takes<C, float> && !takes<C, Axis> && !takes<C, Flag> && !takes<C, Number>);
-  static_assert(takes<N, int> && takes<N, int64_t> && takes<N, float> && takes<N, double> && !takes<N, bool> &&
-                !takes<N, Axis> && !takes<N, Flag> && !takes<N, Count> && !takes<N, const char*>);
-  // So these do not compile, and the right ones do.
-  using Sum = decltype(TAPIR_TAKES(sum));
-  static_assert(takes<Sum, Tensor> && takes<Sum, Tensor, int> && takes<Sum, Tensor, int, bool> && !takes<Sum, Tensor, bool> &&
-                !takes<Sum, Tensor, double> && !takes<Sum, Tensor, int, int> && !takes<Sum, Tensor, bool, int>);
-  using Var = decltype(TAPIR_TAKES(var));
-  static_assert(takes<Var, Tensor, int, int> && takes<Var, Tensor, int, double, bool> && !takes<Var, Tensor, bool> &&
-                !takes<Var, Tensor, int, bool> && !takes<Var, Tensor, double> && !takes<Var, Tensor, int, double, int>);
-  using NormOf = decltype(TAPIR_TAKES(norm));
-  static_assert(takes<NormOf, Tensor, int> && takes<NormOf, Tensor, double, int, bool> && !takes<NormOf, Tensor, bool> &&
-                !takes<NormOf, Tensor, int, bool> && !takes<NormOf, Tensor, int, double> &&
-                !takes<NormOf, Tensor, int, int, int>);
-  using Sort = decltype(TAPIR_TAKES(sort));
-  static_assert(takes<Sort, Tensor, int, bool> && !takes<Sort, Tensor, bool> && !takes<Sort, Tensor, int, int>);
-  using BatchNormOf = decltype(TAPIR_TAKES(batch_norm));
-  static_assert(takes<BatchNormOf, Tensor, Tensor, Tensor, int, double> && !takes<BatchNormOf, Tensor, Tensor, Tensor, double>);
-  using PowOf = decltype(TAPIR_TAKES(pow));
-  static_assert(takes<PowOf, Tensor, int> && takes<PowOf, Tensor, double> && takes<PowOf, Tensor, Tensor> &&
-                !takes<PowOf, Tensor, bool>);
 }
 
 TEST_CASE("calls: every number has its range, which NaN is not in, and a refusal names the function and tells it") {
