@@ -170,6 +170,26 @@ TEST_CASE("files that extend themselves, are missing, or are not TOML are refuse
   CHECK(refused("bytes.toml").starts_with(root + "/bytes.toml: line 1, column 5: "));
 }
 
+TEST_CASE("letters beyond ASCII stand in quotes and comments; elsewhere they are an error, and no undefined behaviour") {
+  TemporaryFolder folder;
+  const auto outcome = [&](const std::string& contents) {
+    const std::filesystem::path file = folder.write("letters.toml", contents);
+    const std::string message = message_of([&] { read_config(file); });
+    return message.starts_with(file.string() + ": ") ? message.substr(file.string().size() + 2) : message;
+  };
+  for (const char* allowed :
+       {"\xEF\xBB\xBFx = 1", "# ʌ 'ʌ\nx = 1", "x = 'ʌ'", "x = \"ʌ\\\"ʌ\" # ʌ", "\"ʌ\" = 'ʌ\\'", "['ʌ']",
+        "x = \"\"\"ʌ\n\"ʌ \\\n ʌ\"\"\"\"\" # ʌ", "x = '''ʌ\n'ʌ'''\ny = 'ʌ'"})
+    CHECK_MESSAGE(outcome(allowed) == "no error", allowed);
+  for (const char* bare : {"ʌ = 1", "é = 1", "[ʌ]\n", "x = bär", "x = 1 ʌ", "x = [1, ʌ]", "xʌ = 1", "x = '''a'''''ʌ",
+                           "x = \"\"\"\\ʌ\"\"\""})
+    CHECK_MESSAGE(outcome(bare).starts_with("line 1, column "), bare);
+  toml::table config;
+  set_value(config, "a.name=ʌ");
+  set_value(config, "a.other=ʌ = 1");
+  CHECK(config == toml::parse("[a]\nname = 'ʌ'\nother = 'ʌ = 1'"));
+}
+
 TEST_CASE("every experiment of attention/reproduce reads, and no two are the same") {
   std::set<std::string> identities;
   size_t files = 0;
