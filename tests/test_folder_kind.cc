@@ -93,6 +93,8 @@ TEST_CASE("every command in every kind of folder") {
        {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment}},
       {"only a lock", [&](const fs::path&) { place.write("at/lock", "process 1 on\n"); },
        {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment}},
+      {"only an empty folder, as of a mechanism", [](const fs::path& to) { fs::create_directories(to / "dot_product"); },
+       {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment}},
       {"killed before the experiment had its name", [&](const fs::path&) { place.write("at/experiment.toml.tmp0", "[ru"); },
        {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment}},
       {"a run", [&](const fs::path& to) { duplicate(run, to); },

@@ -80,9 +80,9 @@ TEST_CASE("gradient kept: the ops that are named like members carry it, whatever
       {"to f64", [](const Tensor& x) { return to(x, DType::f64); }}};
   for (const DType type : {DType::f32, DType::f64})
     for (const Layout& layout : layouts())
-      for (const auto& [name, op] : ops) {
-        const Tensor leaf = requires_grad(Tensor::full({2, 3}, 0.5, type)), x = layout.of(leaf), y = op(x);
-        INFO(layout.name, ", ", name);
+      for (const auto& op : ops) {
+        const Tensor leaf = requires_grad(Tensor::full({2, 3}, 0.5, type)), x = layout.of(leaf), y = op.second(x);
+        INFO(layout.name, ", ", op.first);
         REQUIRE(y.node != nullptr);
         CHECK(y.node != x.node);
         CHECK(y.shape() == x.shape());

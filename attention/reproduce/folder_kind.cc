@@ -39,8 +39,9 @@ std::string run_inside(const fs::path& folder) {
 }
 
 std::string stranger_in(const fs::path& folder) {
-  for (const std::string& name : names_in(folder))
-    if (!says_nothing(name)) return name;
+  std::error_code error;
+  for (const std::string& name : names_in(folder))   // a folder without files says nothing either
+    if (!says_nothing(name) && !(fs::is_directory(folder / name, error) && fs::is_empty(folder / name, error))) return name;
   return "";
 }
 

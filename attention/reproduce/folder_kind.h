@@ -7,7 +7,7 @@ namespace tapir {
 
 enum class FolderKind {
   absent,
-  empty,        // or with nothing but a lock
+  empty,        // or with nothing but a lock and empty folders
   begun,        // a run that ended before its first checkpoint: a new one may take its place
   run,
   comparison,   // with compare.json, or with a folder of a mechanism that has a folder of a seed
