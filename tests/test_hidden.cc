@@ -98,12 +98,12 @@ std::vector<std::vector<double>> derivatives(const Function1& f, const Function1
 
 TEST_CASE("hidden: elements that no output depends on have derivatives of 0, to every order, and leave the others as they are") {
   for (const Named& named : functions())
-    for (const auto& [form, f] : forms_of(named))
-      for (const auto& [way, hide] : hiding()) {
-        const std::vector<std::vector<double>> ordinary = derivatives(f, hide, {0.6, 0.3, 0.7, 1.1});
+    for (const auto& form : forms_of(named))
+      for (const auto& way : hiding()) {
+        const std::vector<std::vector<double>> ordinary = derivatives(form.second, way.second, {0.6, 0.3, 0.7, 1.1});
         for (const double place : {-infinity, -1.0, -0.0, 0.0, 1.0, 1e-320, 1e300, infinity, no_number}) {
-          INFO(form, ", hidden by ", way, ", x = ", place);
-          const std::vector<std::vector<double>> found = derivatives(f, hide, {place, 0.3, 0.7, 1.1});
+          INFO(form.first, ", hidden by ", way.first, ", x = ", place);
+          const std::vector<std::vector<double>> found = derivatives(form.second, way.second, {place, 0.3, 0.7, 1.1});
           REQUIRE(found.size() == ordinary.size());
           for (size_t order = 0; order < found.size(); ++order) {
             CHECK_MESSAGE(found[order][0] == 0, "order ", order + 1);

@@ -146,7 +146,9 @@ TEST_CASE("overlap: no function writes a view that has two elements at one place
     if (!overlaps_itself(y)) continue;
     ++refused;
     const uint64_t version = base.version();
-    for (const auto& [name, write] : known) {
+    for (const auto& known_write : known) {   // clang++ 16 captures no structured binding under OpenMP
+      const std::string& name = known_write.first;
+      const Write& write = known_write.second;
       const std::string message = message_of([&] { write(y, Tensor::full({}, 1, y.dtype())); });
       CAPTURE(message);
       CHECK(message.find(name + ": ") == 0);
@@ -162,7 +164,9 @@ TEST_CASE("overlap: a source may lie where the target does, element by element, 
   Random random(7);
   std::map<std::string, int64_t> same, apart, refused;
   for (int64_t round = 0; round < cases(20'000, 500'000); ++round)
-    for (const auto& [name, result] : results()) {
+    for (const auto& row : results()) {
+      const std::string& name = row.first;
+      const auto& result = row.second;
       const Tensor base = counting();
       const Shape shape = random_shape(random);
       Tensor y = random_view(random, base, shape);
