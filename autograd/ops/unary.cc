@@ -70,7 +70,7 @@ struct OnceOrAgain {
   }
 };
 
-// kernel(i) for all i < n, and kernel.again(i) for those in whose range there was doubt.
+// kernel(i) for all i < n, and kernel.again(i) where there is doubt.
 template <class T, class Kernel>
 void for_each_or_again(Device device, int64_t n, const Kernel& kernel) {
   if constexpr (cuda::built)
@@ -81,7 +81,7 @@ void for_each_or_again(Device device, int64_t n, const Kernel& kernel) {
 #pragma omp simd reduction(+ : doubts)
     for (int64_t i = begin; i < end; ++i) doubts += local(i);
     if (doubts == 0) return;
-    for (int64_t i = begin; i < end; ++i) local.again(i);
+    for (int64_t i = begin; i < end; ++i) OnceOrAgain<Kernel>{local}(i);
   });
 }
 
