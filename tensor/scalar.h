@@ -152,7 +152,7 @@ template <bool bounded> struct CosOf {
   template <class T> HD_INLINE static T df(T x, T) { return -math::sin<bounded>(x); }
 };
 
-// Of angles up to math::Format<T>::largest_angle; OfAll takes the others too.
+// Of angles up to the largest_angle of their type (scalar_math.h); OfAll takes the others too.
 struct Sin : SinOf<true> {
   static constexpr const char* name = "sin";
   using OfAll = SinOf<false>;
