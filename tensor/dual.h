@@ -4,6 +4,7 @@
 #include <concepts>
 #include <type_traits>
 
+#include "tensor/normal.h"
 #include "tensor/scalar_math.h"
 #include "tensor/sine.h"
 

@@ -5,6 +5,7 @@
 // Parameters are fields, and f and df then members.
 #pragma once
 #include "tensor/dual.h"
+#include "tensor/normal.h"
 #include "tensor/scalar_math.h"
 
 namespace tapir::scalar {

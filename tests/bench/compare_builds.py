@@ -2,10 +2,10 @@
 
     python compare_builds.py --before BUILD/tests --after BUILD/tests [--threads 1] [--pairs 30] [--only NAME ... step]
 
-A line for each op, without and with its gradient: medians, the median of the ratios after/before, and its 95 % interval from order
-statistics (the binomial distribution, no assumption about the noise). Each pair has processes of its own: where memory lies in a
-process favours one build or the other by more than most changes cost, in all pairs alike. Marked and counted: an interval that lies wholly above
-1.03, above 1.01 for the step. Exit status 1 if there is one. Python's standard library is enough.
+A line for each op, without and with its gradient: medians, the median of the ratios after/before, and its 95 % interval from
+order statistics (the binomial distribution, no assumption about the noise). Each pair has processes of its own: where memory lies
+in a process favours one build or the other by more than most changes cost, in all pairs alike. Marked and counted: an interval
+that lies wholly above 1.03, above 1.01 for the step. Exit status 1 if there is one. Python's standard library is enough.
 """
 
 import argparse
