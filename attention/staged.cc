@@ -2,10 +2,10 @@
 
 #include <cmath>
 
-#include "attention/alibi.h"
-#include "attention/fused_attention.h"
-#include "attention/mix.h"
-#include "attention/rotary.h"
+#include "attention/kernels/alibi.h"
+#include "attention/kernels/fused_attention.h"
+#include "attention/kernels/mix.h"
+#include "attention/kernels/rotary.h"
 #include "autograd/ops.h"
 
 namespace tapir {

@@ -1,10 +1,10 @@
 #include "attention/zoo.h"
 
-#include "attention/additive.h"
-#include "attention/dot_product.h"
-#include "attention/expressive.h"
-#include "attention/mlp_qkv.h"
-#include "attention/score_mlp.h"
+#include "attention/mechanisms/additive.h"
+#include "attention/mechanisms/dot_product.h"
+#include "attention/mechanisms/expressive.h"
+#include "attention/mechanisms/mlp_qkv.h"
+#include "attention/mechanisms/score_mlp.h"
 
 namespace tapir {
 namespace {

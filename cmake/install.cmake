@@ -5,11 +5,11 @@ include(CMakePackageConfigHelpers)
 set(TAPIR_PACKAGE ${CMAKE_INSTALL_LIBDIR}/cmake/tapir)
 install(TARGETS tapir EXPORT tapir)
 install(TARGETS tapir_cli)
-foreach(folder tensor autograd nn attention datasets)
+foreach(folder ${TAPIR_FOLDERS})
   install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tapir FILES_MATCHING PATTERN *.h
-          PATTERN reproduce EXCLUDE PATTERN ops EXCLUDE)
+          PATTERN reproduce EXCLUDE PATTERN ops EXCLUDE PATTERN examples EXCLUDE)
 endforeach()
-install(DIRECTORY attention/reproduce/ DESTINATION ${CMAKE_INSTALL_DATADIR}/tapir/experiments FILES_MATCHING PATTERN *.toml)
+install(DIRECTORY attention/reproduce/experiments/ DESTINATION ${CMAKE_INSTALL_DATADIR}/tapir/experiments FILES_MATCHING PATTERN *.toml)
 install(EXPORT tapir NAMESPACE tapir:: FILE tapir-targets.cmake DESTINATION ${TAPIR_PACKAGE})
 
 configure_package_config_file(cmake/tapir-config.cmake.in ${PROJECT_BINARY_DIR}/tapir-config.cmake

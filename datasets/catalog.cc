@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "datasets/location.h"
-#include "datasets/text_file.h"
-#include "datasets/tokenizer.h"
+#include "datasets/text/text_file.h"
+#include "datasets/text/tokenizer.h"
 #include "tensor/error.h"
 #include "tensor/sha256.h"
 

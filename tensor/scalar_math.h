@@ -6,7 +6,7 @@
 // Infinities, NaN, −0 and subnormal numbers go through as IEEE 754 asks, unless a function says otherwise.
 //
 // Polynomials: minimax fits (Remez exchange in 220-bit arithmetic, weight = relative error of the result), lowest power
-// first. "ulp": the largest error that tests/test_scalar.cc finds, in units in the last place, float / double.
+// first. "ulp": the largest error that tests/tensor/test_scalar.cc finds, in units in the last place, float / double.
 #pragma once
 #include <cmath>
 #include <concepts>

@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "nn/train/atomic_file.h"
+#include "nn/files/atomic_file.h"
+#include "nn/files/small_file.h"
 #include "nn/train/finite.h"
-#include "nn/train/small_file.h"
 #include "tensor/sha256.h"
 
 namespace tapir {

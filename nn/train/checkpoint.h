@@ -4,7 +4,7 @@
 //
 // A checkpoint is committed once the manifest lists it. A file that the manifest lists is never overwritten, and the
 // manifest is replaced as a whole, so a kill or a power failure at any moment leaves the last committed one readable.
-// One process at a time saves into a folder (nn/train/folder_lock.h); others may load meanwhile.
+// One process at a time saves into a folder (nn/files/folder_lock.h); others may load meanwhile.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/train/safetensors.h"
+#include "nn/files/safetensors.h"
 
 namespace tapir {
 

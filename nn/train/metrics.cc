@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "nn/train/atomic_file.h"
-#include "nn/train/mapped_file.h"
-#include "nn/train/small_file.h"
+#include "nn/files/atomic_file.h"
+#include "nn/files/mapped_file.h"
+#include "nn/files/small_file.h"
 #include "tensor/error.h"
 
 namespace tapir {

@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "nn/train/file_calls.h"
+#include "nn/files/file_calls.h"
 
 namespace tapir {
 

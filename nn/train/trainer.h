@@ -3,7 +3,7 @@
 // step are all there is to restore.
 //
 // Files of a run folder:
-//   lock                 nn/train/folder_lock.h
+//   lock                 nn/files/folder_lock.h
 //   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs. The last line of a run
 //                        that diverged says so, where it was seen: {"step": 7, "diverged": "train: the loss of step 7 is nan; …"}
 //   costs.jsonl          what they cost: "seconds" of a step, the mean since the line before, and "peak_bytes" of tensors
@@ -23,8 +23,8 @@
 #include "nn/call.h"
 #include "nn/fields.h"
 #include "nn/module.h"
-#include "nn/optim.h"
-#include "nn/schedule.h"
+#include "nn/optim/optimiser.h"
+#include "nn/optim/schedule.h"
 
 namespace tapir {
 

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "nn/files/safetensors.h"
 #include "nn/module.h"
-#include "nn/train/safetensors.h"
 
 namespace tapir {
 

@@ -10,8 +10,8 @@
 #include "autograd/gradcheck.h"
 #include "autograd/node.h"
 #include "autograd/ops.h"
-#include "nn/layers.h"
-#include "nn/optim.h"
+#include "nn/layers/layers.h"
+#include "nn/optim/optimiser.h"
 #include "tensor/random.h"
 
 namespace tapir {

@@ -18,7 +18,7 @@ from compare_ops import NAMES
 from stepper import Stepper, environment
 
 HERE = pathlib.Path(__file__).resolve().parent
-EXPERIMENT = HERE.parents[1] / "attention" / "reproduce" / "quickstart-dot-product.toml"
+EXPERIMENT = HERE.parents[1] / "attention" / "reproduce" / "experiments" / "quickstart-dot-product.toml"
 
 
 def interval(ratios):

@@ -27,7 +27,7 @@ def main():
     options = parser.parse_args()
 
     variables = environment() | {"TAPIR_DATA": str(options.data)}
-    experiment = HERE.parents[1] / "attention" / "reproduce" / f"{EXPERIMENTS[options.variant]}.toml"
+    experiment = HERE.parents[1] / "attention" / "reproduce" / "experiments" / f"{EXPERIMENTS[options.variant]}.toml"
     tapir = Stepper([options.tapir, str(experiment), str(options.threads)], variables)
     torch_command = [sys.executable, str(HERE / "pytorch_step.py"), "--data", str(options.data), "--variant", options.variant,
                      "--threads", str(options.threads)]

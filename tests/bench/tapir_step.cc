@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "attention/reproduce/language.h"
+#include "attention/reproduce/tasks/language.h"
 #include "nn/train/progress.h"
 #include "tensor/threads.h"
 

@@ -1,11 +1,11 @@
 // Experiments, in files and on the command line, and what report reads of folders of runs.
 #include <nlohmann/json.hpp>
 
-#include "attention/reproduce/arms.h"
-#include "attention/reproduce/commands.h"
-#include "attention/reproduce/config.h"
-#include "attention/reproduce/experiment.h"
-#include "attention/reproduce/run_folder.h"
+#include "attention/reproduce/program/arms.h"
+#include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/config.h"
+#include "attention/reproduce/program/experiment.h"
+#include "attention/reproduce/program/run_folder.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/targets.h"
 

@@ -1,7 +1,7 @@
 // Calls of functions that take shapes, axes and extents.
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/targets.h"
-#include "tests/shape_calls.h"
+#include "tests/tensor/shape_calls.h"
 
 namespace tapir::fuzz {
 

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "datasets/corpus.h"
-#include "datasets/text_file.h"
-#include "datasets/utf8.h"
+#include "datasets/text/corpus.h"
+#include "datasets/text/text_file.h"
+#include "datasets/text/utf8.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/targets.h"
 

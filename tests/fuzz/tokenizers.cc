@@ -1,9 +1,9 @@
 // Tokenizers: hostile texts, hostile vocabularies, and their files.
 #include <algorithm>
 
-#include "datasets/bpe.h"
-#include "datasets/tokenizer.h"
-#include "datasets/utf8.h"
+#include "datasets/text/bpe.h"
+#include "datasets/text/tokenizer.h"
+#include "datasets/text/utf8.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/targets.h"
 

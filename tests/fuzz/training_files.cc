@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "datasets/text_file.h"
+#include "datasets/text/text_file.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/metrics.h"
 #include "tests/fuzz/fuzz.h"

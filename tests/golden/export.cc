@@ -5,8 +5,8 @@
 // Writes FOLDER/initial.safetensors and the training and validation words as FOLDER/wikitext-2/wiki.{train,valid}.tokens.
 #include <iostream>
 
-#include "attention/reproduce/language.h"
-#include "nn/train/atomic_file.h"
+#include "attention/reproduce/tasks/language.h"
+#include "nn/files/atomic_file.h"
 #include "nn/train/weights.h"
 
 using namespace tapir;

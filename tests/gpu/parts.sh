@@ -113,7 +113,7 @@ part_reproductions() {
   echo "|---|---|---|---|---|" >>$results/reproductions.md
   for experiment in quickstart-dot-product quickstart-score-mlp; do
     for device in cpu cuda; do
-      $build/tapir train attention/reproduce/$experiment.toml --device $device --set train.steps=50 --set train.log_every=1 \
+      $build/tapir train attention/reproduce/experiments/$experiment.toml --device $device --set train.steps=50 --set train.log_every=1 \
         --set train.evaluate_every=50 --set train.save_every=50 --out $results/$experiment-$device \
         >$results/$experiment-$device.txt 2>&1 &
       processes+=($!)

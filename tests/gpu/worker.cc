@@ -13,13 +13,13 @@
 #include <iostream>
 #include <random>
 
-#include "attention/dot_product.h"
-#include "attention/fused_attention.h"
+#include "attention/kernels/fused_attention.h"
+#include "attention/mechanisms/dot_product.h"
 #include "autograd/backward.h"
 #include "autograd/ops.h"
-#include "nn/optim.h"
+#include "nn/models/transformer.h"
+#include "nn/optim/optimiser.h"
 #include "nn/train/progress.h"
-#include "nn/transformer.h"
 #include "tensor/arena.h"
 #include "tensor/precision.h"
 #include "tests/bench/cases.h"

@@ -30,9 +30,9 @@
 
 #include "tensor/arena.h"
 #include "tensor/parallel.h"
+#include "tests/autograd/sweep.h"
 #include "tests/mutation/mutant.h"
 #include "tests/mutation/mutate.h"
-#include "tests/sweep.h"
 
 using namespace tapir;
 using mutation::Mutant;

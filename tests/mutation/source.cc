@@ -12,7 +12,7 @@ namespace {
 const std::set<std::string> derivative_structs = {
     "autograd/ops/arithmetic.cc: LargerShare",   // max keeps its derivative for backward
     "autograd/ops/unary.cc: Value",              // the derivative of any order, f among them
-    "attention/fused_attention.cc: AttentionGradientTile",   // forward asks whether it fits
+    "attention/kernels/fused_attention.cc: AttentionGradientTile",   // forward asks whether it fits
 };
 
 // Functions of numbers that derivatives are made of.

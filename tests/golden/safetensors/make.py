@@ -1,4 +1,4 @@
-"""Writes the files of this folder with the safetensors package; tests/test_safetensors.cc knows their values.
+"""Writes the files of this folder with the safetensors package; tests/nn/test_safetensors.cc knows their values.
 
     pip install safetensors==0.8.0 numpy torch && python make.py
 """

@@ -1,0 +1,171 @@
+// Fused attention, against its definition pair by pair.
+#pragma once
+#include "attention/examples/attention.h"
+#include "attention/kernels/fused_attention.h"
+
+namespace tapir {
+
+// What a form of attention is, in scalars.
+struct FormUnderTest {
+  const char* name;
+  std::function<Tensor(const std::vector<Tensor>& in, const Mask& mask, bool alibi)> function;
+  bool response;                             // the weight of a score 0 is 0
+  int layers;                                // of a network: 1 with a weight (1 or H,F), 2 with (1 or H,2,F) and (1 or H,2)
+  double (*weight)(double score, double fall);   // up to a factor for all keys
+  double (*slope)(int64_t head, int64_t heads);
+};
+
+// Σ_s w_ts v_s / Σ_s w_ts over the allowed keys
+inline Array attention_by_pairs(const FormUnderTest& form, const MaskedCase& c, bool alibi, const Arrays& in) {
+  const Array &q = in[0], &k = in[1], &v = in[2];
+  return build(q.shape.with(3, v.shape[3]), [&](const Index& i) {
+    const int64_t b = i[0], h = i[1], t = i[2];
+    double sum = 0, total = 0;
+    for (int64_t s = 0; s < k.shape[2]; ++s) {
+      if (!allowed(c, b, t, s)) continue;
+      double score = 0;
+      for (int64_t r = 0; r < (form.layers == 2 ? 2 : 1); ++r) {
+        double y = 0;
+        for (int64_t f = 0; f < q.shape[3]; ++f) {
+          const double mine = at(q, {b, h, t, f}), theirs = at(k, {b, h, s, f}), on = std::max(0.0, mine + theirs);
+          const int64_t network = form.layers == 0 || in[3].shape[0] == 1 ? 0 : h;
+          y += form.layers == 0   ? mine * theirs
+               : form.layers == 1 ? at(in[3], {network, f}) * on
+                                  : at(in[3], {network, r, f}) * on;
+        }
+        score += form.layers == 2 ? at(in[4], {in[3].shape[0] == 1 ? 0 : h, r}) * std::max(0.0, y) : y;
+      }
+      const double distance = std::fabs(static_cast<double>(t + c.offset - s));
+      const double w = form.weight(score, alibi ? form.slope(h, q.shape[1]) * distance : 0);
+      total += w;
+      sum += w * at(v, {b, h, s, i[3]});
+    }
+    return total > 0 ? sum / total : 0;
+  });
+}
+
+inline OpExamples fused_examples(const FormUnderTest& form) {
+  OpExamples examples{.op = form.name, .rows = {}, .errors = {}};
+  // `scores` (B,H,T,S) and the mask as the case says, F features, values of width D; one weight for all heads or one for each.
+  const auto row = [&](const MaskedCase& c, int64_t features, int64_t D, bool alibi = false, bool for_each_head = false,
+                       double low = -1.9375) {
+    const int64_t F = form.layers == 2 ? std::min<int64_t>(features, 3) : features;
+    const int64_t B = c.scores[0], H = c.scores[1], T = c.scores[2], S = c.scores[3];
+    Mask mask{.causal = c.causal, .offset = c.offset, .keys = {}};
+    if (!c.keys.empty()) mask.keys = u8(c.keys, {B, S});
+    // Sums a + c keep 1/16 from the kink of ReLU, no feature is 0, which would meet NaN. A response wants scores other than 0:
+    // without mass there is no derivative.
+    std::vector<Argument> inputs{{{B, H, T, F}, form.response ? 0.0625 : low, low + 3.9375, 0.25},
+                                 {{B, H, S, F}, -1.875, form.response ? -0.125 : 1.875, 0.25},
+                                 {{B, H, S, D}}};
+    const int64_t networks = for_each_head ? H : 1;
+    if (form.layers == 1) inputs.push_back({{networks, F}});
+    // Sums a + c are (4k + 3)/16 and weights (4k + 1)/2: up to three such products keep 1/32 from the second kink.
+    if (form.layers == 2) inputs.insert(inputs.end(), {{{networks, 2, F}, -1.5, 2.5, 2}, {{networks, 2}}});
+    examples.rows.push_back({.label = c.label,
+                             .function = [=](const std::vector<Tensor>& x) { return form.function(x, mask, alibi); },
+                             .inputs = inputs,
+                             .reference = [=](const Arrays& in) { return attention_by_pairs(form, c, alibi, in); },
+                             .may_vanish = c.may_vanish,
+                             .nan_elsewhere = form.layers == 2 || (form.layers == 1 && low < 0),   // a weight meets a unit that is off, 0
+                             .relative_f32 = 2e-6 * std::max(1.0, static_cast<double>(F) / 16)});   // one after the other
+  };
+  row({"no mask", {2, 2, 3, 5}}, 4, 3);
+  row({"positive sums, causal", {2, 1, 3, 4}, true, 1}, 2, 2, false, false, 2.0625);
+  row({"ALiBi", {2, 3, 4, 4}}, 3, 2, true, true);
+  row({"ALiBi, causal, cached keys", {1, 2, 3, 7}, true, 4}, 3, 2, true);
+  row({"causal", {2, 3, 5, 5}, true}, 4, 4, false, true);
+  row({"causal, first rows see nothing", {1, 2, 5, 4}, true, -2}, 2, 3);
+  row({"causal, nothing seen at all", {1, 1, 2, 2}, true, -5, {}, true}, 2, 2);
+  row({"padded keys", {2, 2, 3, 5}, false, 0, {1, 1, 0, 1, 0, 0, 1, 1, 1, 1}}, 3, 2);
+  row({"a batch without keys", {2, 1, 3, 3}, false, 0, {0, 0, 0, 1, 0, 1}}, 3, 2);
+  row({"causal and padded keys, ALiBi", {2, 2, 4, 4}, true, 0, {0, 1, 1, 1, 1, 1, 0, 1}}, 3, 3, true);
+  row({"one key", {1, 1, 1, 1}, false, 0, {}, true}, 1, 1);
+  row({"no keys", {1, 2, 3, 0}, false, 0, {}, true}, 2, 2);
+  row({"no queries", {2, 1, 0, 3}}, 2, 2);
+  row({"no features", {1, 1, 2, 3}, false, 0, {}, true}, 0, 2);
+  row({"several tiles", {1, 1, 66, 70}}, 3, 2);
+  row({"several tiles, causal", {1, 1, 70, 68}, true, 3}, 2, 2, true);
+  row({"whole tiles", {1, 2, 64, 64}, true}, 1, 1);
+  std::vector<uint8_t> present;
+  for (int s = 0; s < 600; ++s) present.push_back(s % 3 != 1);
+  row({"several ranges", {1, 1, 1, 600}, true, 580, present}, 2, 110);
+
+  const auto bad = [&](const Shape& q, const Shape& k, const Shape& v, const std::vector<Shape>& network,
+                       std::vector<std::string> words) {
+    words.push_back(form.name);
+    std::vector<Tensor> in{zeros(q), zeros(k), zeros(v)};
+    for (const Shape& weight : network) in.push_back(zeros(weight));
+    examples.errors.push_back({[=] { form.function(in, {}, false); }, words});
+  };
+  const auto network_of = [&](int64_t N, int64_t F) {
+    return form.layers == 0   ? std::vector<Shape>{}
+           : form.layers == 1 ? std::vector<Shape>{{N, F}}
+                              : std::vector<Shape>{{N, 2, F}, {N, 2}};
+  };
+  const Shape fits{2, 3, 3, 4};
+  bad({2, 3, 4}, {2, 1, 3, 4}, {2, 1, 3, 4}, network_of(1, 4), {"[2,3,4]", "[2,1,3,4]"});
+  bad({2, 1, 3, 4}, {2, 1, 3, 5}, {2, 1, 3, 4}, network_of(1, 4), {"[2,1,3,5]"});
+  bad({2, 1, 3, 4}, {2, 1, 3, 4}, {2, 1, 5, 4}, network_of(1, 4), {"[2,1,5,4]"});
+  bad({1, 1, 1, 1600}, {1, 1, 1, 1600}, {1, 1, 1, 4}, network_of(1, 1600), {"1600 features", "values of width 4", "naive"});
+  if (form.layers == 1) bad(fits, fits, fits, {{2, 4}}, {"weight must be (1 or H,M)", "[2,4]"});
+  if (form.layers == 2) {
+    bad(fits, fits, fits, {{2, 2, 4}, {2, 2}}, {"hidden weights must be (1 or H,R,M)", "[2,2,4]"});
+    bad(fits, fits, fits, {{1, 2, 4}, {3, 2}}, {"weight must be [1,2]", "[3,2]"});
+    bad({1, 1, 1, 30}, {1, 1, 1, 30}, {1, 1, 1, 4}, {{1, 800, 30}, {1, 800}}, {"30 features and 800 units", "naive"});
+  }
+  return examples;
+}
+
+inline double power_slope(int64_t head, int64_t heads) {   // where H is a power of two both rules are this one
+  return std::exp2(-8.0 * static_cast<double>(head + 1) / static_cast<double>(heads));
+}
+// Of Press et al. for any H: the slopes of the next smaller power of two P, then every second one of 2P.
+inline double published_slope(int64_t head, int64_t heads) {
+  int64_t power = 1;
+  while (2 * power <= heads) power *= 2;
+  return head < power ? power_slope(head, power) : power_slope(2 * (head - power), 2 * power);
+}
+
+template <> struct Examples<FusedAttention<DotProductForm>> {
+  static OpExamples all() {
+    return fused_examples({"dot_product_attention",
+                           [](const auto& x, const Mask& mask, bool alibi) {
+                             return dot_product_attention(x[0], x[1], x[2], mask, alibi);
+                           },
+                           false, 0, [](double s, double fall) { return std::exp(s - fall); }, published_slope});
+  }
+};
+
+template <> struct Examples<FusedAttention<ExpressiveForm>> {
+  static OpExamples all() {
+    return fused_examples({"expressive_attention",
+                           [](const auto& x, const Mask& mask, bool alibi) {
+                             return expressive_attention(x[0], x[1], x[2], mask, alibi);
+                           },
+                           true, 0,
+                           [](double z, double fall) { return z * z / (1 + z * z) * std::exp(-fall); }, power_slope});
+  }
+};
+
+template <> struct Examples<FusedAttention<NetworkForm>> {
+  static OpExamples all() {
+    return fused_examples({"network_attention",
+                           [](const auto& x, const Mask& mask, bool alibi) {
+                             return network_attention(x[0], x[1], x[2], x[3], mask, alibi);
+                           },
+                           false, 1, [](double s, double fall) { return std::exp(s - fall); }, published_slope});
+  }
+};
+
+template <> struct Examples<FusedAttention<DeepNetworkForm>> {
+  static OpExamples all() {
+    return fused_examples({"deep_network_attention",
+                           [](const auto& x, const Mask& mask, bool alibi) {
+                             return deep_network_attention(x[0], x[1], x[2], x[3], x[4], mask, alibi);
+                           },
+                           false, 2, [](double s, double fall) { return std::exp(s - fall); }, published_slope});
+  }
+};
+
+}  // namespace tapir

@@ -1,0 +1,81 @@
+#include "attention/kernels/mix.h"
+
+#include "attention/kernels/all_ops.h"
+#include "autograd/apply.h"
+#include "tensor/parallel.h"
+
+namespace tapir {
+namespace {
+
+// What is not finite in y = A V is summed again, over what the mask allows.
+template <class T> struct MixRow {
+  const T *A, *V;
+  T* y;
+  int64_t keys, width;
+  int64_t batch_step, head_step, key_step, step;   // of V, in elements
+  MaskView mask;
+
+  template <class Team> HD void operator()(const Team& team, int64_t row) const {
+    T* out = y + row * width;
+    if (team.sum(width, [&](int64_t d) { return out[d] - out[d]; }) == T(0)) return;
+    const int64_t head = row / mask.queries, seen = mask.limit(row % mask.queries);
+    const uint8_t* present = mask.present_in(row);
+    const T *a = A + row * keys, *v = V + head / mask.heads * batch_step + head % mask.heads * head_step;
+    team.each(width, [&](int64_t d) {
+      if (out[d] - out[d] == T(0)) return;
+      T sum = T(0);
+      for (int64_t s = 0; s < seen; ++s)
+        if (!present || present[s]) sum += a[s] * v[s * key_step + d * step];
+      out[d] = sum;
+    });
+  }
+};
+
+}  // namespace
+
+struct Mix {
+  static constexpr const char* name = "mix";
+  SavedMask mask;
+  Saved A{}, V{};
+
+  Tensor forward(const Tensor& A_, const Tensor& V_) {
+    require_same_kind(name, {&A_, &V_});
+    require(A_.rank() == 4 && V_.rank() == 4 && A_.shape().with(2, 0).with(3, 0) == V_.shape().with(2, 0).with(3, 0) &&
+                A_.size(3) == V_.size(2),
+            name, [&] { return text("needs weights (B,H,T,S) and values (B,H,S,D), got ", A_.shape(), " and ", V_.shape()); });
+    A = A_;
+    V = V_;
+    const Tensor dense = A_.contiguous(), y = matmul(A_, V_);
+    with_float(name, y.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      if (y.elements() > 0)
+        for_each_row(y.device(), y.elements() / y.size(3), y.size(3),
+                     MixRow<T>{dense.data<T>(), V_.data<T>(), y.data<T>(), V_.size(2), V_.size(3), V_.stride(0), V_.stride(1),
+                               V_.stride(2), V_.stride(3), view_of(name, *mask, A_.shape(), y.device())});
+    });
+    return y;
+  }
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    return {at.needs(0) ? matmul(g, transpose(*V)) : Tensor(), at.needs(1) ? matmul(transpose(*A), g) : Tensor()};
+  }
+};
+Tensor mix(const Tensor& A, const Tensor& V, const Mask& mask) {
+  const Called called(Mix::name);
+  return apply(Mix{mask.dense()}, A, V);
+}
+
+Tensor without_hidden(const Tensor& x, const Mask& mask) {
+  if (!mask.keys.defined()) return x;
+  require(x.rank() >= 3, "attention", [&] { return text("keys must be (B,…,S,C), got ", x.shape()); });
+  const Shape wanted{x.size(0), x.size(-2)};
+  require(mask.keys.dtype() == DType::u8 && mask.keys.shape() == wanted, "attention", [&] {
+    return text("key mask must be u8", wanted, ", got ", mask.keys.dtype(), mask.keys.shape(), ", for keys ", x.shape());
+  });
+  Shape along{x.size(0)};
+  while (along.rank() < x.rank() - 2) along.push_back(1);
+  along.push_back(x.size(-2));
+  along.push_back(1);
+  return where(reshape(mask.keys, along), x, Tensor::zeros({}, x.dtype(), x.device()));
+}
+
+}  // namespace tapir

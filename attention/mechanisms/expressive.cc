@@ -1,0 +1,42 @@
+#include "attention/mechanisms/expressive.h"
+
+#include <cmath>
+
+#include "attention/kernels/expressive_weights.h"
+#include "attention/kernels/fused_attention.h"
+#include "autograd/ops.h"
+
+namespace tapir {
+namespace {
+
+class Expressive final : public StagedAttention {
+ public:
+  Expressive(const ExpressiveOptions& options, const MixerShape& shape)
+      : StagedAttention(shape, options.fused()),
+        beta_(options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(shape.head_width()))),
+        alibi_(options.alibi) {}
+
+  // ALiBi is a term of scores that softmax makes a factor; the factor itself is the option `alibi`.
+  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::alibi; }
+
+ private:
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call&) const override {
+    return matmul(affine(Q, beta_, 0), transpose(K));
+  }
+  Tensor weights(const Tensor& E, const nn::Call& call) const override { return expressive_weights(E, call.mask, alibi_); }
+  Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const override {
+    return expressive_attention(affine(Q, beta_, 0), K, V, call.mask, alibi_);
+  }
+
+  const double beta_;
+  const bool alibi_;
+};
+
+}  // namespace
+
+std::unique_ptr<nn::TokenMixer> make_expressive(const ExpressiveOptions& options, const MixerShape& shape) {
+  nn::require_allowed("expressive", options);
+  return std::make_unique<Expressive>(options, shape);
+}
+
+}  // namespace tapir

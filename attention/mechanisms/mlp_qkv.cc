@@ -1,0 +1,70 @@
+#include "attention/mechanisms/mlp_qkv.h"
+
+#include <map>
+
+#include "autograd/ops.h"
+
+namespace tapir {
+namespace {
+
+Tensor activate(const std::string& name, const Tensor& x) { return name == "mish" ? mish(x) : relu(x); }
+
+struct Network : nn::Module {
+  Network(const MlpQkvOptions& o, int64_t width, int64_t out_width, const nn::LayerNorm* shared_norm)
+      : options(o),
+        hidden(child<nn::Linear>("hidden", width, o.hidden_mult * width, true, nn::Init::normal(0.02))),
+        norm(shared_norm || o.norm == "none" ? shared_norm : &child<nn::LayerNorm>("norm", o.hidden_mult * width)),
+        out(child<nn::Linear>("out", o.hidden_mult * width, out_width, o.output_bias, nn::Init::normal(0.02))) {}
+
+  Tensor forward(const Tensor& x) const {   // (B,T,C) → (B,T,out_width)
+    const Scope scope = enter();
+    const Tensor t = hidden.forward(x);
+    const Tensor r = activate(options.activation, options.norm == "before" ? norm->forward(t) : t);
+    return leave(out.forward(options.norm == "after" ? norm->forward(r) : r), x);
+  }
+
+  const MlpQkvOptions options;
+  const nn::Linear& hidden;
+  const nn::LayerNorm* norm;   // null without
+  const nn::Linear& out;
+};
+
+class MlpQkv final : public StagedAttention {
+ public:
+  MlpQkv(const MlpQkvOptions& options, const MixerShape& shape) : StagedAttention(shape, options.fused(), options.networks()) {
+    require(!options.networks().empty(), "mlp_qkv", [] { return "none of q, k, v, o has a network"; },
+            "that is dot_product");
+    require(!options.norm_shared || options.norm != "none", "mlp_qkv",
+            [] { return "norm_shared needs a norm, found norm = \"none\""; });
+    const nn::LayerNorm* shared =
+        options.norm_shared ? &child<nn::LayerNorm>("norm", options.hidden_mult * shape.width) : nullptr;
+    for (const Projection which : options.networks())
+      networks_[which] = &child<Network>(name_of(which), options, shape.width, shape.width_of(which), shared);
+  }
+
+ private:
+  Tensor project(Projection which, const Tensor& x) const override {
+    const auto network = networks_.find(which);
+    return network == networks_.end() ? StagedAttention::project(which, x) : network->second->forward(x);
+  }
+
+  std::map<Projection, const Network*> networks_;
+};
+
+}  // namespace
+
+std::set<Projection> MlpQkvOptions::networks() const {
+  std::set<Projection> on;
+  if (q) on.insert(Projection::query);
+  if (k) on.insert(Projection::key);
+  if (v) on.insert(Projection::value);
+  if (o) on.insert(Projection::out);
+  return on;
+}
+
+std::unique_ptr<nn::TokenMixer> make_mlp_qkv(const MlpQkvOptions& options, const MixerShape& shape) {
+  nn::require_allowed("mlp_qkv", options);
+  return std::make_unique<MlpQkv>(options, shape);
+}
+
+}  // namespace tapir

@@ -1,0 +1,181 @@
+// tapir report
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "attention/reproduce/program/arms.h"
+#include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/run_folder.h"
+#include "attention/reproduce/program/streams.h"
+#include "nn/files/atomic_file.h"
+#include "nn/files/mapped_file.h"
+#include "nn/files/small_file.h"
+#include "nn/train/finite.h"
+
+namespace tapir {
+
+extern const char* const report_template;   // report.html
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t most_points = 2000;   // of a curve: of longer ones every second, third, … is kept, and the last
+constexpr int64_t most_tokens = 32;     // of an attention map
+
+// {"name": {"step": […], "value": […]}, …} of all numbers of a log.
+Json curves_of(const std::vector<MetricsLine>& lines) {
+  Json all = Json::object();
+  for (const MetricsLine& line : lines)
+    for (const auto& value : line.values) {
+      if (std::holds_alternative<std::string>(value.second)) continue;
+      all[value.first]["step"].push_back(line.step);
+      all[value.first]["value"].push_back(line.number(value.first));
+    }
+  for (Json& curve : all) {
+    const auto points = static_cast<int64_t>(curve["step"].size()), stride = (points + most_points - 1) / most_points;
+    Json thinned = {{"step", Json::array()}, {"value", Json::array()}};
+    for (int64_t k = 0; k < points; ++k) {
+      if (k % stride != 0 && k != points - 1) continue;
+      for (const char* name : {"step", "value"}) thinned[name].push_back(curve[name][k]);
+    }
+    curve = std::move(thinned);
+  }
+  return all;
+}
+
+// One layer's weights (1,H,T,S): {"path": …, "heads": [{"entropy": …, "uniform": …, "rows": [[thousandths, …], …]}, …]}.
+Json layer_of(const std::string& path, const Tensor& weights) {
+  require_finite(path, "attention weights", weights);
+  const std::vector<double> all = weights.to(DType::f64).values<double>();
+  const int64_t queries = weights.size(2), keys = weights.size(3);
+  Json heads = Json::array();
+  for (int64_t head = 0; head < weights.size(1); ++head) {
+    const auto begin = all.begin() + head * queries * keys;
+    const std::vector<double> own(begin, begin + queries * keys);
+    const Entropy entropy = entropy_of(own, keys);
+    Json rows = Json::array();
+    for (int64_t t = 0; t < std::min(queries, most_tokens); ++t) {
+      Json row = Json::array();
+      for (int64_t s = 0; s < std::min(keys, most_tokens); ++s) row.push_back(std::llround(1000 * own[t * keys + s]));
+      rows.push_back(std::move(row));
+    }
+    heads.push_back({{"entropy", entropy.mean}, {"uniform", entropy.uniform}, {"rows", std::move(rows)}});
+  }
+  return {{"path", path}, {"heads", std::move(heads)}};
+}
+
+// {"weights": which, "tokens": […], "layers": […]}, or {"missing": why} where the run cannot be opened or shows nothing.
+// `finite` becomes false where something is not.
+Json attention_of(const std::filesystem::path& folder, const std::string& device, bool& finite) {
+  try {
+    const std::unique_ptr<OpenRun> run = open_run(folder, device);
+    const TrainTask task = run->task->train_task();
+    require(task.show != nullptr, folder.string(), [] { return "its task has no example to show"; });
+    Json layers = Json::array();
+    nn::Call call;
+    call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
+      if (name == "weights" && value.rank() == 4) layers.push_back(layer_of(path, value));
+    };
+    std::vector<std::string> tokens = task.show(call);
+    require(!layers.empty(), folder.string(), [] { return "its mechanism records no weights"; });
+    tokens.resize(std::min(tokens.size(), static_cast<size_t>(most_tokens)));
+    return {{"weights", run->weights}, {"tokens", tokens}, {"layers", std::move(layers)}};
+  } catch (const Error& error) {
+    if (dynamic_cast<const NotFinite*>(&error)) finite = false;
+    note(text("no attention maps: ", error.what()));
+    return {{"missing", error.what()}};
+  }
+}
+
+// Keys of the experiments whose values are not the same in all arms: [{"key": …, "values": [one for each arm]}, …].
+Json differences_of(const std::vector<Arm>& arms) {
+  std::set<std::string> keys;
+  for (const Arm& arm : arms)
+    for (const auto& setting : arm.runs.front().settings) keys.insert(setting.first);
+  Json rows = Json::array();
+  for (const std::string& key : keys) {
+    if (key == "run.name" || key == "run.seed") continue;
+    Json values = Json::array();
+    for (const Arm& arm : arms) {
+      const auto found = arm.runs.front().settings.find(key);
+      values.push_back(found == arm.runs.front().settings.end() ? Json() : Json(found->second));
+    }
+    if (std::set<Json>(values.begin(), values.end()).size() > 1) rows.push_back({{"key", key}, {"values", values}});
+  }
+  return rows;
+}
+
+Json data_of(const std::vector<Arm>& arms, const std::string& device, bool& finite) {
+  Json runs = Json::array();
+  for (size_t k = 0; k < arms.size(); ++k)
+    for (const RunRecord& run : arms[k].runs) {
+      const Json costs = curves_of(read_metrics(run.folder / "costs.jsonl"));
+      Json seconds = {{"step", Json::array()}, {"seconds", Json::array()}};
+      if (costs.contains("seconds"))
+        seconds = {{"step", costs["seconds"]["step"]}, {"seconds", costs["seconds"]["value"]}};
+      runs.push_back({{"label", arms[k].label},
+                      {"arm", k},
+                      {"seed", text(run.seed)},   // a number of a page is a double
+                      {"curves", curves_of(run.metrics)},
+                      {"costs", std::move(seconds)},
+                      {"attention", attention_of(run.folder, device, finite)}});
+    }
+  Json comparison = comparison_json(arms, {});
+  for (Json& arm : comparison["arms"])
+    for (Json& run : arm["runs"]) run["seed"] = text(run["seed"]);
+  return {{"comparison", std::move(comparison)}, {"differences", differences_of(arms)}, {"runs", std::move(runs)}};
+}
+
+// The JSON as it may stand in a script element: without "<" no text in it can end the element.
+std::string script_text(const Json& json) {
+  std::string out;
+  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace))
+    if (c == '<') out += "\\u003c";
+    else out += c;
+  return out;
+}
+
+// The runs for which a path stands.
+std::vector<std::filesystem::path> runs_in(const std::filesystem::path& path) {
+  const std::filesystem::path file = path / comparison_file;
+  if (!std::filesystem::is_regular_file(file)) {
+    require(kind_of(path) != FolderKind::comparison, path.string(), [] { return "is a comparison that has not ended"; },
+            "the same `tapir compare` goes on with it; or give runs in it, MECHANISM/seed-N");
+    return {path};
+  }
+  const MappedFile bytes(file);
+  require_small(file.string(), bytes.bytes().size(), 8 * small_file);
+  std::vector<std::filesystem::path> folders;
+  try {
+    const auto comparison = nlohmann::json::parse(bytes.bytes().begin(), bytes.bytes().end());
+    for (const auto& arm : comparison.at("arms"))
+      for (const auto& run : arm.at("runs")) folders.push_back(path / run.at("folder").get<std::string>());
+  } catch (const Json::exception& error) {
+    throw Error(file.string(), text("is malformed: ", error.what()));
+  }
+  return folders;
+}
+
+}  // namespace
+
+int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device) {
+  std::vector<RunRecord> records;
+  for (const std::filesystem::path& path : paths)
+    for (const std::filesystem::path& folder : runs_in(path)) records.push_back(read_record(folder));
+  const size_t count = records.size();
+  std::string page = report_template;
+  const std::string place = "@DATA@";
+  const std::vector<Arm> arms = arms_of(std::move(records));
+  bool finite = !tell_diverged(arms);
+  page.replace(page.find(place), place.size(), script_text(data_of(arms, device, finite)));
+  write_atomically(out, page);
+  note(fmt::format("{}: {} run{}, {:.0f} kB", out.string(), count, count == 1 ? "" : "s",
+                   static_cast<double>(page.size()) / 1000));
+  return finite ? 0 : 1;
+}
+
+}  // namespace tapir

@@ -1,0 +1,150 @@
+// tapir summary
+#include "attention/reproduce/program/summary.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/tasks/language.h"
+#include "autograd/node.h"
+#include "nn/optim/ema.h"
+#include "tensor/arena.h"
+#include "tensor/dry_run.h"
+
+namespace tapir {
+namespace {
+
+// Rows of the modules that own parameters.
+std::vector<ModelSummary::Row> parameter_rows(nn::Module& model) {
+  std::vector<ModelSummary::Row> rows;
+  model.each_parameter([&](const std::string& name, nn::Parameter& parameter) {
+    const std::string path = name.substr(0, name.size() - parameter.name.size() - 1);
+    if (rows.empty() || rows.back().path != path) rows.push_back({path, {}, 0, 0});
+    rows.back().shapes += text(rows.back().shapes.empty() ? "" : ", ", parameter.name, ' ', parameter.shape);
+    rows.back().parameters += parameter.shape.elements();
+  });
+  return rows;
+}
+
+// A module without parameters of its own comes before its children.
+ModelSummary::Row& row_of(std::vector<ModelSummary::Row>& rows, const std::string& path) {
+  const auto inside = [&](const ModelSummary::Row& row) { return row.path == path || row.path.starts_with(path + '.'); };
+  const auto found = std::find_if(rows.begin(), rows.end(), inside);
+  if (found != rows.end() && found->path == path) return *found;
+  return *rows.insert(found, {path, {}, 0, 0});
+}
+
+// A training step, as dry as the caller makes it. Returns the most bytes that the arena held.
+int64_t peak_of_step(Task& task, const Experiment& experiment) {
+  TrainTask loop = task.train_task();
+  const std::unique_ptr<nn::Optimiser> optimiser = experiment.optimiser.make(task.model());
+  std::optional<nn::Ema> ema;
+  if (experiment.train.ema > 0) ema.emplace(task.model(), experiment.train.ema);
+  Arena& arena = Arena::of(experiment.device());
+  arena.reset_peak();
+  const StepLoss loss = accumulate_gradients(loop, *optimiser, 0, experiment.train.accumulate, 1);
+  optimiser->step(0, optimiser->clip(experiment.train.clip, loss.count).scale);
+  optimiser->clear_gradients();
+  return arena.statistics().peak;
+}
+
+Tensor numbers_to_spare() { return Tensor::empty({1 << 12}); }   // also those of steps that the loop has not looked at
+
+struct Unlimited {   // an arena, of which a dry run may take more than there is
+  explicit Unlimited(Arena& of) : arena(of), limit(of.limit()) { arena.set_limit(std::numeric_limits<int64_t>::max()); }
+  ~Unlimited() { arena.set_limit(limit); }
+  Arena& arena;
+  const int64_t limit;
+};
+
+}  // namespace
+
+ModelSummary::Row ModelSummary::total() const {
+  Row sum{"total", {}, 0, 0};
+  for (const Row& row : rows) {
+    sum.parameters += row.parameters;
+    sum.operations += row.operations;
+  }
+  return sum;
+}
+
+ModelSummary summarise(Experiment& experiment) {
+  Arena& arena = Arena::of(experiment.device());
+  const int64_t before = arena.statistics().in_use;
+  const Unlimited unlimited(arena);
+  const Rehearsal rehearsal(experiment.device());
+  LanguageTask task(experiment);
+  ModelSummary summary{.rows = parameter_rows(task.model()), .tokens = experiment.model.context};
+  {
+    const NoGrad guard;
+    const std::vector<int32_t> tokens(summary.tokens, 0);
+    task.model().forward(Tensor::from(tokens, {1, summary.tokens}), {});
+  }
+  for (const auto& [path, operations] : rehearsal.operations()) row_of(summary.rows, path).operations += operations;
+  summary.peak = peak_of_step(task, experiment) - before;
+  return summary;
+}
+
+void rehearse(Task& task, const Experiment& experiment) {
+  const Rehearsal rehearsal(experiment.device());
+  const Tensor numbers = numbers_to_spare();
+  task.model().initialise(0, experiment.dtype());
+  peak_of_step(task, experiment);
+  task.model().each_parameter([](const std::string&, nn::Parameter& parameter) { parameter.value = {}; });
+}
+
+namespace {
+
+bool fits(Experiment& experiment) {
+  try {
+    const Rehearsal rehearsal(experiment.device());
+    const std::unique_ptr<Task> task = make_task(experiment);
+    const Tensor numbers = numbers_to_spare();
+    peak_of_step(*task, experiment);
+    return true;
+  } catch (const OutOfMemory&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+int64_t fitting_batch(Experiment& experiment) {
+  const int64_t batch = experiment.train.batch, unit = experiment.train.accumulate;
+  int64_t fitting = 0, failing = batch / unit;   // rows of a part
+  while (failing - fitting > 1) {
+    const int64_t rows = (fitting + failing) / 2;
+    experiment.train.batch = rows * unit;
+    (fits(experiment) ? fitting : failing) = rows;
+  }
+  experiment.train.batch = batch;
+  return fitting * unit;
+}
+
+int run_summary(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
+  Experiment experiment = read_experiment(file, assignments);
+  const ModelSummary summary = summarise(experiment);
+  const auto print = [&](const ModelSummary::Row& row) {
+    fmt::print("{:<36} {:>12} {:>14} {}\n", row.path, row.parameters,
+               (row.operations + summary.tokens / 2) / summary.tokens, row.shapes);
+  };
+  fmt::print("{:<36} {:>12} {:>14} {}\n", "module", "parameters", "FLOPs/token", "shapes");
+  for (const ModelSummary::Row& row : summary.rows) print(row);
+  print(summary.total());
+  fmt::print("FLOPs: forward, 2·m·n·k for each matrix product, over {} tokens; no other loops\n", summary.tokens);
+  fmt::print("memory: {:.1f} MiB at the peak of a training step: {} × {} tokens in {} part{}, {}, products in {}, {}\n",
+             static_cast<double>(summary.peak) / (1 << 20), experiment.train.batch, summary.tokens,
+             experiment.train.accumulate, experiment.train.accumulate == 1 ? "" : "s", experiment.run.dtype,
+             experiment.run.precision, experiment.optimiser.name);
+  const int64_t capacity = Arena::of(experiment.device()).capacity();
+  if (summary.peak > capacity) {
+    const int64_t batch = fitting_batch(experiment);
+    fmt::print("this machine has {:.1f} MiB for it: {}\n", static_cast<double>(capacity) / (1 << 20),
+               batch > 0 ? text("train.batch=", batch, " fits") : "no batch fits");
+  }
+  return 0;
+}
+
+}  // namespace tapir

@@ -1,0 +1,87 @@
+// tapir zoo, tapir check
+#include "attention/zoo.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "attention/claims.h"
+#include "attention/reproduce/program/check_ops.h"
+#include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/streams.h"
+
+namespace tapir {
+namespace {
+
+std::string claims_text(const Claims& claims) {
+  std::string list;
+  const auto name = [&](bool made, const char* claim) {
+    if (made) list += (list.empty() ? "" : ", ") + std::string(claim);
+  };
+  name(claims.exact, "exact");
+  name(claims.causal, "causal");
+  name(claims.distribution, "distribution");
+  name(claims.equivariant, "equivariant");
+  name(claims.padding_safe, "padding-safe");
+  return list;
+}
+
+// Prints a line for every field: key, default, help.
+class Help final : public nn::FieldVisitor {
+ public:
+  void operator()(const char* key, int64_t& value, const char* help, const nn::Range&) override {
+    line(key, fmt::format("{}", value), help);
+  }
+  void operator()(const char* key, double& value, const char* help, const nn::Range&) override {
+    line(key, fmt::format("{}", value), help);
+  }
+  void operator()(const char* key, bool& value, const char* help) override { line(key, value ? "true" : "false", help); }
+  void operator()(const char* key, std::string& value, const char* help, const nn::Choices& choices) override {
+    std::string listed;
+    for (const std::string& choice : choices) listed += (listed.empty() ? " (" : ", ") + choice;
+    line(key, '"' + value + '"', help + listed + (listed.empty() ? "" : ")"));
+  }
+
+ private:
+  static void line(const char* key, const std::string& value, const std::string& help) {
+    fmt::print("    {} = {}   {}\n", key, value, help);
+  }
+};
+
+}  // namespace
+
+int run_zoo() {
+  for (const Mechanism& row : zoo()) {
+    fmt::print("{}   {}, {}\n    {}\n    cost: {}\n    claims: {}\n", row.name, row.title, row.paper, row.equation,
+               row.cost, claims_text(row.claims));
+    Help help;
+    row.options()->fields(help);
+  }
+  return 0;
+}
+
+int run_check(const std::vector<std::string>& names, bool all, uint64_t seed) {
+  int failures = 0, proofs = 0;
+  const auto show = [&](const std::string& name, const std::vector<Proof>& proved) {
+    for (const Proof& proof : proved) {
+      fmt::print("{}  {:<14} {:<16} {}\n", proof.holds ? "holds" : "FAILS", name, proof.claim, proof.evidence);
+      ++proofs;
+      failures += !proof.holds;
+    }
+    flush_output();
+  };
+  const auto wanted = [&](const std::string& name) {
+    return all || std::find(names.begin(), names.end(), name) != names.end();
+  };
+  const std::vector<OpExamples> ops = examples_of_every_op();
+  for (const std::string& name : names)
+    if (std::none_of(ops.begin(), ops.end(), [&](const OpExamples& op) { return op.op == name; })) mechanism(name);
+  for (const OpExamples& op : ops)
+    if (wanted(op.op)) show(op.op, check_op(op, seed));
+  for (const Mechanism& row : zoo())
+    if (wanted(row.name) || names.empty()) show(row.name, prove(row, *row.options(), seed));
+  fmt::print("{} of {} claims hold\n", proofs - failures, proofs);
+  return failures ? 1 : 0;
+}
+
+}  // namespace tapir

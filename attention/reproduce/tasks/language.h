@@ -1,0 +1,45 @@
+// Language modelling: the next token of a text. Joins a corpus, a LanguageModel with a mechanism of the zoo, and the loop.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "attention/reproduce/tasks/task.h"
+#include "datasets/text/corpus.h"
+
+namespace tapir {
+
+class LanguageTask final : public Task {
+ public:
+  // Reads the corpus and makes the model, with its initial weights or without them yet. `tokenizer`: the one a trained model
+  // was made with; the file of initial weights is not read then, as the trained ones will replace them.
+  explicit LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer = nullptr,
+                        bool with_weights = true);
+
+  // Refers to this object. Throws Error when the validation part is too short for one batch.
+  TrainTask train_task() override;
+  Results evaluate_part(const std::string& part) override;
+  std::string signature(const std::string& part) const override;
+  std::string summary() const override;
+  void save(const std::filesystem::path& folder) const override;
+
+  const Tokenizer& tokenizer() const { return *corpus_.tokenizer; }
+  const TextCorpus& corpus() const { return corpus_; }
+  // Loss over a part of the corpus, every token but the first of each of `batch` parallel streams counted once, each window
+  // of `context` tokens predicted from its own beginning on. Throws NotFinite where loss or perplexity are.
+  struct Result {
+    double nll = 0;          // mean, nats per token
+    int64_t tokens = 0;      // counted
+    double perplexity() const;
+  };
+  Result evaluate(const std::vector<int32_t>& ids);
+
+ private:
+  Metrics gates(const TokenBatch& batch);    // active share of each score network's gate
+
+  TextCorpus corpus_;
+  ContiguousBatches training_;
+};
+
+inline constexpr const char* tokenizer_file = "tokenizer.json";   // in a run folder
+
+}  // namespace tapir

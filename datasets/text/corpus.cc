@@ -1,0 +1,119 @@
+#include "datasets/text/corpus.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "datasets/catalog.h"
+#include "datasets/location.h"
+#include "datasets/synthetic/grammar.h"
+#include "datasets/text/text_file.h"
+#include "datasets/text/utf8.h"
+#include "tensor/available_memory.h"
+#include "tensor/error.h"
+
+namespace tapir {
+namespace {
+
+struct Part {
+  std::string text;
+  Origin origin;
+};
+
+struct Parts {
+  Part train, valid, test;
+};
+
+Part part_of(std::string text, std::string name, int64_t first_line = 1) {
+  if (text.empty() || text.back() != '\n') text += '\n';
+  return {std::move(text), {std::move(name), first_line}};
+}
+
+Parts known_parts(const DataSet& set) {
+  const auto read = [&](const KnownFile& file) { return part_of(read_known_text(set, file), set.name + "/" + file.name); };
+  return {read(set.train), read(set.valid), read(set.test)};
+}
+
+Parts folder_parts(const std::filesystem::path& folder) {
+  const auto read = [&](std::string_view file) {
+    const auto path = require_file("data.path", folder, file,
+                                   "a folder has the parts train.txt, valid.txt and test.txt; or name one text file");
+    return part_of(read_text_file(path), path.string());
+  };
+  return {read("train.txt"), read("valid.txt"), read("test.txt")};
+}
+
+// Lines [0, ⌊0.9 n⌋), [⌊0.9 n⌋, ⌊0.95 n⌋), [⌊0.95 n⌋, n) of a file of n lines.
+Parts file_parts(const std::filesystem::path& file) {
+  const std::string name = file.string();
+  const Part whole = part_of(read_text_file(file), name);
+  const std::string_view contents = whole.text;
+  const int64_t lines = std::count(contents.begin(), contents.end(), '\n');
+  require(
+      lines >= 20, name, [&] { return text("expected at least 20 lines to cut 90 : 5 : 5, found ", lines); },
+      "or name a folder with train.txt, valid.txt and test.txt");
+  const int64_t valid_line = lines * 18 / 20, test_line = lines * 19 / 20;
+
+  size_t cut = 0;
+  int64_t line = 0;
+  const auto skip_to_line = [&](int64_t target) {
+    for (; line < target; ++line) cut = contents.find('\n', cut) + 1;
+    return cut;
+  };
+  const size_t valid_start = skip_to_line(valid_line);
+  const size_t test_start = skip_to_line(test_line);
+  const auto piece = [&](size_t begin, size_t end, int64_t lines_before) {
+    return part_of(std::string(contents.substr(begin, end - begin)), name, lines_before + 1);
+  };
+  return {piece(0, valid_start, 0), piece(valid_start, test_start, valid_line),
+          piece(test_start, contents.size(), test_line)};
+}
+
+Parts generated_parts(const CorpusSpec::Limits& limits) {
+  const auto generate = [](uint64_t seed, int64_t limit, int64_t usual) {
+    require_memory("data", 10 * limit, "use fewer tokens");   // each a word, a blank, an id
+    return part_of(generated_articles(seed, limit > 0 ? limit : usual), text("generated text ", seed));
+  };
+  return {generate(1, limits.train, 400'000), generate(2, limits.valid, 20'000), generate(3, limits.test, 20'000)};
+}
+
+Parts parts_of(const CorpusSpec& spec) {
+  if (spec.kind == "file") {
+    require(!spec.path.empty(), "data.path",
+            [] { return "the kind \"file\" needs the path of a text file or of a folder"; });
+    std::error_code ignored;
+    return std::filesystem::is_directory(spec.path, ignored) ? folder_parts(spec.path) : file_parts(spec.path);
+  }
+  require(spec.path.empty(), "data.path",
+          [&] { return text("only the kind \"file\" has a path, found kind ", shown(spec.kind)); });
+  if (spec.kind == "generated") return generated_parts(spec.limits);
+  const auto& sets = data_sets();
+  const auto set =
+      std::find_if(sets.begin(), sets.end(), [&](const DataSet& candidate) { return candidate.name == spec.kind; });
+  require(set != sets.end(), "data.kind",
+          [&] { return text("expected wikitext-2, wikitext-103, file or generated, found ", shown(spec.kind)); });
+  return known_parts(*set);
+}
+
+}  // namespace
+
+TextCorpus read_corpus(const CorpusSpec& spec, std::shared_ptr<const Tokenizer> tokenizer) {
+  const auto& limits = spec.limits;
+  require(std::min({limits.train, limits.valid, limits.test}) >= 0, "data.limits", [&] {
+    return text("expected limits of at least 0, found ", limits.train, ", ", limits.valid, ", ", limits.test);
+  });
+  const Parts parts = parts_of(spec);
+  if (!tokenizer) tokenizer = tokenizer_from_text(spec.tokens, parts.train.text, spec.max_types);
+
+  const auto encode = [&](const Part& part, int64_t limit) {
+    auto ids = tokenizer->encode(part.text, part.origin);
+    if (limit > 0) ids.resize(std::min(ids.size(), static_cast<size_t>(limit)));
+    return ids;
+  };
+  TextCorpus corpus{
+      encode(parts.train, limits.train), encode(parts.valid, limits.valid), encode(parts.test, limits.test), {}};
+  corpus.tokenizer = std::move(tokenizer);
+  return corpus;
+}
+
+}  // namespace tapir

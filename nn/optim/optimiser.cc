@@ -1,0 +1,143 @@
+#include "nn/optim/optimiser.h"
+
+#include "autograd/backward.h"
+#include "autograd/node.h"
+#include "tensor/argument.h"
+#include "tensor/overlap.h"
+#include "tensor/parallel.h"
+#include "tensor/scalar_math.h"
+
+namespace tapir::nn {
+namespace {
+
+template <class T> struct SquareOf {
+  const T* x;
+  HD double operator()(int64_t i) const { return static_cast<double>(x[i]) * static_cast<double>(x[i]); }
+};
+
+struct ClipElement {
+  const double* squares;   // of each parameter's gradient
+  int64_t parameters;
+  double limit, count;
+  double *norm, *scale;
+  HD void operator()(int64_t) const {
+    double total = 0;
+    for (int64_t k = 0; k < parameters; ++k) total += squares[k];
+    *norm = math::sqrt(total) / count;
+    *scale = (limit > 0 && *norm > limit ? limit / *norm : 1.0) / count + (*norm - *norm);   // NaN with an infinite norm
+  }
+};
+
+}  // namespace
+
+Optimiser::Optimiser(const char* name, Module& model, const StateNames& state_of) : name_(name) {
+  model.each_parameter([&](const std::string& parameter_name, Parameter& parameter) {
+    const Tensor& value = parameter.value;
+    require(
+        value.defined(), name, [&] { return text("parameter ", parameter_name, " has no value"); },
+        "initialise the model first");
+    if (slots_.empty()) dtype_ = value.dtype(), device_ = value.device();
+    else require_same_kind(name, {&slots_.front().parameter->value, &value});
+    Slot slot{parameter_name, parameter.kind, &parameter, {}};
+    for (const std::string& state : state_of(parameter)) {
+      slot.state.push_back(Tensor::zeros(value.shape(), value.dtype(), value.device()));
+      state_names_.push_back(parameter_name + '.' + state);
+    }
+    value_of(slot);
+    for (const Slot& other : slots_)
+      require(
+          !overlap(value, other.parameter->value), name,
+          [&] { return text("parameters ", other.name, " and ", parameter_name, " share memory"); },
+          "register what is shared once");
+    slots_.push_back(std::move(slot));
+  });
+}
+
+const Tensor& Optimiser::value_of(const Slot& slot) const {
+  const Tensor& value = slot.parameter->value;
+  const Shape& shape = slot.parameter->shape;
+  require(
+      value.leaf, name_, [&] { return text("parameter ", slot.name, " is no leaf: nothing trains it"); },
+      "exchange() averaged weights back, or give it a value of requires_grad");
+  require(
+      value.dtype() == dtype_ && value.shape() == shape && value.device() == device_ && value.is_contiguous(), name_,
+      [&] {
+        return text("parameter ", slot.name, " was dense ", dtype_, shape, " on ", device_, " and is ", value.dtype(),
+                    value.shape(), " on ", value.device());
+      },
+      "make the optimiser after initialise()");
+  return value;
+}
+
+std::vector<Optimiser::Update> Optimiser::updates() const {
+  std::vector<Update> all;
+  for (const Slot& slot : slots_) {
+    const Tensor& value = value_of(slot);
+    if (const Tensor g = gradient(value); g.defined()) all.push_back({slot, value, g.contiguous()});
+  }
+  return all;
+}
+
+void Optimiser::step(double rate, const Tensor& gradient_scale) {
+  require_in(interval::not_negative, name_, "the rate", rate);
+  const NoGrad guard;
+  const std::vector<Update> all = updates();
+  ++steps_;
+  if (all.empty()) return;
+  update(all, rate, gradient_scale);
+  for (const Update& one : all) one.value.wrote();
+}
+
+void Optimiser::step(double rate, double gradient_scale) {
+  require_in(interval::finite, name_, "gradient_scale", gradient_scale);
+  step(rate, Tensor::full({}, gradient_scale, DType::f64, device_));
+}
+
+void Optimiser::clear_gradients() {
+  for (const Slot& slot : slots_) set_gradient(value_of(slot), Tensor());
+}
+
+Optimiser::Clip Optimiser::clip(double limit, int64_t count) const {
+  require_in({0, HUGE_VAL}, name_, "the limit of clipping", limit);
+  require(count > 0, name_, [&] { return text("gradients must be sums over 1 target or more, got ", count); });
+  const std::vector<Update> all = updates();
+  const auto parameters = static_cast<int64_t>(all.size());
+  const Tensor squares = Tensor::empty({parameters}, DType::f64, device_);
+  if (parameters > 0)
+    with_float(name_, dtype_, [&](auto zero) {
+      using T = decltype(zero);
+      std::vector<Loop<SquareOf<T>>> loops;
+      for (const Update& one : all) loops.push_back({one.g.elements(), {one.g.data<T>()}});
+      full_sum(device_, loops, squares.data<double>());
+    });
+  const Clip clip{Tensor::empty({1}, DType::f64, device_), Tensor::empty({1}, DType::f64, device_)};
+  for_each(device_, 1, ClipElement{squares.data<double>(), parameters, limit, static_cast<double>(count),
+                                  clip.norm.data<double>(), clip.scale.data<double>()});
+  return clip;
+}
+
+double Optimiser::gradient_norm() const { return clip(0, 1).norm.item(); }
+
+std::vector<std::pair<std::string, Tensor>> Optimiser::state() const {
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (const Slot& slot : slots_)
+    for (const Tensor& state : slot.state) tensors.emplace_back(state_names_[tensors.size()], state);
+  return tensors;
+}
+
+void OptimiserOptions::fields(FieldVisitor& visit) {
+  visit("name", name, "the optimiser", Choices{"adamw", "sgd", "lion", "muon"});
+  if (name == "sgd") sgd.fields(visit);
+  else if (name == "lion") lion.fields(visit);
+  else if (name == "muon") muon.fields(visit);
+  else adamw.fields(visit);
+}
+
+std::unique_ptr<Optimiser> OptimiserOptions::make(Module& model) const {
+  if (name == "sgd") return std::make_unique<Sgd>(model, sgd);
+  if (name == "lion") return std::make_unique<Lion>(model, lion);
+  if (name == "muon") return std::make_unique<Muon>(model, muon);
+  return std::make_unique<AdamW>(model, adamw);
+}
+
+}  // namespace tapir::nn

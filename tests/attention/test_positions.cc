@@ -1,0 +1,197 @@
+// Rotary and ALiBi positions, and heads of keys that several heads of queries share.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "attention/claims.h"
+#include "attention/kernels/alibi.h"
+#include "attention/kernels/rotary.h"
+#include "attention/mechanisms/dot_product.h"
+#include "autograd/ops.h"
+#include "nn/models/transformer.h"
+#include "tests/attention/attention_helpers.h"
+#include "tests/golden_file.h"
+
+using namespace tapir;
+using reference::Values;
+
+namespace {
+
+nn::Call call_of(nn::Positions positions, bool causal = false, int64_t offset = 0) {
+  nn::Call call;
+  call.positions = positions;
+  call.mask = {.causal = causal, .offset = offset, .keys = {}};
+  return call;
+}
+
+// A mixer of dot products in f64 whose rows of a matrix tell apart.
+std::unique_ptr<nn::TokenMixer> mixer_of(const MixerShape& shape) {
+  auto mixer = make_dot_product(shape);
+  mixer->initialise(1, DType::f64);
+  spread_parameters(*mixer, 1);
+  return mixer;
+}
+
+// A row of the zoo whose mixer takes its places in a fixed way, whatever the call says.
+template <nn::Positions positions>
+Mechanism row_with() {
+  struct Mixer : StagedAttention {
+    using StagedAttention::StagedAttention;
+    Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+      const Tensor E = StagedAttention::scores(Q, K, call);
+      return positions == nn::Positions::alibi
+                 ? add(E, alibi_bias(E.size(1), E.size(2), E.size(3), call.mask.offset, E.dtype(), E.device()))
+                 : E;
+    }
+    void prepare(Tensor& Q, Tensor& K, Tensor& V, const nn::Call& call) const override {
+      nn::Call told = call;
+      told.positions = positions;
+      StagedAttention::prepare(Q, K, V, told);
+    }
+  };
+  return {.name = "placed", .title = "of the tests", .paper = "none", .equation = "", .cost = "",
+          .claims = {.causal = true, .distribution = true, .equivariant = false, .padding_safe = true},
+          .options = [] { return std::make_unique<nn::Options>(); },
+          .make = [](const nn::Options&, const MixerShape& shape) { return std::make_unique<Mixer>(shape); }};
+}
+
+void check_all_hold(const std::vector<Proof>& proofs) {
+  for (const Proof& proof : proofs) {
+    CAPTURE(proof.claim);
+    CAPTURE(proof.evidence);
+    CHECK(proof.holds);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("positions: rotary equals products of complex numbers, from any place on") {
+  const nlohmann::json golden = golden_file("nn.json").at("rotary");
+  const Tensor x = golden_tensor(golden.at("x"));
+  CHECK(frobenius_error(rotary(x).values<double>(), golden_tensor(golden.at("y")).values<double>()) <= 1e-15);
+  CHECK(frobenius_error(rotary(x, 100).values<double>(), golden_tensor(golden.at("y from 100")).values<double>()) <= 1e-14);
+}
+
+TEST_CASE("positions: products of turned vectors depend on their distance alone") {
+  const Tensor q = random_normal({1, 8}, 1, "q"), k = random_normal({1, 8}, 1, "k");
+  const auto product = [&](int64_t t, int64_t s) { return sum(mul(rotary(q, t), rotary(k, s))).item(); };
+  CHECK(product(5, 3) == doctest::Approx(product(105, 103)).epsilon(1e-12));
+  CHECK(product(3, 5) == doctest::Approx(product(1003, 1005)).epsilon(1e-12));
+  CHECK(std::fabs(product(5, 3) - product(3, 5)) > 1e-3);
+  CHECK(std::fabs(product(5, 3) - product(6, 3)) > 1e-3);
+}
+
+TEST_CASE("positions: slopes of ALiBi are those of the authors' function, for any number of heads") {
+  const nlohmann::json golden = golden_file("nn.json").at("slopes");
+  for (int64_t heads = 1; heads <= 20; ++heads) {
+    const Values expected = golden.at(std::to_string(heads)).get<Values>(), found = alibi_slopes(heads);
+    REQUIRE(found.size() == expected.size());
+    for (size_t h = 0; h < found.size(); ++h) CHECK(found[h] == doctest::Approx(expected[h]).epsilon(1e-14));
+  }
+}
+
+TEST_CASE("positions: the bias of ALiBi is minus slope times distance, in both types") {
+  for (const DType type : {DType::f64, DType::f32}) {
+    const Values bias = alibi_bias(2, 3, 4, 5, type, Device::cpu).to(DType::f64).values<double>();
+    for (int64_t i = 0; i < 2 * 3 * 4; ++i) {
+      const double slope = i / 12 == 0 ? 1.0 / 16 : 1.0 / 256, distance = std::fabs(5.0 + i / 4 % 3 - i % 4);
+      CHECK(bias[i] == -slope * distance);
+    }
+  }
+}
+
+TEST_CASE("positions: attention with places and shared heads of keys equals PyTorch's, with its gradients") {
+  const nlohmann::json golden = golden_file("nn.json").at("attention");
+  CHECK(golden.size() == 6);
+  for (const nlohmann::json& one : golden) {
+    const std::string name = one.at("positions");
+    CAPTURE(name);
+    const Tensor Q = requires_grad(golden_tensor(one.at("q"))), K = requires_grad(golden_tensor(one.at("k"))),
+                 V = requires_grad(golden_tensor(one.at("v")));
+    const StagedAttention attention(
+        {.width = Q.size(1) * Q.size(3), .heads = Q.size(1), .key_heads = one.at("key_heads").get<int64_t>()});
+    const nn::Positions positions = name == "rotary"  ? nn::Positions::rotary
+                                    : name == "alibi" ? nn::Positions::alibi
+                                                      : nn::Positions::none;
+    const Tensor y = attention.attend(Q, K, V, call_of(positions, one.at("causal")));
+    CHECK(frobenius_error(y.values<double>(), golden_tensor(one.at("output")).values<double>()) <= 1e-13);
+    const std::vector<Tensor> found = grad({y}, {Q, K, V}, {golden_tensor(one.at("upstream"))});
+    for (size_t i = 0; i < 3; ++i)
+      CHECK(frobenius_error(found[i].values<double>(), golden_tensor(one.at("gradients")[i]).values<double>()) <= 1e-12);
+  }
+}
+
+TEST_CASE("positions: queries from a place on equal those rows of the whole") {
+  const auto mixer = mixer_of({.width = 8, .heads = 2});
+  const Tensor x = random_normal({2, 7, 8}, 1, "x");
+  for (const nn::Positions positions : {nn::Positions::rotary, nn::Positions::alibi}) {
+    const Tensor whole = mixer->forward(x, x, call_of(positions, true));
+    const Tensor last = mixer->forward(slice(x, 1, 5, 2), x, call_of(positions, true, 5));
+    CHECK(frobenius_error(last.values<double>(), slice(whole, 1, 5, 2).values<double>()) <= 1e-14);
+    const Tensor misplaced = mixer->forward(slice(x, 1, 5, 2), x, call_of(nn::Positions::none, true, 5));
+    CHECK(frobenius_error(misplaced.values<double>(), last.values<double>()) > 1e-2);
+  }
+}
+
+TEST_CASE("positions: with rotary or ALiBi the order of tokens matters, and the other claims hold") {
+  const Mechanism turned = row_with<nn::Positions::rotary>(), biased = row_with<nn::Positions::alibi>();
+  for (const Mechanism* row : {&turned, &biased}) {
+    check_all_hold(prove(*row, *row->options(), 2));
+    Mechanism claiming = *row;
+    claiming.claims = {.equivariant = true};
+    CHECK(!prove(claiming, *row->options(), 2).front().holds);
+  }
+}
+
+TEST_CASE("grouped heads: equal to all heads with repeated keys and values") {
+  const MixerShape grouped{.width = 24, .heads = 6, .key_heads = 2}, full{.width = 24, .heads = 6};
+  const auto few = mixer_of(grouped), many = mixer_of(full);
+  const Parameters from = parameters_of(*few), to = parameters_of(*many);
+  for (const char* name : {"query.weight", "out.weight"}) to.at(name)->value = from.at(name)->value;
+  for (const char* name : {"key.weight", "value.weight"}) {
+    CHECK(from.at(name)->shape == Shape{8, 24});
+    std::vector<Tensor> rows;   // of head h: those of head ⌊h/3⌋
+    for (int64_t head = 0; head < 6; ++head) rows.push_back(slice(from.at(name)->value, 0, head / 3 * 4, 4));
+    to.at(name)->value = requires_grad(concat(rows, 0).detach());
+  }
+  const Tensor x = random_normal({2, 5, 24}, 3, "x"), context = random_normal({2, 7, 24}, 3, "context");
+  for (const nn::Positions positions : {nn::Positions::none, nn::Positions::rotary, nn::Positions::alibi}) {
+    const nn::Call call = call_of(positions);
+    CHECK(frobenius_error(few->forward(x, context, call).values<double>(),
+                          many->forward(x, context, call).values<double>()) <= 1e-14);
+  }
+}
+
+TEST_CASE("grouped heads: every mechanism keeps its claims with one head of keys for two of queries") {
+  for (const Mechanism& row : zoo()) {
+    CAPTURE(row.name);
+    check_all_hold(prove(row, *row.options(), 1, {.width = 8, .heads = 2, .key_heads = 1}));
+  }
+}
+
+TEST_CASE("positions: what does not fit is refused") {
+  CHECK(message_of([] { rotary(Tensor::zeros({2, 3})); }) == "rotary: needs (…,T,D) with an even D, got [2,3]");
+  CHECK(message_of([] { make_dot_product({.width = 12, .heads = 6, .key_heads = 4}); }) ==
+        "attention: the 6 heads are not a multiple of the 4 key heads");
+  nn::TransformerOptions options;
+  options.vocabulary = 5;
+  options.width = 8;
+  options.heads = 2;
+  options.layers = 2;
+  options.positions = "rotary";
+  const auto model_with = [&](const std::string& mixer) {
+    return message_of([&] {
+      nn::LanguageModel(options, [&](int64_t layer) {
+        return mechanism(mixer).make(*mechanism(mixer).options(), {.width = 8, .heads = 2, .layer = layer});
+      });
+    });
+  };
+  CHECK(model_with("dot_product") == "no error");
+  CHECK(model_with("score_mlp") ==
+        "language model: the attention of block 0 does not accept rotary positions; hint: choose learned, sinusoidal or "
+        "none");
+  CHECK(contains_text(model_with("additive"), "does not accept rotary positions"));
+  options.positions = "alibi";
+  CHECK(model_with("score_mlp") == "no error");
+  CHECK(contains_text(model_with("expressive"), "the attention of block 0 does not accept alibi positions"));
+}

@@ -1,0 +1,350 @@
+// Every row of the zoo keeps its claims, and the proofs reject mixers that break them.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "attention/claims.h"
+#include "attention/mechanisms/dot_product.h"
+#include "attention/mechanisms/score_mlp.h"
+#include "autograd/hooks.h"
+#include "autograd/ops.h"
+#include "nn/models/transformer.h"
+#include "tests/attention/attention_helpers.h"
+
+using namespace tapir;
+
+namespace {
+
+const Proof& find(const std::vector<Proof>& proofs, const std::string& claim) {
+  const auto found = std::find_if(proofs.begin(), proofs.end(), [&](const Proof& proof) { return proof.claim == claim; });
+  REQUIRE(found != proofs.end());
+  return *found;
+}
+
+void check_all_hold(const std::vector<Proof>& proofs) {
+  for (const Proof& proof : proofs) {
+    CAPTURE(proof.claim);
+    CAPTURE(proof.evidence);
+    CHECK(proof.holds);
+    CHECK(!proof.evidence.empty());
+  }
+}
+
+// A row with the claims of dot_product for a mixer without options.
+template <class Mixer>
+Mechanism row_of(const std::string& name) {
+  return {.name = name, .title = "of the tests", .paper = "none", .equation = "", .cost = "",
+          .claims = mechanism("dot_product").claims,
+          .options = [] { return std::make_unique<nn::Options>(); },
+          .make = [](const nn::Options&, const MixerShape& shape) { return std::make_unique<Mixer>(shape); }};
+}
+
+// Exactly `claims` fail, the first of them with these words.
+template <class Mixer>
+void check_rejected(const std::vector<std::string>& claims, const std::string& words) {
+  const Mechanism row = row_of<Mixer>("violator");
+  for (const Proof& proof : prove(row, *row.options(), 3)) {
+    CAPTURE(proof.claim);
+    CAPTURE(proof.evidence);
+    CHECK(proof.holds == (std::find(claims.begin(), claims.end(), proof.claim) == claims.end()));
+    if (proof.claim == claims[0]) CHECK(contains_text(proof.evidence, words));
+  }
+}
+
+// ---- mixers that break one promise each ----------------------------------------------------------------
+
+struct SeesTheFuture : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor weights(const Tensor& E, const nn::Call& call) const override {
+    return softmax(E, {.causal = false, .offset = 0, .keys = call.mask.keys});
+  }
+};
+
+// Only the derivative looks ahead: y − y adds nothing to the value.
+struct GradientSeesTheFuture : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor mix(const Tensor& A, const Tensor& V, const nn::Call& call) const override {
+    const Tensor last = slice(V, 2, V.size(2) - 1, 1), y = StagedAttention::mix(A, V, call);
+    return add(y, sub(last, last.detach()));
+  }
+};
+
+struct SumsToMore : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor weights(const Tensor& E, const nn::Call& call) const override {
+    return affine(softmax(E, call.mask), 1 + 1e-11, 0);
+  }
+};
+
+// Differences of two softmax rows plus one: they sum to 1, but some are negative.
+struct NegativeWeights : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor weights(const Tensor& E, const nn::Call& call) const override {
+    return sub(affine(softmax(E, call.mask), 2, 0), softmax(affine(E, -1, 0), call.mask));
+  }
+};
+
+struct PrefersEarlyKeys : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    std::vector<double> place(K.size(2));
+    for (size_t s = 0; s < place.size(); ++s) place[s] = -0.01 * static_cast<double>(s);
+    return add(StagedAttention::scores(Q, K, call), Tensor::from(place));
+  }
+};
+
+struct IgnoresPadding : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor weights(const Tensor& E, const nn::Call& call) const override {
+    return softmax(E, {.causal = call.mask.causal, .offset = call.mask.offset, .keys = {}});
+  }
+};
+
+// Zeros over their sum, where a row has no keys.
+struct DividesByZero : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor weights(const Tensor& E, const nn::Call& call) const override {
+    const Tensor a = softmax(E, call.mask);
+    return div(a, sum(a, -1, true));
+  }
+};
+
+struct WrongGradient : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    const Tensor e = StagedAttention::scores(Q, K, call);
+    return sub(affine(e, 1 + 1e-4, 0), affine(e.detach(), 1e-4, 0));   // the value of e, 1.0001 of its gradient
+  }
+};
+
+struct NoQueryGradient : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    return StagedAttention::scores(Q.detach(), K, call);
+  }
+};
+
+// e² / 4 with the right gradient e / 2, of which only the constant is differentiated again.
+struct WrongDoubleGradient : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    const Tensor e = StagedAttention::scores(Q, K, call), constant = e.detach();
+    return affine(sub(affine(mul(e, constant), 2, 0), mul(constant, constant)), 0.25, 0);
+  }
+};
+
+// Scores 0 or 1: their derivative is 0, whatever the query and key weights do.
+struct StepScores : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    std::vector<double> steps = StagedAttention::scores(Q, K, call).values<double>();
+    for (double& e : steps) e = e > 0;
+    return Tensor::from(steps, {Q.size(0), Q.size(1), Q.size(2), K.size(2)});
+  }
+};
+
+// ∞ in one element of the values.
+struct InfiniteValue : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor mix(const Tensor& A, const Tensor& V, const nn::Call& call) const override {
+    const Tensor y = StagedAttention::mix(A, V, call);
+    std::vector<double> planted(y.size(-1), 0.0);
+    planted[0] = HUGE_VAL;
+    return add(y, Tensor::from(planted));
+  }
+};
+
+// ∞ in one element of each gradient of the scores.
+struct InfiniteGradient : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    const Tensor e = identity(StagedAttention::scores(Q, K, call));
+    if (e.node)
+      alive.push_back(on_gradient(e, [](const Tensor& g) {
+        std::vector<double> planted(g.elements(), 0.0);
+        planted[0] = HUGE_VAL;
+        return add(g, Tensor::from(planted, g.shape()));
+      }));
+    return e;
+  }
+  mutable std::vector<GradientHandle> alive;
+};
+
+struct Throws : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor&, const Tensor&, const nn::Call&) const override { throw Error("broken", "no scores today"); }
+};
+
+}  // namespace
+
+TEST_CASE("zoo: every row keeps its claims with its default options") {
+  for (const Mechanism& row : zoo()) {
+    CAPTURE(row.name);
+    const std::vector<Proof> proofs = prove(row, *row.options(), 1);
+    check_all_hold(proofs);
+    const Claims& claims = row.claims;
+    CHECK(proofs.size() == 2u + claims.causal + claims.distribution + claims.equivariant + claims.padding_safe);
+    const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
+    for (const auto& named : parameters_of(*mixer)) CHECK(contains_text(find(proofs, "gradient").evidence, named.first));
+    for (const char* name : {"x", "context", "query", "key", "value", "out"})
+      CHECK(contains_text(find(proofs, "gradient").evidence, name));
+  }
+}
+
+TEST_CASE("zoo: score_mlp keeps its claims in both forms, for all and for each head, scaled and not, for several widths") {
+  const Mechanism& row = mechanism("score_mlp");
+  struct Variant {
+    int64_t reduced;
+    bool shared, scale;
+  };
+  for (const std::string form : {"paper", "released"})
+    for (const Variant& variant : {Variant{4, true, false}, {2, false, true}, {3, true, true}}) {
+      CAPTURE(form);
+      CAPTURE(variant.reduced);
+      const std::vector<Proof> proofs =
+          prove(row, score_mlp_options(form, variant.reduced, variant.shared, variant.scale), 2);
+      check_all_hold(proofs);
+      const std::string& evidence = find(proofs, "gradient").evidence;
+      CHECK(contains_text(evidence, "score.reduce_query.bias"));
+      const std::string end = "without effect, gradient 0: score.out.bias";   // cancels in the softmax, as nothing else
+      CHECK((evidence.size() > end.size() && evidence.substr(evidence.size() - end.size()) == end));
+    }
+}
+
+TEST_CASE("zoo: proofs are functions of their arguments") {
+  const Mechanism& row = mechanism("score_mlp");
+  const auto proofs = [&](uint64_t seed) { return prove(row, *row.options(), seed); };
+  const std::vector<Proof> a = proofs(5), b = proofs(5), c = proofs(6);
+  for (size_t i = 0; i < a.size(); ++i) CHECK(a[i].evidence == b[i].evidence);
+  CHECK(find(a, "gradient").evidence != find(c, "gradient").evidence);
+}
+
+TEST_CASE("zoo: a row claims `exact`, and the tests have its scalar-loop reference") {
+  for (const Mechanism& row : zoo()) {
+    CAPTURE(row.name);
+    CHECK(row.claims.exact);
+    CHECK(references().contains(row.name));
+  }
+}
+
+TEST_CASE("zoo: a leak from the future is rejected, in the value and in the derivative") {
+  check_rejected<SeesTheFuture>({"causal"}, "other tokens after 0 change outputs up to 0");
+  check_rejected<GradientSeesTheFuture>({"causal", "padding_safe", "gradient", "double_gradient"},
+                                        "the gradient of output 0 is not 0 at a later token");
+}
+
+TEST_CASE("zoo: weights that are no distribution are rejected") {
+  check_rejected<SumsToMore>({"distribution"}, "misses the sum 1 by");
+  check_rejected<NegativeWeights>({"distribution"}, "a weight that is not ≥ 0");
+}
+
+TEST_CASE("zoo: a bias of position is rejected") {
+  check_rejected<PrefersEarlyKeys>({"equivariant"}, "change the permuted outputs");
+}
+
+TEST_CASE("zoo: padding that is seen, and NaN in a row without keys, are rejected") {
+  check_rejected<IgnoresPadding>({"padding_safe"}, "padded tokens change outputs");
+  check_rejected<DividesByZero>({"padding_safe", "gradient", "double_gradient"}, "a row without keys has a gradient");
+}
+
+TEST_CASE("zoo: wrong, missing, vanishing and wrong second derivatives are rejected, with place and values") {
+  check_rejected<WrongGradient>({"gradient", "double_gradient"}, "self-attention: direction 0: analytic");
+  check_rejected<NoQueryGradient>({"gradient", "double_gradient"}, "argument 0, index 0: analytic");
+  check_rejected<StepScores>({"gradient"}, "the gradient of query.weight is zero, but the output depends on it");
+  check_rejected<WrongDoubleGradient>({"double_gradient"}, "gradient of self-attention: direction 0: analytic");
+}
+
+TEST_CASE("zoo: ∞ passes no tolerance, in values or gradients") {
+  check_rejected<InfiniteValue>({"padding_safe", "equivariant", "causal", "gradient", "double_gradient"}, "inf");
+  check_rejected<InfiniteGradient>({"gradient", "double_gradient", "padding_safe"}, "inf");
+}
+
+TEST_CASE("zoo: an error of the mixer is a proof that failed, with the message") {
+  const Mechanism row = row_of<Throws>("violator");
+  for (const Proof& proof : prove(row, *row.options(), 3)) {
+    CHECK(!proof.holds);
+    CHECK(contains_text(proof.evidence, "no scores today"));
+  }
+}
+
+TEST_CASE("zoo: an unknown mechanism is an error that lists those that exist") {
+  const std::string message = message_of([] { mechanism("dot_produkt"); });
+  for (const char* word : {"dot_produkt", "dot_product", "score_mlp"}) CHECK(contains_text(message, word));
+}
+
+TEST_CASE("zoo: rows added at run time are found and proved; names are taken once") {
+  const std::string taken = message_of([] { add_mechanism(row_of<StagedAttention>("score_mlp")); });
+  CHECK(contains_text(taken, "zoo: the name 'score_mlp' is taken by Neural Attention"));
+  const size_t before = zoo().size();
+  add_mechanism(row_of<StagedAttention>("of_the_user"));
+  CHECK(zoo().size() == before + 1);
+  check_all_hold(prove(mechanism("of_the_user"), *mechanism("of_the_user").options(), 4));
+  CHECK(contains_text(message_of([] { mechanism("nobody"); }), "of_the_user"));
+  CHECK(!references().contains("of_the_user"));   // such a row in the table would not pass the tests
+}
+
+TEST_CASE("zoo: additive and expressive keep their claims with other options; ALiBi is a bias of position") {
+  check_all_hold(prove(mechanism("additive"), additive_options(3, true), 2));
+  check_all_hold(prove(mechanism("expressive"), expressive_options(0, false), 2));
+  for (const Proof& proof : prove(mechanism("expressive"), expressive_options(1, true), 2)) {
+    CAPTURE(proof.claim);
+    CAPTURE(proof.evidence);
+    CHECK(proof.holds == (proof.claim != "equivariant"));
+    if (!proof.holds) CHECK(contains_text(proof.evidence, "permuted tokens change the permuted outputs"));
+  }
+}
+
+TEST_CASE("zoo: every mechanism gives its weights to the recorder, (B,H,T,S), and they are those that it mixes with") {
+  const Tensor Q = random_normal({2, 2, 3, 4}, 1, "Q"), K = random_normal({2, 2, 5, 4}, 1, "K"),
+               V = random_normal({2, 2, 5, 4}, 1, "V");
+  for (const Mechanism& row : zoo()) {
+    CAPTURE(row.name);
+    const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
+    mixer->initialise(1, DType::f64);
+    spread_parameters(*mixer, 1);
+    std::vector<Tensor> recorded;
+    nn::Call call;
+    call.mask = {.causal = true, .offset = 2, .keys = Tensor::from<uint8_t>({1, 1, 0, 1, 1, 1, 1, 1, 1, 0}, {2, 5})};
+    const auto& staged = dynamic_cast<const StagedAttention&>(*mixer);
+    const Tensor unheard = staged.attend(Q, K, V, call);
+    call.recorder = [&](const std::string&, const std::string& name, const Tensor& value) {
+      if (name == "weights") recorded.push_back(value);
+    };
+    const Tensor y = staged.attend(Q, K, V, call);
+    REQUIRE(recorded.size() == 1);
+    CHECK(recorded[0].shape() == Shape{2, 2, 3, 5});
+    CHECK(!recorded[0].node);
+    CHECK(y.values<double>() == unheard.values<double>());
+    CHECK(frobenius_error(matmul(recorded[0], V).values<double>(), y.values<double>()) <= 1e-14);
+    const std::vector<double> a = recorded[0].values<double>();
+    for (int64_t i = 0; i < 60; ++i) {
+      const int64_t b = i / 30, t = i / 5 % 3, s = i % 5;
+      if (s > t + 2 || s == (b == 0 ? 2 : 4)) CHECK(a[i] == 0);
+    }
+  }
+}
+
+TEST_CASE("zoo: in a model the recorder gets the weights of each layer under its module path") {
+  nn::TransformerOptions options;
+  options.vocabulary = 10;
+  options.context = 6;
+  options.width = 8;
+  options.layers = 3;
+  options.heads = 2;
+  for (const Mechanism& row : zoo()) {
+    CAPTURE(row.name);
+    nn::LanguageModel model(options, [&](int64_t layer) {
+      return row.make(*row.options(), {.width = 8, .heads = 2, .layer = layer});
+    });
+    model.initialise(1, DType::f64);
+    std::vector<std::string> paths;
+    nn::Call call;
+    call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
+      if (name != "weights") return;
+      paths.push_back(path);
+      CHECK(value.shape() == Shape{2, 2, 4, 4});
+    };
+    model.forward(Tensor::from(std::vector<int32_t>{3, 1, 4, 1, 5, 9, 2, 6}, {2, 4}), call);
+    CHECK(paths == std::vector<std::string>{"blocks.0.attention", "blocks.1.attention", "blocks.2.attention"});
+  }
+}

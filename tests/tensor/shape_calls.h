@@ -1,0 +1,496 @@
+// Calls of functions that take shapes, axes and extents, drawn from bytes: small ones, and those near 2³¹, 2³², 2⁶⁰ and 2⁶³.
+// The right shape is computed in 128 bits. A call has to give it, an Error where there is none, or OutOfMemory where it
+// is large; all else is a fault.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attention/kernels/alibi.h"
+#include "attention/kernels/rotary.h"
+#include "autograd/ops.h"
+#include "tensor/arena.h"
+#include "tensor/in_place.h"
+#include "tensor/overlap.h"
+#include "tensor/view.h"
+
+namespace tapir {
+
+class ShapeCalls {
+ public:
+  ShapeCalls(const uint8_t* data, size_t size) : data_(data), end_(data + size) {
+    Arena& arena = Arena::of(Device::cpu);
+    arena.set_limit(arena.statistics().in_use + (int64_t{16} << 20));
+  }
+  ~ShapeCalls() { Arena::of(Device::cpu).set_limit(0); }
+
+  // One call; what was wrong with it, "" if nothing was.
+  std::string fault() {
+    using Call = void (ShapeCalls::*)();
+    static constexpr Call calls[] = {
+        &ShapeCalls::make,     &ShapeCalls::fill_from, &ShapeCalls::stride,  &ShapeCalls::axes,   &ShapeCalls::slices,
+        &ShapeCalls::expands,  &ShapeCalls::reshapes,  &ShapeCalls::turns,   &ShapeCalls::pads,   &ShapeCalls::joins,
+        &ShapeCalls::reduces,  &ShapeCalls::along,     &ShapeCalls::rows,    &ShapeCalls::matrix, &ShapeCalls::broadcasts,
+        &ShapeCalls::by_index, &ShapeCalls::sorts,     &ShapeCalls::layers,  &ShapeCalls::writes, &ShapeCalls::copies,
+        &ShapeCalls::losses,   &ShapeCalls::positions, &ShapeCalls::linears};
+    (this->*calls[below(sizeof(calls) / sizeof(calls[0]))])();
+    return fault_;
+  }
+
+ private:
+  using Wide = std::vector<__int128>;   // extents
+  using Wanted = std::optional<Wide>;   // none: an Error is right
+
+  // ---- choices; 0 when there are no more bytes ---------------------------------------------------------------------
+  int below(size_t n) { return data_ < end_ ? static_cast<int>(*data_++ % n) : 0; }
+
+  int64_t extent() {
+    constexpr int64_t two31 = int64_t{1} << 31, two32 = int64_t{1} << 32, two60 = int64_t{1} << 60;
+    constexpr int64_t largest = std::numeric_limits<int64_t>::max();
+    constexpr std::array<int64_t, 24> odd = {
+        -1,    -2,        -3,    -two31,    -two60,      -largest,  -largest - 1, two31 - 1,
+        two31, two31 + 1, two32, two32 + 1, two32 * 256, two32 - 1, two60 - 1,    two60 + 1,
+        two60, 2 * two60, 1000,  4 * two60, 65537,       largest,   largest - 1,  4 * two60 + 1};
+    constexpr std::array<int64_t, 8> small = {0, 1, 1, 2, 3, 4, 5, 8};
+    return below(4) ? small[below(small.size())] : odd[below(odd.size())];
+  }
+
+  int any_axis() {
+    const int odd[] = {-9, -8, 5, 7, 8, 9, std::numeric_limits<int>::max(), std::numeric_limits<int>::min()};
+    return below(8) ? below(7) - 3 : odd[below(8)];
+  }
+
+  Shape shape() {
+    Shape result;
+    for (int rank = below(8) ? below(5) : below(9); rank > 0; --rank) result.push_back(extent());
+    return result;
+  }
+
+  // Small and dense; repeated to a large view; without elements; strided.
+  Tensor tensor(DType type = DType::f64) {
+    Shape dense;
+    for (int rank = below(5); rank > 0; --rank) dense.push_back(1 + below(4));
+    const int kind = below(4);
+    for (int axis = 0; kind == 1 && axis < dense.rank(); ++axis) dense[axis] = std::max<int64_t>(0, extent());
+    if (kind == 1 && dense.rank() > 0) dense[below(dense.rank())] = 0;
+    if (elements(wide(dense)) < 0) dense = {0, 3};
+    Tensor x = Tensor::zeros(dense, type, Device::cpu);
+    if (kind == 2) {
+      Shape larger = dense;
+      for (int axis = 0; axis < larger.rank(); ++axis)
+        if (larger[axis] == 1) larger[axis] = std::max<int64_t>(0, extent());
+      if (elements(wide(larger)) >= 0) x = view::expand(x, larger);
+    }
+    if (kind == 3 && x.rank() > 1) x = view::transpose(x, 0, -1);
+    return x;
+  }
+
+  // ---- the judgement -----------------------------------------------------------------------------------------------
+  static Wide wide(const Shape& shape) { return Wide(shape.begin(), shape.end()); }
+
+  // The number of elements; −1 if no tensor can have this shape.
+  static int64_t elements(const Wide& shape) {
+    __int128 product = 1;
+    bool empty = false;
+    for (const __int128 extent : shape) {
+      if (extent < 0) return -1;
+      if (extent == 0) empty = true;
+      else product *= extent;
+      if (product > Shape::max_elements) return -1;
+    }
+    return empty ? 0 : static_cast<int64_t>(product);
+  }
+
+  // An op may keep something for each index of an axis, even where x is empty.
+  static bool is_small(const Tensor& x) {
+    int64_t product = 1;
+    for (const int64_t extent : x.shape()) product *= std::max<int64_t>(1, extent);
+    return product <= (1 << 16);
+  }
+
+  static int place(int axis, int rank) { return axis < -rank || axis >= rank ? -1 : axis < 0 ? axis + rank : axis; }
+
+  // `large`: an input is, so that memory may not suffice. `picky`: an Error is right for other reasons than shapes.
+  void judge(const std::string& call, const Wanted& wanted, bool large, const std::function<Tensor()>& make,
+             bool picky = false) {
+    const int64_t count = wanted && wanted->size() <= Shape::max_rank ? elements(*wanted) : -1;
+    try {
+      const Tensor y = make();
+      if (count < 0) return found(call, text("gave ", y.shape()));
+      if (wide(y.shape()) != *wanted || y.elements() != count) return found(call, text("gave the wrong shape ", y.shape()));
+      if (count > 0) y.strided(y.shape(), y.strides());   // lies within its storage
+    } catch (const OutOfMemory& error) {
+      if (count >= 0 && !large && count <= (1 << 16)) found(call, error.what());
+    } catch (const Error& error) {
+      if (count >= 0 && !picky) found(call, error.what());
+    } catch (const std::exception& error) {
+      found(call, error.what());
+    }
+  }
+
+  void found(const std::string& call, const std::string& what) { fault_ = call + ": " + what; }
+
+  // ---- the calls ---------------------------------------------------------------------------------------------------
+  void make() {
+    Shape given = shape();
+    const DType type = static_cast<DType>(below(4));
+    const int kind = below(3);
+    judge(text("Tensor::empty ", given), wide(given), false, [&] {
+      return kind == 0 ? Tensor::empty(given, type, Device::cpu)
+                       : kind == 1 ? Tensor::zeros(given, type, Device::cpu) : Tensor::full(given, 2, type, Device::cpu);
+    });
+  }
+
+  void fill_from() {
+    const Shape given = shape();
+    const std::vector<int32_t> values(below(30));
+    const int64_t count = elements(wide(given));
+    const bool right = count == static_cast<int64_t>(values.size());
+    judge(text("Tensor::from ", values.size(), ' ', given), right ? Wanted(wide(given)) : Wanted(), false,
+          [&] { return Tensor::from(values, given, Device::cpu); });
+  }
+
+  void stride() {
+    const Tensor base = Tensor::zeros({60}, DType::f32, Device::cpu);
+    const Tensor x = base.strided({20}, {1}, 20);
+    const Shape given = shape();
+    Strides strides{};
+    const int64_t offset = below(2) ? below(60) - 20 : extent();
+    const int64_t count = elements(wide(given));
+    __int128 lowest = 20 + static_cast<__int128>(offset), highest = lowest;
+    for (int axis = 0; axis < given.rank(); ++axis) {
+      strides[axis] = below(3) ? below(9) - 4 : extent();
+      if (count > 0) (strides[axis] < 0 ? lowest : highest) += static_cast<__int128>(given[axis] - 1) * strides[axis];
+    }
+    const bool inside = count == 0 || (count > 0 && lowest >= 0 && highest < 60);
+    judge(text("strided ", given), inside ? Wanted(wide(given)) : Wanted(), false,
+          [&] { return x.strided(given, strides, offset); });
+  }
+
+  void axes() {
+    const Tensor x = tensor();
+    const int axis = any_axis(), at = place(axis, x.rank()), kind = below(7);
+    const int64_t other = extent();
+    const Shape shape = x.shape();
+    Wide wanted;
+    if (at >= 0 && kind == 4) wanted = wide(shape), wanted[at] = 1;
+    if (at >= 0 && kind == 5) wanted = wide(shape), wanted.erase(wanted.begin() + at);
+    judge(text("axis ", axis, " of ", shape), at < 0 ? Wanted() : Wanted(wanted), false, [&]() -> Tensor {
+      const auto number = [&](int64_t value, int64_t right) {
+        if (value != right) throw std::logic_error("another axis");
+        return Tensor::zeros({}, DType::f64, Device::cpu);
+      };
+      switch (kind) {
+        case 0: return number(x.size(axis), at < 0 ? 0 : shape.begin()[at]);
+        case 1: return number(x.stride(axis), at < 0 ? 0 : x.strides()[at]);
+        case 2: return number(shape[axis], at < 0 ? 0 : shape.begin()[at]);
+        case 3: return number(normal_axis("op", axis, shape), at);
+        case 4: return view::expand(Tensor::zeros({}, DType::f64, Device::cpu), shape.with(axis, 1));
+        case 5: return view::expand(Tensor::zeros({}, DType::f64, Device::cpu), shape.without(axis));
+        default: return number(shape.with(axis, other)[axis], other);
+      }
+    });
+  }
+
+  void slices() {
+    const Tensor x = tensor();
+    const int axis = any_axis(), at = place(axis, x.rank());
+    const int64_t begin = extent(), length = extent();
+    Wanted wanted;
+    if (at >= 0 && begin >= 0 && length >= 0 && static_cast<__int128>(begin) + length <= x.size(at))
+      wanted = wide(x.shape().with(at, length));
+    const bool op = below(2);
+    judge(text("slice ", x.shape(), ' ', axis, ' ', begin, ' ', length), wanted, false,
+          [&] { return op ? slice(x, axis, begin, length) : view::slice(x, axis, begin, length); });
+  }
+
+  void expands() {
+    const Tensor x = tensor();
+    const Shape to = shape();
+    const int added = to.rank() - x.rank();
+    bool fits = added >= 0;
+    for (int axis = 0; fits && axis < x.rank(); ++axis) fits = x.size(axis) == to[added + axis] || x.size(axis) == 1;
+    const bool op = below(2);
+    judge(text("expand ", x.shape(), " to ", to), fits ? Wanted(wide(to)) : Wanted(), false,
+          [&] { return op ? expand(x, to) : view::expand(x, to); });
+  }
+
+  void reshapes() {
+    const Tensor x = tensor();
+    Shape to = shape();
+    if (below(2) && to.rank() > 0) {   // one that is likely to fit
+      for (int axis = 0; axis < to.rank(); ++axis) to[axis] = 1 + below(3);
+      to[below(to.rank())] = -1;
+    }
+    __int128 known = 1;
+    int open = 0, last = 0;
+    bool negative = false;
+    for (int axis = 0; axis < to.rank(); ++axis) {
+      if (to[axis] == -1 && ++open == 1) last = axis;
+      else if (to[axis] < 0) negative = true;
+      else known = std::min<__int128>(known * to[axis], static_cast<__int128>(1) << 63);
+    }
+    Wanted wanted;
+    if (!negative && open == 0 && known == x.elements()) wanted = wide(to);
+    if (!negative && open == 1 && known > 0 && x.elements() % known == 0)
+      wanted = wide(to.with(last, static_cast<int64_t>(x.elements() / known)));
+    const bool op = below(2);
+    judge(text("reshape ", x.shape(), " to ", to), wanted, !is_small(x),
+          [&] { return op ? reshape(x, to) : view::reshape(x, to); });
+  }
+
+  void turns() {
+    const Tensor x = tensor();
+    const int a = any_axis(), b = any_axis(), in_a = place(a, x.rank()), in_b = place(b, x.rank()), kind = below(4);
+    const int64_t k = extent();
+    Wanted wanted;
+    if (kind == 0 && in_a >= 0 && in_b >= 0) {
+      wanted = wide(x.shape());
+      std::swap((*wanted)[in_a], (*wanted)[in_b]);
+    }
+    if ((kind == 1 && in_a >= 0) || (kind > 1 && x.rank() >= 2)) wanted = wide(x.shape());
+    judge(text("turn ", kind, ' ', x.shape(), ' ', a, ' ', b, ' ', k), wanted, !is_small(x), [&] {
+      return kind == 0 ? transpose(x, a, b) : kind == 1 ? flip(x, a) : kind == 2 ? tril(x, k) : triu(x, k);
+    });
+  }
+
+  void pads() {
+    const Tensor x = tensor();
+    const int axis = any_axis(), at = place(axis, x.rank());
+    const int64_t before = extent(), after = extent();
+    Wanted wanted;
+    if (at >= 0 && before >= 0 && after >= 0) {
+      wanted = wide(x.shape());
+      (*wanted)[at] += static_cast<__int128>(before) + after;
+    }
+    judge(text("pad ", x.shape(), ' ', axis, ' ', before, ' ', after), wanted, !is_small(x),
+          [&] { return pad(x, axis, before, after); });
+  }
+
+  void joins() {
+    const Tensor x = tensor();
+    const int axis = any_axis();
+    const bool stacked = below(2);
+    const int at = place(axis, x.rank() + stacked);
+    const std::vector<Tensor> parts(1 + below(4) * (below(4) ? 1 : 40), x);
+    Wanted wanted;
+    if (at >= 0) {
+      wanted = wide(x.shape());
+      if (stacked) wanted->insert(wanted->begin() + at, 1);
+      (*wanted)[at] *= static_cast<__int128>(parts.size());
+    }
+    judge(text(stacked ? "stack " : "concat ", parts.size(), ' ', x.shape(), ' ', axis), wanted, !is_small(x),
+          [&] { return stacked ? stack(parts, axis) : concat(parts, axis); });
+  }
+
+  void reduces() {
+    const Tensor x = tensor();
+    const int axis = any_axis(), at = place(axis, x.rank()), kind = below(7);
+    const bool keep = below(2);
+    Wanted wanted;
+    if (kind == 6) wanted = Wide{};
+    else if (at >= 0) {
+      wanted = wide(x.shape());
+      if (keep) (*wanted)[at] = 1;
+      else wanted->erase(wanted->begin() + at);
+    }
+    judge(
+        text("reduce ", kind, ' ', x.shape(), ' ', axis), wanted, !is_small(x),
+        [&] {
+          switch (kind) {
+            case 0: return sum(x, axis, keep);
+            case 1: return mean(x, axis, keep);
+            case 2: return var(x, axis, 1, keep);
+            case 3: return max(x, axis, keep);
+            case 4: return min(x, axis, keep);
+            case 5: return norm(x, 2, axis, keep);
+            default: return sum(x);
+          }
+        },
+        kind > 0);   // the mean, or the largest, of nothing
+  }
+
+  void along() {
+    const Tensor x = tensor();
+    const int axis = any_axis(), kind = below(3);
+    const bool right = place(axis, x.rank()) >= 0;
+    judge(text("scan ", kind, ' ', x.shape(), ' ', axis), right ? Wanted(wide(x.shape())) : Wanted(), !is_small(x),
+          [&] { return kind == 0 ? cumsum(x, axis) : kind == 1 ? logcumsumexp(x, axis) : linear_recurrence(x, x, axis); });
+  }
+
+  void rows() {
+    const Tensor x = tensor();
+    const int kind = below(4);
+    Wanted wanted;
+    if (x.rank() >= 1) {
+      wanted = wide(x.shape());
+      if (kind == 2) wanted->pop_back();
+    }
+    judge(
+        text("rows ", kind, ' ', x.shape()), wanted, !is_small(x),
+        [&] {
+          if (kind == 3) return rms_norm(x, Tensor::zeros({x.size(-1)}, DType::f64, Device::cpu));
+          return kind == 0 ? softmax(x) : kind == 1 ? log_softmax(x) : logsumexp(x);
+        },
+        true);
+  }
+
+  void matrix() {
+    const Tensor a = tensor();
+    Tensor b = tensor();
+    if (below(2) && a.rank() >= 2) b = transpose(a);   // fits
+    const auto extents = wide(a.shape()), others = wide(b.shape());
+    Wanted wanted;
+    if (a.rank() >= 2 && b.rank() >= 2 && a.size(-1) == b.size(-2)) {
+      wanted = broadcasted(Wide(extents.begin(), extents.end() - 2), Wide(others.begin(), others.end() - 2));
+      if (wanted) wanted->insert(wanted->end(), {a.size(-2), b.size(-1)});
+    }
+    judge(text("matmul ", a.shape(), ' ', b.shape()), wanted, !is_small(a) || !is_small(b), [&] { return matmul(a, b); });
+  }
+
+  static Wanted broadcasted(Wide a, Wide b) {
+    if (a.size() < b.size()) a.insert(a.begin(), b.size() - a.size(), 1);
+    if (b.size() < a.size()) b.insert(b.begin(), a.size() - b.size(), 1);
+    for (size_t axis = 0; axis < a.size(); ++axis) {
+      if (a[axis] != b[axis] && a[axis] != 1 && b[axis] != 1) return {};
+      if (a[axis] == 1) a[axis] = b[axis];
+    }
+    return a;
+  }
+
+  void broadcasts() {
+    const Tensor a = tensor(), b = tensor();
+    judge(text("add ", a.shape(), ' ', b.shape()), broadcasted(wide(a.shape()), wide(b.shape())), !is_small(a) || !is_small(b),
+          [&] { return add(a, b); });
+  }
+
+  void by_index() {
+    const Tensor x = tensor(), indices = tensor(DType::i32);   // zeros
+    const int kind = below(4), axis = any_axis(), at = place(axis, x.rank());
+    const int64_t size = extent();
+    Wanted wanted;
+    const bool none = indices.elements() == 0;
+    if (kind == 0 && x.rank() == 2) {   // embedding: row 0 has to be there
+      wanted = wide(indices.shape());
+      wanted->push_back(x.size(1));
+      if (x.size(0) == 0 && !none) wanted.reset();
+    }
+    if (at >= 0 && (x.size(at) > 0 || none)) {
+      if (kind == 1 && indices.rank() == 1) wanted = wide(x.shape().with(at, indices.size(0)));
+      if (kind == 2 && indices.rank() == x.rank() && indices.shape().with(at, 0) == x.shape().with(at, 0))
+        wanted = wide(indices.shape());
+    }
+    if (kind == 3) {   // scatter_rows
+      if (x.rank() == indices.rank() + 1 && x.shape().without(-1) == indices.shape() && (size > 0 || none))
+        wanted = Wide{size, x.size(-1)};
+    }
+    const bool large = !is_small(x) || !is_small(indices);
+    judge(text("index ", kind, ' ', x.shape(), ' ', indices.shape(), ' ', axis, ' ', size), wanted, large, [&] {
+      return kind == 0 ? embedding(x, indices) : kind == 1 ? index_select(x, axis, indices)
+                     : kind == 2 ? gather(x, axis, indices) : scatter_rows(x, indices, size);
+    });
+  }
+
+  void sorts() {
+    const Tensor x = tensor();
+    const int axis = any_axis(), at = place(axis, x.rank());
+    const int64_t k = extent();
+    const bool top = below(2);
+    Wanted wanted;
+    if (at >= 0 && (!top || (k >= 0 && k <= x.size(at)))) wanted = wide(top ? x.shape().with(at, k) : x.shape());
+    const bool too_long = at >= 0 && x.size(at) > std::numeric_limits<int32_t>::max();   // for i32 indices
+    judge(text(top ? "topk " : "sort ", x.shape(), ' ', axis, ' ', k), wanted, !is_small(x),
+          [&] { return top ? topk(x, k, axis).values : sort(x, axis).values; }, too_long);
+  }
+
+  void layers() {
+    const Tensor x = tensor();
+    const int axis = any_axis(), kind = below(3);
+    const int64_t groups = extent();
+    const Tensor weight = Tensor::zeros({x.rank() > 1 && x.size(1) < 100 ? x.size(1) : 3}, DType::f64, Device::cpu);
+    judge(
+        text("layer ", kind, ' ', x.shape(), ' ', axis, ' ', groups), wide(x.shape()), !is_small(x),
+        [&] {
+          return kind == 0 ? group_norm(x, groups, weight, weight) : kind == 1 ? batch_norm(x, weight, weight, axis).y
+                                                                   : layer_norm(x, weight, weight);
+        },
+        true);
+  }
+
+  void writes() {
+    const Tensor base = tensor(), x = below(2) ? tensor() : base;
+    Tensor y = base;
+    const int kind = below(4);
+    const bool fits = kind == 0 || kind == 3 || broadcasted(wide(y.shape()), wide(x.shape())) == Wanted(wide(y.shape()));
+    const bool apart = x.shares_storage(y) ? x.strides() == y.strides() : true;
+    const Wanted wanted = fits && apart && !overlaps_itself(y) ? Wanted(wide(y.shape())) : Wanted();
+    judge(text("write ", kind, ' ', y.shape(), ' ', x.shape()), wanted, false, [&] {
+      if (kind == 0) fill_(y, 1);
+      if (kind == 1) copy_(y, x);
+      if (kind == 2) add_(y, x);
+      if (kind == 3) scale_(y, 2);
+      return y;
+    });
+  }
+
+  void copies() {
+    const Tensor x = tensor();
+    const int kind = below(4);
+    judge(text("copy ", kind, ' ', x.shape()), wide(x.shape()), !is_small(x), [&] {
+      if (kind == 0) return x.copy();
+      if (kind == 1) return x.contiguous();
+      if (kind == 2) return x.to(DType::f32);
+      if (static_cast<int64_t>(x.values<double>().size()) != x.elements()) throw std::logic_error("other values");
+      return x;
+    });
+  }
+
+  void losses() {
+    const Tensor x = tensor(), other = below(2) ? tensor() : x;
+    const int kind = below(3);
+    const Tensor targets = kind == 2 && x.rank() > 0 && x.elements() > 0 && is_small(x)
+                               ? Tensor::zeros(x.shape().without(-1), DType::i32, Device::cpu) : tensor(DType::i32);
+    Wanted wanted = Wide{};
+    if (kind < 2 && x.shape() != other.shape()) wanted.reset();
+    if (kind == 2 && (x.rank() == 0 || x.shape().without(-1) != targets.shape())) wanted.reset();
+    const bool large = !is_small(x) || !is_small(other);
+    judge(
+        text("loss ", kind, ' ', x.shape(), ' ', other.shape(), ' ', targets.shape()), wanted, large,
+        [&] { return kind == 0 ? squared_error(x, other) : kind == 1 ? kl_div(x, other) : cross_entropy(x, targets); },
+        kind == 2);
+  }
+
+  void positions() {
+    const Tensor x = tensor();
+    const int64_t heads = extent(), queries = extent(), keys = extent(), offset = below(100);
+    if (below(2)) return judge(text("alibi ", heads, ' ', queries, ' ', keys), Wide{heads, queries, keys}, false,
+                               [&] { return alibi_bias(heads, queries, keys, offset, DType::f32, Device::cpu); });
+    judge(text("rotary ", x.shape()), x.rank() >= 2 && x.size(-1) % 2 == 0 ? Wanted(wide(x.shape())) : Wanted(), !is_small(x),
+          [&] { return rotary(x, offset); });
+  }
+
+  void linears() {
+    const Tensor x = tensor(), bias = tensor();
+    Tensor weight = tensor();
+    if (below(2) && x.rank() > 0)
+      weight = Tensor::zeros({1 + below(4), std::min<int64_t>(x.size(-1), 1 << 16)}, DType::f64, Device::cpu);
+    if (weight.rank() != 2) return;
+    const bool biased = below(2);
+    Wanted wanted;
+    if (x.rank() >= 1 && x.size(-1) == weight.size(1) && (!biased || bias.shape() == Shape{weight.size(0)})) {
+      wanted = wide(x.shape());
+      wanted->back() = weight.size(0);
+    }
+    judge(text("linear ", x.shape(), ' ', weight.shape()), wanted, !is_small(x) || !is_small(weight),
+          [&] { return biased ? linear(x, weight, bias) : linear(x, weight); }, !wanted);
+  }
+
+  const uint8_t *data_, *end_;
+  std::string fault_;
+};
+
+}  // namespace tapir
