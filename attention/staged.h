@@ -7,7 +7,7 @@
 #include <set>
 
 #include "nn/fields.h"
-#include "nn/layers/layers.h"
+#include "nn/layers/linear.h"
 #include "nn/token_mixer.h"
 
 namespace tapir {

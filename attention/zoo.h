@@ -1,35 +1,11 @@
 // The zoo: the registry of mechanisms. One hand-written table (zoo.cc), open to rows that a program adds at run time.
 #pragma once
 #include <deque>
-#include <functional>
-#include <memory>
 #include <string>
 
-#include "attention/staged.h"
-#include "nn/fields.h"
+#include "attention/mechanism.h"
 
 namespace tapir {
-
-// What a row promises. Each is proved by tests and by `tapir check` (claims.h), but for `exact`, whose proof is the
-// scalar-loop reference in tests/.
-struct Claims {
-  bool exact = true;         // equals the scalar-loop reference in double
-  bool causal = false;       // causal mask: ∂out[t]/∂in[t′] = 0 for t′ > t; later tokens change no bit of earlier outputs
-  bool distribution = false; // rows of A are ≥ 0 and sum to 1
-  bool equivariant = false;  // permuting tokens permutes outputs
-  bool padding_safe = false; // appended padded keys change nothing; a row without keys gives zeros and zero gradients
-};
-
-struct Mechanism {
-  std::string name;       // in experiment files
-  std::string title;
-  std::string paper;      // authors, year, where
-  std::string equation;   // of the score or of the stage that differs
-  std::string cost;       // pairs, memory
-  Claims claims;
-  std::function<std::unique_ptr<nn::Options>()> options;   // with the paper's defaults
-  std::function<std::unique_ptr<nn::TokenMixer>(const nn::Options&, const MixerShape&)> make;   // throws Error for options of another row
-};
 
 const std::deque<Mechanism>& zoo();        // a row keeps its address when others are added
 const Mechanism& mechanism(const std::string& name);   // throws Error that lists those that exist

@@ -50,4 +50,16 @@ std::unique_ptr<nn::TokenMixer> make_additive(const AdditiveOptions& options, co
   return std::make_unique<Additive>(options, shape);
 }
 
+Mechanism additive_row() {
+  Mechanism row{.name = "additive",
+                .title = "Additive attention",
+                .paper = "Bahdanau, Cho & Bengio 2015, arXiv 1409.0473",
+                .equation = "s_ij = vᵀ tanh(W q_i + U k_j)",
+                .cost = "3 M operations and M tanh a pair for M hidden units; memory T × S",
+                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .options = {}, .make = {}};
+  set_maker<AdditiveOptions>(row, make_additive);
+  return row;
+}
+
 }  // namespace tapir

@@ -8,8 +8,7 @@
 #pragma once
 #include <memory>
 
-#include "attention/staged.h"
-#include "nn/fields.h"
+#include "attention/mechanism.h"
 
 namespace tapir {
 
@@ -26,5 +25,7 @@ struct AdditiveOptions : nn::Options {
 };
 
 std::unique_ptr<nn::TokenMixer> make_additive(const AdditiveOptions& options, const MixerShape& shape);
+
+Mechanism additive_row();
 
 }  // namespace tapir

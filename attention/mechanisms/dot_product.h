@@ -3,12 +3,14 @@
 #pragma once
 #include <memory>
 
-#include "attention/staged.h"
+#include "attention/mechanism.h"
 
 namespace tapir {
 
 inline std::unique_ptr<nn::TokenMixer> make_dot_product(const MixerShape& shape, bool fused = false) {
   return std::make_unique<StagedAttention>(shape, fused);
 }
+
+Mechanism dot_product_row();
 
 }  // namespace tapir

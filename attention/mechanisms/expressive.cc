@@ -39,4 +39,16 @@ std::unique_ptr<nn::TokenMixer> make_expressive(const ExpressiveOptions& options
   return std::make_unique<Expressive>(options, shape);
 }
 
+Mechanism expressive_row() {
+  Mechanism row{.name = "expressive",
+                .title = "Expressive Attention",
+                .paper = "Gros 2024, arXiv 2407.18601",
+                .equation = "a_ij = g_ij / Σ_l g_il, g = z²/(1 + z²), z = β q_i·k_j",
+                .cost = "2 D operations a pair; memory T × S, fused T + S",
+                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .options = {}, .make = {}};
+  set_maker<ExpressiveOptions>(row, make_expressive);
+  return row;
+}
+
 }  // namespace tapir

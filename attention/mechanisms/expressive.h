@@ -8,8 +8,7 @@
 #pragma once
 #include <memory>
 
-#include "attention/staged.h"
-#include "nn/fields.h"
+#include "attention/mechanism.h"
 
 namespace tapir {
 
@@ -25,5 +24,7 @@ struct ExpressiveOptions : StagedOptions {
 };
 
 std::unique_ptr<nn::TokenMixer> make_expressive(const ExpressiveOptions& options, const MixerShape& shape);
+
+Mechanism expressive_row();
 
 }  // namespace tapir

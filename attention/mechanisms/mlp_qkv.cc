@@ -3,6 +3,7 @@
 #include <map>
 
 #include "autograd/ops.h"
+#include "nn/layers/norm.h"
 
 namespace tapir {
 namespace {
@@ -65,6 +66,18 @@ std::set<Projection> MlpQkvOptions::networks() const {
 std::unique_ptr<nn::TokenMixer> make_mlp_qkv(const MlpQkvOptions& options, const MixerShape& shape) {
   nn::require_allowed("mlp_qkv", options);
   return std::make_unique<MlpQkv>(options, shape);
+}
+
+Mechanism mlp_qkv_row() {
+  Mechanism row{.name = "mlp_qkv",
+                .title = "MLP-QKV",
+                .paper = "Zhang 2023, arXiv 2310.11398",
+                .equation = "Q, K, V = W₂ ReLU(LayerNorm(W₁ x + b₁)) + b₂, s_ij = q_i·k_j / √D",
+                .cost = "2 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S, fused T + S",
+                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .options = {}, .make = {}};
+  set_maker<MlpQkvOptions>(row, make_mlp_qkv);
+  return row;
 }
 
 }  // namespace tapir

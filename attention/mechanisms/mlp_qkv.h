@@ -15,8 +15,7 @@
 #include <set>
 #include <string>
 
-#include "attention/staged.h"
-#include "nn/fields.h"
+#include "attention/mechanism.h"
 
 namespace tapir {
 
@@ -46,5 +45,7 @@ struct MlpQkvOptions : StagedOptions {
 
 // Throws Error when no projection has a network, and for a shared norm without a norm.
 std::unique_ptr<nn::TokenMixer> make_mlp_qkv(const MlpQkvOptions& options, const MixerShape& shape);
+
+Mechanism mlp_qkv_row();
 
 }  // namespace tapir

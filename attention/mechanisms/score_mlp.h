@@ -13,8 +13,7 @@
 #pragma once
 #include <memory>
 
-#include "attention/staged.h"
-#include "nn/fields.h"
+#include "attention/mechanism.h"
 
 namespace tapir {
 
@@ -42,5 +41,7 @@ struct ScoreMlpOptions : StagedOptions {
 };
 
 std::unique_ptr<nn::TokenMixer> make_score_mlp(const ScoreMlpOptions& options, const MixerShape& shape);
+
+Mechanism score_mlp_row();
 
 }  // namespace tapir

@@ -4,7 +4,10 @@
 #include <memory>
 
 #include "nn/fields.h"
-#include "nn/layers/layers.h"
+#include "nn/layers/dropout.h"
+#include "nn/layers/embedding.h"
+#include "nn/layers/linear.h"
+#include "nn/layers/norm.h"
 #include "nn/token_mixer.h"
 
 namespace tapir::nn {

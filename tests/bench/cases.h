@@ -10,7 +10,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/node.h"
 #include "autograd/ops.h"
-#include "nn/layers/layers.h"
+#include "nn/layers/linear.h"
 #include "nn/optim/optimiser.h"
 #include "tensor/random.h"
 

@@ -4,7 +4,7 @@
 
 #include "autograd/backward.h"
 #include "autograd/ops.h"
-#include "nn/layers/layers.h"
+#include "nn/layers/linear.h"
 #include "nn/optim/ema.h"
 #include "nn/optim/optimiser.h"
 #include "tests/messages.h"

@@ -1,0 +1,45 @@
+// A mechanism as a row of the zoo: what it is, what it promises, how it is made.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "attention/staged.h"
+#include "nn/fields.h"
+
+namespace tapir {
+
+// What a row promises. Each is proved by tests and by `tapir check` (claims.h), but for `exact`, whose proof is the
+// scalar-loop reference in tests/.
+struct Claims {
+  bool exact = true;         // equals the scalar-loop reference in double
+  bool causal = false;       // causal mask: ∂out[t]/∂in[t′] = 0 for t′ > t; later tokens change no bit of earlier outputs
+  bool distribution = false; // rows of A are ≥ 0 and sum to 1
+  bool equivariant = false;  // permuting tokens permutes outputs
+  bool padding_safe = false; // appended padded keys change nothing; a row without keys gives zeros and zero gradients
+};
+
+struct Mechanism {
+  std::string name;       // in experiment files
+  std::string title;
+  std::string paper;      // authors, year, where
+  std::string equation;   // of the score or of the stage that differs
+  std::string cost;       // pairs, memory
+  Claims claims;
+  std::function<std::unique_ptr<nn::Options>()> options;   // with the paper's defaults
+  std::function<std::unique_ptr<nn::TokenMixer>(const nn::Options&, const MixerShape&)> make;   // throws Error for options of another row
+};
+
+// The maker of a mechanism with options of its own, behind the common signature.
+template <class O, class Make>
+void set_maker(Mechanism& row, Make make) {
+  row.options = [] { return std::make_unique<O>(); };
+  row.make = [make, name = row.name](const nn::Options& options, const MixerShape& shape) {
+    const auto* const own = dynamic_cast<const O*>(&options);
+    require(own != nullptr, "zoo", [&] { return text("these are not the options of '", name, "'"); },
+            "take those that the row's options() makes");
+    return make(*own, shape);
+  };
+}
+
+}  // namespace tapir

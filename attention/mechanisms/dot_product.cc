@@ -1,0 +1,20 @@
+#include "attention/mechanisms/dot_product.h"
+
+namespace tapir {
+
+Mechanism dot_product_row() {
+  Mechanism row{.name = "dot_product",
+                .title = "Scaled dot product",
+                .paper = "Vaswani et al. 2017, arXiv 1706.03762",
+                .equation = "s_ij = q_i·k_j / √D",
+                .cost = "2 D operations a pair; memory T × S, fused T + S",
+                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .options = {}, .make = {}};
+  set_maker<StagedOptions>(row, [](const StagedOptions& options, const MixerShape& shape) {
+    nn::require_allowed("dot_product", options);
+    return make_dot_product(shape, options.fused());
+  });
+  return row;
+}
+
+}  // namespace tapir

@@ -1,0 +1,15 @@
+#include "nn/layers/embedding.h"
+
+#include "autograd/ops.h"
+
+namespace tapir::nn {
+
+Embedding::Embedding(int64_t rows, int64_t width, const Init& init)
+    : weight(parameter("weight", {rows, width}, ParameterKind::embedding, init)) {}
+
+Tensor Embedding::forward(const Tensor& indices) const {
+  const Scope scope = enter();
+  return leave(embedding(weight.value, indices), indices);
+}
+
+}  // namespace tapir::nn

@@ -1,0 +1,16 @@
+#include "nn/layers/linear.h"
+
+#include "autograd/ops.h"
+
+namespace tapir::nn {
+
+Linear::Linear(int64_t in, int64_t out, bool with_bias, const Init& weight_init, const Init& bias_init, ParameterKind kind)
+    : weight(parameter("weight", {out, in}, kind, weight_init)),
+      bias(with_bias ? &parameter("bias", {out}, ParameterKind::bias, bias_init) : nullptr) {}
+
+Tensor Linear::forward(const Tensor& x) const {
+  const Scope scope = enter();
+  return leave(bias ? linear(x, weight.value, bias->value) : linear(x, weight.value), x);
+}
+
+}  // namespace tapir::nn

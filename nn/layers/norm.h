@@ -1,0 +1,29 @@
+// Norms along the last axis. Letters: … any axes, C channels.
+#pragma once
+#include "nn/module.h"
+
+namespace tapir::nn {
+
+struct Norm : Module {   // along the last axis
+  virtual Tensor forward(const Tensor& x) const = 0;   // (…,C) → (…,C)
+};
+
+struct LayerNorm : Norm {   // Ba et al. 2016
+  explicit LayerNorm(int64_t width, double epsilon = 1e-5);
+  Tensor forward(const Tensor& x) const override;
+
+  double epsilon;
+  Parameter &weight, &bias;   // (C)
+};
+
+struct RmsNorm : Norm {   // y = w x / √(mean x² + ε)      Zhang & Sennrich 2019, eq. 4
+  explicit RmsNorm(int64_t width, double epsilon = 1e-6);
+  Tensor forward(const Tensor& x) const override;
+
+  double epsilon;
+  Parameter& weight;   // (C)
+};
+
+std::unique_ptr<Norm> make_norm(const std::string& kind, int64_t width);   // "layer" or "rms", else Error
+
+}  // namespace tapir::nn
