@@ -27,7 +27,8 @@ struct Mechanism {
   std::string cost;       // pairs, memory
   Claims claims;
   std::function<std::unique_ptr<nn::Options>()> options;   // with the paper's defaults
-  std::function<std::unique_ptr<nn::TokenMixer>(const nn::Options&, const MixerShape&)> make;   // throws Error for options of another row
+  // Throws Error for options of another row.
+  std::function<std::unique_ptr<nn::TokenMixer>(const nn::Options&, const MixerShape&)> make;
 };
 
 // The maker of a mechanism with options of its own, behind the common signature.
