@@ -9,7 +9,8 @@
 #include "autograd/backward.h"
 #include "autograd/gradcheck.h"
 #include "autograd/node.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 #include "autograd/tolerance.h"
 #include "tensor/random.h"
 

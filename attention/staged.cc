@@ -6,7 +6,10 @@
 #include "attention/kernels/fused_attention.h"
 #include "attention/kernels/mix.h"
 #include "attention/kernels/rotary.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
 
 namespace tapir {
 namespace {

@@ -18,12 +18,15 @@
 #include <optional>
 #include <utility>
 
-#include "autograd/all_ops.h"
 #include "autograd/backward.h"
 #include "autograd/node.h"
-#include "autograd/ops.h"
+#include "autograd/op_list.h"
+#include "tensor/mask.h"
 
 namespace tapir {
+
+Tensor identity(const Tensor& x);                     // ops/arithmetic.h, which would bring its list to every op
+Tensor sum_to(const Tensor& x, const Shape& shape);   // ops/sum.h
 
 // A tensor kept for backward, of any type. Reading it after somebody wrote into it in place is an error, not a wrong gradient.
 // Ops keep no Tensor and no Mask otherwise.
@@ -131,7 +134,7 @@ class NodeOf final : public Node {
 // Runs `forward(op)` and records the node.
 template <class Op, class Forward>
 Tensor record(Op op, const Forward& forward, const std::vector<Tensor>& inputs) {
-  static_assert(is_listed<Op>, "add this op to its folder's list of ops (autograd/all_ops.h): the tests sweep that list");
+  static_assert(is_listed<Op>, "add this op to the list of its family (autograd/op_list.h): the tests sweep these lists");
   for (const Tensor& input : inputs) require(input.defined(), Op::name, [] { return "an input has no value"; });
   Tensor y;
   {

@@ -5,7 +5,7 @@
 #include <unordered_set>
 
 #include "autograd/node.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
 #include "tensor/elementwise.h"
 
 namespace tapir {

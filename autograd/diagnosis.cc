@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "autograd/node.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
 
 namespace tapir {
 namespace {

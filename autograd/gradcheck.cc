@@ -5,7 +5,7 @@
 
 #include "autograd/backward.h"
 #include "autograd/diagnosis.h"
-#include "autograd/ops.h"
+#include "autograd/ops/shape.h"
 #include "autograd/tolerance.h"
 #include "tensor/random.h"
 

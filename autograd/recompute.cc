@@ -3,6 +3,7 @@
 #include <unordered_set>
 
 #include "autograd/apply.h"
+#include "autograd/ops/arithmetic.h"
 
 namespace tapir {
 namespace {

@@ -9,6 +9,10 @@ foreach(folder ${TAPIR_FOLDERS})
   install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tapir FILES_MATCHING PATTERN *.h
           PATTERN reproduce EXCLUDE PATTERN ops EXCLUDE PATTERN examples EXCLUDE)
 endforeach()
+set(families ${TAPIR_SOURCES})   # of ops: each has its header; what several of them include is not installed
+list(FILTER families INCLUDE REGEX /autograd/ops/)
+list(TRANSFORM families REPLACE "cc$" h)
+install(FILES ${families} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tapir/autograd/ops)
 install(DIRECTORY attention/reproduce/experiments/ DESTINATION ${CMAKE_INSTALL_DATADIR}/tapir/experiments FILES_MATCHING PATTERN *.toml)
 install(EXPORT tapir NAMESPACE tapir:: FILE tapir-targets.cmake DESTINATION ${TAPIR_PACKAGE})
 

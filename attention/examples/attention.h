@@ -1,6 +1,5 @@
 // Fused ops of attention/.
 #pragma once
-#include "attention/kernels/all_ops.h"
 #include "attention/kernels/expressive_weights.h"
 #include "attention/kernels/mix.h"
 #include "attention/kernels/pair_hidden.h"

@@ -1,31 +1,13 @@
-// The list of the fused ops of attention/, swept by the tests like that of autograd/.
+// All ops of attention/, for the tests.
 #pragma once
-#include "autograd/all_ops.h"
+#include "attention/kernels/expressive_weights.h"
+#include "attention/kernels/fused_attention.h"
+#include "attention/kernels/mix.h"
+#include "attention/kernels/pair_hidden.h"
+#include "attention/kernels/rotary.h"
 
 namespace tapir {
 
-struct ReluUnit;                             // pair_hidden.cc
-struct TanhUnit;
-template <class Unit> struct PairHidden;
-struct ExpressiveWeights;                    // expressive_weights.cc
-struct Rotary;                               // rotary.cc
-struct Mix;                                  // mix.cc
-struct DotProductForm;                       // fused_attention.cc
-struct ExpressiveForm;
-struct NetworkForm;
-struct DeepNetworkForm;
-template <class Form> struct FusedAttention;
-
-using AttentionOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>, ExpressiveWeights, Rotary, Mix,
-                            FusedAttention<DotProductForm>, FusedAttention<ExpressiveForm>, FusedAttention<NetworkForm>,
-                            FusedAttention<DeepNetworkForm>>;
-
-template <class Unit>
-inline constexpr bool is_listed<PairHidden<Unit>> = contains<PairHidden<Unit>, AttentionOps>;
-template <> inline constexpr bool is_listed<ExpressiveWeights> = contains<ExpressiveWeights, AttentionOps>;
-template <class Form>
-inline constexpr bool is_listed<FusedAttention<Form>> = contains<FusedAttention<Form>, AttentionOps>;
-template <> inline constexpr bool is_listed<Rotary> = contains<Rotary, AttentionOps>;
-template <> inline constexpr bool is_listed<Mix> = contains<Mix, AttentionOps>;
+using AttentionOps = decltype(PairHiddenOps{} + ExpressiveWeightsOps{} + RotaryOps{} + MixOps{} + FusedAttentionOps{});
 
 }  // namespace tapir

@@ -2,9 +2,11 @@
 
 #include <cmath>
 
-#include "attention/kernels/all_ops.h"
 #include "attention/kernels/response.h"
 #include "autograd/apply.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/elementwise.h"
 #include "tensor/parallel.h"
 

@@ -1,5 +1,6 @@
 // Weights of Expressive Attention from squared scores: rows of a normaliser without exp and without a maximum.
 #pragma once
+#include "autograd/op_list.h"
 #include "tensor/argument.h"
 #include "tensor/mask.h"
 #include "tensor/tensor.h"
@@ -16,5 +17,9 @@ namespace tapir {
 //
 // A is the softmax of log(d g), and (log g)′ = 2/(z (1 + z²)):   dz_ts = A_ts (g_ts − Σ g A) · 2/(z_ts (1 + z_ts²))
 Tensor expressive_weights(const Tensor& scores, const Mask& mask, Flag alibi);
+
+struct ExpressiveWeights;
+using ExpressiveWeightsOps = OpList<ExpressiveWeights>;
+template <OneOf<ExpressiveWeightsOps> Op> inline constexpr bool is_listed<Op> = true;
 
 }  // namespace tapir

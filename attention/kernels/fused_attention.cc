@@ -1,13 +1,18 @@
 #include "attention/kernels/fused_attention.h"
 
 #include "attention/kernels/alibi.h"
-#include "attention/kernels/all_ops.h"
 #include "attention/kernels/expressive_weights.h"
 #include "attention/kernels/fused_scores.h"
 #include "attention/kernels/mix.h"
 #include "attention/kernels/pair_hidden.h"
 #include "attention/kernels/response.h"
 #include "autograd/apply.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/blocks.h"
 
 namespace tapir {

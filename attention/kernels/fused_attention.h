@@ -6,6 +6,7 @@
 // Throws Error when shapes do not fit, and where backward's tiles of 4 rows exceed a block's memory: where the width of features
 // and that of values come to more than 765 in f64 or 1533 in f32. Differentiable twice: the second time through the (T,S) matrix.
 #pragma once
+#include "autograd/op_list.h"
 #include "tensor/argument.h"
 #include "tensor/mask.h"
 #include "tensor/tensor.h"
@@ -29,5 +30,14 @@ Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, cons
 // A bias in W's layer is a unit that is always on: a = 1, c = 0.
 Tensor deep_network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& hidden, const Tensor& weight,
                               const Mask& mask, Flag alibi);
+
+struct DotProductForm;
+struct ExpressiveForm;
+struct NetworkForm;
+struct DeepNetworkForm;
+template <class Form> struct FusedAttention;
+using FusedAttentionOps = OpList<FusedAttention<DotProductForm>, FusedAttention<ExpressiveForm>, FusedAttention<NetworkForm>,
+                                 FusedAttention<DeepNetworkForm>>;
+template <OneOf<FusedAttentionOps> Op> inline constexpr bool is_listed<Op> = true;
 
 }  // namespace tapir

@@ -1,7 +1,9 @@
 #include "attention/kernels/mix.h"
 
-#include "attention/kernels/all_ops.h"
 #include "autograd/apply.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
 #include "tensor/parallel.h"
 
 namespace tapir {

@@ -1,5 +1,6 @@
 // The last stage of attention under a mask, and what a mask hides from every query.
 #pragma once
+#include "autograd/op_list.h"
 #include "tensor/mask.h"
 #include "tensor/tensor.h"
 
@@ -13,5 +14,9 @@ Tensor mix(const Tensor& A, const Tensor& V, const Mask& mask);
 // x (B,…,S,C), but 0 at the keys that mask.keys (B,S) hides, whatever stands there, and no gradient to them. x itself where
 // mask.keys is undefined.
 Tensor without_hidden(const Tensor& x, const Mask& mask);
+
+struct Mix;
+using MixOps = OpList<Mix>;
+template <OneOf<MixOps> Op> inline constexpr bool is_listed<Op> = true;
 
 }  // namespace tapir

@@ -1,7 +1,11 @@
 #include "attention/kernels/pair_hidden.h"
 
-#include "attention/kernels/all_ops.h"
 #include "autograd/apply.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
 #include "tensor/view.h"

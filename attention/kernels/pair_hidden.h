@@ -1,5 +1,6 @@
 // The pairwise hidden layer of score networks, without ever storing a value for each pair and unit.
 #pragma once
+#include "autograd/op_list.h"
 #include "tensor/mask.h"
 #include "tensor/tensor.h"
 
@@ -17,5 +18,11 @@ namespace tapir {
 // Since ReLU(z) = z ReLU′(z), it needs no P:  dW_rk = Σ_t a_tk F_rtk + Σ_s c_sk G_rsk
 Tensor pair_hidden(const Tensor& a, const Tensor& c, const Tensor& weight, const Mask& mask);        // h = ReLU
 Tensor pair_hidden_tanh(const Tensor& a, const Tensor& c, const Tensor& weight, const Mask& mask);   // h = tanh
+
+struct ReluUnit;
+struct TanhUnit;
+template <class Unit> struct PairHidden;
+using PairHiddenOps = OpList<PairHidden<ReluUnit>, PairHidden<TanhUnit>>;
+template <OneOf<PairHiddenOps> Op> inline constexpr bool is_listed<Op> = true;
 
 }  // namespace tapir

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "attention/kernels/all_ops.h"
 #include "autograd/apply.h"
+#include "tensor/mask.h"
 #include "tensor/parallel.h"
 #include "tensor/sine.h"
 

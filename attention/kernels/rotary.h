@@ -1,5 +1,6 @@
 // Rotary position embedding (Su et al. 2021, arXiv 2104.09864).
 #pragma once
+#include "autograd/op_list.h"
 #include "tensor/argument.h"
 #include "tensor/tensor.h"
 
@@ -11,5 +12,9 @@ namespace tapir {
 // x_{i+D/2}, which is the same up to an order of channels that the projections can learn.
 // x (…,T,D) → (…,T,D). Throws Error unless D is even and |offset| ≤ 2⁵³.
 Tensor rotary(const Tensor& x, Count offset = 0);
+
+struct Rotary;
+using RotaryOps = OpList<Rotary>;
+template <OneOf<RotaryOps> Op> inline constexpr bool is_listed<Op> = true;
 
 }  // namespace tapir

@@ -1,7 +1,9 @@
 #include "attention/mechanisms/additive.h"
 
 #include "attention/kernels/pair_hidden.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
 
 namespace tapir {
 namespace {

@@ -4,7 +4,9 @@
 
 #include "attention/kernels/expressive_weights.h"
 #include "attention/kernels/fused_attention.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
 
 namespace tapir {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "autograd/ops.h"
+#include "autograd/ops/unary.h"
 #include "nn/layers/norm.h"
 
 namespace tapir {

@@ -6,7 +6,11 @@
 #include "attention/kernels/pair_hidden.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/node.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 
 namespace tapir {
 namespace {

@@ -1,6 +1,8 @@
 // Arithmetic with broadcasting.
 #pragma once
 #include "autograd/examples/example.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 
 namespace tapir {
 

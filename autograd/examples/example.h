@@ -7,9 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "autograd/all_ops.h"
 #include "autograd/gradcheck.h"
-#include "autograd/ops.h"
 
 namespace tapir {
 

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "autograd/examples/rows.h"
+#include "autograd/ops/index.h"
 
 namespace tapir {
 

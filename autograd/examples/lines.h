@@ -3,6 +3,10 @@
 #include <optional>
 
 #include "autograd/examples/example.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/scan.h"
+#include "autograd/ops/unary.h"
 
 namespace tapir {
 

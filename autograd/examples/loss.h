@@ -1,6 +1,8 @@
 // Losses of x and a target of the same shape.
 #pragma once
 #include "autograd/examples/example.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/pair_loss.h"
 
 namespace tapir {
 

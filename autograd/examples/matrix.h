@@ -1,6 +1,8 @@
 // Matrix products, against three loops.
 #pragma once
 #include "autograd/examples/example.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
 
 namespace tapir {
 

@@ -1,6 +1,9 @@
 // Normalisations with other statistics than those of layer_norm.
 #pragma once
 #include "autograd/examples/example.h"
+#include "autograd/ops/batch_norm.h"
+#include "autograd/ops/group_norm.h"
+#include "autograd/ops/rms_norm.h"
 
 namespace tapir {
 

@@ -3,6 +3,8 @@
 #include "autograd/examples/example.h"
 #include "autograd/examples/lines.h"
 #include "autograd/examples/softmax_mask.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/sum.h"
 
 namespace tapir {
 

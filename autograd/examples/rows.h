@@ -1,6 +1,10 @@
 // Rows by index, layer normalisation, dropout, cross-entropy.
 #pragma once
 #include "autograd/examples/example.h"
+#include "autograd/ops/cross_entropy.h"
+#include "autograd/ops/dropout.h"
+#include "autograd/ops/embedding.h"
+#include "autograd/ops/layer_norm.h"
 
 namespace tapir {
 

@@ -1,6 +1,7 @@
 // Ops that move elements.
 #pragma once
 #include "autograd/examples/example.h"
+#include "autograd/ops/shape.h"
 
 namespace tapir {
 

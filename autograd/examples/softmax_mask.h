@@ -1,6 +1,8 @@
 // Masked softmax, against the definition: weights over the allowed keys alone.
 #pragma once
 #include "autograd/examples/example.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/softmax.h"
 
 namespace tapir {
 

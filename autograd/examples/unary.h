@@ -1,6 +1,7 @@
 // Functions of one number, against libm.
 #pragma once
 #include "autograd/examples/example.h"
+#include "autograd/ops/unary.h"
 
 namespace tapir {
 

@@ -1,7 +1,9 @@
 // Arithmetic with broadcasting. The engine sums each gradient to its input's shape (apply.h).
+#include "autograd/ops/arithmetic.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
 #include "autograd/ops/chained.h"
+#include "autograd/ops/unary.h"
 #include "tensor/elementwise.h"
 #include "tensor/scalar_math.h"
 

@@ -1,7 +1,12 @@
 // Batch normalisation (Ioffe & Szegedy 2015). Letters: x is (outer, C, inner) around the channel axis; n = outer · inner.
+#include "autograd/ops/batch_norm.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 #include "autograd/ops/statistics.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/elementwise.h"
 #include "tensor/parallel.h"
 

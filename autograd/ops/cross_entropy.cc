@@ -1,6 +1,11 @@
 // Cross-entropy of logits and target classes, summed over rows. Letters: N rows, V classes.
+#include "autograd/ops/cross_entropy.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/elementwise.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"

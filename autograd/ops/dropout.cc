@@ -1,6 +1,7 @@
 // Dropout (Srivastava et al. 2014). No mask is stored: element i draws Philox at (key, i) again whenever it is needed.
+#include "autograd/ops/dropout.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
 #include "tensor/parallel.h"
 
 namespace tapir {

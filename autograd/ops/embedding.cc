@@ -1,10 +1,11 @@
 // Rows of a table by index, and the adjoint: rows that are added into a table. Letters: V rows, C columns.
+#include "autograd/ops/embedding.h"
+
 #include <algorithm>
 #include <limits>
 #include <numeric>
 
 #include "autograd/apply.h"
-#include "autograd/ops.h"
 #include "autograd/ops/indices.h"
 #include "tensor/parallel.h"
 

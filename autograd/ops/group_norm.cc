@@ -1,7 +1,12 @@
 // Group normalisation (Wu & He 2018) of x (B,C,…). Letters: G groups of C/G channels each, P places of a channel.
+#include "autograd/ops/group_norm.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 #include "autograd/ops/statistics.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/parallel.h"
 
 namespace tapir {

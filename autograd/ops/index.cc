@@ -1,7 +1,8 @@
 // Elements by index along an axis, the adjoint, and sorting. Letters: x is (outer, n, inner) around the axis, indices are
 // (outer, m, inner).
+#include "autograd/ops/index.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
 #include "autograd/ops/indices.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"

@@ -1,7 +1,12 @@
 // Layer normalisation (Ba, Kiros, Hinton 2016) along the last axis. Letters: N rows, C columns.
+#include "autograd/ops/layer_norm.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 #include "autograd/ops/statistics.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/parallel.h"
 
 namespace tapir {

@@ -1,6 +1,9 @@
 // Matrix products. Letters: y (M,N) = a (M,K) b (K,N), in front of which batch axes broadcast.
+#include "autograd/ops/matmul.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
 #include "tensor/elementwise.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"

@@ -1,6 +1,9 @@
 // Losses of x and a target of the same shape, summed over elements: y = Σ f(x_i, t_i), dx_i = g ∂f/∂x, dt_i = g ∂f/∂t.
+#include "autograd/ops/pair_loss.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/unary.h"
 #include "tensor/elementwise.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"

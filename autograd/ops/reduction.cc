@@ -1,11 +1,16 @@
 // Reductions to a variance, an extremum or a norm, along one axis or over all elements. The ops keep the axis, with extent
 // 1, so that backward broadcasts; the functions at the end drop it.
+#include "autograd/ops/reduction.h"
+
 #include <cmath>
 #include <limits>
 
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 #include "autograd/ops/statistics.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/elementwise.h"
 
 namespace tapir {

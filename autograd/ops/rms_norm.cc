@@ -1,6 +1,11 @@
 // Root mean square normalisation (Zhang & Sennrich 2019) along the last axis. Letters: N rows, C columns.
+#include "autograd/ops/rms_norm.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/parallel.h"
 #include "tensor/squares.h"
 

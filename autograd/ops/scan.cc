@@ -1,9 +1,13 @@
 // Running totals along an axis. Letters: N lines before the axis, T places along it, C columns behind it.
+#include "autograd/ops/scan.h"
+
 #include <cmath>
 #include <limits>
 
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/unary.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
 

@@ -1,6 +1,7 @@
 // Ops that move elements without changing them. Views cost nothing; concat, pad and what follows them write fresh memory.
+#include "autograd/ops/shape.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
 #include "tensor/elementwise.h"
 #include "tensor/view.h"
 

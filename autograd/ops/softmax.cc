@@ -1,6 +1,11 @@
 // Softmax and its kin, along the last axis.
+#include "autograd/ops/softmax.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
 

@@ -1,6 +1,9 @@
 // Sums over all elements, over one axis, and down to a shape (the adjoint of broadcasting).
+#include "autograd/ops/sum.h"
+
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 #include "tensor/parallel.h"
 #include "tensor/view.h"
 

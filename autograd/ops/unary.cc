@@ -1,10 +1,12 @@
 // Functions of one number: y = f(x), dx = g f′(x). The functions are in tensor/scalar.h, each f with its df.
+#include "autograd/ops/unary.h"
+
 #include "tensor/scalar.h"
 
 #include <limits>
 
 #include "autograd/apply.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
 #include "autograd/ops/chained.h"
 #include "tensor/parallel.h"
 

@@ -1,6 +1,6 @@
 #include "nn/layers/dropout.h"
 
-#include "autograd/ops.h"
+#include "autograd/ops/dropout.h"
 
 namespace tapir::nn {
 

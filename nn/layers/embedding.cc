@@ -1,6 +1,6 @@
 #include "nn/layers/embedding.h"
 
-#include "autograd/ops.h"
+#include "autograd/ops/embedding.h"
 
 namespace tapir::nn {
 

@@ -1,6 +1,6 @@
 #include "nn/layers/linear.h"
 
-#include "autograd/ops.h"
+#include "autograd/ops/matmul.h"
 
 namespace tapir::nn {
 

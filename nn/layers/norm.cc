@@ -1,6 +1,7 @@
 #include "nn/layers/norm.h"
 
-#include "autograd/ops.h"
+#include "autograd/ops/layer_norm.h"
+#include "autograd/ops/rms_norm.h"
 
 namespace tapir::nn {
 

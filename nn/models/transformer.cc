@@ -2,7 +2,9 @@
 
 #include <cmath>
 
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/unary.h"
 #include "autograd/recompute.h"
 
 namespace tapir::nn {

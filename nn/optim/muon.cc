@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/shape.h"
 #include "nn/optim/optimiser.h"
 #include "tensor/parallel.h"
 

@@ -3,7 +3,11 @@
 
 #include "attention/kernels/fused_attention.h"
 #include "attention/mechanisms/mlp_qkv.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/sum.h"
 #include "tensor/arena.h"
 #include "tensor/dry_run.h"
 #include "tests/attention/attention_helpers.h"

@@ -2,6 +2,10 @@
 #include <doctest/doctest.h>
 
 #include "attention/mechanisms/dot_product.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tests/attention/attention_helpers.h"
 #include "tests/autograd/evaluate.h"
 

@@ -7,7 +7,11 @@
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/score_mlp.h"
 #include "autograd/hooks.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/sum.h"
 #include "nn/models/transformer.h"
 #include "tests/attention/attention_helpers.h"
 

@@ -8,9 +8,9 @@
 #include <functional>
 #include <limits>
 
-#include "autograd/all_ops.h"
 #include "autograd/backward.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/unary.h"
 
 namespace tapir::boundary {
 

@@ -1,9 +1,7 @@
 // The boundary set of norms, losses and attention.
 #pragma once
 #include "attention/kernels/all_ops.h"
-#include "attention/kernels/expressive_weights.h"
-#include "attention/kernels/fused_attention.h"
-#include "attention/kernels/mix.h"
+#include "autograd/ops.h"
 #include "tests/autograd/boundary_functions.h"
 
 namespace tapir::boundary {

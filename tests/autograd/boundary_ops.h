@@ -1,5 +1,6 @@
 // The boundary set of products, reductions, scans, softmax, shapes and indices.
 #pragma once
+#include "autograd/ops.h"
 #include "tests/autograd/boundary_functions.h"
 
 namespace tapir::boundary {

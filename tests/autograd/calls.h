@@ -4,12 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "attention/kernels/expressive_weights.h"
-#include "attention/kernels/fused_attention.h"
-#include "attention/kernels/mix.h"
-#include "attention/kernels/pair_hidden.h"
-#include "attention/kernels/rotary.h"
+#include "attention/kernels/all_ops.h"
 #include "autograd/examples/example.h"
+#include "autograd/ops.h"
 
 namespace tapir {
 

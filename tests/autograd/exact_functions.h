@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "autograd/all_ops.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/unary.h"
+
 
 namespace tapir::exact {
 

@@ -2,12 +2,8 @@
 // is added to all of them. A law is exact mathematics, so it judges numbers of every size: test_scales.cc.
 #pragma once
 #include "attention/kernels/all_ops.h"
-#include "attention/kernels/expressive_weights.h"
-#include "attention/kernels/fused_attention.h"
-#include "attention/kernels/mix.h"
-#include "attention/kernels/pair_hidden.h"
-#include "attention/kernels/rotary.h"
 #include "autograd/examples/example.h"
+#include "autograd/ops.h"
 
 namespace tapir::scaling {
 

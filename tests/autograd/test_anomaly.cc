@@ -4,6 +4,11 @@
 #include <doctest/doctest.h>
 
 #include "autograd/hooks.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/layer_norm.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tests/nn/tiny_model.h"
 
 using namespace tapir;

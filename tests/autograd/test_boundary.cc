@@ -4,6 +4,8 @@
 
 #include <bit>
 
+#include "attention/kernels/all_ops.h"
+#include "autograd/all_ops.h"
 #include "autograd/node.h"
 #include "autograd/tolerance.h"
 #include "tests/autograd/boundary_layers.h"

@@ -1,6 +1,7 @@
 // What the functions of ops.h may be given, and what they say of the rest.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <regex>
@@ -27,10 +28,32 @@ struct Declaration {
   std::vector<Parameter> parameters;
 };
 
+const std::filesystem::path sources = TAPIR_SOURCE_DIR;
+
+// Without comments.
+std::string code(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::string text;
+  for (std::string line; std::getline(in, line);) text += line.substr(0, line.find("//")) + '\n';
+  return text;
+}
+
+std::vector<std::filesystem::path> files(const std::filesystem::path& folder, const std::string& extension) {
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == extension) found.push_back(entry.path());
+  return found;
+}
+
+std::set<std::string> matches(const std::string& text, const std::regex& pattern) {
+  std::set<std::string> found;
+  for (std::sregex_iterator match(text.begin(), text.end(), pattern), none; match != none; ++match) found.insert((*match)[1]);
+  return found;
+}
+
 std::vector<Declaration> declarations() {
-  std::ifstream file(TAPIR_SOURCE_DIR "/autograd/ops.h");
   std::string header;
-  for (std::string line; std::getline(file, line);) header += line.substr(0, line.find("//")) + '\n';
+  for (const auto& family : files(sources / "autograd/ops", ".h")) header += code(family);
   const std::regex function(R"((?:Tensor|Sorted|BatchNormed) (\w+)\(([^;]*)\);)");
   const std::regex parameter(R"(([\w:<>&\s]+?[&\s])(\w+)(?: = [^,]*)?(?:,|$))");
   const auto none = std::sregex_iterator();
@@ -191,6 +214,21 @@ TEST_CASE("calls: the table has every function of ops.h, and its reader every pa
   for (const OpCall& op : calls_of_every_op()) called.insert(op.name);
   CHECK(declared.size() > 70);
   CHECK(called == declared);
+}
+
+TEST_CASE("calls: ops.h includes every family, and the lists of families and of kernels are joined") {
+  std::set<std::string> families;
+  for (const auto& source : files(sources / "autograd/ops", ".cc")) families.insert(source.stem());
+  CHECK(matches(code(sources / "autograd/ops.h"), std::regex("#include \"autograd/ops/(\\w+)\\.h\"")) == families);
+  const auto check_joined = [](const char* folder, const char* all_ops) {
+    std::string headers;
+    for (const auto& header : files(sources / folder, ".h")) headers += code(header);
+    const std::set<std::string> lists = matches(headers, std::regex("using (\\w+) = OpList<"));
+    CHECK(lists.size() > 4);
+    CHECK(matches(code(sources / all_ops), std::regex("(\\w+)\\{\\}")) == lists);
+  };
+  check_joined("autograd/ops", "autograd/all_ops.h");
+  check_joined("attention/kernels", "attention/kernels/all_ops.h");
 }
 
 TEST_CASE("calls: no function takes a bare bool, int or double, which C++ would make of one another") {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "autograd/node.h"
+#include "autograd/ops/arithmetic.h"
 #include "autograd/products.h"
 #include "tests/nn/tiny_model.h"
 

@@ -4,7 +4,10 @@
 
 #include "autograd/backward.h"
 #include "autograd/node.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/view.h"
 #include "tests/messages.h"
 

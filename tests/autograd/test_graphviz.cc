@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/unary.h"
 #include "tests/nn/tiny_model.h"
 
 using namespace tapir;

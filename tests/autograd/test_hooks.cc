@@ -5,6 +5,9 @@
 
 #include <set>
 
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "autograd/recompute.h"
 #include "tests/nn/tiny_model.h"
 

@@ -2,6 +2,10 @@
 #include <doctest/doctest.h>
 
 #include "autograd/node.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/in_place.h"
 #include "tensor/random.h"
 #include "tensor/view.h"

@@ -6,7 +6,12 @@
 
 #include "autograd/backward.h"
 #include "autograd/examples/example.h"
-#include "autograd/ops.h"
+#include "autograd/ops/batch_norm.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/pair_loss.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
 #include "tensor/view.h"
 
 using namespace tapir;

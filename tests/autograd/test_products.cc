@@ -6,7 +6,9 @@
 #include <cmath>
 
 #include "autograd/node.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tests/messages.h"
 
 using namespace tapir;

@@ -4,6 +4,11 @@
 #include <doctest/doctest.h>
 
 #include "autograd/node.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/cross_entropy.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "autograd/products.h"
 #include "nn/optim/optimiser.h"
 #include "tensor/arena.h"

@@ -4,6 +4,11 @@
 #include <set>
 
 #include "autograd/apply.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/batch_norm.h"
+#include "autograd/ops/cross_entropy.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "autograd/recompute.h"
 #include "tensor/in_place.h"
 #include "tests/autograd/evaluate.h"

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "attention/kernels/all_ops.h"
+#include "autograd/all_ops.h"
 #include "autograd/backward.h"
 #include "autograd/node.h"
 #include "tests/autograd/scaling_laws.h"

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "autograd/node.h"
+#include "autograd/ops/arithmetic.h"
 #include "autograd/tolerance.h"
 #include "tensor/parallel.h"
 #include "tensor/view.h"

@@ -7,6 +7,11 @@
 #include <set>
 
 #include "autograd/examples/matrix.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/cross_entropy.h"
+#include "autograd/ops/embedding.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/softmax.h"
 #include "autograd/tolerance.h"
 #include "tensor/cuda.h"
 #include "tensor/in_place.h"

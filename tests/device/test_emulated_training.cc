@@ -6,7 +6,7 @@
 
 #include "attention/reproduce/tasks/task.h"
 #include "autograd/backward.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/metrics.h"
 #include "tensor/arena.h"

@@ -11,7 +11,10 @@
 #include <vector>
 
 #include "autograd/backward.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/unary.h"
 #include "tensor/cuda.h"
 #include "tensor/launch.h"
 #include "tests/emulator/cublas_v2.h"

@@ -8,7 +8,11 @@
 #include "attention/kernels/pair_hidden.h"
 #include "attention/mechanisms/score_mlp.h"
 #include "autograd/node.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "tensor/arena.h"
 #include "tests/attention/attention_helpers.h"
 

@@ -34,7 +34,10 @@ int main(int argc, char** argv) try {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.size() < 3) throw std::runtime_error("usage: mutation_generate ROOT FOLDER FILE…");
   const std::filesystem::path root = arguments[0], folder = arguments[1];
-  const TensorFunctions functions = tensor_functions(Source("autograd/ops.h", contents(root / "autograd/ops.h")));
+  std::string headers;
+  for (const auto& file : std::filesystem::directory_iterator(root / "autograd/ops"))
+    if (file.path().extension() == ".h") headers += contents(file.path());
+  const TensorFunctions functions = tensor_functions(Source("autograd/ops/*.h", headers));
   std::vector<Mutant> mutants;
   for (size_t i = 2; i < arguments.size(); ++i)
     write(folder / arguments[i], mutate(Source(arguments[i], contents(root / arguments[i])), functions, mutants));

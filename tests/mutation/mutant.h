@@ -8,7 +8,7 @@
 
 namespace tapir {
 
-Tensor affine(const Tensor& x, Number factor, Number shift);   // autograd/ops.h
+Tensor affine(const Tensor& x, Number factor, Number shift);   // autograd/ops/arithmetic.h
 
 namespace mutation {
 

@@ -8,7 +8,12 @@
 #include <set>
 
 #include "autograd/backward.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/cross_entropy.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/unary.h"
 #include "autograd/tolerance.h"
 #include "nn/layers/embedding.h"
 #include "nn/layers/linear.h"

@@ -3,7 +3,8 @@
 #include <doctest/doctest.h>
 
 #include "autograd/backward.h"
-#include "autograd/ops.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "nn/layers/linear.h"
 #include "nn/optim/ema.h"
 #include "nn/optim/optimiser.h"

@@ -7,6 +7,7 @@
 #include "attention/mechanisms/dot_product.h"
 #include "attention/zoo.h"
 #include "autograd/examples/example.h"
+#include "autograd/ops/softmax.h"
 #include "nn/models/encoder_decoder.h"
 #include "nn/optim/ema.h"
 #include "nn/optim/optimiser.h"

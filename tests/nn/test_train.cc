@@ -10,7 +10,9 @@
 
 #include "attention/reproduce/tasks/language.h"
 #include "autograd/anomaly.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/metrics.h"
 #include "nn/train/weights.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "autograd/ops.h"
+#include "autograd/ops/cross_entropy.h"
 #include "nn/models/transformer.h"
 #include "tests/attention/attention_helpers.h"
 

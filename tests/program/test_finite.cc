@@ -9,7 +9,10 @@
 #include <sstream>
 
 #include "attention/reproduce/program/statistics.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "nn/train/checkpoint.h"
 #include "nn/train/finite.h"
 #include "nn/train/metrics.h"

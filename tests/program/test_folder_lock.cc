@@ -12,7 +12,9 @@
 #include <sstream>
 
 #include "attention/reproduce/program/folder_kind.h"
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 #include "nn/files/atomic_file.h"
 #include "nn/files/folder_lock.h"
 #include "nn/train/trainer.h"

@@ -4,7 +4,7 @@
 #include "attention/reproduce/program/summary.h"
 #include "attention/reproduce/tasks/language.h"
 #include "autograd/backward.h"
-#include "autograd/ops.h"
+#include "autograd/ops/matmul.h"
 #include "nn/optim/ema.h"
 #include "tensor/arena.h"
 #include "tensor/cuda.h"

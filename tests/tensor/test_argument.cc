@@ -4,7 +4,13 @@
 
 #include <type_traits>
 
-#include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/batch_norm.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
+
 
 using namespace tapir;
 

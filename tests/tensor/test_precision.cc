@@ -8,7 +8,8 @@
 
 #include "attention/reproduce/tasks/language.h"
 #include "autograd/examples/matrix.h"
-#include "autograd/ops.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
 #include "tensor/arena.h"
 #include "tensor/cuda.h"
 #include "tensor/random.h"

@@ -5,6 +5,8 @@
 #include <random>
 
 #include "attention/examples/fused.h"
+#include "attention/kernels/all_ops.h"
+#include "autograd/all_ops.h"
 #include "autograd/examples/arithmetic.h"
 #include "autograd/examples/index.h"
 #include "autograd/examples/loss.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "autograd/node.h"
-#include "autograd/ops.h"
+#include "autograd/ops/cross_entropy.h"
 #include "nn/train/finite.h"
 
 namespace tapir {

@@ -4,7 +4,7 @@
 
 #include "attention/reproduce/tasks/language.h"
 #include "attention/reproduce/tasks/sequence.h"
-#include "autograd/ops.h"
+#include "autograd/ops/cross_entropy.h"
 #include "nn/train/weights.h"
 
 namespace tapir {
