@@ -107,7 +107,14 @@ struct Team {
   template <class Term>
   HD auto max(int64_t n, const Term& term) const {
     using T = decltype(term(int64_t{}));
-    return combine(n, -std::numeric_limits<T>::infinity(), term, [](T a, T b) { return a < b ? b : a; });
+    return combine(n, least<T>(), term, [](T a, T b) { return a < b ? b : a; });
+  }
+
+  // The maximum of no term.
+  template <class T>
+  HD static constexpr T least() {
+    if constexpr (std::is_integral_v<T>) return std::numeric_limits<T>::min();
+    else return -std::numeric_limits<T>::infinity();
   }
 
  private:

@@ -108,7 +108,7 @@ struct Warp {
   template <class Term>
   __device__ auto max(int64_t n, const Term& term) const {
     using T = decltype(term(int64_t{}));
-    return combine(n, -infinity<T>(), term, [](T a, T b) { return a < b ? b : a; });
+    return combine(n, Team::least<T>(), term, [](T a, T b) { return a < b ? b : a; });
   }
 
   // Every lane has the result. The lower lane comes first in each fold, as in the CPU's tree.
@@ -122,9 +122,6 @@ struct Warp {
     }
     return mine;
   }
-
-  template <class T>
-  __device__ static constexpr T infinity() { return T(HUGE_VALF); }
 };
 
 template <class Kernel>

@@ -199,6 +199,15 @@ TEST_CASE("parallel: the largest of a row passes over NaN, wherever it stands") 
           static_cast<float>(place == n - 1 ? n - 2 : n - 1));
 }
 
+TEST_CASE("parallel: the maximum of whole numbers, and of none") {
+  const auto negative = [](int64_t i) { return -5 - i; };
+  const auto large = [](int64_t i) { return ~uint32_t(0) - static_cast<uint32_t>(i); };
+  CHECK(Team{}.max(70, negative) == -5);
+  CHECK(Team{}.max(70, large) == ~uint32_t(0));
+  CHECK(Team{}.max(0, negative) == std::numeric_limits<int64_t>::min());
+  CHECK(Team{}.max(0, large) == 0);
+}
+
 TEST_CASE("parallel: a scan joins in order, over chunks and blocks, both ways, with the same bits at any thread count") {
   const int64_t shapes[][3] = {{1, 5000, 1}, {3, 1, 2},    {2, 1024, 3}, {1, 1025, 70}, {40, 7, 130}, {4, 1024, 1},
                                {6, 2500, 1}, {701, 30, 1}, {0, 4, 4},    {2, 0, 3},     {2, 3, 0},    {0, 3, 1}};
