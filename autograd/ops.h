@@ -1,6 +1,6 @@
-// The ops: everything a user calls, one line of mathematics each. All are differentiable any number of times that their
-// formulas allow (at least twice), take views of any strides, check what they are given, and throw an Error that names the
-// function that was called and the shapes in full.
+// The ops: everything a user calls, one line of mathematics each. All take views of any strides, check what they are given, and
+// throw an Error that names the function that was called and the shapes in full. Those with a result in f32 or f64 are
+// differentiable any number of times that their formulas allow, at least twice; whole numbers have no gradient and no node.
 //
 // Letters: x, a, b inputs; y the result. Axes may be negative: −1 is the last. Arithmetic broadcasts as NumPy does. Numbers
 // are finite unless their line says more, ε is ≥ 0, NaN is in no range. An Axis is an int, a Flag a bool, a Count whole, a
@@ -19,6 +19,7 @@
 #pragma once
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/batch_norm.h"
+#include "autograd/ops/comparison.h"
 #include "autograd/ops/cross_entropy.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/embedding.h"

@@ -43,6 +43,10 @@ inline std::vector<OpCall> calls_of_every_op() {
   TAPIR_CALL(affine, {x}, affine(t[0], 2, 1))
   TAPIR_CALL(where, TAPIR_LIST(u8({1, 0, 1}, {3}), x, x), where(t[0], t[1], t[2]))
 
+#define TAPIR_COMPARISON(name) TAPIR_TWO(name) TAPIR_CALL(name, {x}, name(t[0], 0.5))
+  TAPIR_COMPARISON(less) TAPIR_COMPARISON(less_equal) TAPIR_COMPARISON(greater) TAPIR_COMPARISON(greater_equal)
+  TAPIR_COMPARISON(equal) TAPIR_COMPARISON(not_equal)
+
   TAPIR_ONE(neg) TAPIR_ONE(exp) TAPIR_ONE(log) TAPIR_ONE(log1p) TAPIR_ONE(expm1) TAPIR_ONE(sqrt) TAPIR_ONE(rsqrt)
   TAPIR_ONE(abs) TAPIR_ONE(square) TAPIR_ONE(reciprocal) TAPIR_ONE(sin) TAPIR_ONE(cos) TAPIR_ONE(tanh) TAPIR_ONE(sigmoid)
   TAPIR_ONE(softplus) TAPIR_ONE(relu) TAPIR_ONE(gelu) TAPIR_ONE(gelu_tanh) TAPIR_ONE(silu) TAPIR_ONE(erf)
@@ -105,6 +109,7 @@ inline std::vector<OpCall> calls_of_every_op() {
 
   TAPIR_CALL(cross_entropy, TAPIR_LIST(x, i32({1, 2}, {2})), cross_entropy(t[0], t[1]))
   TAPIR_TWO(squared_error) TAPIR_TWO(l1) TAPIR_TWO(smooth_l1) TAPIR_TWO(bce_with_logits) TAPIR_TWO(kl_div)
+#undef TAPIR_COMPARISON
 #undef TAPIR_TWO
 #undef TAPIR_ONE
 #undef TAPIR_ALONG

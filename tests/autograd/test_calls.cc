@@ -97,6 +97,12 @@ std::vector<Ranged> ranges() {
   return {
       in(interval::numbers, "affine", "factor", [=](double v) { affine(x, v, 0); }),
       in(interval::numbers, "affine", "shift", [=](double v) { affine(x, 1, v); }),
+      in(interval::numbers, "less", "number", [=](double v) { less(x, v); }),
+      in(interval::numbers, "less_equal", "number", [=](double v) { less_equal(x, v); }),
+      in(interval::numbers, "greater", "number", [=](double v) { greater(x, v); }),
+      in(interval::numbers, "greater_equal", "number", [=](double v) { greater_equal(x, v); }),
+      in(interval::numbers, "equal", "number", [=](double v) { equal(x, v); }),
+      in(interval::numbers, "not_equal", "number", [=](double v) { not_equal(x, v); }),
       in(interval::finite, "leaky_relu", "slope", [=](double v) { leaky_relu(x, v); }),
       in(interval::finite, "elu", "alpha", [=](double v) { elu(x, v); }),
       in(interval::numbers, "clamp", "low", [=](double v) { clamp(x, v, inf); }),
