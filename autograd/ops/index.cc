@@ -1,5 +1,5 @@
-// Elements by index along an axis, the adjoint, and sorting. Letters: x is (outer, n, inner) around the axis, indices are
-// (outer, m, inner).
+// Elements by index along an axis, the adjoint, sorting, and where extremes stand. Letters: x is (outer, n, inner) around the
+// axis, indices are (outer, m, inner).
 #include "autograd/ops/index.h"
 
 #include "autograd/apply.h"
@@ -192,10 +192,47 @@ template <class T> struct SortLine {
   }
 };
 
-Sorted sorted(const char* op, const Tensor& x, int64_t k, int axis, bool descending) {
-  const int64_t n = x.size(axis);
-  require(n <= std::numeric_limits<int32_t>::max(), op,
+// The first of the largest keys of a line, or of the smallest. Counted from the end, the first place is the largest.
+template <class T> struct ExtremePlace {
+  const T* x;
+  int32_t* place;
+  int64_t n;
+  bool smallest;
+  template <class Team> HD void operator()(const Team& team, int64_t line) const {
+    const auto key_at = [&](int64_t i) {
+      const auto key = key_of(x[line * n + i]);
+      return smallest ? ~key : key;
+    };
+    const auto best = team.max(n, key_at);
+    place[line] = static_cast<int32_t>(n - team.max(n, [&](int64_t i) { return key_at(i) == best ? n - i : int64_t(0); }));
+  }
+};
+
+void require_short(const char* op, const Tensor& x, int axis) {
+  require(x.size(axis) <= std::numeric_limits<int32_t>::max(), op,
           [&] { return text("axis ", axis, " of shape ", x.shape(), " is too long for i32 indices"); });
+}
+
+Tensor extreme_place(const char* op, const Tensor& x, int axis, bool smallest, bool keep) {
+  const Called called(op);
+  require_same_kind(op, {&x});
+  axis = normal_axis(op, axis, x.shape());
+  require_short(op, x, axis);
+  const int64_t n = x.size(axis), count = x.shape().without(axis).elements();
+  require(n > 0 || count == 0, op, [&] { return text("nothing to choose from in shape ", x.shape()); });
+  const Tensor lines = view::transpose(x.detach(), axis, -1).contiguous();
+  const Tensor places = Tensor::empty(lines.shape().with(-1, 1), DType::i32, x.device());
+  with_type(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for_each_row(x.device(), count, n, ExtremePlace<T>{lines.data<T>(), places.data<int32_t>(), n, smallest});
+  });
+  const Tensor y = view::transpose(places, axis, -1).contiguous();
+  return keep ? y : view::reshape(y, x.shape().without(axis));
+}
+
+Sorted sorted(const char* op, const Tensor& x, int64_t k, int axis, bool descending) {
+  require_short(op, x, axis);
+  const int64_t n = x.size(axis);
   const Tensor lines = view::transpose(x.detach(), axis, -1).contiguous();
   const Tensor order = Tensor::empty(lines.shape().with(-1, k), DType::i32, x.device());
   with_type(x.dtype(), [&](auto zero) {
@@ -307,5 +344,8 @@ Sorted topk(const Tensor& x, Count k, Axis axis) {
           [&] { return text("k must be in 0 … ", x.size(axis), ", got ", k, "; axis ", axis, " of shape ", x.shape()); });
   return sorted("topk", x, k, axis, true);
 }
+
+Tensor argmax(const Tensor& x, Axis axis, Flag keep) { return extreme_place("argmax", x, axis, false, keep); }
+Tensor argmin(const Tensor& x, Axis axis, Flag keep) { return extreme_place("argmin", x, axis, true, keep); }
 
 }  // namespace tapir

@@ -17,6 +17,10 @@ struct Sorted {
 };
 Sorted sort(const Tensor& x, Axis axis = -1, Flag descending = false);        // stable; NaN counts as the largest number
 Sorted topk(const Tensor& x, Count k, Axis axis = -1);                        // the k largest, as sorted descending
+// Where the largest and the smallest stand along the axis, which stays with extent 1 if `keep`: i32, without a node. The
+// order is that of sort: of equal ones the first, and NaN counts as the largest number.
+Tensor argmax(const Tensor& x, Axis axis, Flag keep = false);
+Tensor argmin(const Tensor& x, Axis axis, Flag keep = false);
 
 struct Gather;
 struct ScatterAdd;

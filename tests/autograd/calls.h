@@ -97,6 +97,8 @@ inline std::vector<OpCall> calls_of_every_op() {
              TAPIR_ALONG(scatter_add(x, axis, places, x)))
   TAPIR_CALL(sort, {x}, sort(t[0], 1).values, TAPIR_ALONG(sort(x, axis)))
   TAPIR_CALL(topk, {x}, topk(t[0], 2, 1).values, TAPIR_ALONG(topk(x, 1, axis)))
+  TAPIR_CALL(argmax, {x}, argmax(t[0], 1), TAPIR_ALONG(argmax(x, axis)))
+  TAPIR_CALL(argmin, {x}, argmin(t[0], 1), TAPIR_ALONG(argmin(x, axis)))
 
   TAPIR_CALL(layer_norm, TAPIR_LIST(x, line, line), layer_norm(t[0], t[1], t[2]))
   TAPIR_CALL(dropout, {x}, dropout(t[0], 0.5, RandomKey{})) TAPIR_CALL(dropout, {x}, dropout(t[0], 0, RandomKey{}))

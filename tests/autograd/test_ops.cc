@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "autograd/backward.h"
@@ -13,6 +14,7 @@
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sum.h"
 #include "tensor/view.h"
+#include "tests/messages.h"
 
 using namespace tapir;
 
@@ -40,7 +42,7 @@ TEST_CASE("ops: equal elements keep their order in sort, and topk takes the firs
   }
 }
 
-TEST_CASE("ops: sort and topk agree with std::stable_sort on lines of every length, first axis or last") {
+TEST_CASE("ops: sort, topk, argmax and argmin agree with std::stable_sort on lines of every length, first axis or last") {
   const std::vector<double> pool = {3, -0.0, 0, quiet_nan, -inf, 1e-310, 2, inf, -1, 0, -3, quiet_nan, -1e-310, 2, 7, -7};
   const auto less = [](double a, double b) { return !std::isnan(a) && (std::isnan(b) || a < b); };
   for (const DType type : {DType::f64, DType::f32, DType::i32, DType::u8})
@@ -78,7 +80,34 @@ TEST_CASE("ops: sort and topk agree with std::stable_sort on lines of every leng
         CHECK(topk(x, k, 1).indices.values<int32_t>() == expected(k, true));
         CHECK(along_rows(topk(columns, k, 0).indices) == expected(k, true));
       }
+      CHECK(argmax(x, 1).values<int32_t>() == expected(1, true));
+      CHECK(argmin(x, 1).values<int32_t>() == expected(1, false));
+      CHECK(argmax(columns, 0).values<int32_t>() == expected(1, true));
+      CHECK(argmin(columns, 0, true).values<int32_t>() == expected(1, false));
     }
+}
+
+TEST_CASE("ops: argmax and argmin of a line that all threads share, of no line, of an axis that stays, without a node") {
+  std::vector<double> values(300000);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(i * 7919 % 299993);   // each at most twice
+  const auto place = [&](auto extreme) {
+    return static_cast<int32_t>(extreme(values.begin(), values.end()) - values.begin());
+  };
+  const Tensor x = requires_grad(vector(values));
+  CHECK(argmax(x, 0).item() == place([](auto begin, auto end) { return std::max_element(begin, end); }));
+  CHECK(argmin(x, -1).item() == place([](auto begin, auto end) { return std::min_element(begin, end); }));
+  CHECK(!argmax(x, 0).node);
+  CHECK(argmax(x, 0).dtype() == DType::i32);
+  CHECK(argmax(x, 0).shape() == Shape{});
+  CHECK(argmax(x, 0, true).shape() == Shape{1});
+  CHECK(argmin(Tensor::zeros({2, 0, 3}), 2).shape() == Shape{2, 0});
+  CHECK(argmin(Tensor::zeros({2, 3, 4}), 1, true).shape() == Shape{2, 1, 4});
+  CHECK(message_of([] { argmax(Tensor::zeros({2, 0}), 1); }) == "argmax: nothing to choose from in shape [2,0]");
+  const Tensor longest = view::expand(Tensor::zeros({1}, DType::u8), {int64_t(1) << 31});
+  for (const auto& [name, call] : std::map<std::string, std::function<void()>>{
+           {"argmax", [&] { argmax(longest, 0); }}, {"argmin", [&] { argmin(longest, 0); }},
+           {"sort", [&] { sort(longest, 0); }}, {"topk", [&] { topk(longest, 1, 0); }}})
+    CHECK(message_of(call) == name + ": axis 0 of shape [2147483648] is too long for i32 indices");
 }
 
 TEST_CASE("ops: max and min find NaN beside infinities, wherever it stands") {

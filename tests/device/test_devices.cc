@@ -15,6 +15,7 @@
 #include "autograd/tolerance.h"
 #include "tensor/cuda.h"
 #include "tensor/in_place.h"
+#include "tests/autograd/calls.h"
 #include "tests/autograd/evaluate.h"
 #include "tests/messages.h"
 #include "tests/tensor/policies.h"
@@ -74,6 +75,21 @@ TEST_CASE("devices: every op gives the CPU's bits on CUDA, or its numbers where 
           CHECK((with_products.contains(here[op].op) ? largest <= bound : same_bits(results[i], expected[i])));
         }
       }
+}
+
+TEST_CASE("devices: comparisons and places are the CPU's on CUDA") {
+  const auto places = [](Device device) {
+    const OnDevice scope(device);
+    std::vector<Tensor> results;
+    for (const OpCall& op : calls_of_every_op()) {
+      const Tensor y = op.call(op.tensors);
+      if (y.dtype() == DType::u8 || y.dtype() == DType::i32) results.push_back(y);
+    }
+    return results;
+  };
+  const std::vector<Tensor> here = places(Device::cpu), there = places(Device::cuda);
+  CHECK(here.size() > 12);
+  for (size_t i = 0; i < here.size(); ++i) CHECK(same_bits(here[i], there[i]));
 }
 
 TEST_CASE("devices: products of rounded operands have the CPU's numbers") {
