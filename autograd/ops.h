@@ -17,6 +17,7 @@
 //
 // Each family has a header of its own, for those who would not be compiled again with the others.
 #pragma once
+#include "autograd/operators.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/comparison.h"
