@@ -173,7 +173,7 @@ class ShapeCalls {
 
   void axes() {
     const Tensor x = tensor();
-    const int axis = any_axis(), at = place(axis, x.rank()), kind = below(7);
+    const int axis = any_axis(), at = place(axis, x.rank()), kind = below(9);
     const int64_t other = extent();
     const Shape shape = x.shape();
     Wide wanted;
@@ -308,6 +308,8 @@ class ShapeCalls {
             case 3: return max(x, axis, keep);
             case 4: return min(x, axis, keep);
             case 5: return norm(x, 2, axis, keep);
+            case 7: return argmax(x, axis, keep);
+            case 8: return argmin(x, axis, keep);
             default: return sum(x);
           }
         },
