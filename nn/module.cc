@@ -1,11 +1,28 @@
 #include "nn/module.h"
 
+#include <algorithm>
+
 #include "autograd/backward.h"
 
 namespace tapir::nn {
 
+void Module::require_new(const std::string& name) const {
+  const auto free = [&](const auto& all, const auto& name_of) {
+    return std::none_of(all.begin(), all.end(), [&](const auto& one) { return name_of(one) == name; });
+  };
+  const auto own = [](const auto& one) { return one.name; };
+  require(free(parameters_, own) && free(buffers_, own) && free(children_, [](const auto& child) { return child->name_; }),
+          "module", [&] { return text("there are two of the name '", name, "'"); });
+}
+
 Parameter& Module::parameter(std::string name, const Shape& shape, ParameterKind kind, const Init& init) {
+  require_new(name);
   return parameters_.emplace_back(Parameter{std::move(name), shape, kind, init});
+}
+
+Buffer& Module::buffer(std::string name, const Shape& shape, BufferKind kind, const Init& init) {
+  require_new(name);
+  return buffers_.emplace_back(Buffer{std::move(name), shape, kind, init});
 }
 
 void Module::each_parameter(const std::function<void(const std::string&, Parameter&)>& visit, const std::string& prefix) {
@@ -13,19 +30,49 @@ void Module::each_parameter(const std::function<void(const std::string&, Paramet
   for (const auto& module : children_) module->each_parameter(visit, prefix + module->name_ + '.');
 }
 
-void Module::initialise(uint64_t seed, DType type, Device device) {
-  each_parameter([&](const std::string& name, Parameter& parameter) {
-    const Scope owner(name.substr(0, name.rfind('.')));   // in errors of memory
-    Tensor value = Tensor::empty(parameter.shape, type, device);
-    parameter.init.fill(value, {.seed = seed, .step = 0, .site = site_of(name)});
-    parameter.value = requires_grad(value);
-  });
+void Module::each_parameter(const std::function<void(const std::string&, const Parameter&)>& visit,
+                            const std::string& prefix) const {
+  for (const Parameter& parameter : parameters_) visit(prefix + parameter.name, parameter);
+  for (const auto& module : children_) std::as_const(*module).each_parameter(visit, prefix + module->name_ + '.');
 }
 
-int64_t Module::parameter_count() {
+void Module::each_buffer(const std::function<void(const std::string&, Buffer&)>& visit, const std::string& prefix) {
+  for (Buffer& buffer : buffers_) visit(prefix + buffer.name, buffer);
+  for (const auto& module : children_) module->each_buffer(visit, prefix + module->name_ + '.');
+}
+
+void Module::each_buffer(const std::function<void(const std::string&, const Buffer&)>& visit, const std::string& prefix) const {
+  for (const Buffer& buffer : buffers_) visit(prefix + buffer.name, buffer);
+  for (const auto& module : children_) std::as_const(*module).each_buffer(visit, prefix + module->name_ + '.');
+}
+
+void Module::initialise(uint64_t seed, DType type, Device device) {
+  const auto filled = [&](const std::string& name, const auto& own) {
+    const Scope owner(name.substr(0, name.rfind('.')));   // in errors of memory
+    Tensor value = Tensor::empty(own.shape, type, device);
+    own.init.fill(value, {.seed = seed, .step = 0, .site = site_of(name)});
+    return value;
+  };
+  each_parameter(
+      [&](const std::string& name, Parameter& parameter) { parameter.value = requires_grad(filled(name, parameter)); });
+  each_buffer([&](const std::string& name, Buffer& buffer) { buffer.value = filled(name, buffer); });
+}
+
+int64_t Module::parameter_count() const {
   int64_t count = 0;
-  each_parameter([&](const std::string&, Parameter& parameter) { count += parameter.shape.elements(); });
+  each_parameter([&](const std::string&, const Parameter& parameter) { count += parameter.shape.elements(); });
   return count;
+}
+
+Parameter& Module::parameter_at(const std::string& name) {
+  Parameter* found = nullptr;
+  std::string known;
+  each_parameter([&](const std::string& full, Parameter& parameter) {
+    if (full == name) found = &parameter;
+    known += (known.empty() ? "" : ", ") + full;
+  });
+  require(found, "module", [&] { return text("there is no parameter '", name, "'; those below this module are: ", known); });
+  return *found;
 }
 
 void Module::each_module(const std::function<void(const std::string&, Module&)>& visit, const std::string& prefix) {

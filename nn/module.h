@@ -36,6 +36,22 @@ struct Parameter {
   Tensor value{};     // a leaf once initialised
 };
 
+// What becomes of a buffer where weights are averaged (nn/optim/ema.h).
+enum class BufferKind {
+  statistics,   // averaged as they are: running means
+  memory        // left alone: what earlier batches left behind
+};
+
+// State that is no parameter: saved and restored with the weights, never touched by optimisers. Forward passes read and write
+// it through the call (nn/effects.h).
+struct Buffer {
+  std::string name;   // within its module
+  Shape shape;
+  BufferKind kind;
+  Init init;
+  Tensor value{};     // a constant once initialised
+};
+
 // Is told what a module was given and what it returns, and may return another output; an undefined tensor leaves that one.
 using ForwardHook = std::function<Tensor(const std::vector<Tensor>& inputs, const Tensor& output)>;
 using ForwardHandle = std::shared_ptr<const ForwardHook>;
@@ -47,14 +63,19 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  // Allocates every parameter and fills it by its own rule. A value depends on seed, full name and element alone, not on
-  // the order of construction.
+  // Allocates every parameter and buffer and fills it by its own rule. A value depends on seed, full name and element alone,
+  // not on the order of construction.
   void initialise(uint64_t seed, DType type = DType::f32, Device device = default_device());
 
   // Calls visit(full name, parameter) in the order of registration.
   void each_parameter(const std::function<void(const std::string&, Parameter&)>& visit, const std::string& prefix = "");
+  void each_parameter(const std::function<void(const std::string&, const Parameter&)>& visit,
+                      const std::string& prefix = "") const;
+  void each_buffer(const std::function<void(const std::string&, Buffer&)>& visit, const std::string& prefix = "");
+  void each_buffer(const std::function<void(const std::string&, const Buffer&)>& visit, const std::string& prefix = "") const;
 
-  int64_t parameter_count();   // number of scalars
+  Parameter& parameter_at(const std::string& name);   // throws Error that lists all full names if there is none of this one
+  int64_t parameter_count() const;                    // number of scalars
 
   // Calls visit(full name, module) for the module itself, whose name is "", and all below it, parents first.
   void each_module(const std::function<void(const std::string&, Module&)>& visit, const std::string& prefix = "");
@@ -65,7 +86,9 @@ class Module {
   [[nodiscard]] ForwardHandle on_forward(ForwardHook hook);
 
  protected:
+  // What a module owns has a name of its own in it (else Error).
   Parameter& parameter(std::string name, const Shape& shape, ParameterKind kind, const Init& init);
+  Buffer& buffer(std::string name, const Shape& shape, BufferKind kind, const Init& init);
 
   template <class M, class... Arguments>
   M& child(const std::string& name, Arguments&&... arguments) {
@@ -73,6 +96,7 @@ class Module {
   }
   template <class M>
   M& adopt(const std::string& name, std::unique_ptr<M> module) {
+    require_new(name);
     M& reference = *module;
     reference.name_ = name;
     children_.push_back(std::move(module));
@@ -89,9 +113,11 @@ class Module {
 
  private:
   Tensor hooked(Tensor y, const std::vector<Tensor>& inputs) const;
+  void require_new(const std::string& name) const;
 
   std::string name_;
   std::deque<Parameter> parameters_;             // addresses are stable
+  std::deque<Buffer> buffers_;
   std::vector<std::unique_ptr<Module>> children_;
   std::vector<std::weak_ptr<const ForwardHook>> hooks_;
 };

@@ -29,7 +29,7 @@ for page; do
       inside = 0
       if (language ~ /^(output|console|sh|)$/) next
       if (language !~ /^(cpp|toml|cmake)$/) { fault(begin, "the kind of block \"" language "\" is not known"); next }
-      if (main) next
+      if (main && line[1] !~ /^(\/\/|#) from /) next
       if (line[1] !~ /^(\/\/|#) from [^ ]+$/) { fault(begin, "neither a program nor a quotation"); next }
       sub(/^(\/\/|#) from /, "", line[1])
       file = work "/quote-" begin
@@ -86,12 +86,13 @@ for page; do
   done
 done
 
-# Every program runs, and prints what the page says.
+# Every program runs, in a folder of its own since it may write files, and prints what the page says.
+mkdir "$work/run"
 for program in "$snippets"/*.cc; do
   [ -e "$program" ] || continue
   built=${program%.cc}
   status=0
-  "$built" > "$work/printed" 2>&1 || status=$?
+  (cd "$work/run" && "$built") > "$work/printed" 2>&1 || status=$?
   if [ $status -ne 0 ]; then
     echo "${built##*/}: exit status $status: $(tail -n 1 "$work/printed")" >> "$work/faults"
   elif [ -e "$built.expected" ] && ! diff "$built.expected" "$work/printed" > "$work/difference"; then

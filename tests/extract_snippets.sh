@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes every complete program of the pages (a ```cpp block with a main function) as OUT/PAGE-N.cc, and the ```output
+# Writes every complete program of the pages (a ```cpp block with a main function that quotes no file) as OUT/PAGE-N.cc, and the ```output
 # block that follows it as OUT/PAGE-N.expected. A file that does not change keeps its time: nothing is built again.
 # Usage: extract_snippets.sh SOURCE_ROOT OUT PAGE...      (pages relative to SOURCE_ROOT)
 set -eu
@@ -15,7 +15,7 @@ for page; do
     /^```/ && !inside { inside = 1; language = substr($0, 4); block = ""; next }
     /^```/ {
       inside = 0
-      if (language == "cpp" && block ~ /int main\(/) printf "%s", block > (program = prefix "-" ++count ".cc")
+      if (language == "cpp" && block ~ /int main\(/ && block !~ /^\/\/ from /) printf "%s", block > (program = prefix "-" ++count ".cc")
       if (language == "output" && count) printf "%s", block > (prefix "-" count ".expected")
       next
     }

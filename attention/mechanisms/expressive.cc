@@ -25,7 +25,9 @@ class Expressive final : public StagedAttention {
   Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call&) const override {
     return matmul(affine(Q, beta_, 0), transpose(K));
   }
-  Tensor weights(const Tensor& E, const nn::Call& call) const override { return expressive_weights(E, call.mask, alibi_); }
+  Tensor weights(const Tensor& E, const Tensor&, const nn::Call& call) const override {
+    return expressive_weights(E, call.mask, alibi_);
+  }
   Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const override {
     return expressive_attention(affine(Q, beta_, 0), K, V, call.mask, alibi_);
   }
@@ -47,7 +49,12 @@ Mechanism expressive_row() {
                 .paper = "Gros 2024, arXiv 2407.18601",
                 .equation = "a_ij = g_ij / Σ_l g_il, g = z²/(1 + z²), z = β q_i·k_j",
                 .cost = "2 D operations a pair; memory T × S, fused T + S",
-                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .claims =
+                    [](const nn::Options& options) {   // ALiBi is a bias of position
+                      Claims claims = staged_claims;
+                      claims.equivariant = !dynamic_cast<const ExpressiveOptions&>(options).alibi;
+                      return claims;
+                    },
                 .options = {}, .make = {}};
   set_maker<ExpressiveOptions>(row, make_expressive);
   return row;

@@ -40,7 +40,7 @@ class MlpQkv final : public StagedAttention {
     const nn::LayerNorm* shared =
         options.norm_shared ? &child<nn::LayerNorm>("norm", options.hidden_mult * shape.width) : nullptr;
     for (const Projection which : options.networks())
-      networks_[which] = &child<Network>(name_of(which), options, shape.width, shape.width_of(which), shared);
+      networks_[which] = &child<Network>(name_of(which), options, shape.width, width_of(which, shape), shared);
   }
 
  private:
@@ -74,7 +74,12 @@ Mechanism mlp_qkv_row() {
                 .paper = "Zhang 2023, arXiv 2310.11398",
                 .equation = "Q, K, V = W₂ ReLU(LayerNorm(W₁ x + b₁)) + b₂, s_ij = q_i·k_j / √D",
                 .cost = "2 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S, fused T + S",
-                .claims = {.causal = true, .distribution = true, .equivariant = true, .padding_safe = true},
+                .claims =
+                    [](const nn::Options& options) {   // a network of the output answers a row without keys
+                      Claims claims = staged_claims;
+                      claims.padding_safe = !dynamic_cast<const MlpQkvOptions&>(options).o;
+                      return claims;
+                    },
                 .options = {}, .make = {}};
   set_maker<MlpQkvOptions>(row, make_mlp_qkv);
   return row;

@@ -3,7 +3,7 @@
 namespace tapir::nn {
 
 Encoder::Encoder(const TransformerOptions& options, const MixerMaker& mixer) : TransformerStack("encoder", options) {
-  add_blocks(mixer);
+  add_blocks(false, mixer);
 }
 
 Tensor Encoder::forward(const Tensor& tokens, const Call& call) const {
@@ -13,7 +13,7 @@ Tensor Encoder::forward(const Tensor& tokens, const Call& call) const {
 
 Decoder::Decoder(const TransformerOptions& options, const MixerMaker& mixer, const MixerMaker& cross)
     : TransformerStack("decoder", options) {
-  add_blocks(mixer, cross);
+  add_blocks(true, mixer, cross);
 }
 
 Tensor Decoder::forward(const Tensor& tokens, const Memory& memory, const Call& call) const {

@@ -1,65 +1,55 @@
 #include "nn/models/transformer.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "autograd/node.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
-#include "autograd/ops/unary.h"
-#include "autograd/recompute.h"
 
 namespace tapir::nn {
 namespace {
 
 constexpr double deviation = 0.02;   // of initial weights, as in GPT-2
 
-Tensor (*activation_of(const std::string& name))(const Tensor&) {
-  return name == "relu" ? relu : name == "gelu_tanh" ? gelu_tanh : gelu;
-}
-
 Positions attention_positions(const std::string& name) {
   return name == "rotary" ? Positions::rotary : name == "alibi" ? Positions::alibi : Positions::none;
 }
 
-}  // namespace
-
-FeedForward::FeedForward(const TransformerOptions& options)
-    : activation_(activation_of(options.activation)),
-      up_(child<Linear>("up", options.width, options.hidden_width(), true, Init::normal(deviation))),
-      dropout_(child<Dropout>("dropout", options.dropout)),
-      down_(child<Linear>("down", options.hidden_width(), options.width, true, Init::normal(deviation))) {}
-
-Tensor FeedForward::forward(const Tensor& x, const Call& call) const {
-  const Scope scope = enter();
-  return leave(down_.forward(dropout_.forward(activation_(up_.forward(x)), call)), x);
+// Tokens of each row that are there. Throws Error unless they are the first ones, and at least one.
+std::vector<int64_t> tokens_there(const Tensor& keys, const Shape& tokens) {
+  std::vector<int64_t> counts(tokens[0], tokens[1]);
+  if (!keys.defined()) return counts;
+  require(keys.dtype() == DType::u8 && keys.shape() == tokens, "step",
+          [&] { return text("the key mask must be u8", tokens, ", got ", keys.dtype(), keys.shape()); });
+  const std::vector<uint8_t> there = keys.values<uint8_t>();
+  for (int64_t b = 0; b < tokens[0]; ++b) {
+    const auto row = there.begin() + b * tokens[1], end = row + tokens[1];
+    const auto padding = std::find(row, end, 0);
+    counts[b] = padding - row;
+    require(counts[b] > 0 && std::all_of(padding, end, [](uint8_t one) { return one == 0; }), "step",
+            [&] { return text("row ", b, " of the key mask does not begin with its tokens"); }, "padding comes last");
+  }
+  return counts;
 }
 
-TransformerBlock::TransformerBlock(const TransformerOptions& options, std::unique_ptr<TokenMixer> mixer,
-                                   std::unique_ptr<TokenMixer> cross)
-    : post_norm_(options.norm == "post"), norm1_(adopt("norm1", make_norm(options.norm_kind, options.width))),
-      mixer_(adopt("attention", std::move(mixer))),
-      cross_norm_(cross ? &adopt("cross_norm", make_norm(options.norm_kind, options.width)) : nullptr),
-      cross_(cross ? &adopt("cross_attention", std::move(cross)) : nullptr),
-      norm2_(adopt("norm2", make_norm(options.norm_kind, options.width))), mlp_(child<FeedForward>("mlp", options)),
-      dropout1_(child<Dropout>("dropout1", options.dropout)),
-      cross_dropout_(cross_ ? &child<Dropout>("cross_dropout", options.dropout) : nullptr),
-      dropout2_(child<Dropout>("dropout2", options.dropout)) {}
+}  // namespace
 
-Tensor TransformerBlock::forward(const Tensor& x, const Call& call, const Memory& memory) const {
-  const Scope scope = enter();
-  const auto residual = [&](const Tensor& a, const Norm& norm, const auto& f) {
-    return post_norm_ ? norm.forward(add(a, f(a))) : add(a, f(norm.forward(a)));
-  };
-  Tensor y = residual(x, norm1_, [&](const Tensor& a) { return dropout1_.forward(mixer_.forward(a, a, call), call); });
-  if (cross_) {
-    Call reading = call;   // the two sequences have no common places
-    reading.mask = {.causal = false, .offset = 0, .keys = memory.keys};
-    reading.positions = Positions::none;
-    y = residual(y, *cross_norm_, [&](const Tensor& a) {
-      return cross_dropout_->forward(cross_->forward(a, memory.tokens, reading), reading);
-    });
+DecoderState DecoderState::copy() const {
+  DecoderState other{{}, lengths};
+  for (const auto& block : blocks) other.blocks.push_back(block->copy());
+  return other;
+}
+
+void DecoderState::reorder(const std::vector<int64_t>& rows) {
+  std::vector<int64_t> reordered;
+  for (const int64_t row : rows) {
+    require(row >= 0 && row < static_cast<int64_t>(lengths.size()), "reorder",
+            [&] { return text("there is no sample ", row, " among ", lengths.size()); });
+    reordered.push_back(lengths[row]);
   }
-  y = residual(y, norm2_, [&](const Tensor& a) { return dropout2_.forward(mlp_.forward(a, call), call); });
-  return leave(y, x);
+  for (const auto& block : blocks) block->reorder(rows);
+  lengths = std::move(reordered);
 }
 
 TransformerStack::TransformerStack(const char* name, const TransformerOptions& o)
@@ -68,34 +58,35 @@ TransformerStack::TransformerStack(const char* name, const TransformerOptions& o
       positions_(o.positions == "learned" ? &child<Embedding>("positions", o.context, o.width, Init::normal(deviation))
                                           : nullptr),
       dropout_(child<Dropout>("dropout", o.dropout)),
-      norm_(adopt("norm", make_norm(o.norm_kind, o.width))) {
-  require(o.width % o.heads == 0, name,
-          [&] { return text("the width ", o.width, " is not a multiple of the ", o.heads, " heads"); });
+      norm_(adopt("norm", make_norm(o.norm_kind, o.width))) {}
+
+void TransformerStack::add_blocks(bool causal, const MixerMaker& mixer, const MixerMaker& cross) {
+  blocks_ = &adopt("blocks", std::make_unique<Blocks>(kind_, options, MixerShape{.causal = causal, .length = options.context},
+                                                      attention_positions(options.positions), mixer, cross));
 }
 
-void TransformerStack::add_blocks(const MixerMaker& mixer, const MixerMaker& cross) {
-  for (int64_t layer = 0; layer < options.layers; ++layer) {
-    std::unique_ptr<TokenMixer> own = mixer(layer);
-    require(own->accepts(attention_positions(options.positions)), kind_, [&] {
-      return text("the attention of block ", layer, " does not accept ", options.positions, " positions");
-    }, "choose learned, sinusoidal or none");
-    blocks_.push_back(&child<TransformerBlock>(text("blocks.", layer), options, std::move(own),
-                                               cross ? cross(layer) : nullptr));
-  }
-}
-
-Tensor TransformerStack::position_vectors(int64_t length, DType type, Device device) const {
-  if (positions_) return slice(positions_->weight.value, 0, 0, length);
+Tensor TransformerStack::position_vectors(int64_t begin, int64_t length, DType type, Device device) const {
+  if (positions_) return slice(positions_->weight.value, 0, begin, length);
   // pe[t,2r] = sin(t / 10000^(2r/C)),  pe[t,2r+1] = cos(t / 10000^(2r/C))      Vaswani et al. 2017, section 3.5
   const int64_t width = options.width;
   std::vector<double> table(length * width);
   for (int64_t t = 0; t < length; ++t)
     for (int64_t c = 0; c < width; ++c) {
       const double angle =
-          static_cast<double>(t) / std::pow(10000.0, static_cast<double>(c / 2 * 2) / static_cast<double>(width));
+          static_cast<double>(begin + t) / std::pow(10000.0, static_cast<double>(c / 2 * 2) / static_cast<double>(width));
       table[t * width + c] = c % 2 ? std::cos(angle) : std::sin(angle);
     }
   return Tensor::from(table, {length, width}, device).to(type);
+}
+
+Tensor TransformerStack::embedded(const Tensor& tokens, const std::vector<int64_t>& lengths, const Call& call) const {
+  Tensor x = tokens_.forward(tokens);
+  if (!unlimited()) {
+    std::vector<Tensor> rows;   // one for all samples where they are at the same place
+    for (const int64_t begin : lengths) rows.push_back(position_vectors(begin, tokens.size(1), x.dtype(), x.device()));
+    x = add(x, rows.size() == 1 ? rows[0] : stack(rows, 0));
+  }
+  return dropout_.forward(x, call);
 }
 
 Tensor TransformerStack::run(const Tensor& tokens, Call call, const Memory& memory) const {
@@ -103,15 +94,36 @@ Tensor TransformerStack::run(const Tensor& tokens, Call call, const Memory& memo
     return text("tokens must be (B,T) with T ≤ ", options.context, ", got ", tokens.shape());
   });
   call.positions = attention_positions(options.positions);
-  Tensor x = tokens_.forward(tokens);
-  if (options.positions == "learned" || options.positions == "sinusoidal")
-    x = add(x, position_vectors(tokens.size(1), x.dtype(), x.device()));
-  x = dropout_.forward(x, call);
-  for (const TransformerBlock* block : blocks_) {
-    const auto run = [block, call, memory](const std::vector<Tensor>& in) { return block->forward(in[0], call, memory); };
-    x = options.recompute && !call.recorder ? recompute(run, {x}) : run({x});   // a recorder hears a block once
-  }
-  return norm_.forward(x);
+  return norm_.forward(blocks_->forward(embedded(tokens, {0}, call), call, memory));
+}
+
+DecoderState TransformerStack::state(int64_t batch) const {
+  require(batch > 0, "state", [&] { return text("needs at least one sample, got ", batch); });
+  const Scope scope = enter();
+  return {blocks_->state(batch), std::vector<int64_t>(batch, 0)};
+}
+
+Tensor TransformerStack::step(const Tensor& tokens, DecoderState& state, Call call) const {
+  const auto batch = static_cast<int64_t>(state.lengths.size());
+  require(tokens.rank() == 2 && tokens.size(0) == batch && tokens.size(1) > 0, "step",
+          [&] { return text("tokens must be (", batch, ",T) as the state has samples, got ", tokens.shape()); });
+  const std::vector<int64_t> counts = tokens_there(call.mask.keys, tokens.shape());
+  const bool even = std::equal(state.lengths.begin() + 1, state.lengths.end(), state.lengths.begin());
+  require(even || tokens.size(1) == 1, "step",
+          [&] { return text("samples of different lengths go on by 1 token, got ", tokens.shape()); });
+  for (int64_t b = 0; b < batch; ++b)
+    require(
+        unlimited() || state.lengths[b] + counts[b] <= options.context, "step",
+        [&] {
+          return text("sample ", b, " would have ", state.lengths[b] + counts[b], " tokens, ", options.positions,
+                      " positions end at ", options.context);
+        },
+        "begin again with the last tokens, or choose rotary or alibi positions");
+  call.positions = attention_positions(options.positions);
+  const std::vector<int64_t> begins = even ? std::vector<int64_t>{state.lengths[0]} : state.lengths;
+  const Tensor y = norm_.forward(blocks_->step(embedded(tokens, begins, call), state.blocks, state.lengths, call));
+  for (int64_t b = 0; b < batch; ++b) state.lengths[b] += counts[b];
+  return y;
 }
 
 std::unique_ptr<Linear> make_head(const TransformerOptions& o) {
@@ -121,13 +133,23 @@ std::unique_ptr<Linear> make_head(const TransformerOptions& o) {
 
 LanguageModel::LanguageModel(const TransformerOptions& options, const MixerMaker& mixer)
     : TransformerStack("language model", options), head_(adopt("head", make_head(options))) {
-  add_blocks(mixer);
+  add_blocks(true, mixer);
 }
 
 Tensor LanguageModel::forward(const Tensor& tokens, const Call& call) const {
   Call causal = call;
   causal.mask.causal = true;
   return leave(head_.forward(run(tokens, causal)), tokens);
+}
+
+Tensor LanguageModel::step(const Tensor& tokens, DecoderState& state, const Call& call) const {
+  const NoGrad guard;
+  const std::vector<int64_t> before = state.lengths;
+  const Tensor x = TransformerStack::step(tokens, state, call);
+  std::vector<Tensor> last;
+  for (int64_t b = 0; b < x.size(0); ++b)
+    last.push_back(slice(slice(x, 0, b, 1), 1, state.lengths[b] - before[b] - 1, 1));
+  return leave(reshape(head_.forward(concat(last, 0)), {x.size(0), -1}), tokens);
 }
 
 }  // namespace tapir::nn

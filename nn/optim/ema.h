@@ -8,24 +8,27 @@
 
 namespace tapir::nn {
 
-// a ← β a + (1 − β) θ after each step; at the start a = θ.
+// a ← β a + (1 − β) θ after each step, of parameters θ and of buffers that are statistics; at the start a = θ.
 class Ema {
  public:
   Ema(Module& model, double decay);   // the model must be initialised (else Error) and must outlive this; 0 ≤ β < 1
 
   void update();   // throws Error while the averages are in the model
 
-  // The model gets the averages, which cannot be trained, and at the next call its own weights back, bit by bit.
+  // The numbers of model and averages change places, and at the next call back again, bit by bit. The parameters stay what they
+  // are, so a model that has the averages can be trained on. Throws Error where one was given another tensor in between.
   void exchange();
-  std::vector<std::pair<std::string, Tensor>> state() const;   // averages by parameter, the tensors themselves
+  std::vector<std::pair<std::string, Tensor>> state() const;   // averages by name, the tensors themselves
 
  private:
   struct Slot {
     std::string name;
-    Parameter* parameter;
+    const Tensor* value;   // where the model has it
     Tensor average;
-    Tensor own{};   // the model's weights, while it has the averages
+    Tensor exchanged{};    // what stood there, while the model has the averages
   };
+  template <template <class> class Element, class... Numbers> void each(Numbers... numbers);   // over all averages and values
+
   double decay_;
   bool exchanged_ = false;
   std::vector<Slot> slots_;

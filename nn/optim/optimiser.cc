@@ -2,8 +2,8 @@
 
 #include "autograd/backward.h"
 #include "autograd/node.h"
+#include "nn/optim/own_memory.h"
 #include "tensor/argument.h"
-#include "tensor/overlap.h"
 #include "tensor/parallel.h"
 #include "tensor/scalar_math.h"
 
@@ -31,41 +31,46 @@ struct ClipElement {
 }  // namespace
 
 Optimiser::Optimiser(const char* name, Module& model, const StateNames& state_of) : name_(name) {
+  bool initialised = true;
   model.each_parameter([&](const std::string& parameter_name, Parameter& parameter) {
-    const Tensor& value = parameter.value;
-    require(
-        value.defined(), name, [&] { return text("parameter ", parameter_name, " has no value"); },
-        "initialise the model first");
-    if (slots_.empty()) dtype_ = value.dtype(), device_ = value.device();
-    else require_same_kind(name, {&slots_.front().parameter->value, &value});
-    Slot slot{parameter_name, parameter.kind, &parameter, {}};
-    for (const std::string& state : state_of(parameter)) {
-      slot.state.push_back(Tensor::zeros(value.shape(), value.dtype(), value.device()));
-      state_names_.push_back(parameter_name + '.' + state);
-    }
-    value_of(slot);
-    for (const Slot& other : slots_)
-      require(
-          !overlap(value, other.parameter->value), name,
-          [&] { return text("parameters ", other.name, " and ", parameter_name, " share memory"); },
-          "register what is shared once");
-    slots_.push_back(std::move(slot));
+    slots_.push_back({parameter_name, parameter.kind, &parameter, state_of(parameter)});
+    initialised = initialised && parameter.value.defined();
   });
+  if (initialised) make_state();
+}
+
+void Optimiser::make_state() {
+  if (slots_.empty() || !slots_.front().state.empty()) return;
+  std::vector<std::pair<std::string, Tensor>> values;
+  for (const Slot& slot : slots_) {
+    values.emplace_back(slot.name, value_of(slot));
+    require_same_kind(name_, {&values.front().second, &values.back().second});
+  }
+  require_own_memory(name_, values);
+  for (Slot& slot : slots_) {
+    const Tensor& value = slot.parameter->value;
+    for (size_t i = 0; i < slot.state_names.size(); ++i)
+      slot.state.push_back(Tensor::zeros(value.shape(), value.dtype(), value.device()));
+  }
 }
 
 const Tensor& Optimiser::value_of(const Slot& slot) const {
   const Tensor& value = slot.parameter->value;
-  const Shape& shape = slot.parameter->shape;
+  require(
+      value.defined(), name_, [&] { return text("parameter ", slot.name, " has no value"); }, "initialise the model first");
   require(
       value.leaf, name_, [&] { return text("parameter ", slot.name, " is no leaf: nothing trains it"); },
-      "exchange() averaged weights back, or give it a value of requires_grad");
+      "give it a value of requires_grad");
+  const Tensor& first = slot.state.empty() ? value : slot.state.front();
+  const Shape& shape = slot.parameter->shape;
   require(
-      value.dtype() == dtype_ && value.shape() == shape && value.device() == device_ && value.is_contiguous(), name_,
+      value.dtype() == first.dtype() && value.shape() == shape && value.device() == first.device() && value.is_contiguous(),
+      name_,
       [&] {
-        return text("parameter ", slot.name, " was dense ", dtype_, shape, " on ", device_, " and is ", value.dtype(),
-                    value.shape(), " on ", value.device());
+        return text("parameter ", slot.name, " must be dense ", first.dtype(), shape, " on ", first.device(), " and is ",
+                    value.dtype(), value.shape(), " on ", value.device());
       },
-      "make the optimiser after initialise()");
+      "its state is of that kind: make the optimiser again");
   return value;
 }
 
@@ -78,9 +83,12 @@ std::vector<Optimiser::Update> Optimiser::updates() const {
   return all;
 }
 
+Device Optimiser::device() const { return slots_.empty() ? default_device() : value_of(slots_.front()).device(); }
+
 void Optimiser::step(double rate, const Tensor& gradient_scale) {
   require_in(interval::not_negative, name_, "the rate", rate);
   const NoGrad guard;
+  make_state();
   const std::vector<Update> all = updates();
   ++steps_;
   if (all.empty()) return;
@@ -90,7 +98,7 @@ void Optimiser::step(double rate, const Tensor& gradient_scale) {
 
 void Optimiser::step(double rate, double gradient_scale) {
   require_in(interval::finite, name_, "gradient_scale", gradient_scale);
-  step(rate, Tensor::full({}, gradient_scale, DType::f64, device_));
+  step(rate, Tensor::full({}, gradient_scale, DType::f64, device()));
 }
 
 void Optimiser::clear_gradients() {
@@ -102,26 +110,28 @@ Optimiser::Clip Optimiser::clip(double limit, int64_t count) const {
   require(count > 0, name_, [&] { return text("gradients must be sums over 1 target or more, got ", count); });
   const std::vector<Update> all = updates();
   const auto parameters = static_cast<int64_t>(all.size());
-  const Tensor squares = Tensor::empty({parameters}, DType::f64, device_);
+  const Device device = this->device();
+  const Tensor squares = Tensor::empty({parameters}, DType::f64, device);
   if (parameters > 0)
-    with_float(name_, dtype_, [&](auto zero) {
+    with_float(name_, all.front().g.dtype(), [&](auto zero) {
       using T = decltype(zero);
       std::vector<Loop<SquareOf<T>>> loops;
       for (const Update& one : all) loops.push_back({one.g.elements(), {one.g.data<T>()}});
-      full_sum(device_, loops, squares.data<double>());
+      full_sum(device, loops, squares.data<double>());
     });
-  const Clip clip{Tensor::empty({1}, DType::f64, device_), Tensor::empty({1}, DType::f64, device_)};
-  for_each(device_, 1, ClipElement{squares.data<double>(), parameters, limit, static_cast<double>(count),
+  const Clip clip{Tensor::empty({1}, DType::f64, device), Tensor::empty({1}, DType::f64, device)};
+  for_each(device, 1, ClipElement{squares.data<double>(), parameters, limit, static_cast<double>(count),
                                   clip.norm.data<double>(), clip.scale.data<double>()});
   return clip;
 }
 
 double Optimiser::gradient_norm() const { return clip(0, 1).norm.item(); }
 
-std::vector<std::pair<std::string, Tensor>> Optimiser::state() const {
+std::vector<std::pair<std::string, Tensor>> Optimiser::state() {
+  make_state();
   std::vector<std::pair<std::string, Tensor>> tensors;
   for (const Slot& slot : slots_)
-    for (const Tensor& state : slot.state) tensors.emplace_back(state_names_[tensors.size()], state);
+    for (size_t i = 0; i < slot.state.size(); ++i) tensors.emplace_back(slot.name + '.' + slot.state_names[i], slot.state[i]);
   return tensors;
 }
 

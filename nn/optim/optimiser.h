@@ -35,7 +35,7 @@ class Optimiser {
 
   // State by name, for checkpoints: "PARAMETER.m" and so on (the tensors themselves, not copies), and the number of steps
   // taken.
-  std::vector<std::pair<std::string, Tensor>> state() const;
+  std::vector<std::pair<std::string, Tensor>> state();
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
 
@@ -44,13 +44,14 @@ class Optimiser {
     std::string name;
     ParameterKind kind;
     Parameter* parameter;
-    std::vector<Tensor> state;   // of the value's shape, 0 at first
+    std::vector<std::string> state_names;
+    std::vector<Tensor> state{};   // of the value's shape, 0 at first
   };
   using StateNames = std::function<std::vector<std::string>(const Parameter&)>;
 
-  // `name`: in errors. The model must be initialised, with one element type on one device, no parameter in another's memory (else
-  // Error), and must outlive this.
-  // A parameter may be given another value, by initialise() or from a file; its shape, type and device stay (else Error).
+  // `name`: in errors. The model must outlive this. It may be initialised later, and again, for this holds its parameters, not
+  // their values; but from the first step on their shape, type and device stay (else Error). Whatever asks for values throws
+  // Error unless all have one, a dense leaf, of one element type on one device, none in another's memory.
   Optimiser(const char* name, Module& model, const StateNames& state_of);
 
   struct Update {
@@ -63,14 +64,13 @@ class Optimiser {
   virtual void update(const std::vector<Update>& updates, double rate, const Tensor& gradient_scale) = 0;
 
  private:
-  const Tensor& value_of(const Slot& slot) const;   // throws Error unless it is a leaf like the one there was at first
+  void make_state();                                // unless it is there
+  const Tensor& value_of(const Slot& slot) const;   // throws Error unless the state, where there is one, is of its kind
   std::vector<Update> updates() const;              // of the parameters that have a gradient
+  Device device() const;                            // of the parameters
 
   const char* name_;
   std::vector<Slot> slots_;
-  std::vector<std::string> state_names_;   // of all slots, in their order
-  DType dtype_ = DType::f32;               // of the parameters
-  Device device_ = default_device();
   int64_t steps_ = 0;
 };
 

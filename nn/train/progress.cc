@@ -26,14 +26,14 @@ double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-Progress::Progress(std::ostream& out, bool terminal, int64_t total, Clock clock)
-    : out_(out), terminal_(terminal), total_(total), clock_(std::move(clock)), start_(clock_()), next_(start_) {}
+Progress::Progress(std::ostream& out, bool terminal, int64_t total, std::string unit, Clock clock)
+    : out_(out), terminal_(terminal), total_(total), unit_(std::move(unit)), clock_(std::move(clock)), start_(clock_()), next_(start_) {}
 
 Progress::~Progress() { end_line(); }
 
-void Progress::update(int64_t step, double loss, int64_t tokens) {
+void Progress::update(int64_t step, double loss, int64_t units) {
   ++steps_;
-  tokens_ += tokens;
+  units_ += units;
   const double now = clock_();
   if (now < next_ && step < total_) return;
   next_ = now + (terminal_ ? terminal_interval : plain_interval);
@@ -55,12 +55,12 @@ void Progress::message(std::string_view line) {
 
 std::string Progress::line_of(int64_t step, double loss, double now) const {
   const double elapsed = std::max(now - start_, 1e-9);
-  char numbers[96];
-  std::snprintf(numbers, sizeof numbers, "  loss %.4f  %.0f tokens/s  ", loss, static_cast<double>(tokens_) / elapsed);
+  char numbers[64];
+  std::snprintf(numbers, sizeof numbers, "  loss %.4f  %.0f ", loss, static_cast<double>(units_) / elapsed);
   const double per_step = elapsed / static_cast<double>(steps_);
   const std::string time = step < total_ ? duration(per_step * static_cast<double>(total_ - step)) + " left"
                                          : "took " + duration(elapsed);
-  return text("step ", step, '/', total_, numbers, time);
+  return text("step ", step, '/', total_, numbers, unit_, "s/s  ", time);
 }
 
 void Progress::end_line() {

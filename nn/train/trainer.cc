@@ -11,7 +11,6 @@
 #include "autograd/ops/shape.h"
 #include "nn/files/folder_lock.h"
 #include "nn/optim/ema.h"
-#include "nn/train/checkpoint.h"
 #include "nn/train/finite.h"
 #include "nn/train/metrics.h"
 #include "nn/train/progress.h"
@@ -42,7 +41,7 @@ class Run {
         place_(place),
         optimiser_(optimiser.make(task.model)),
         checkpoints_(place.folder / "checkpoints"),
-        progress_(place.out, place.terminal, options.steps) {
+        progress_(place.out, place.terminal, options.steps, task.unit) {
     task.model.each_parameter([&](const std::string&, nn::Parameter& parameter) { device_ = parameter.value.device(); });
     if (options.ema > 0) ema_.emplace(task.model, options.ema);
   }
@@ -92,15 +91,22 @@ class Run {
     const double rate = schedule_.at(report_.steps, options_.steps);
     const nn::Optimiser::Clip clip = optimiser_->clip(options_.clip, loss.count);
     ++report_.steps;
-    report_.tokens += loss.count;
-    unseen_.push_back({report_.steps, loss, clip.norm});
+    report_.counted += loss.count;
+    unseen_.push_back({report_.steps, loss.count, {loss.sum, clip.norm}, {}});
+    for (const auto& [name, value, weight] : loss.effects.losses()) {
+      unseen_.back().numbers.push_back(value.to(DType::f64));
+      unseen_.back().added.push_back(name);
+    }
     const bool logs = due(options_.log_every) || report_.steps == 1 || report_.steps == options_.steps;
     if (logs || unseen_.size() == most_unseen || device_ == Device::cpu) look();   // the CPU has nothing to wait for
     optimiser_->step(rate, clip.scale);
+    loss.effects.commit();
     if (ema_) ema_->update();
     report_.seconds += steady_seconds() - start;
     if (!logs) return;
-    metrics.append({report_.steps, {{"loss", report_.loss}, {"rate", rate}, {"gradient_norm", norm_}}});
+    MetricsLine line{report_.steps, {{"loss", report_.loss}, {"rate", rate}, {"gradient_norm", norm_}}};
+    line.values.insert(line.values.end(), added_.begin(), added_.end());
+    metrics.append(line);
     const double seconds = (report_.seconds - logged_seconds_) / static_cast<double>(report_.steps - logged_steps_);
     costs.append({report_.steps, {{"seconds", seconds}, {"peak_bytes", Arena::of(device_).statistics().peak}}});
     logged_seconds_ = report_.seconds;
@@ -113,16 +119,22 @@ class Run {
     if (unseen_.empty()) return;
     const NoGrad guard;
     std::vector<Tensor> numbers;
-    for (const Unseen& one : unseen_) numbers.insert(numbers.end(), {one.loss.sum, one.norm});
+    for (const Unseen& one : unseen_)
+      for (const Tensor& number : one.numbers) numbers.push_back(reshape(number, {1}));
     const std::vector<double> values = concat(numbers, 0).values<double>();
-    for (size_t i = 0; i < unseen_.size(); ++i) {
-      const auto& [step, loss, norm] = unseen_[i];
-      report_.loss = values[2 * i] / static_cast<double>(loss.count);
-      norm_ = values[2 * i + 1];
-      require_finite("train", text("the loss of step ", step), report_.loss, hint());
-      require_finite("train", text("the norm of the gradient of step ", step), norm_, hint());
-      if (saved_ < step) good_ = saved_;
-      progress_.update(step, report_.loss, loss.count);
+    auto value = values.begin();
+    for (const Unseen& one : unseen_) {
+      report_.loss = *value++ / static_cast<double>(one.count);
+      norm_ = *value++;
+      require_finite("train", text("the loss of step ", one.step), report_.loss, hint());
+      added_.clear();
+      for (const std::string& name : one.added) {
+        added_.emplace_back(name, *value);
+        require_finite("train", text("the loss ", name, " of step ", one.step), *value++, hint());
+      }
+      require_finite("train", text("the norm of the gradient of step ", one.step), norm_, hint());
+      if (saved_ < one.step) good_ = saved_;
+      progress_.update(one.step, report_.loss, one.count);
     }
     unseen_.clear();
   }
@@ -179,6 +191,9 @@ class Run {
     for (const auto& [name, tensor] : optimiser_->state()) checkpoint.tensors.push_back({"optimiser/" + name, tensor});
     if (ema_)
       for (const auto& [name, tensor] : ema_->state()) checkpoint.tensors.push_back({"ema/" + name, tensor});
+    task_.model.each_buffer([&](const std::string& name, nn::Buffer& buffer) {
+      checkpoint.tensors.push_back({"model/" + name, buffer.value});
+    });
     for (const NamedTensor& one : checkpoint.tensors)
       require_finite("train", text("'", one.name, "' after step ", report_.steps), one.tensor, hint());
     checkpoint.state = {{"identity", task_.identity}, {"best_validation_loss", exact(best_)}, {"seed", text(seed_)}};
@@ -222,12 +237,13 @@ class Run {
   Progress progress_;
   TrainReport report_;
   struct Unseen {
-    int64_t step;
-    StepLoss loss;
-    Tensor norm;
+    int64_t step, count;
+    std::vector<Tensor> numbers;      // summed loss, norm, added losses: f64 of one element each
+    std::vector<std::string> added;   // their names
   };
   std::vector<Unseen> unseen_;   // steps whose numbers nobody has looked at
   double norm_ = 0;              // of the last step that was
+  std::vector<std::pair<std::string, MetricValue>> added_;   // the losses that modules added to it
   double logged_seconds_ = 0;    // report_.seconds and report_.steps at the last line of costs.jsonl
   int64_t logged_steps_ = 0;
   double best_ = std::numeric_limits<double>::infinity();
@@ -238,12 +254,22 @@ class Run {
 
 }  // namespace
 
+std::vector<NamedTensor> evaluated_tensors(const Checkpoint& checkpoint) {
+  std::vector<NamedTensor> tensors = tensors_under(checkpoint, "model/");
+  for (const NamedTensor& average : tensors_under(checkpoint, "ema/"))
+    for (NamedTensor& one : tensors)
+      if (one.name == average.name) one.tensor = average.tensor;
+  return tensors;
+}
+
 StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t step, int64_t parts, uint64_t seed) {
   optimiser.clear_gradients();
-  StepLoss total{{}, 0};
+  StepLoss total;
+  int64_t of = 0;
   for (int64_t part = 0; part < parts; ++part) {
     const auto draw = static_cast<uint32_t>(step * parts + part);   // parts have random numbers of their own
-    const nn::Call call{.training = true, .seed = seed, .step = draw, .mask = {}, .recorder = {}};
+    nn::Effects effects;
+    const nn::Call call{.training = true, .seed = seed, .step = draw, .mask = {}, .recorder = {}, .effects = &effects};
     const LossSum loss = task.loss(step, part, parts, call);
     {
       const NoGrad guard;
@@ -251,8 +277,14 @@ StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t
       total.sum = total.sum.defined() ? add(total.sum, sum) : sum;
     }
     total.count += loss.count;
-    backward(loss.sum);
+    const double share = 1 / static_cast<double>(parts);
+    backward(effects.added_to(loss.sum, share * static_cast<double>(loss.of)));
+    total.effects.accumulate(effects, share);
+    of = loss.of;
   }
+  require(total.effects.losses().empty() || of == total.count, "train", [&] {
+    return text("the task says that the batch of step ", step, " counts ", of, " targets, its parts count ", total.count);
+  });
   return total;
 }
 

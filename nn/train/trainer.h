@@ -5,7 +5,8 @@
 // Files of a run folder:
 //   lock                 nn/files/folder_lock.h
 //   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs. The last line of a run
-//                        that diverged says so, where it was seen: {"step": 7, "diverged": "train: the loss of step 7 is nan; …"}
+//                        that diverged says so, where it was seen: {"step": 7, "diverged": "train: the loss of step 7 is nan;
+//                        …"}
 //   costs.jsonl          what they cost: "seconds" of a step, the mean since the line before, and "peak_bytes" of tensors
 //                        so far
 //   checkpoints/         nn/train/checkpoint.h; the first is that of step 0
@@ -25,6 +26,7 @@
 #include "nn/module.h"
 #include "nn/optim/optimiser.h"
 #include "nn/optim/schedule.h"
+#include "nn/train/checkpoint.h"
 
 namespace tapir {
 
@@ -53,10 +55,10 @@ struct TrainOptions : nn::Options {
   }
 };
 
-// Summed loss of the counted targets, in nats, and their number.
+// Summed loss of the counted targets of a part of a batch, and how many there are in the part and in the whole batch.
 struct LossSum {
   Tensor sum;
-  int64_t count = 0;
+  int64_t count = 0, of = 0;
 };
 
 using Metrics = std::vector<std::pair<std::string, double>>;
@@ -78,15 +80,16 @@ struct TrainTask {
   Objective objective{};
   // A forward pass of one held-out example, for the call's recorder. Returns the text of its tokens. May be empty.
   std::function<std::vector<std::string>(const nn::Call& call)> show{};
+  std::string unit = "token";   // what is counted, in rates
 };
 
 struct TrainReport {
   int64_t steps = 0;          // finished, of the whole run
   int signal = 0;             // that stopped it, 0: it came to its end (or to where it was told to stop)
-  double loss = 0;            // of the last step, nats per token
+  double loss = 0;            // of the last step, a mean over counted targets
   Metrics validation;         // of the last evaluation
   double seconds = 0;         // in training steps, of this process
-  int64_t tokens = 0;         // counted targets in those steps
+  int64_t counted = 0;        // targets in those steps
 };
 
 struct RunPlace {
@@ -105,16 +108,22 @@ inline constexpr const char* diverged_note = "diverged";   // in metrics.jsonl
 // saved, so steps in between do not wait for it; none is written anywhere before every step up to it was seen to be finite.
 // Throws Error when another process writes there, when a file cannot be written (the last checkpoint stays), when a checkpoint
 // does not belong to the model or the experiment, and NotFinite (nn/train/finite.h), which names the last checkpoint after
-// which a step was finite, when a loss, a gradient, a result of an evaluation, or a tensor that would be saved is not finite. Under AnomalyMode
-// (autograd/anomaly.h) the error names step, op and module. At the end of the run the model has the weights of model.safetensors.
+// which a step was finite, when a loss, a gradient, a result of an evaluation, or a tensor that would be saved is not finite.
+// Under AnomalyMode (autograd/anomaly.h) the error names step, op and module. At the end of the run the model has the weights
+// of model.safetensors.
 TrainReport train(TrainTask& task, const TrainOptions& options, const nn::Schedule& schedule,
                   const nn::OptimiserOptions& optimiser, uint64_t seed, const RunPlace& place);
 
+// What a run's results were computed with: parameters and buffers of a checkpoint, averages where it has them.
+std::vector<NamedTensor> evaluated_tensors(const Checkpoint& checkpoint);
+
 // Loss and gradients of one batch, as the loop computes them: the gradients are left in the parameters, summed over counted
-// targets (not yet divided by their number). Public for tests and benchmarks.
+// targets (not yet divided by their number). The gradient of an added loss, a mean over samples, comes times that number.
+// Public for tests and benchmarks.
 struct StepLoss {
   Tensor sum;   // f64 of one element, on the model's device: nobody has waited for it
   int64_t count = 0;
+  nn::Effects effects{};   // of the batch: to be committed after the step
 };
 StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t step, int64_t parts, uint64_t seed);
 

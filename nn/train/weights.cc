@@ -9,18 +9,19 @@
 namespace tapir {
 namespace {
 
-std::vector<std::pair<std::string, Tensor>> parameters_of(nn::Module& model) {
-  std::vector<std::pair<std::string, Tensor>> parameters;
+std::vector<std::pair<std::string, Tensor>> tensors_of(const nn::Module& model) {
+  std::vector<std::pair<std::string, Tensor>> tensors;
   model.each_parameter(
-      [&](const std::string& name, nn::Parameter& parameter) { parameters.emplace_back(name, parameter.value.detach()); });
-  return parameters;
+      [&](const std::string& name, const nn::Parameter& parameter) { tensors.emplace_back(name, parameter.value.detach()); });
+  model.each_buffer([&](const std::string& name, const nn::Buffer& buffer) { tensors.emplace_back(name, buffer.value); });
+  return tensors;
 }
 
 }  // namespace
 
-void save_weights(const std::filesystem::path& path, nn::Module& model) {
+void save_weights(const std::filesystem::path& path, const nn::Module& model) {
   std::vector<NamedTensor> tensors;
-  for (const auto& [name, value] : parameters_of(model)) {
+  for (const auto& [name, value] : tensors_of(model)) {
     require_finite(path.string(), text("'", name, "'"), value);
     tensors.push_back({name, value});
   }
@@ -34,7 +35,7 @@ void load_weights(const std::filesystem::path& path, nn::Module& model) {
 }
 
 void assign_weights(const char* where, nn::Module& model, const std::vector<NamedTensor>& values) {
-  assign(where, parameters_of(model), values);
+  assign(where, tensors_of(model), values);
 }
 
 void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>& targets,
@@ -54,14 +55,14 @@ void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>
     require(
         targets.size() == by_name.size() ||
             std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.first == value.name; }),
-        where, [&] { return text("'", value.name, "' is left over: the model has no such parameter"); },
+        where, [&] { return text("'", value.name, "' is left over: the model has no such tensor"); },
         "the file belongs to a model with other options");
   for (auto [name, target] : targets) copy_(target, by_name.at(name));
 }
 
-std::string weights_digest(nn::Module& model) {
+std::string weights_digest(const nn::Module& model) {
   Sha256 digest;
-  for (const auto& [name, value] : parameters_of(model)) {
+  for (const auto& [name, value] : tensors_of(model)) {
     const std::string head = text(name, ' ', value.dtype(), value.shape(), '\n');
     digest.update(std::as_bytes(std::span(head)));
     const Tensor dense = value.contiguous().to(Device::cpu);

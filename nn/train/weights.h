@@ -11,7 +11,7 @@
 namespace tapir {
 
 // Throws NotFinite, and writes nothing, when a weight is not finite.
-void save_weights(const std::filesystem::path& path, nn::Module& model);
+void save_weights(const std::filesystem::path& path, const nn::Module& model);
 
 // Writes the file's values into the parameters of an initialised model, converting between f32 and f64. Throws an Error
 // that names the parameter which is missing, left over, of another shape, or not finite; the model is untouched then.
@@ -23,6 +23,6 @@ void assign(const char* where, const std::vector<std::pair<std::string, Tensor>>
             const std::vector<NamedTensor>& values);
 
 // SHA-256 over names, shapes, element types and bytes of all parameters.
-std::string weights_digest(nn::Module& model);
+std::string weights_digest(const nn::Module& model);
 
 }  // namespace tapir

@@ -11,12 +11,15 @@
 
 #include "attention/mechanisms/additive.h"
 #include "attention/mechanisms/expressive.h"
+#include "attention/mechanisms/linear.h"
 #include "attention/mechanisms/score_mlp.h"
 #include "attention/zoo.h"
 #include "autograd/backward.h"
 #include "tensor/random.h"
 #include "tests/mechanisms/reference_additive.h"
 #include "tests/mechanisms/reference_expressive.h"
+#include "tests/mechanisms/reference_linear.h"
+#include "tests/mechanisms/reference_twicing.h"
 #include "tests/messages.h"
 
 namespace tapir {
@@ -131,6 +134,14 @@ inline const std::map<std::string, AttentionReference>& references() {
       {"mlp_qkv",   // on heads it is the dot product; test_mlp_qkv.cc has the reference of the whole mixer
        [](const auto&, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
          return reference::attend(reference::DotProduct{}, sizes, q, k, v, g);
+       }},
+      {"twicing",
+       [](const auto&, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
+         return reference::attend_twicing(sizes, q, k, v, g);
+       }},
+      {"linear",
+       [](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
+         return reference::Linear{static_cast<const LinearOptions&>(any).epsilon}.attend(sizes, q, k, v, g);
        }}};
   return table;
 }

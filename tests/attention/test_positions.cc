@@ -45,14 +45,15 @@ Mechanism row_with() {
                  ? add(E, alibi_bias(E.size(1), E.size(2), E.size(3), call.mask.offset, E.dtype(), E.device()))
                  : E;
     }
-    void prepare(Tensor& Q, Tensor& K, Tensor& V, const nn::Call& call) const override {
+    Tensor placed(const Tensor& x, int64_t begin, const nn::Call& call) const override {
       nn::Call told = call;
       told.positions = positions;
-      StagedAttention::prepare(Q, K, V, told);
+      return StagedAttention::placed(x, begin, told);
     }
   };
   return {.name = "placed", .title = "of the tests", .paper = "none", .equation = "", .cost = "",
-          .claims = {.causal = true, .distribution = true, .equivariant = false, .padding_safe = true},
+          .claims = always(Claims{.causal = true, .distribution = true, .padding_safe = true, .streaming = true,
+                                  .batch_independent = true}),
           .options = [] { return std::make_unique<nn::Options>(); },
           .make = [](const nn::Options&, const MixerShape& shape) { return std::make_unique<Mixer>(shape); }};
 }
@@ -140,7 +141,7 @@ TEST_CASE("positions: with rotary or ALiBi the order of tokens matters, and the 
   for (const Mechanism* row : {&turned, &biased}) {
     check_all_hold(prove(*row, *row->options(), 2));
     Mechanism claiming = *row;
-    claiming.claims = {.equivariant = true};
+    claiming.claims = always(Claims{.equivariant = true});
     CHECK(!prove(claiming, *row->options(), 2).front().holds);
   }
 }
@@ -183,8 +184,8 @@ TEST_CASE("positions: what does not fit is refused") {
   options.positions = "rotary";
   const auto model_with = [&](const std::string& mixer) {
     return message_of([&] {
-      nn::LanguageModel(options, [&](int64_t layer) {
-        return mechanism(mixer).make(*mechanism(mixer).options(), {.width = 8, .heads = 2, .layer = layer});
+      nn::LanguageModel(options, [&](const MixerShape& shape) {
+        return mechanism(mixer).make(*mechanism(mixer).options(), shape);
       });
     });
   };

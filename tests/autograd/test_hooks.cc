@@ -128,5 +128,5 @@ TEST_CASE("hooks: on a module see and replace its output, in their order, as lon
   CHECK(logits() == plain);
   CHECK(message_of([&] { tiny.model->at("blocks.0").at("mlpp"); }) ==
         "module: there is no 'mlpp'; below this one are: norm1, attention, attention.query, attention.key, "
-        "attention.value, attention.out, norm2, mlp, mlp.up, mlp.dropout, mlp.down, dropout1, dropout2");
+        "attention.value, attention.out, norm2, mlp, mlp.up, mlp.dropout, mlp.down, branch1, branch1.dropout, branch2, branch2.dropout");
 }

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "attention/zoo.h"
 #include "attention/reproduce/tasks/task.h"
 #include "autograd/tolerance.h"
 #include "nn/train/metrics.h"
@@ -56,6 +57,7 @@ Training training_on(const std::string& device, const std::string& task_section,
   const TemporaryFolder folder;
   settings.push_back("run.device=" + device);
   Experiment experiment = read_experiment(folder.write("tiny.toml", task_section + tiny), settings);
+  const ComputeAs place(experiment);
   const std::unique_ptr<Task> task = make_task(experiment);
   TrainTask loop = task->train_task();
   const std::unique_ptr<nn::Optimiser> optimiser = experiment.optimiser.make(task->model());
@@ -73,7 +75,6 @@ Training training_on(const std::string& device, const std::string& task_section,
 }
 
 void check_equal(const std::string& task_section, const Settings& settings, int64_t steps, double bound = 1e-5) {
-  const OnDevice after(default_device());   // as it was: a task sets its own
   const Training here = training_on("cpu", task_section, settings, steps);
   const Training there = training_on("cuda", task_section, settings, steps);
   CHECK(there.initial == here.initial);

@@ -4,6 +4,7 @@
 #include <limits>
 #include <sstream>
 
+#include "attention/zoo.h"
 #include "attention/reproduce/tasks/task.h"
 #include "autograd/backward.h"
 #include "autograd/ops/arithmetic.h"
@@ -74,6 +75,7 @@ struct Many : nn::Module {
 TrainReport train_in(const std::filesystem::path& folder, const std::vector<std::string>& settings, int64_t spoilt_step = -1) {
   const TemporaryFolder place;
   Experiment experiment = read_experiment(place.write("tiny.toml", tiny), settings);
+  const ComputeAs computing(experiment);
   const std::unique_ptr<Task> task = make_task(experiment);
   TrainTask loop = task->train_task();
   const auto loss = loop.loss;
@@ -131,7 +133,6 @@ TEST_CASE("a step is one launch for all parameters, clipping takes three, and bo
 }
 
 TEST_CASE("a training waits for the device only where it logs, whatever the mechanism") {
-  const OnDevice after(default_device());   // as it was: a task sets its own
   for (const Mechanism& row : zoo()) {
     INFO(row.name);
     const std::string mechanism = "attention.mechanism=" + row.name;
@@ -145,7 +146,6 @@ TEST_CASE("a training waits for the device only where it logs, whatever the mech
 }
 
 TEST_CASE("a step that diverges on CUDA is seen later, named as it is, and never saved") {
-  const OnDevice after(default_device());   // as it was: a task sets its own
   for (const bool saves : {false, true}) {
     const TemporaryFolder folder;
     const std::string message = message_of([&] {

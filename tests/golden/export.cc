@@ -14,6 +14,7 @@ using namespace tapir;
 int main(int argc, char** argv) try {
   require(argc >= 3, "golden_export", [] { return "usage: golden_export EXPERIMENT.toml FOLDER [section.key=value …]"; });
   Experiment experiment = read_experiment(argv[1], {argv + 3, argv + argc});
+  const ComputeAs place(experiment);
   LanguageTask task(experiment);
   const std::filesystem::path folder = argv[2];
   create_folders(folder / "wikitext-2");

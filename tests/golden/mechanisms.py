@@ -13,6 +13,8 @@ Expressive:          o_i = sum_j g_ij v_j / sum_j g_ij,  g = d z^2 / (1 + z^2), 
   alibi:             d = exp(-2^(-8h/H) |i - j|) for head h = 1 ... H, else 1
 MLP-QKV:             q = W2 norm(f(W1 x + b1)) + b2, norm before f, after it or not at all, f relu or mish; q, k, v, o
                      each such a network or a plain matrix; then scaled dot product (arXiv 2310.11398)
+Twicing:             o = A v + A (v - A v), A the weights of scaled dot product (arXiv 2503.00687)
+Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 
 Each case holds q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream gradient g (B,H,T,D), the output and the
 gradients of sum(output * g). A case of MLP-QKV is a whole mixer: its inputs are x (B,T,C) and context (B,S,C), its output
@@ -105,14 +107,14 @@ def case(name, options, keys, generator):
     allowed = torch.ones(QUERIES, keys, dtype=torch.bool)
     if options["causal"]:
         allowed = allowed.tril()
-    if options["mechanism"] == "neural":
+    if options["mechanism"] == "score_mlp":
         _, layers = FORMS[options["form"]]
         while shares is None:
             parameters = draw_parameters(options["form"], options["shared"], generator)
             shares = open_gates(neural_scores(inputs["q"], inputs["k"], parameters, layers)[1], allowed)
 
     leaves = {key: value.requires_grad_() for key, value in (inputs | parameters).items()}
-    if options["mechanism"] == "neural":
+    if options["mechanism"] == "score_mlp":
         scores = neural_scores(inputs["q"], inputs["k"], parameters, layers)[0]
     else:
         scores = torch.einsum("bhid,bhjd->bhij", inputs["q"], inputs["k"])
@@ -153,7 +155,7 @@ def record(name, options, inputs, parameters, upstream, forward):
 
 
 def staged_case(name, options, keys, generator):
-    """Additive or Expressive on heads."""
+    """Additive, Expressive, Twicing or Linear on heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
@@ -181,7 +183,18 @@ def staged_case(name, options, keys, generator):
             g = g * torch.exp(-slopes[:, None, None] * distance)
         return torch.einsum("bhij,bhjd->bhid", g / g.sum(-1, keepdim=True), x["v"])
 
-    forward = additive if options["mechanism"] == "additive" else expressive
+    def twicing(x):
+        scores = torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) / math.sqrt(WIDTH)
+        once = attend(scores, x["v"], allowed)
+        return once + attend(scores, x["v"] - once, allowed)
+
+    def linear_features(x):
+        q, k = (torch.nn.functional.elu(x[name]) + 1 for name in "qk")
+        w = torch.einsum("bhid,bhjd->bhij", q, k) * allowed
+        return torch.einsum("bhij,bhjd->bhid", w / (w.sum(-1, keepdim=True) + options["epsilon"]), x["v"])
+
+    forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
+    forward = forms[options["mechanism"]]
     return record(name, options, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forward)
 
 
@@ -247,7 +260,7 @@ def cases():
         options = {"mechanism": "dot_product", "form": None, "causal": kind == "causal", "scale": True, "shared": True}
         yield case(f"dot product, {kind}", options, keys, generator)
     for form, kind, shared, scale in itertools.product(FORMS, ("causal", "cross"), (True, False), (False, True)):
-        options = {"mechanism": "neural", "form": form, "causal": kind == "causal", "scale": scale, "shared": shared}
+        options = {"mechanism": "score_mlp", "form": form, "causal": kind == "causal", "scale": scale, "shared": shared}
         words = [form, kind, "shared" if shared else "per head"] + ["scaled"] * scale
         yield case(f"neural, {', '.join(words)}", options, lengths[kind], generator)
     generator = torch.Generator().manual_seed(2407)
@@ -261,6 +274,13 @@ def cases():
         yield staged_case(f"expressive, {', '.join(words)}", options, 3 if causal else 4, generator)
     for version in VERSIONS:
         yield mlp_qkv_case(version, generator)
+    for causal in (True, False):
+        words = "causal" if causal else "self"
+        yield staged_case(f"twicing, {words}", {"mechanism": "twicing", "causal": causal}, 3, generator)
+    for epsilon, causal in ((0.0, True), (1e-6, True), (0.0, False)):
+        options = {"mechanism": "linear", "epsilon": epsilon, "causal": causal}
+        words = ["causal" if causal else "cross", f"epsilon {epsilon}"]
+        yield staged_case(f"linear, {', '.join(words)}", options, 3 if causal else 4, generator)
 
 
 def main():

@@ -40,7 +40,7 @@ struct Subject {
     if (!sizes.present.empty()) call.mask.keys = Tensor::from(sizes.present, {sizes.B, sizes.S});
   }
 
-  Tensor attend() const { return dynamic_cast<const StagedAttention&>(*mixer).attend(Q, K, V, call); }
+  Tensor attend() const { return dynamic_cast<const ProjectedAttention&>(*mixer).attend(Q, K, V, call); }
 
   // By the names of reference::Gradients.
   std::map<std::string, Values> gradients(const Tensor& y) const {
@@ -87,6 +87,7 @@ std::vector<Sizes> all_sizes() {
 void compare_with_scalar_loops(const std::string& name, const nn::Options& options) {
   for (const Sizes& sizes : all_sizes())
     for (const uint64_t seed : {1, 2}) {
+      if (mechanism(name).needs(options).self && sizes.T != sizes.S) continue;
       CAPTURE(name);
       CAPTURE(sizes.T);
       CAPTURE(sizes.S);
@@ -117,6 +118,17 @@ const std::vector<ScoreMlpOptions>& networks() {
 
 TEST_CASE("mechanisms: dot_product equals scalar loops") { compare_with_scalar_loops("dot_product", StagedOptions()); }
 
+TEST_CASE("mechanisms: twicing equals scalar loops") { compare_with_scalar_loops("twicing", *mechanism("twicing").options()); }
+
+TEST_CASE("mechanisms: linear equals scalar loops over pairs") {
+  for (const double epsilon : {0.0, 1e-6}) {
+    LinearOptions options;
+    options.epsilon = epsilon;
+    options.chunk = 3;
+    compare_with_scalar_loops("linear", options);
+  }
+}
+
 TEST_CASE("mechanisms: score_mlp equals the concatenation of every pair in scalar loops") {
   for (const ScoreMlpOptions& options : networks()) {
     CAPTURE(options.form);
@@ -143,7 +155,7 @@ TEST_CASE("mechanisms: all equal independent PyTorch values in float64") {
     const std::string of = one["mechanism"];
     const Tensor q = tensor(one["inputs"]["q"]), k = tensor(one["inputs"]["k"]);
     std::unique_ptr<nn::Options> options = std::make_unique<StagedOptions>();
-    if (of == "neural") {
+    if (of == "score_mlp") {
       const bool paper = one["form"].get<std::string>().starts_with("paper");
       const int64_t reduced = tensor(one["parameters"]["reduce_query.bias"]).size(-1);
       options = std::make_unique<ScoreMlpOptions>(
@@ -153,9 +165,12 @@ TEST_CASE("mechanisms: all equal independent PyTorch values in float64") {
           additive_options(tensor(one["parameters"]["vector"]).size(-1), one["bias"]));
     } else if (of == "expressive") {
       options = std::make_unique<ExpressiveOptions>(expressive_options(one["beta"], one["alibi"]));
+    } else if (of != "dot_product") {
+      options = mechanism(of).options();
+      if (of == "linear") static_cast<LinearOptions&>(*options).epsilon = one["epsilon"];
     }
     const Sizes sizes{q.size(0), q.size(1), q.size(2), k.size(2), q.size(3), one["causal"].get<bool>()};
-    Subject subject(of == "neural" ? "score_mlp" : of, *options, sizes, 1);
+    Subject subject(of, *options, sizes, 1);
     subject.Q = requires_grad(q);
     subject.K = requires_grad(k);
     subject.V = requires_grad(tensor(one["inputs"]["v"]));
@@ -174,10 +189,10 @@ TEST_CASE("mechanisms: all equal independent PyTorch values in float64") {
 }
 
 TEST_CASE("mechanisms: f32 agrees with f64") {
-  const Sizes sizes{.B = 2, .H = 2, .T = 17, .S = 33, .D = 8};
-  for (const char* name : {"dot_product", "score_mlp", "additive", "expressive", "mlp_qkv"}) {
-    const std::unique_ptr<nn::Options> options = mechanism(name).options();
-    Subject subject(name, *options, sizes, 7);
+  for (const Mechanism& row : zoo()) {
+    const std::unique_ptr<nn::Options> options = row.options();
+    const Sizes sizes{.B = 2, .H = 2, .T = row.needs(*options).self ? 33 : 17, .S = 33, .D = 8};
+    Subject subject(row.name, *options, sizes, 7);
     const Values wide = subject.attend().values<double>();
     for (auto& [key, parameter] : subject.parameters) parameter->value = parameter->value.detach().to(DType::f32);
     for (Tensor* x : {&subject.Q, &subject.K, &subject.V}) *x = x->detach().to(DType::f32);

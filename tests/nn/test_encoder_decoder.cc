@@ -32,9 +32,7 @@ nn::TransformerOptions tiny(int64_t vocabulary, const std::string& norm = "post"
 }
 
 nn::MixerMaker maker_of(const std::string& name) {
-  return [name](int64_t layer) {
-    return mechanism(name).make(*mechanism(name).options(), {.width = 8, .heads = 2, .layer = layer});
-  };
+  return [name](const MixerShape& shape) { return mechanism(name).make(*mechanism(name).options(), shape); };
 }
 
 struct Pair {   // with weights that show what it does
@@ -80,6 +78,7 @@ TEST_CASE("encoder-decoder: logits equal scalar loops, for either norm and all p
 
 TEST_CASE("encoder-decoder: with any mechanism in between, padding and later targets change no bit") {
   for (const Mechanism& row : zoo()) {
+    if (row.needs(*row.options()).self) continue;
     CAPTURE(row.name);
     const Pair pair(tiny(7), tiny(9), row.name);
     const auto run = [&](int32_t padding, const Tensor& target) {
@@ -126,7 +125,7 @@ TEST_CASE("encoder-decoder: it learns to copy, which it cannot without reading t
     nn::TransformerOptions options = tiny(8, "pre", "learned");
     options.layers = 1;
     options.width = 32;
-    const nn::MixerMaker mixer = [](int64_t) { return make_dot_product({.width = 32, .heads = 2}); };
+    const nn::MixerMaker mixer = [](const MixerShape& shape) { return make_dot_product(shape); };
     nn::EncoderDecoder model(options, options, mixer, mixer);
     model.initialise(1);
     nn::AdamW optimiser(model, {});

@@ -31,13 +31,10 @@ nn::TransformerOptions tiny() {
   return options;
 }
 
-nn::MixerMaker dot_products(const nn::TransformerOptions& options) {
-  const MixerShape shape{.width = options.width, .heads = options.heads, .key_heads = options.key_heads};
-  return [shape](int64_t) { return make_dot_product(shape); };
-}
+const nn::MixerMaker dot_products = [](const MixerShape& shape) { return make_dot_product(shape); };
 
 std::unique_ptr<nn::LanguageModel> tiny_model(const nn::TransformerOptions& options) {
-  auto model = std::make_unique<nn::LanguageModel>(options, dot_products(options));
+  auto model = std::make_unique<nn::LanguageModel>(options, dot_products);
   model->initialise(1, DType::f64);
   spread_parameters(*model, 5);
   return model;
@@ -120,7 +117,7 @@ TEST_CASE("nn: options change the parameters as they say") {
   CHECK(tiny_model(options)->parameter_count() == 10 * 8 + 16 + 80 + 2 * (4 * 64 + 2 * 16 + 8 * 3 + 3 + 3 * 8 + 8));
   ScoreMlpOptions score = score_mlp_options("released", 2);
   const auto count = [](const ScoreMlpOptions& o) {
-    const auto mixer = [&](int64_t layer) { return make_score_mlp(o, {.width = 8, .heads = 2, .layer = layer}); };
+    const auto mixer = [&](const MixerShape& shape) { return make_score_mlp(o, shape); };
     return nn::LanguageModel(tiny(), mixer).parameter_count();
   };
   // Block 0 alone, head width 4, d' = 2: 2 (4·2 + 2) + (4·2 + 2) + (2·1 + 1) + (1 + 1)
@@ -162,7 +159,7 @@ TEST_CASE("nn: initial values have the moments of their rules, and are leaves") 
   nn::TransformerOptions options = tiny();
   options.vocabulary = 2000;
   options.width = 64;
-  nn::LanguageModel model(options, dot_products(options));
+  nn::LanguageModel model(options, dot_products);
   model.initialise(3);
   const Parameters parameters = parameters_of(model);
   for (const char* name : {"tokens.weight", "head.weight", "blocks.1.attention.query.weight", "blocks.0.mlp.up.weight"}) {
@@ -175,8 +172,10 @@ TEST_CASE("nn: initial values have the moments of their rules, and are leaves") 
     CHECK(value.dtype() == DType::f32);
     CHECK(value.node != nullptr);
   }
-  for (const double gain : parameters.at("blocks.0.norm1.weight")->value.detach().to(DType::f64).values<double>()) CHECK(gain == 1);
-  for (const double bias : parameters.at("blocks.0.mlp.up.bias")->value.detach().to(DType::f64).values<double>()) CHECK(bias == 0);
+  for (const double gain : parameters.at("blocks.0.norm1.weight")->value.detach().to(DType::f64).values<double>())
+    CHECK(gain == 1);
+  for (const double bias : parameters.at("blocks.0.mlp.up.bias")->value.detach().to(DType::f64).values<double>())
+    CHECK(bias == 0);
   nn::Linear layer(100, 400, true, nn::Init::fan_in(100), nn::Init::fan_in(100));
   layer.initialise(1);
   const Moments uniform = moments_of(layer.weight.value);

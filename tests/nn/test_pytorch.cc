@@ -24,6 +24,7 @@ std::vector<double> reference_losses(const std::string& name) {
 std::vector<double> train_losses(std::vector<std::string> assignments) {
   assignments.push_back(text("run.device=", default_device()));
   Experiment experiment = read_experiment(golden / "generated.toml", assignments);
+  const ComputeAs place(experiment);
   LanguageTask task(experiment);
   TrainTask loop = task.train_task();
   nn::AdamW optimiser(task.model(), experiment.optimiser.adamw);

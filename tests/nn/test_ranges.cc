@@ -125,7 +125,7 @@ TEST_CASE("ranges: transformers refuse options that are none") {
   options.width = 8;
   options.heads = 2;
   options.layers = 1;
-  const nn::MixerMaker mixer = [](int64_t) { return make_dot_product({.width = 8, .heads = 2}); };
+  const nn::MixerMaker mixer = [](const MixerShape& shape) { return make_dot_product(shape); };
   judge_options("language model", options, [&] { nn::LanguageModel(options, mixer); });
   judge_options("encoder", options, [&] { nn::Encoder(options, mixer); });
   judge_options("decoder", options, [&] { nn::Decoder(options, mixer, mixer); });

@@ -64,6 +64,7 @@ struct Outcome {
 Outcome run(const std::filesystem::path& folder, const Settings& settings, bool resume = false, int64_t stop_after = 0) {
   const TemporaryFolder place;
   Experiment experiment = read_experiment(place.write("small.toml", small), settings);
+  const ComputeAs computing(experiment);
   LanguageTask task(experiment);
   TrainTask loop = task.train_task();
   std::ostringstream out;
@@ -187,7 +188,7 @@ TEST_CASE("a run that is stopped and resumed is the run that never stopped") {
   CHECK(contents(folder / "model.safetensors") == contents(place.path() / "whole" / "model.safetensors"));
 
   const Outcome again = run(folder, settings, true);  // a finished run has nothing left to do
-  CHECK(again.report.tokens == 0);
+  CHECK(again.report.counted == 0);
   CHECK(again.weights == whole.weights);
   CHECK(again.metrics == whole.metrics);
   CHECK(run(folder, settings, true, 50).report.steps == 100);
@@ -285,7 +286,7 @@ TEST_CASE("the log has the steps that were asked for, numbers that are right, an
   }
   CHECK(losses == std::vector<int64_t>{1, 7, 14, 21, 28, 35, 42, 49, 56, 60});
   CHECK(evaluations == std::vector<int64_t>{20, 40, 60});
-  CHECK(outcome.report.tokens == 60 * 4 * 12);
+  CHECK(outcome.report.counted == 60 * 4 * 12);
 }
 
 TEST_CASE("the active share of each score network's gate is logged") {
@@ -410,7 +411,7 @@ TEST_CASE("weights that do not fit are refused by name, and the model is untouch
   changed = all;
   changed.push_back({"third.weight", Tensor::zeros({1}, DType::f64)});
   CHECK(refusal(changed) ==
-        "file: 'third.weight' is left over: the model has no such parameter; hint: the file belongs to a "
+        "file: 'third.weight' is left over: the model has no such tensor; hint: the file belongs to a "
         "model with other options");
   changed = all;
   changed.back().tensor = Tensor::zeros({3, 2}, DType::f64);

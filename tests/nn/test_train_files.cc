@@ -251,7 +251,7 @@ TEST_CASE("progress in a file: plain lines, one every ten seconds, and the last"
   std::ostringstream out;
   double now = 100;
   {
-    Progress progress(out, false, 1000, [&] { return now; });
+    Progress progress(out, false, 1000, "token", [&] { return now; });
     for (int64_t step = 976; step <= 1000; ++step) {   // a resumed run: 25 steps of 2 seconds
       now += 2;
       progress.update(step, 6.12345, 64);
@@ -272,7 +272,7 @@ TEST_CASE("progress on a terminal: one line, rewritten") {
   std::ostringstream out;
   double now = 0;
   {
-    Progress progress(out, true, 100'000, [&] { return now; });
+    Progress progress(out, true, 100'000, "token", [&] { return now; });
     now = 4;
     progress.update(1, std::nan(""), 4000);
     progress.update(2, 7, 0);   // too soon to be shown

@@ -15,7 +15,7 @@ namespace tapir {
 inline std::vector<std::string> causal_mechanisms() {
   std::vector<std::string> names;
   for (const Mechanism& row : zoo())
-    if (row.claims.causal) names.push_back(row.name);
+    if (row.claims(*row.options()).causal) names.push_back(row.name);
   return names;
 }
 
@@ -33,9 +33,8 @@ inline nn::TransformerOptions tiny_options() {
 struct TinyModel {
   explicit TinyModel(const std::string& name, const nn::TransformerOptions& options = tiny_options(), uint64_t seed = 3) {
     const Mechanism& row = mechanism(name);
-    model = std::make_unique<nn::LanguageModel>(options, [&](int64_t layer) {
-      return row.make(*row.options(), {.width = options.width, .heads = options.heads, .layer = layer});
-    });
+    model =
+        std::make_unique<nn::LanguageModel>(options, [&](const MixerShape& shape) { return row.make(*row.options(), shape); });
     model->initialise(seed, DType::f64);
     spread_parameters(*model, seed);
   }

@@ -1,6 +1,7 @@
 // A training that memory is too small for: what the error suggests is right, and nothing is lost.
 #include <doctest/doctest.h>
 
+#include "attention/zoo.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/summary.h"
 #include "nn/train/weights.h"
@@ -46,7 +47,6 @@ Experiment experiment_of(const std::string& device, std::vector<std::string> set
 }  // namespace
 
 TEST_CASE("a training without enough memory names the largest batch that fits, and the process goes on") {
-  const OnDevice after(default_device());   // as it was, after the test: a task sets its own
   for (const std::string device : {"cpu", "cuda"}) {
     if (device == "cuda" && !cuda::built) continue;
     INFO(device);
@@ -82,7 +82,6 @@ TEST_CASE("a training without enough memory names the largest batch that fits, a
 }
 
 TEST_CASE("a run that memory became too small for keeps what it has, and goes on later") {
-  const OnDevice after(default_device());   // as it was, after the test: a task sets its own
   for (const std::string device : {"cpu", "cuda"}) {
     if (device == "cuda" && !cuda::built) continue;
     INFO(device);

@@ -242,7 +242,7 @@ TEST_CASE("overlap: optimisers refuse parameters that share memory") {
     options.name = name;
     model.b.value = requires_grad(view::slice(model.a.value.detach(), 0, 2, 2));
     CHECK(message_of([&] { options.make(model); }) ==
-          text(name, ": parameters a and b share memory; hint: register what is shared once"));
+          text(name, ": a and b share memory; hint: register what is shared once"));
     model.b.value = requires_grad(model.b.value.detach().copy());
     CHECK(message_of([&] { options.make(model); }) == "no error");
   }

@@ -102,6 +102,7 @@ double loss_of_training(const std::string& device, Precision precision) {
   const InPrecision before_precision(Precision::f32);
   Experiment experiment = read_experiment(folder.write("small.toml", small),
                                           {"run.device=" + device, text("run.precision=", precision)});
+  const ComputeAs place(experiment);
   LanguageTask task(experiment);
   CHECK(tapir::precision() == precision);
   TrainTask loop = task.train_task();

@@ -1,0 +1,58 @@
+#include "attention/mechanisms/twicing.h"
+
+#include "attention/kernels/mix.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+
+namespace tapir {
+namespace {
+
+class Twicing final : public StagedAttention {
+ public:
+  using StagedAttention::StagedAttention;
+
+  nn::Needs needs() const override { return {.self = true}; }
+
+ private:
+  Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
+    const int64_t T = Q.size(2), S = K.size(2);
+    require(
+        cache || (T == S && call.mask.offset == 0), "twicing",
+        [&] {
+          return text("queries must be all tokens of the sequence, got ", T, " of them at offset ", call.mask.offset, " for ",
+                      S, " keys");
+        },
+        "go on token by token from a state, which has the residuals of earlier tokens");
+    const Tensor A = recorded_weights(Q, K, call), Y = mix(A, V, call);
+    const Tensor R = without_hidden(sub(slice(V, 2, S - T, T), Y), call.mask);
+    return add(Y, mix(A, cache ? cache->append("residual", R, S - T) : R, call));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<nn::TokenMixer> make_twicing(const TwicingOptions& options, const MixerShape& shape) {
+  nn::require_allowed("twicing", options);
+  if (options.last > 0 && shape.layer < shape.layers - options.last) return std::make_unique<StagedAttention>(shape);
+  return std::make_unique<Twicing>(shape);
+}
+
+Mechanism twicing_row() {
+  Mechanism row{.name = "twicing",
+                .title = "Twicing Attention",
+                .paper = "Abdullaev & Nguyen 2025, arXiv 2503.00687",
+                .equation = "O = A V + A (V − A V)",
+                .cost = "3 D operations a pair; memory T × S",
+                .claims =
+                    [](const nn::Options&) {   // elements of 2 A − A² may be negative
+                      Claims claims = staged_claims;
+                      claims.distribution = false;
+                      return claims;
+                    },
+                .needs = always(nn::Needs{.self = true}),
+                .options = {}, .make = {}};
+  set_maker<TwicingOptions>(row, make_twicing);
+  return row;
+}
+
+}  // namespace tapir

@@ -1,0 +1,69 @@
+#include "attention/projected.h"
+
+#include "attention/heads.h"
+#include "attention/kernels/mix.h"
+#include "attention/kernels/rotary.h"
+
+namespace tapir {
+
+const char* name_of(Projection projection) {
+  constexpr const char* names[] = {"query", "key", "value", "out"};
+  return names[static_cast<int>(projection)];
+}
+
+int64_t width_of(Projection which, const MixerShape& shape) {
+  return which == Projection::key || which == Projection::value ? shape.head_width() * shape.key_head_count() : shape.width;
+}
+
+ProjectedAttention::ProjectedAttention(const MixerShape& shape, const std::set<Projection>& replaced) : shape_(shape) {
+  require(shape.width > 0 && shape.heads > 0 && shape.layer >= 0 && shape.key_heads >= 0, "attention", [&] {
+    return text("width and heads must be positive, layer and key heads not negative: got width ", shape.width, ", ",
+                shape.heads, " heads, layer ", shape.layer, ", ", shape.key_heads, " key heads");
+  });
+  require(shape.width % shape.heads == 0, "attention",
+          [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
+  require(shape.heads % shape.key_head_count() == 0, "attention",
+          [&] { return text("the ", shape.heads, " heads are not a multiple of the ", shape.key_heads, " key heads"); });
+  for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out})
+    if (!replaced.contains(which))
+      linear_[which] =
+          &child<nn::Linear>(name_of(which), shape.width, width_of(which, shape), false, nn::Init::normal(0.02));
+}
+
+ProjectedAttention::Heads ProjectedAttention::projected(const Tensor& x, const Tensor& context, const nn::Call& call) const {
+  const Tensor visible = without_hidden(context, call.mask);
+  const int64_t G = shape_.key_head_count();
+  return {split_heads(project(Projection::query, x), shape_.heads), split_heads(project(Projection::key, visible), G),
+          split_heads(project(Projection::value, visible), G)};
+}
+
+Tensor ProjectedAttention::merged(const Tensor& heads) const { return project(Projection::out, merge_heads(heads)); }
+
+Tensor ProjectedAttention::forward(const Tensor& x, const Tensor& context, const nn::Call& call) {
+  const Scope scope = enter();
+  require(
+      x.rank() == 3 && context.rank() == 3 && x.size(2) == shape_.width && context.size(2) == shape_.width, "attention",
+      [&] { return text("x and context must be (B,T,", shape_.width, "), got ", x.shape(), " and ", context.shape()); });
+  require(!needs().self || (x.shares_storage(context) && x.offset() == context.offset() && x.shape() == context.shape()),
+          "attention", [] { return "this mechanism mixes one sequence, and the context is another tensor than x"; },
+          "x itself is the context of self-attention");
+  require_offset("attention", call.mask.offset);
+  const auto [Q, K, V] = projected(x, context, call);
+  return leave(merged(attended(placed(Q, call.mask.offset, call), repeat_heads(placed(K, 0, call), shape_.heads),
+                               repeat_heads(V, shape_.heads), call)),
+               x, context);
+}
+
+Tensor ProjectedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
+  require_offset("attention", call.mask.offset);
+  return attended(placed(Q, call.mask.offset, call), repeat_heads(placed(without_hidden(K, call.mask), 0, call), shape_.heads),
+                  repeat_heads(without_hidden(V, call.mask), shape_.heads), call);
+}
+
+Tensor ProjectedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }
+
+Tensor ProjectedAttention::placed(const Tensor& x, int64_t begin, const nn::Call& call) const {
+  return call.positions == nn::Positions::rotary ? rotary(x, begin) : x;
+}
+
+}  // namespace tapir

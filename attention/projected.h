@@ -1,0 +1,56 @@
+// Attention between its projections: Q, K and V of every head, and what becomes of their results.
+//
+// Letters: B batch, H heads, G heads of keys, T queries, S keys, D head width, C = H·D.
+#pragma once
+#include <map>
+#include <set>
+
+#include "nn/layers/linear.h"
+#include "nn/token_mixer.h"
+
+namespace tapir {
+
+using nn::MixerShape;
+
+enum class Projection { query, key, value, out };
+const char* name_of(Projection projection);
+int64_t width_of(Projection which, const MixerShape& shape);   // G·D of keys and values, C of queries and results
+
+class ProjectedAttention : public nn::TokenMixer {
+ public:
+  // Makes a linear layer for each projection but those in `replaced`, for which project() must be overridden. Throws Error
+  // unless the heads divide the width, and those of keys the heads.
+  explicit ProjectedAttention(const MixerShape& shape, const std::set<Projection>& replaced = {});
+
+  Tensor forward(const Tensor& x, const Tensor& context, const nn::Call& call) final;
+
+  // On heads, without projections: Q (B,H,T,D), K and V (B,G,S,D) → (B,H,T,D). Query head h reads the heads ⌊h G/H⌋ of K and V
+  // (Ainslie et al. 2023, grouped-query attention). What the mask hides is not read: nothing of a key that mask.keys hides, NaN
+  // included, reaches a result or a gradient, and nothing of a later token a causal result. (The same goes for forward() and
+  // `context`.)
+  Tensor attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
+
+  bool accepts(nn::Positions) const override { return true; }
+
+ protected:
+  virtual Tensor project(Projection which, const Tensor& x) const;   // (B,T,C)     x Wᵀ, no bias
+
+  // Queries or keys, the first of which stands at `begin`: (B,…,T,D), turned where positions are rotary.
+  virtual Tensor placed(const Tensor& x, int64_t begin, const nn::Call& call) const;
+
+  // Placed Q (B,H,T,D), K and V (B,H,S,D), 0 at the keys that mask.keys hides → (B,H,T,D).
+  virtual Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const = 0;
+
+  struct Heads {
+    Tensor Q, K, V;   // (B,H,T,D), (B,G,S,D) twice; not placed
+  };
+  Heads projected(const Tensor& x, const Tensor& context, const nn::Call& call) const;
+  Tensor merged(const Tensor& heads) const;   // (B,H,T,D) → (B,T,C), projected
+
+  const MixerShape shape_;
+
+ private:
+  std::map<Projection, nn::Linear*> linear_;   // (C,C), keys and values (G·D,C); no bias
+};
+
+}  // namespace tapir

@@ -1,0 +1,37 @@
+// Attention by state: weights φ(q_t)·φ(k_s), whose sums over keys are kept in a matrix, so that time and memory grow with T
+// alone.
+//
+//   y_t = φ(q_t) S_t / (φ(q_t)·z_t + ε),   S_t = Σ_s φ(k_s) v_sᵀ,   z_t = Σ_s φ(k_s)      over the keys s that query t may see
+//
+// Letters: B batch, H heads, T queries, S keys, D head width, F features.
+#pragma once
+#include "attention/projected.h"
+
+namespace tapir {
+
+class StateAttention : public ProjectedAttention {
+ public:
+  // `chunk`: queries of the causal form whose pairs with each other are computed; all before them is in S and z.
+  StateAttention(const MixerShape& shape, int64_t chunk) : ProjectedAttention(shape), chunk_(chunk) {}
+
+  std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
+  Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;
+
+  // y as above by the (T,S) matrix of weights, which a recorder gets: the definition, and the tests' oracle.
+  Tensor explicit_form(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
+
+ protected:
+  // φ of queries and keys: (B,H,·,D) → (B,H,·,F), ≥ 0.
+  virtual Tensor query_features(const Tensor& Q, const nn::Call& call) const = 0;
+  virtual Tensor key_features(const Tensor& K, const nn::Call& call) const = 0;
+
+  // ε. At 0 a query that sees no key gets zeros.
+  virtual double epsilon() const { return 0; }
+
+ private:
+  Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const final;
+
+  const int64_t chunk_;
+};
+
+}  // namespace tapir

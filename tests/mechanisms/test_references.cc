@@ -1,0 +1,187 @@
+// Every row that claims `exact`, its whole mixer with projections, against scalar loops: every value of every option, each
+// situation that the row's needs allow, in f64 and f32. Forward alone: gradients are judged by differences and by PyTorch's
+// values.
+#include <doctest/doctest.h>
+
+#include "attention/claims.h"
+#include "autograd/node.h"
+#include "autograd/ops.h"
+#include "tests/mechanisms/mlp_qkv_helpers.h"
+
+using namespace tapir;
+using reference::Sizes;
+using reference::Values;
+
+namespace {
+
+// Head h holds channels h·D … h·D + D − 1 of W x: (B,L,C) → (B,H,L,D).
+Values to_heads(const Sizes& n, int64_t length, const Values& tokens, const Values& W) {
+  const int64_t C = n.H * n.D;
+  Values heads(n.B * length * C, 0.0);
+  for (int64_t b = 0; b < n.B; ++b)
+    for (int64_t t = 0; t < length; ++t)
+      for (int64_t o = 0; o < C; ++o)
+        for (int64_t i = 0; i < C; ++i)
+          heads[((b * n.H + o / n.D) * length + t) * n.D + o % n.D] += W[o * C + i] * tokens[(b * length + t) * C + i];
+  return heads;
+}
+
+Values to_tokens(const Sizes& n, const Values& heads, const Values& W) {
+  const int64_t C = n.H * n.D;
+  Values y(n.B * n.T * C, 0.0);
+  for (int64_t b = 0; b < n.B; ++b)
+    for (int64_t t = 0; t < n.T; ++t)
+      for (int64_t o = 0; o < C; ++o)
+        for (int64_t c = 0; c < C; ++c) y[(b * n.T + t) * C + o] += W[o * C + c] * heads[n.query(b, c / n.D, t) + c % n.D];
+  return y;
+}
+
+// (B,T,C) of the mixer with these options and parameters.
+Values reference_of(const std::string& name, const nn::Options& options, const Parameters& parameters, const Sizes& n,
+                    const Values& x, const Values& context) {
+  if (name == "mlp_qkv") {
+    const auto& own = static_cast<const MlpQkvOptions&>(options);
+    reference::MlpQkv unused = zeros_of(own, n.H * n.D);
+    return mlp_qkv_of(own, n.H * n.D, parameters).mix_tokens(n, x, context, Values(x.size(), 0.0), unused).output;
+  }
+  const auto weight = [&](const char* layer) { return parameters.at(std::string(layer) + ".weight")->value.values<double>(); };
+  const Values q = to_heads(n, n.T, x, weight("query")), k = to_heads(n, n.S, context, weight("key")),
+               v = to_heads(n, n.S, context, weight("value"));
+  return to_tokens(n, references().at(name)(options, parameters, n, q, k, v, Values(q.size(), 0.0)).output, weight("out"));
+}
+
+struct Variant {
+  std::string label;
+  std::unique_ptr<nn::Options> options;
+};
+
+// Gives field `field` its value number `value`; `exists` if it has so many.
+class Choose final : public nn::FieldVisitor {
+ public:
+  Choose(size_t field, size_t value) : field_(field), value_(value) {}
+
+  void operator()(const char* key, int64_t& x, const char*, const nn::Range& range) override {
+    std::vector<int64_t> all{x};
+    for (const int64_t other : {static_cast<int64_t>(range.low), static_cast<int64_t>(range.low) + 1, int64_t{3}})
+      if (range.contains(other) && other != x) all.push_back(other);
+    choose(key, x, all);
+  }
+  void operator()(const char* key, double& x, const char*, const nn::Range& range) override {
+    std::vector<double> all{x};
+    for (const double other : {0.0, 0.3, 1.0})
+      if (range.contains(other) && other != x) all.push_back(other);
+    choose(key, x, all);
+  }
+  void operator()(const char* key, bool& x, const char*) override { choose(key, x, std::vector<bool>{x, !x}); }
+  void operator()(const char* key, std::string& x, const char*, const nn::Choices& choices) override {
+    choose(key, x, choices);
+  }
+
+  bool exists = false;
+  std::string label = "no option";
+
+ private:
+  template <class X, class All>
+  void choose(const char* key, X& x, const All& all) {
+    if (at_++ != field_ || value_ >= all.size()) return;
+    x = all[value_];
+    label = text(key, " = ", x);
+    exists = true;
+  }
+
+  const size_t field_, value_;
+  size_t at_ = 0;
+};
+
+// Every value of every option, one at a time, beside the defaults of the others; those that the row refuses are left out.
+std::vector<Variant> variants(const Mechanism& row, const MixerShape& shape) {
+  std::vector<Variant> all;
+  for (size_t field = 0;; ++field) {
+    size_t value = 0;
+    for (bool exists = true; exists; ++value) {
+      std::unique_ptr<nn::Options> options = row.options();
+      Choose choose(field, value);
+      options->fields(choose);
+      exists = choose.exists;
+      if (exists && message_of([&] { row.make(*options, shape); }) == "no error")
+        all.push_back({choose.label, std::move(options)});
+    }
+    if (value == 1) break;   // there is no such field
+  }
+  if (all.empty()) all.push_back({"no option", row.options()});
+  return all;
+}
+
+std::vector<Sizes> situations(const nn::Needs& needs) {
+  std::vector<Sizes> all{{.B = 2, .H = 2, .T = 5, .S = 5, .D = 4},
+                         {.B = 2, .H = 2, .T = 6, .S = 6, .D = 4, .causal = true},
+                         {.B = 1, .H = 2, .T = 1, .S = 1, .D = 4},
+                         {.B = 3, .H = 2, .T = 4, .S = 4, .D = 4, .present = {1, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1}},
+                         {.B = 2, .H = 2, .T = 4, .S = 4, .D = 4, .causal = true, .present = {1, 0, 1, 1, 0, 1, 1, 0}},
+                         {.B = 2, .H = 2, .T = 3, .S = 7, .D = 4},
+                         {.B = 2, .H = 2, .T = 2, .S = 7, .D = 4, .causal = true, .offset = 5}};
+  std::erase_if(all, [&](const Sizes& n) { return (needs.self && n.T != n.S) || (needs.all_tokens && n.causal); });
+  return all;
+}
+
+// Largest relative error, over all situations, of the row's mixer and the reference of the row `name`.
+double error_of_row(const Mechanism& row, const nn::Options& options, const std::string& name, DType type) {
+  double worst = 0;
+  for (const Sizes& n : situations(row.needs(options))) {
+    const int64_t C = n.H * n.D;
+    const bool other = n.T != n.S && !n.causal;
+    const MixerShape shape{.width = C, .heads = n.H, .context = other ? nn::Context::other : nn::Context::self};
+    const auto mixer = row.make(options, shape);
+    mixer->initialise(1, DType::f64);
+    spread_parameters(*mixer, 1);
+    const Parameters parameters = parameters_of(*mixer);
+    for (const auto& [full, parameter] : parameters)   // f32 numbers, so that both get the same
+      parameter->value = parameter->value.detach().to(DType::f32).to(DType::f64);
+    const auto tokens = [&](int64_t length, const char* site) {
+      return random_normal({n.B, length, C}, 1, site).to(DType::f32).to(DType::f64);
+    };
+    const Tensor x = tokens(n.T, "x"), context = n.T == n.S ? x : tokens(n.S, "context");
+    const Values expected = reference_of(name, options, parameters, n, x.values<double>(), context.values<double>());
+    for (const auto& [full, parameter] : parameters) parameter->value = parameter->value.to(type);
+    nn::Call call;
+    call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}};
+    if (!n.present.empty()) call.mask.keys = Tensor::from(n.present, {n.B, n.S});
+    const Tensor own = x.to(type);
+    const NoGrad guard;
+    const Tensor y = mixer->forward(own, n.T == n.S ? own : context.to(type), call);
+    worst = std::max(worst, frobenius_error(y.to(DType::f64).values<double>(), expected));
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("references: every value of every option of every row, in every situation, in f64 and f32") {
+  for (const Mechanism& row : zoo()) {
+    const bool has_reference = references().contains(row.name);
+    for (const Variant& variant : variants(row, {.width = 8, .heads = 2})) {
+      INFO(row.name, ": ", variant.label);
+      CHECK(row.claims(*variant.options).exact == has_reference);
+      if (!has_reference) continue;
+      CHECK(error_of_row(row, *variant.options, row.name, DType::f64) <= 1e-12);
+      CHECK(error_of_row(row, *variant.options, row.name, DType::f32) <= 1e-5);
+    }
+  }
+}
+
+TEST_CASE("references: a wrong one is noticed, and a wrong mixer") {
+  for (const Mechanism& row : zoo()) {
+    if (row.name == "mlp_qkv" || row.name == "dot_product") continue;   // the one has other parameters, the other is meant here
+    CAPTURE(row.name);
+    CHECK(error_of_row(row, *row.options(), "dot_product", DType::f64) > 1e-3);
+  }
+  struct Louder : StagedAttention {
+    using StagedAttention::StagedAttention;
+    Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+      return affine(StagedAttention::scores(Q, K, call), 1 + 1e-6, 0);
+    }
+  };
+  Mechanism row = mechanism("dot_product");
+  row.make = [](const nn::Options&, const MixerShape& shape) { return std::make_unique<Louder>(shape); };
+  CHECK(error_of_row(row, *row.options(), "dot_product", DType::f64) > 1e-8);
+}

@@ -1,0 +1,103 @@
+// Twicing: the residual smoothed once more, against the matrix 2 A − A², where places are known, and refused where they are
+// not.
+#include <doctest/doctest.h>
+
+#include "attention/mechanisms/twicing.h"
+#include "attention/mechanisms/dot_product.h"
+#include "autograd/ops.h"
+#include "nn/models/encoder_decoder.h"
+#include "tensor/view.h"
+#include "tests/nn/tiny_model.h"
+
+using namespace tapir;
+
+namespace {
+
+std::unique_ptr<nn::TokenMixer> mixer_of(const MixerShape& shape = {.width = 8, .heads = 2}) {
+  auto mixer = make_twicing({}, shape);
+  mixer->initialise(1, DType::f64);
+  spread_parameters(*mixer, 1);
+  return mixer;
+}
+
+}  // namespace
+
+TEST_CASE("twicing: on heads it is the matrix 2 A − A², whose rows sum to 1 and have negative elements") {
+  const auto mixer = mixer_of();
+  const Tensor Q = random_normal({2, 2, 5, 4}, 1, "Q"), K = random_normal({2, 2, 5, 4}, 1, "K"),
+               V = random_normal({2, 2, 5, 4}, 1, "V");
+  for (const bool causal : {false, true}) {
+    nn::Call call = call_with({.causal = causal, .offset = 0, .keys = {}});
+    Tensor A;
+    call.recorder = [&](const std::string&, const std::string&, const Tensor& value) { A = value; };
+    const Tensor y = dynamic_cast<const ProjectedAttention&>(*mixer).attend(Q, K, V, call);
+    const Tensor twice = sub(affine(A, 2, 0), matmul(A, A));
+    CHECK(frobenius_error(y.values<double>(), matmul(twice, V).values<double>()) <= 1e-14);
+    for (const double row : sum(twice, -1).values<double>()) CHECK(row == doctest::Approx(1).epsilon(1e-14));
+    CHECK(min(twice).item() < 0);
+  }
+}
+
+TEST_CASE("twicing: tokens of another sequence, a part of the queries, and an offset are refused, whatever the lengths") {
+  nn::TransformerOptions options = tiny_options();
+  const nn::MixerMaker twicing = [](const MixerShape& shape) { return make_twicing({}, shape); };
+  CHECK(message_of([&] { nn::EncoderDecoder(options, options, twicing, twicing); }) ==
+        "decoder: the attention of block 0 mixes one sequence, and cannot read another one");
+  const nn::MixerMaker dot_product = [](const MixerShape& shape) { return make_dot_product(shape); };
+  CHECK(message_of([&] { nn::EncoderDecoder(options, options, twicing, dot_product); }) == "no error");
+
+  const auto mixer = mixer_of();
+  const Tensor x = random_normal({1, 5, 8}, 1, "x");
+  const std::string hint = "; hint: go on token by token from a state, which has the residuals of earlier tokens";
+  CHECK(message_of([&] { mixer->forward(view::slice(x, 1, 3, 2), x, call_with({.causal = true, .offset = 3, .keys = {}})); })
+            .starts_with("attention: this mechanism mixes one sequence"));
+  const Tensor Q = random_normal({1, 2, 2, 4}, 1, "Q"), K = random_normal({1, 2, 5, 4}, 1, "K");
+  CHECK(message_of([&] {
+          dynamic_cast<const ProjectedAttention&>(*mixer).attend(Q, K, K, call_with({.causal = true, .offset = 3, .keys = {}}));
+        }) == "twicing: queries must be all tokens of the sequence, got 2 of them at offset 3 for 5 keys" + hint);
+  CHECK(message_of([&] { mixer->forward(x, x, call_with({.causal = true, .offset = 1, .keys = {}})); }) ==
+        "twicing: queries must be all tokens of the sequence, got 5 of them at offset 1 for 5 keys" + hint);
+  const Tensor other = random_normal({1, 5, 8}, 1, "other");
+  CHECK(message_of([&] { mixer->forward(x, other, {}); }) ==
+        "attention: this mechanism mixes one sequence, and the context is another tensor than x; hint: x itself is the context "
+        "of "
+        "self-attention");
+}
+
+TEST_CASE("twicing: in the last blocks alone, dot product in the others") {
+  nn::TransformerOptions options = tiny_options();
+  const auto logits = [&](int64_t last) {
+    TwicingOptions twicing;
+    twicing.last = last;
+    nn::LanguageModel model(options, [&](const MixerShape& shape) {
+      return last < 0 ? make_dot_product(shape) : make_twicing(twicing, shape);
+    });
+    model.initialise(3, DType::f64);
+    spread_parameters(model, 3);
+    return model.forward(Tensor::from(std::vector<int32_t>{3, 1, 4, 1}, {1, 4}), {}).values<double>();
+  };
+  CHECK(logits(0) == logits(2));   // of 2 blocks
+  CHECK(logits(0) != logits(1));
+  CHECK(logits(1) != logits(-1));
+  CHECK(logits(9) == logits(0));
+}
+
+TEST_CASE("twicing: nothing of a padded token, NaN included, reaches a token that is there, or a gradient") {
+  const auto mixer = mixer_of();
+  const Tensor x = random_normal({1, 5, 8}, 1, "x");
+  const nn::Call call =
+      call_with({.causal = false, .offset = 0, .keys = Tensor::from(std::vector<uint8_t>{1, 1, 1, 0, 0}, {1, 5})});
+  const auto judged = [&](double padding) {
+    const Tensor tail = Tensor::full({1, 2, 8}, padding, DType::f64);
+    const Tensor tokens = requires_grad(concat({view::slice(x, 1, 0, 3), tail}, 1).detach());
+    const Tensor y = slice(mixer->forward(tokens, tokens, call), 1, 0, 3);
+    std::vector<Tensor> leaves;
+    for (const auto& [name, parameter] : parameters_of(*mixer)) leaves.push_back(parameter->value);
+    std::vector<std::vector<double>> all{y.values<double>()};
+    for (const Tensor& g : grad({sum(square(y))}, leaves)) all.push_back(g.values<double>());
+    return all;
+  };
+  const auto clean = judged(0);
+  CHECK(judged(std::numeric_limits<double>::quiet_NaN())[0] == clean[0]);
+  CHECK(judged(1e300)[0] == clean[0]);
+}
