@@ -22,6 +22,24 @@ if [ "$printed" != "$expected" ]; then
   exit 1
 fi
 run "$work/installed/bin/tapir" zoo
+
+# The program that adds a mechanism and a task has the commands.
+program=$work/build/program
+cd "$work"
+says() { "$@" 2>&1 | tee "$work/log" | grep -q -e "$words" || { echo "check_package: '$*' does not say '$words':"; cat "$work/log"; exit 1; }; }
+words='^unscaled   Unscaled dot product' says "$program" zoo
+words='^holds  unscaled       streaming' says "$program" check unscaled
+words='^validation_loss 0\.0' says "$program" train consumer/count.toml --out count
+words='count .*unscaled .*valid part of counting to 6' says sh -c "'$program' eval count | tr '\n' ' '"
+words='FLOPs/token' says "$program" summary consumer/count.toml
+words='dot_product' says "$program" compare consumer/count.toml --attention unscaled,dot_product --seeds 2 --set train.steps=5 --out both
+words='1 run' says "$program" report count --out page.html
+words='took' says "$program" train "$work/installed/share/tapir/experiments/quickstart-dot-product.toml" --out words \
+  --set attention.mechanism=unscaled --set train.steps=20 --set train.evaluate_every=0 --set data.train_tokens=5000
+words='tokens/s' says "$program" generate words --prompt "The captain" --tokens 5
+words="has learned the task 'count', not a text" says sh -c "'$program' generate count || true"
+cd "$source"
+
 for experiment in "$work"/installed/share/tapir/experiments/quickstart-*.toml; do
   [ -e "$experiment" ] || { echo "check_package: no experiment is installed"; exit 1; }
 done
@@ -29,4 +47,4 @@ if grep -rlE "(^|[^[:alnum:]_./-])$source(/|$)" "$work/installed/lib" "$work/ins
   echo "check_package: these files name the folder of the sources"
   exit 1
 fi
-echo "check_package: a program of 20 lines was built against the installed library"
+echo "check_package: two programs were built against the installed library, one of them adds a mechanism and a task"

@@ -17,6 +17,7 @@ int main(int argc, char** argv) try {
   require(argc == 3, "tapir_step", [] { return "usage: tapir_step EXPERIMENT.toml THREADS"; });
   set_threads(std::atoi(argv[2]));
   Experiment experiment = read_experiment(argv[1], {});
+  const ComputeAs place(experiment);
   LanguageTask task(experiment);
   TrainTask loop = task.train_task();
   const std::unique_ptr<nn::Optimiser> optimiser = experiment.optimiser.make(task.model());

@@ -4,7 +4,7 @@
 #include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/commands.h"
 #include "attention/reproduce/program/config.h"
-#include "attention/reproduce/program/experiment.h"
+#include "attention/reproduce/program/resolve.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/targets.h"

@@ -114,7 +114,7 @@ void measure_mechanism(Report& report, const Mechanism& mechanism, int64_t batch
   mixer->initialise(1);
   const Tensor x = requires_grad(uniform({batch, length, width}));
   nn::Call call;
-  call.mask.causal = mechanism.claims.causal;
+  call.mask.causal = mechanism.claims(*mechanism.options()).causal;
   const double forward = time_of([&] {
     const NoGrad guard;
     mixer->forward(x, x, call);

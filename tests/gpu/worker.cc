@@ -42,9 +42,8 @@ Piece training_step(const std::vector<int64_t>& sizes) {
   options.heads = sizes[4];
   options.vocabulary = vocabulary;
   set_precision(Precision::bf16);
-  const auto model = std::make_shared<nn::LanguageModel>(options, [&](int64_t layer) {
-    return make_dot_product({.width = options.width, .heads = options.heads, .layer = layer}, true);
-  });
+  const auto model = std::make_shared<nn::LanguageModel>(
+      options, [](const MixerShape& shape) { return make_dot_product(shape, true); });
   model->initialise(1);
   const auto optimiser = std::make_shared<nn::AdamW>(*model, nn::AdamWOptions());
   const auto random = std::make_shared<std::mt19937>(1);

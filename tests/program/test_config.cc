@@ -4,6 +4,8 @@
 #include <set>
 
 #include "attention/reproduce/program/config.h"
+#include "attention/reproduce/tasks/language.h"
+#include "attention/zoo.h"
 #include "attention/reproduce/program/experiment.h"
 #include "tests/datasets/datasets_helpers.h"
 #include "tests/messages.h"
@@ -215,7 +217,7 @@ TEST_CASE("a resolved experiment reads back as the same, with every number exact
   CHECK(second.toml() == first.toml());
   CHECK(second.identity() == first.identity());
   CHECK(second.run.name == "a \"b\" 'c'");
-  CHECK(second.data.spec.path == "/a b/µ\\n.txt");
+  CHECK(dynamic_cast<const DataOptions&>(*second.task.data).spec.path == "/a b/µ\\n.txt");
   CHECK(second.schedule.rate == first.schedule.rate);
 }
 

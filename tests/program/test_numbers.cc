@@ -9,7 +9,8 @@
 #include <regex>
 #include <set>
 
-#include "attention/reproduce/program/experiment.h"
+#include "attention/reproduce/program/resolve.h"
+#include "attention/zoo.h"
 #include "tests/messages.h"
 #include "tests/program/trained_run.h"
 
@@ -130,9 +131,9 @@ template <class Visit>
 void each_section(Experiment& experiment, const Visit& visit) {
   visit("run", experiment.run);
   visit("task", experiment.task);
-  visit("data", experiment.data);
+  if (experiment.task.data) visit("data", *experiment.task.data);
   visit("model", experiment.model);
-  visit("attention", experiment.attention);
+  if (model_row(experiment.model.name).mixes) visit("attention", experiment.attention);
   visit("train", experiment.train);
   visit("schedule", experiment.schedule);
   visit("optimiser", experiment.optimiser);
@@ -142,7 +143,8 @@ void each_section(Experiment& experiment, const Visit& visit) {
 std::vector<std::vector<std::string>> variants() {
   std::vector<std::vector<std::string>> all{{}};
   for (const Mechanism& row : zoo()) all.push_back({"attention.mechanism=" + row.name});
-  for (const std::string& task : sequence_tasks()) all.push_back({"task.name=" + task});
+  for (const std::string& task : task_names()) all.push_back({"task.name=" + task});
+  for (const std::string& model : model_names()) all.push_back({"model.name=" + model});
   for (const char* optimiser : {"adamw", "sgd", "lion", "muon"}) all.push_back({text("optimiser.name=", optimiser)});
   return all;
 }
@@ -223,12 +225,12 @@ TEST_CASE("every number of a command line is taken, or refused with its option, 
     static const std::regex ranged("--([a-z-]+) in (\\S+) … (\\S+)");
     for (std::sregex_iterator match(help.begin(), help.end(), ranged), end; match != end; ++match) {
       const auto part = [&](size_t k) { return (*match)[k].str(); };
-      const bool whole = part(1) != "minutes" && part(1) != "temperature";
+      const bool whole = part(1) != "minutes" && part(1) != "temperature" && part(1) != "top-p";
       const Bounds bounds{std::stold(part(2)), std::stold(part(3)), part(2) + " … " + part(3)};
       options.push_back({command, "--" + part(1), bounds, whole});
     }
   }
-  CHECK(options.size() == 10);   // threads; stop-after, minutes; tokens, temperature; seeds; and a seed of four commands
+  CHECK(options.size() == 13);   // threads; stop-after, minutes; tokens, temperature, top-k, top-p, samples; seeds; and a seed of four commands
   for (const Option& option : options) {
     const auto command = std::find_if(commands.begin(), commands.end(), [&](auto& one) { return one.first == option.command; });
     const std::string line = option.command + ' ' + command->second + ' ' + option.name;

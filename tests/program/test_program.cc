@@ -90,7 +90,8 @@ TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
   CHECK(contains_text(refused("--set data.valid_tokens=5"), "need at least 8 tokens, found 5"));
   CHECK(contains_text(refused("--set run.initial=nowhere"), "nowhere: opening failed: No such file or directory"));
   CHECK(contains_text(refused("--dtype f16"), "run.dtype: 'f16' is none of: f32, f64"));
-  CHECK(contains_text(refused("--dtype \"$(printf 'a\\nb')\""), "run.dtype: must be one line without control characters, found "));
+  CHECK(contains_text(refused("--dtype \"$(printf 'a\\nb')\""),
+                      "run.dtype: must be one line without control characters, found "));
   CHECK(contains_text(refused("--precision f16"), "run.precision: 'f16' is none of: f32, tf32, bf16"));
   CHECK(contains_text(refused("--dtype f64 --precision bf16"), "run.precision: products in f64 are not rounded, found 'bf16'"));
   if (const std::string message = message_of(cuda::require_device); message != "no error")
@@ -279,7 +280,37 @@ TEST_CASE("generate goes on from a prompt, the same way for the same seed") {
   CHECK(first.out != tapir(run + "--prompt 'The otter' --seed 2").out);
   CHECK(tapir(run + "--temperature 0").out == tapir(run + "--temperature 0 --seed 2").out);
   CHECK(tapir(run + "--prompt ''").status == 0);
+  CHECK(contains_text(first.err, "prompt: 2 tokens in "));
+  CHECK(contains_text(first.err, "; 8 tokens in "));
+  CHECK(contains_text(first.err, " tokens/s\n"));
   CHECK(tapir(run + "--prompt 'The zzyzx'").out.starts_with("The <unk>"));
+}
+
+TEST_CASE("generate: samples side by side, of which the first is that of one alone; the likeliest; the end at given words") {
+  const std::string run = "generate " + in_quotes(trained().run) + " --tokens 30 --prompt 'The otter' ";
+  const std::string one = tapir(run).out;
+  CHECK(contains_text(tapir(run + "--samples 3").out, "[1] " + one));
+  CHECK(contains_text(tapir(run + "--samples 3").out, "\n[3] The otter"));
+  CHECK(tapir(run + "--top-k 1").out == tapir(run + "--temperature 0").out);
+  CHECK(tapir(run + "--top-p 0.000001").out == tapir(run + "--temperature 0").out);
+  CHECK(tapir(run + "--top-p 0.5").out != one);
+
+  const std::string word = one.substr(one.size() / 2, 4);   // somewhere in what was generated
+  const std::string stopped = tapir(run + "--stop " + in_quotes(word)).out;
+  CHECK(stopped == one.substr(0, one.find(word, std::string("The otter").size())) + '\n');
+  CHECK(tapir(run + "--stop 'no such words'").out == one);
+  CHECK(contains_text(refusal("generate x --top-p 1.1"), "--top-p: must be a number in 0 … 1, found 1.1"));
+  CHECK(contains_text(refusal("generate x --top-k -1"), "--top-k: must be a whole number in 0 … 1000000000, found -1"));
+  CHECK(contains_text(refusal("generate x --samples 0"), "--samples: must be a whole number in 1 … 1000, found 0"));
+}
+
+TEST_CASE("generate: where positions end with the context, the last half is read again, and it says so once") {
+  const Outcome outcome = tapir("generate " + in_quotes(trained().run) + " --tokens 60 --prompt 'The otter'");   // context 16
+  CHECK(outcome.status == 0);
+  const std::string line =
+      "generate: learned positions end at 16 tokens; whenever that many are there, the last 9 are read again";
+  CHECK(contains_text(outcome.err, line));
+  CHECK(outcome.err.find(line) == outcome.err.rfind(line));
 }
 
 TEST_CASE("tapir check takes the names of ops beside those of mechanisms") {

@@ -399,7 +399,7 @@ TEST_CASE("attention maps and entropies are those of the model on the first toke
   };
   auto& task = dynamic_cast<LanguageTask&>(*run->task);
   const std::vector<int32_t>& valid = task.corpus().valid;
-  task.model().forward(Tensor::from(std::vector<int32_t>(valid.begin(), valid.begin() + 12), {1, 12}), call);
+  task.logits({1, 12, std::vector<int32_t>(valid.begin(), valid.begin() + 12), {}}, call);
   const json& attention = data["runs"][2]["attention"];
   CHECK(attention["weights"] == run->weights);
   for (size_t t = 0; t < 12; ++t) CHECK(attention["tokens"][t] == task.tokenizer().vocabulary().entry(valid[t]));

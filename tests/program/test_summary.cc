@@ -79,6 +79,7 @@ std::string in_bf16(const std::string& device) {
 int64_t measured_peak(Experiment experiment) {
   Arena& arena = Arena::of(experiment.device());
   const int64_t before = arena.statistics().in_use;
+  const ComputeAs place(experiment);
   LanguageTask task(experiment);
   TrainTask loop = task.train_task();
   const std::unique_ptr<nn::Optimiser> optimiser = experiment.optimiser.make(task.model());
@@ -112,9 +113,9 @@ TEST_CASE("summary: the predicted peak is the measured one") {
 TEST_CASE("summary: parameters and operations are those of a count by hand") {
   Experiment experiment = experiment_of(wikitext_shape);
   const ModelSummary summary = summarise(experiment);
-  const int64_t C = 32, T = 32, V = experiment.model.vocabulary, layers = 4;
+  const int64_t C = 32, T = 32, V = LanguageTask(experiment).tokenizer().size(), layers = 4;
   const ModelSummary::Row total = summary.total();
-  CHECK(summary.tokens == T);
+  CHECK(summary.units == T);
   CHECK(total.parameters == (2 * V + T) * C + 2 * C + layers * (12 * C * C + 9 * C));
   // Four projections and two layers of 4 C for each token, scores and mix with T keys, the head.
   CHECK(total.operations == T * (layers * (2 * 12 * C * C + 2 * 2 * T * C) + 2 * C * V));

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "attention/reproduce/program/draw.h"
+
 namespace tapir {
 
 struct TrainCommand {
@@ -40,7 +42,9 @@ struct GenerateCommand {
   std::filesystem::path run;
   std::string prompt;
   int64_t tokens = 40;
-  double temperature = 0.8;                 // 0: the likeliest token always
+  DrawOptions draw;
+  int64_t samples = 1;                      // texts, drawn side by side
+  std::string stop;                         // a text ends before these words; empty: it does not
   uint64_t seed = 1;
   std::string device;
 };

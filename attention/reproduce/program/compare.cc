@@ -9,9 +9,11 @@
 #include <set>
 
 #include "attention/reproduce/program/arms.h"
+#include "attention/reproduce/program/resolve.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
 #include "attention/reproduce/program/summary.h"
+#include "attention/zoo.h"
 #include "datasets/text/utf8.h"
 #include "nn/files/atomic_file.h"
 #include "nn/files/folder_lock.h"
@@ -74,8 +76,8 @@ void print_table(const std::vector<Arm>& arms) {
   for (const Arm& arm : arms)
     fmt::print("{:<16} {:>5}  {:<20} {:<20} {:>11} {:>7} ms {:>6.0f} MiB\n", arm.label, arm.runs.size(),
                with_interval(arm.result(), "{:.4f}"),
-               &arm == &arms.front() ? "" : with_interval(arm.difference(arms.front()), "{:+.4f}"),
-               arm.runs.front().parameters, shown(1e3 * arm.step_seconds(), "{:.1f}"), static_cast<double>(arm.peak_bytes()) / (1 << 20));
+               &arm == &arms.front() ? "" : with_interval(arm.difference(arms.front()), "{:+.4f}"), arm.runs.front().parameters,
+               shown(1e3 * arm.step_seconds(), "{:.1f}"), static_cast<double>(arm.peak_bytes()) / (1 << 20));
   if (arms.front().runs.size() > 1)
     fmt::print("±: 95 % interval over seeds, Student's t; difference to {}, paired by seed\n", arms.front().label);
   for (const Arm& arm : arms)
@@ -118,8 +120,10 @@ int run_compare(const CompareCommand& command) {
   require_place_for_comparison(out);
   std::set<std::string> made;   // what no mechanism can be trained with is refused before the folder is made
   for (PlannedRun& run : runs)
-    if (!has_begun(run) && made.insert(run.experiment.attention.mechanism).second)
+    if (!has_begun(run) && made.insert(run.experiment.attention.mechanism).second) {
+      const ComputeAs place(run.experiment);
       make_task(run.experiment, {}, [&](Task& task) { rehearse(task, run.experiment); });
+    }
   const FolderLock lock(out);
   std::vector<RunRecord> records;
   for (PlannedRun& run : runs) {

@@ -19,7 +19,7 @@ int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& 
     if (names != heading)   // again where runs of another task follow
       fmt::print("{:<24} {:<14} {:>11}{}  {}\n", "run", "attention", "parameters", heading = names, "weights");
     const std::string name = folder.has_filename() ? folder.filename().string() : folder.parent_path().filename().string();
-    fmt::print("{:<24} {:<14} {:>11}{}  {}\n", name, run->experiment.attention.mechanism, task.model().parameter_count(),
+    fmt::print("{:<24} {:<14} {:>11}{}  {}\n", name, run->experiment.subject(), task.model().parameter_count(),
                numbers, run->weights);
     signatures += fmt::format("{}: {}\n", name, task.signature(part));
   }

@@ -1,7 +1,8 @@
-#include "attention/reproduce/program/experiment.h"
+#include "attention/reproduce/program/resolve.h"
 
 #include <sstream>
 
+#include "attention/zoo.h"
 #include "datasets/text/utf8.h"
 #include "tensor/sha256.h"
 
@@ -13,9 +14,9 @@ template <class Visit>
 void each_section(Experiment& experiment, const Visit& visit) {
   visit("run", experiment.run);
   visit("task", experiment.task);
-  if (experiment.task.name == "language") visit("data", experiment.data);
+  if (experiment.task.data) visit("data", *experiment.task.data);
   visit("model", experiment.model);
-  visit("attention", experiment.attention);
+  if (model_row(experiment.model.name).mixes) visit("attention", experiment.attention);
   visit("train", experiment.train);
   visit("schedule", experiment.schedule);
   visit("optimiser", experiment.optimiser);
@@ -32,30 +33,19 @@ std::string written(Experiment& experiment) {
 }  // namespace
 
 void TaskOptions::fields(nn::FieldVisitor& visit) {
-  nn::Choices names = sequence_tasks();
-  names.insert(names.begin(), "language");
-  visit("name", name, "what is learned: the next token of the text of [data], or a generated sequence task", names);
-  if (name == "language") return;
-  sequence.task = name;
-  if (name != "parity") visit("symbols", sequence.symbols, "N, how many symbols there are", nn::between(2, 1 << 20));
-  if (name == "nt") visit("delay", sequence.delay, "τ, tokens from the older summand to the sum", nn::between(1, 1 << 20));
-  visit("size", sequence.size, "n, of training sequences: tokens; of recall: pairs; of copy: symbols",
-        nn::between(1, 1 << 20));
-  visit("longer", longer, "a second size to evaluate at, as a test of extrapolation; 0: none", nn::between(0, 1 << 20));
-  visit("evaluated", evaluated, "sequences of an evaluation, in whole batches", nn::between(1, 1e9));
+  visit("name", name, "what is learned", task_names());
+  if (!own) {
+    const TaskRow& row = task_row(name);
+    own = row.options();
+    if (row.data) data = row.data();
+  }
+  own->fields(visit);
 }
 
-void DataOptions::fields(nn::FieldVisitor& visit) {
-  std::string path = spec.path.string();
-  visit("kind", spec.kind, "the corpus", {"wikitext-2", "wikitext-103", "file", "generated"});
-  visit("path", path, "of the kind \"file\": a text file, or a folder with train.txt, valid.txt, test.txt", {});
-  visit("tokens", spec.tokens, "what a token is", {"word", "character", "bpe", "gpt2"});
-  visit("max_types", spec.max_types, "size of the vocabulary, the most frequent types stay; 0: all; needed for bpe",
-        nn::between(0, 1e9));
-  visit("train_tokens", spec.limits.train, "tokens of the training part that are used; 0: all", nn::between(0, 1e12));
-  visit("valid_tokens", spec.limits.valid, "of the validation part", nn::between(0, 1e12));
-  visit("test_tokens", spec.limits.test, "of the test part", nn::between(0, 1e12));
-  spec.path = path;
+void ModelOptions::fields(nn::FieldVisitor& visit) {
+  visit("name", name, "the model", model_names());
+  if (!own) own = model_row(name).options();
+  own->fields(visit);
 }
 
 void AttentionOptions::fields(nn::FieldVisitor& visit) {
@@ -66,6 +56,10 @@ void AttentionOptions::fields(nn::FieldVisitor& visit) {
 
 Precision Experiment::precision() const {
   return run.precision == "tf32" ? Precision::tf32 : run.precision == "bf16" ? Precision::bf16 : Precision::f32;
+}
+
+const std::string& Experiment::subject() const {
+  return model_row(model.name).mixes ? attention.mechanism : model.name;
 }
 
 std::string Experiment::toml() { return written(*this); }

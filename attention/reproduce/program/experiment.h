@@ -6,11 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "attention/reproduce/program/config.h"
-#include "attention/zoo.h"
-#include "datasets/synthetic/sequences.h"
-#include "datasets/text/corpus.h"
-#include "nn/models/transformer.h"
+#include "attention/reproduce/tasks/model.h"
+#include "attention/reproduce/tasks/task_row.h"
 #include "nn/optim/optimiser.h"
 #include "nn/optim/schedule.h"
 #include "nn/train/trainer.h"
@@ -37,17 +34,16 @@ struct RunOptions : nn::Options {   // [run]
   }
 };
 
-struct TaskOptions : nn::Options {   // [task]
-  std::string name = "language";        // or one of sequence_tasks()
-  SequenceSpec sequence;
-  int64_t longer = 0;
-  int64_t evaluated = 512;
+struct TaskOptions : nn::Options {   // [task], beside the task's own keys
+  std::string name = "language";          // of a TaskRow
+  std::unique_ptr<nn::Options> own, data;   // of the task: its keys, and those of [data], null without
 
   void fields(nn::FieldVisitor& visit) override;
 };
 
-struct DataOptions : nn::Options {   // [data]
-  CorpusSpec spec;
+struct ModelOptions : nn::Options {   // [model], beside the model's own keys
+  std::string name = "transformer";       // of a ModelRow
+  std::unique_ptr<nn::Options> own;
 
   void fields(nn::FieldVisitor& visit) override;
 };
@@ -62,9 +58,8 @@ struct AttentionOptions : nn::Options {   // [attention], beside the mechanism's
 struct Experiment {
   RunOptions run;
   TaskOptions task;
-  DataOptions data;   // of the task "language" alone
-  nn::TransformerOptions model;
-  AttentionOptions attention;
+  ModelOptions model;
+  AttentionOptions attention;   // of models with mixers
   TrainOptions train;
   nn::Schedule schedule;
   nn::OptimiserOptions optimiser;
@@ -72,16 +67,13 @@ struct Experiment {
   DType dtype() const { return run.dtype == "f64" ? DType::f64 : DType::f32; }
   Device device() const { return run.device == "cuda" ? Device::cuda : Device::cpu; }
   Precision precision() const;
+  const std::string& subject() const;   // what is on trial: the mechanism, or the model where it has none
   std::string toml();       // resolved, every key with its value
   std::string identity();   // SHA-256 of what is learned from what: all of the above but run.name and run.device
 };
 
-// Throws an Error for whatever read_section refuses, for a mechanism that does not exist, for a batch that does not divide
-// into its parts, and for products in f64 that are to be rounded.
-Experiment resolve(const toml::table& config);
-
 // The experiment of a file and of assignments over it, named after the file where it gives no name. Throws what resolve()
-// throws, and an Error for what read_config and set_value refuse.
+// (resolve.h) throws, and an Error for what read_config and set_value (config.h) refuse.
 Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments);
 
 }  // namespace tapir

@@ -27,6 +27,7 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
   if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
   run->experiment = read_run(folder, assignments);
   require_checkpoint(folder);
+  run->place.emplace(run->experiment);
   run->task = make_task(run->experiment, folder);
 
   std::vector<std::string> notes;
@@ -39,8 +40,7 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
   }
   require(checkpoint.has_value(), folder.string(), [] { return "has no checkpoint"; });
   for (const std::string& line : notes) note(line);
-  const char* prefix = run->experiment.train.ema > 0 ? "ema/" : "model/";
-  assign_weights(folder.c_str(), run->task->model(), tensors_under(*checkpoint, prefix));
+  assign_weights(folder.c_str(), run->task->model(), evaluated_tensors(*checkpoint));
   run->weights = text(which, ", step ", checkpoint->step);
   return run;
 }
@@ -50,6 +50,7 @@ namespace {
 TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
                     double minutes) {
   resume ? require_checkpoint(folder) : require_place_for_run(folder);
+  const ComputeAs place(experiment);
   TrainedRun run;
   run.task = make_task(experiment, resume ? folder : "", [&](Task& made) { rehearse(made, experiment); });
   Task& task = *run.task;
@@ -68,7 +69,7 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
                                           {"higher_is_better", loop.objective.higher_is_better}};
     write_atomically(folder / facts_file, facts.dump() + '\n');
   };
-  note(fmt::format("{}: {}, {}, {} parameters, {} thread{}", folder.string(), experiment.attention.mechanism, task.summary(),
+  note(fmt::format("{}: {}, {}, {} parameters, {} thread{}", folder.string(), experiment.subject(), task.summary(),
                    task.model().parameter_count(), threads(), threads() == 1 ? "" : "s"));
   run.report = train(loop, experiment.train, experiment.schedule, experiment.optimiser,
                      static_cast<uint64_t>(experiment.run.seed),

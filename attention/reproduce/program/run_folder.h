@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <optional>
 
 #include "attention/reproduce/program/folder_kind.h"
 #include "attention/reproduce/tasks/task.h"
@@ -11,6 +12,7 @@ namespace tapir {
 
 struct OpenRun {
   Experiment experiment;
+  std::optional<ComputeAs> place;       // while this lives
   std::unique_ptr<Task> task;           // with the trained weights
   std::string weights;                  // which: "best on validation, step 750" or "last, step 1000"
 };

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "attention/reproduce/program/commands.h"
-#include "attention/reproduce/tasks/language.h"
 #include "autograd/node.h"
 #include "nn/optim/ema.h"
 #include "tensor/arena.h"
@@ -71,28 +70,31 @@ ModelSummary::Row ModelSummary::total() const {
 }
 
 ModelSummary summarise(Experiment& experiment) {
+  const ComputeAs place(experiment);
   Arena& arena = Arena::of(experiment.device());
   const int64_t before = arena.statistics().in_use;
   const Unlimited unlimited(arena);
   const Rehearsal rehearsal(experiment.device());
-  LanguageTask task(experiment);
-  ModelSummary summary{.rows = parameter_rows(task.model()), .tokens = experiment.model.context};
+  const std::unique_ptr<Task> task = make_task(experiment);
+  ModelSummary summary{.rows = parameter_rows(task->model()), .unit = task->unit()};
   {
     const NoGrad guard;
-    const std::vector<int32_t> tokens(summary.tokens, 0);
-    task.model().forward(Tensor::from(tokens, {1, summary.tokens}), {});
+    const auto [sample, units] = task->sample();
+    task->forward(sample, {});
+    summary.units = units;
   }
   for (const auto& [path, operations] : rehearsal.operations()) row_of(summary.rows, path).operations += operations;
-  summary.peak = peak_of_step(task, experiment) - before;
+  summary.peak = peak_of_step(*task, experiment) - before;
   return summary;
 }
 
 void rehearse(Task& task, const Experiment& experiment) {
   const Rehearsal rehearsal(experiment.device());
   const Tensor numbers = numbers_to_spare();
-  task.model().initialise(0, experiment.dtype());
+  task.model().initialise(0, experiment.dtype(), experiment.device());
   peak_of_step(task, experiment);
   task.model().each_parameter([](const std::string&, nn::Parameter& parameter) { parameter.value = {}; });
+  task.model().each_buffer([](const std::string&, nn::Buffer& buffer) { buffer.value = {}; });
 }
 
 namespace {
@@ -112,6 +114,7 @@ bool fits(Experiment& experiment) {
 }  // namespace
 
 int64_t fitting_batch(Experiment& experiment) {
+  const ComputeAs place(experiment);
   const int64_t batch = experiment.train.batch, unit = experiment.train.accumulate;
   int64_t fitting = 0, failing = batch / unit;   // rows of a part
   while (failing - fitting > 1) {
@@ -128,14 +131,15 @@ int run_summary(const std::filesystem::path& file, const std::vector<std::string
   const ModelSummary summary = summarise(experiment);
   const auto print = [&](const ModelSummary::Row& row) {
     fmt::print("{:<36} {:>12} {:>14} {}\n", row.path, row.parameters,
-               (row.operations + summary.tokens / 2) / summary.tokens, row.shapes);
+               (row.operations + summary.units / 2) / summary.units, row.shapes);
   };
-  fmt::print("{:<36} {:>12} {:>14} {}\n", "module", "parameters", "FLOPs/token", "shapes");
+  fmt::print("{:<36} {:>12} {:>14} {}\n", "module", "parameters", "FLOPs/" + summary.unit, "shapes");
   for (const ModelSummary::Row& row : summary.rows) print(row);
   print(summary.total());
-  fmt::print("FLOPs: forward, 2·m·n·k for each matrix product, over {} tokens; no other loops\n", summary.tokens);
-  fmt::print("memory: {:.1f} MiB at the peak of a training step: {} × {} tokens in {} part{}, {}, products in {}, {}\n",
-             static_cast<double>(summary.peak) / (1 << 20), experiment.train.batch, summary.tokens,
+  const std::string units = text(summary.units, ' ', summary.unit, summary.units == 1 ? "" : "s");
+  fmt::print("FLOPs: forward, 2·m·n·k for each matrix product, over {}; no other loops\n", units);
+  fmt::print("memory: {:.1f} MiB at the peak of a training step: {} × {} in {} part{}, {}, products in {}, {}\n",
+             static_cast<double>(summary.peak) / (1 << 20), experiment.train.batch, units,
              experiment.train.accumulate, experiment.train.accumulate == 1 ? "" : "s", experiment.run.dtype,
              experiment.run.precision, experiment.optimiser.name);
   const int64_t capacity = Arena::of(experiment.device()).capacity();

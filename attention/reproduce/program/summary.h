@@ -14,19 +14,20 @@ struct ModelSummary {
     std::string path;
     std::string shapes;       // of its own parameters: "weight [256,256], bias [256]"
     int64_t parameters = 0;   // scalars
-    int64_t operations = 0;   // of one forward pass over `tokens` tokens
+    int64_t operations = 0;   // of one forward pass of a sample
   };
   std::vector<Row> rows;      // in the order of registration
-  int64_t tokens = 0;         // of one sequence: the context
+  std::string unit;           // "token", "point"
+  int64_t units = 0;          // of a sample: tokens of a sequence, …
   int64_t peak = 0;           // bytes: most that the arena would hold in a training step, weights and optimiser included;
                               // more than the machine has, perhaps
 
   Row total() const;          // path "total", no shapes
 };
 
-// Reads the corpus (for its vocabulary), then makes the model and takes a training step as a DryRun: allocations are those
+// Reads the task's data, then makes the model and takes a training step as a DryRun: allocations are those
 // of a real step, so the peak is the real one. Operations: 2·m·n·k for a product of (m,k) and (k,n); loops that are no
-// matrix products are not counted, and a mask saves nothing. Throws what LanguageTask throws.
+// matrix products are not counted, and a mask saves nothing. Throws what the task throws.
 ModelSummary summarise(Experiment& experiment);
 
 // Takes the first step of a training as a dry run; afterwards the model has no weights, as before. Throws OutOfMemory where

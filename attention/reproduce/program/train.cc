@@ -14,9 +14,9 @@ namespace {
 
 std::string summary(const Experiment& experiment, Task& task, const TrainReport& report) {
   const MemoryStatistics memory = Arena::of(experiment.device()).statistics();
-  std::string lines = fmt::format("{} steps of {}, {} parameters, {:.0f} tokens/s, peak {:.0f} MiB\n", report.steps,
+  std::string lines = fmt::format("{} steps of {}, {} parameters, {:.0f} {}s/s, peak {:.0f} MiB\n", report.steps,
                                   experiment.train.steps, task.model().parameter_count(),
-                                  report.seconds > 0 ? static_cast<double>(report.tokens) / report.seconds : 0,
+                                  report.seconds > 0 ? static_cast<double>(report.counted) / report.seconds : 0, task.unit(),
                                   static_cast<double>(memory.peak) / (1 << 20));
   for (const auto& [name, value] : report.validation) lines += fmt::format("{} {:.6g}\n", name, value);
   return lines + fmt::format("weights sha256 {}\n", weights_digest(task.model()));

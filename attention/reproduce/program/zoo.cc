@@ -13,17 +13,24 @@
 namespace tapir {
 namespace {
 
-std::string claims_text(const Claims& claims) {
+std::string listed(const Claims& claims, bool made) {
   std::string list;
-  const auto name = [&](bool made, const char* claim) {
-    if (made) list += (list.empty() ? "" : ", ") + std::string(claim);
+  for (const auto& [name, claim] : all_claims)
+    if (claims.*claim == made) list += (list.empty() ? "" : ", ") + std::string(name);
+  return list.empty() ? "none" : list;
+}
+
+std::string needs_text(const nn::Needs& needs) {
+  std::string list;
+  const auto name = [&](bool needed, const char* what) {
+    if (needed) list += (list.empty() ? "" : ", ") + std::string(what);
   };
-  name(claims.exact, "exact");
-  name(claims.causal, "causal");
-  name(claims.distribution, "distribution");
-  name(claims.equivariant, "equivariant");
-  name(claims.padding_safe, "padding-safe");
-  return list;
+  name(needs.self, "queries and keys of one sequence");
+  name(needs.all_tokens, "no causal mask");
+  name(needs.every_head, "as many heads of keys as of queries");
+  name(needs.places == nn::Places::Kind::grid, "tokens on a grid");
+  name(needs.places == nn::Places::Kind::coordinates, "tokens with coordinates");
+  return list.empty() ? "nothing" : list;
 }
 
 // Prints a line for every field: key, default, help.
@@ -52,10 +59,13 @@ class Help final : public nn::FieldVisitor {
 
 int run_zoo() {
   for (const Mechanism& row : zoo()) {
-    fmt::print("{}   {}, {}\n    {}\n    cost: {}\n    claims: {}\n", row.name, row.title, row.paper, row.equation,
-               row.cost, claims_text(row.claims));
+    const std::unique_ptr<nn::Options> options = row.options();
+    const Claims claims = row.claims(*options);
+    fmt::print("{}   {}, {}\n    {}\n    cost: {}\n    claims: {}\n    does not claim: {}\n    needs: {}\n", row.name,
+               row.title, row.paper, row.equation, row.cost, listed(claims, true), listed(claims, false),
+               needs_text(row.needs(*options)));
     Help help;
-    row.options()->fields(help);
+    options->fields(help);
   }
   return 0;
 }

@@ -10,18 +10,41 @@
 
 namespace tapir {
 
+void DataOptions::fields(nn::FieldVisitor& visit) {
+  std::string path = spec.path.string();
+  visit("kind", spec.kind, "the corpus", {"wikitext-2", "wikitext-103", "file", "generated"});
+  visit("path", path, "of the kind \"file\": a text file, or a folder with train.txt, valid.txt, test.txt", {});
+  visit("tokens", spec.tokens, "what a token is", {"word", "character", "bpe", "gpt2"});
+  visit("max_types", spec.max_types, "size of the vocabulary, the most frequent types stay; 0: all; needed for bpe",
+        nn::between(0, 1e9));
+  visit("train_tokens", spec.limits.train, "tokens of the training part that are used; 0: all", nn::between(0, 1e12));
+  visit("valid_tokens", spec.limits.valid, "of the validation part", nn::between(0, 1e12));
+  visit("test_tokens", spec.limits.test, "of the test part", nn::between(0, 1e12));
+  spec.path = path;
+}
+
 LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer, bool with_weights)
-    : Task(experiment), corpus_(read_corpus(experiment.data.spec, tokenizer)),
-      training_(corpus_.train, experiment.train.batch, experiment.model.context) {
-  make_model(corpus_.tokenizer->size());
+    : TokenTask(experiment), context_(context()),
+      corpus_(read_corpus(corpus_spec(), tokenizer)), training_(corpus_.train, experiment.train.batch, context_) {
+  make_model({.takes = Takes::tokens, .gives = Gives::next_token, .vocabulary = corpus_.tokenizer->size()});
   if (with_weights) initialise(!tokenizer);
+}
+
+const CorpusSpec& LanguageTask::corpus_spec() const {
+  return dynamic_cast<const DataOptions&>(*experiment_.task.data).spec;
+}
+
+const nn::LanguageModel& LanguageTask::language_model() {
+  const auto* const own = dynamic_cast<const nn::LanguageModel*>(&model());
+  require(own, "generate", [&] { return text("the model '", experiment_.model.name, "' does not go on token by token"); });
+  return *own;
 }
 
 TrainTask LanguageTask::train_task() {
   const auto loss = [this](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
     return this->loss(training_.batch(step), part, parts, call);
   };
-  const TokenBatch first = EvaluationBatches(corpus_.valid, experiment_.train.batch, experiment_.model.context).batch(0);
+  const TokenBatch first = EvaluationBatches(corpus_.valid, experiment_.train.batch, context_).batch(0);
   const auto evaluate = [this, first](const nn::Call&) {
     const Result result = this->evaluate(corpus_.valid);
     Metrics metrics{{"validation_loss", result.nll}, {"validation_perplexity", result.perplexity()}};
@@ -32,7 +55,7 @@ TrainTask LanguageTask::train_task() {
     const NoGrad guard;
     const int64_t length = count_targets(std::span(first.targets).first(first.columns));   // of row 0 without padding
     const std::vector<int32_t> ids(first.inputs.begin(), first.inputs.begin() + length);
-    model().forward(Tensor::from(ids, {1, length}), call);
+    logits({1, length, ids, {}}, call);
     std::vector<std::string> tokens;
     for (const int32_t id : ids) tokens.push_back(tokenizer().vocabulary().entry(id));
     return tokens;
@@ -42,7 +65,7 @@ TrainTask LanguageTask::train_task() {
 
 LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {
   const NoGrad guard;
-  const EvaluationBatches batches(ids, experiment_.train.batch, experiment_.model.context);
+  const EvaluationBatches batches(ids, experiment_.train.batch, context_);
   Result result;
   for (int64_t k = 0; k < batches.size(); ++k) {
     const LossSum sum = loss(batches.batch(k));
@@ -66,8 +89,12 @@ Task::Results LanguageTask::evaluate_part(const std::string& part) {
 
 std::string LanguageTask::signature(const std::string& part) const {
   return fmt::format("{} part of {}, per {}, vocabulary {} ({}), context {}, {} streams, no overlap", part,
-                     experiment_.data.spec.kind, tokenizer().kind(), tokenizer().size(), tokenizer().digest().substr(0, 12),
-                     experiment_.model.context, experiment_.train.batch);
+                     corpus_spec().kind, tokenizer().kind(), tokenizer().size(), tokenizer().digest().substr(0, 12),
+                     context_, experiment_.train.batch);
+}
+
+std::pair<Batch, int64_t> LanguageTask::sample() const {
+  return {tokens_of(context_), context_};
 }
 
 std::string LanguageTask::summary() const {
@@ -85,8 +112,19 @@ Metrics LanguageTask::gates(const TokenBatch& batch) {
   call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
     if (name == "gate") gates.emplace_back(path + ".gate", value.item());
   };
-  model().forward(Tensor::from(batch.inputs, {batch.rows, batch.columns}), call);
+  logits(batch, call);
   return gates;
+}
+
+TaskRow language_row() {
+  return {.name = "language",
+          .title = "the next token of the text of [data]",
+          .options = [] { return std::make_unique<nn::Options>(); },
+          .data = [] { return std::make_unique<DataOptions>(); },
+          .make = [](Experiment& experiment, const std::filesystem::path& trained) -> std::unique_ptr<Task> {
+            return std::make_unique<LanguageTask>(
+                experiment, trained.empty() ? nullptr : load_tokenizer(trained / tokenizer_file), false);
+          }};
 }
 
 }  // namespace tapir

@@ -18,13 +18,25 @@ SequenceSpec with_size(SequenceSpec spec, int64_t size) {
 
 }  // namespace
 
-SequenceTask::SequenceTask(Experiment& experiment) : Task(experiment), sequences_(experiment.task.sequence) {
-  const TaskOptions& options = experiment.task;
-  if (options.longer > 0) longer_.emplace(with_size(options.sequence, options.longer));
+void SequenceOptions::fields(nn::FieldVisitor& visit) {
+  const std::string& name = sequence.task;
+  if (name != "parity") visit("symbols", sequence.symbols, "N, how many symbols there are", nn::between(2, 1 << 20));
+  if (name == "nt") visit("delay", sequence.delay, "τ, tokens from the older summand to the sum", nn::between(1, 1 << 20));
+  visit("size", sequence.size, "n, of training sequences: tokens; of recall: pairs; of copy: symbols",
+        nn::between(1, 1 << 20));
+  visit("longer", longer, "a second size to evaluate at, as a test of extrapolation; 0: none", nn::between(0, 1 << 20));
+  visit("evaluated", evaluated, "sequences of an evaluation, in whole batches", nn::between(1, 1e9));
+}
+
+SequenceTask::SequenceTask(Experiment& experiment)
+    : TokenTask(experiment),
+      options_(dynamic_cast<const SequenceOptions&>(*experiment.task.own)),
+      sequences_(options_.sequence) {
+  if (options_.longer > 0) longer_.emplace(with_size(options_.sequence, options_.longer));
   const int64_t longest = std::max(sequences_.length(), longer_ ? longer_->length() : 0);
-  require(longest <= experiment.model.context, options.name,
-          [&] { return text("sequences of ", longest, " tokens exceed model.context = ", experiment.model.context); });
-  make_model(sequences_.vocabulary());
+  require(longest <= context(), experiment.task.name,
+          [&] { return text("sequences of ", longest, " tokens exceed model.context = ", context()); });
+  make_model({.takes = Takes::tokens, .gives = Gives::next_token, .vocabulary = sequences_.vocabulary()});
 }
 
 TrainTask SequenceTask::train_task() {
@@ -44,7 +56,7 @@ TrainTask SequenceTask::train_task() {
   const auto show = [this](const nn::Call& call) {
     const NoGrad guard;
     const TokenBatch batch = sequences_.batch("valid", 0, 0, 1);
-    model().forward(Tensor::from(batch.inputs, {batch.rows, batch.columns}), call);
+    logits(batch, call);
     std::vector<std::string> tokens;
     for (const int32_t id : batch.inputs) tokens.push_back(std::to_string(id));
     return tokens;
@@ -54,16 +66,15 @@ TrainTask SequenceTask::train_task() {
 
 SequenceTask::Result SequenceTask::evaluate(const Sequences& sequences, const std::string& part) {
   const NoGrad guard;
-  const int64_t rows = experiment_.train.batch, batches = (experiment_.task.evaluated + rows - 1) / rows;
+  const int64_t rows = experiment_.train.batch, batches = (options_.evaluated + rows - 1) / rows;
   const auto vocabulary = static_cast<int64_t>(sequences.vocabulary());
   Result result;
   int64_t right = 0;
   for (int64_t k = 0; k < batches; ++k) {
     const TokenBatch batch = sequences.batch(part, 0, k, rows);
-    const Shape shape{batch.rows, batch.columns};
-    const Tensor logits = model().forward(Tensor::from(batch.inputs, shape), {});
-    result.loss += cross_entropy(logits, Tensor::from(batch.targets, shape)).item();
-    const std::vector<double> values = logits.to(DType::f64).values<double>();
+    const Tensor all = logits(batch);
+    result.loss += cross_entropy(all, Tensor::from(batch.targets, {batch.rows, batch.columns}, experiment_.device())).item();
+    const std::vector<double> values = all.to(DType::f64).values<double>();
     for (size_t i = 0; i < batch.targets.size(); ++i) {
       if (batch.targets[i] == ignored_target) continue;
       const auto first = values.begin() + static_cast<int64_t>(i) * vocabulary;
@@ -87,17 +98,35 @@ Task::Results SequenceTask::evaluate_part(const std::string& part) {
 }
 
 std::string SequenceTask::signature(const std::string& part) const {
-  const TaskOptions& options = experiment_.task;
-  std::string line = fmt::format("{} part of {}", part, options.name);
-  if (options.name != "parity") line += fmt::format(", N {}", options.sequence.symbols);
-  if (options.name == "nt") line += fmt::format(", τ {}", options.sequence.delay);
-  line += fmt::format(", n {}", options.sequence.size);
-  if (longer_) line += fmt::format(", longer {}", options.longer);
-  return line + fmt::format(", {} sequences in batches of {}", options.evaluated, experiment_.train.batch);
+  const std::string& name = options_.sequence.task;
+  std::string line = fmt::format("{} part of {}", part, name);
+  if (name != "parity") line += fmt::format(", N {}", options_.sequence.symbols);
+  if (name == "nt") line += fmt::format(", τ {}", options_.sequence.delay);
+  line += fmt::format(", n {}", options_.sequence.size);
+  if (longer_) line += fmt::format(", longer {}", options_.longer);
+  return line + fmt::format(", {} sequences in batches of {}", options_.evaluated, experiment_.train.batch);
+}
+
+std::pair<Batch, int64_t> SequenceTask::sample() const {
+  return {tokens_of(sequences_.length()), sequences_.length()};
 }
 
 std::string SequenceTask::summary() const {
   return fmt::format("{} tokens in the vocabulary, sequences of {}", sequences_.vocabulary(), sequences_.length());
+}
+
+TaskRow sequence_row(const std::string& name) {
+  return {.name = name,
+          .title = "a generated sequence task (datasets/synthetic/sequences.h)",
+          .options =
+              [name] {
+                auto options = std::make_unique<SequenceOptions>();
+                options->sequence.task = name;
+                return options;
+              },
+          .make = [](Experiment& experiment, const std::filesystem::path&) -> std::unique_ptr<Task> {
+            return std::make_unique<SequenceTask>(experiment);
+          }};
 }
 
 }  // namespace tapir

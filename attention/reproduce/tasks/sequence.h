@@ -3,22 +3,31 @@
 #include <optional>
 #include <string>
 
-#include "attention/reproduce/tasks/task.h"
+#include "attention/reproduce/tasks/task_row.h"
+#include "attention/reproduce/tasks/tokens.h"
 #include "datasets/synthetic/sequences.h"
 
 namespace tapir {
 
-class SequenceTask final : public Task {
+struct SequenceOptions : nn::Options {   // [task] of a generated sequence task
+  SequenceSpec sequence;
+  int64_t longer = 0;
+  int64_t evaluated = 512;
+
+  void fields(nn::FieldVisitor& visit) override;
+};
+
+class SequenceTask final : public TokenTask {
  public:
-  // Without weights yet. Throws Error for what Sequences refuses, and for sequences that are longer than model.context.
+  // Without weights yet. Throws Error for what Sequences refuses, and for sequences that are longer than the model takes.
   explicit SequenceTask(Experiment& experiment);
 
   // Step k trains on batch k of the part "train" with the run's seed; evaluation sequences are the same for all seeds.
   TrainTask train_task() override;
   Results evaluate_part(const std::string& part) override;
   std::string signature(const std::string& part) const override;
+  std::pair<Batch, int64_t> sample() const override;
   std::string summary() const override;
-  void save(const std::filesystem::path&) const override {}
 
   struct Result {
     double loss = 0;       // mean, nats per judged position
@@ -28,8 +37,11 @@ class SequenceTask final : public Task {
   Result evaluate(const Sequences& sequences, const std::string& part);
 
  private:
+  const SequenceOptions& options_;
   Sequences sequences_;
   std::optional<Sequences> longer_;
 };
+
+TaskRow sequence_row(const std::string& name);   // of sequence_tasks()
 
 }  // namespace tapir

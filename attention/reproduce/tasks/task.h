@@ -1,4 +1,4 @@
-// A task: data, a language model with a mechanism of the zoo, and a loss. What the commands know of the one they run.
+// A task: data, a model that fits it, and a loss. What the commands know of the one they run.
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -8,12 +8,24 @@
 #include <vector>
 
 #include "attention/reproduce/program/experiment.h"
-#include "datasets/text/batches.h"
+#include "attention/reproduce/tasks/model.h"
 #include "nn/train/trainer.h"
 
 namespace tapir {
 
-// The experiment's device becomes the default one, and its precision that of matrix products.
+// The experiment's device is the default one, and its precision that of matrix products, while this lives.
+class ComputeAs {
+ public:
+  explicit ComputeAs(const Experiment& experiment);
+  ~ComputeAs();
+  ComputeAs(const ComputeAs&) = delete;
+  ComputeAs& operator=(const ComputeAs&) = delete;
+
+ private:
+  const Device device_;
+  const Precision precision_;
+};
+
 class Task {
  public:
   virtual ~Task() = default;
@@ -26,29 +38,34 @@ class Task {
   virtual Results evaluate_part(const std::string& part) = 0;
   virtual std::string signature(const std::string& part) const = 0;   // what must be equal before results are compared
 
-  virtual std::string summary() const = 0;                            // of the data, for the terminal
-  virtual void save(const std::filesystem::path& folder) const = 0;   // what evaluation needs beside weights and experiment
+  // One sample, whatever its values, and how many units it has: what costs are told of.
+  virtual std::pair<Batch, int64_t> sample() const = 0;
+  virtual std::string unit() const { return "token"; }
 
-  nn::LanguageModel& model() { return *model_; }
-  void initialise(bool reads_initial);   // weights: drawn from the seed, or read from the experiment's file where it has one
+  virtual std::string summary() const = 0;                      // of the data, for the terminal
+  virtual void save(const std::filesystem::path&) const {}      // what evaluation needs beside weights and experiment
+
+  nn::Module& model() { return *model_.net; }
+  Tensor forward(const Batch& batch, const nn::Call& call) const { return model_.forward(batch, call); }
+
+  // Weights, on the experiment's device: drawn from the seed, or read from the experiment's file where it has one and
+  // `reads_initial` asks for it.
+  void initialise(bool reads_initial);
 
  protected:
   explicit Task(Experiment& experiment) : experiment_(experiment) {}
 
-  void make_model(int64_t vocabulary);   // without weights
-
-  // Part `part` of `parts` of the batch; the loss is summed over counted targets.
-  LossSum loss(const TokenBatch& batch, int64_t part, int64_t parts, const nn::Call& call) const;
-  LossSum loss(const TokenBatch& batch) const { return loss(batch, 0, 1, {}); }
+  // Without weights. Throws Error for a model that does not take what there is, or give what is wanted.
+  void make_model(const ModelShape& shape);
 
   Experiment& experiment_;
 
  private:
-  std::unique_ptr<nn::LanguageModel> model_;
+  Model model_;
 };
 
-// The task that the experiment names, with initial weights. `trained`: the folder of a run, which has what that task saved;
-// the file of initial weights is not read then, as the trained ones will replace them. Empty: a new run. `before` sees the task
+// The task that the experiment names, with initial weights. `trained`: the folder of a run, which has what that task saved; the
+// file of initial weights is not read then, as the trained ones will replace them. Empty: a new run. `before` sees the task
 // before it has weights.
 std::unique_ptr<Task> make_task(Experiment& experiment, const std::filesystem::path& trained = {},
                                 const std::function<void(Task&)>& before = {});

@@ -1,0 +1,68 @@
+#include "attention/reproduce/tasks/model.h"
+
+#include "attention/registry.h"
+#include "nn/models/mlp.h"
+#include "nn/models/transformer.h"
+
+namespace tapir {
+namespace {
+
+template <class O> const O& options_of(const char* row, const nn::Options& options) {
+  const auto* const own = dynamic_cast<const O*>(&options);
+  require(own != nullptr, "model", [&] { return text("these are not the options of '", row, "'"); },
+          "take those that the row's options() makes");
+  return *own;
+}
+
+ModelRow transformer_row() {
+  return {
+      .name = "transformer",
+      .title = "decoder of tokens (Vaswani et al. 2017)",
+      .takes = Takes::tokens,
+      .gives = Gives::next_token,
+      .mixes = true,
+      .options = [] { return std::make_unique<nn::TransformerOptions>(); },
+      .length = [](const nn::Options& options) { return options_of<nn::TransformerOptions>("transformer", options).context; },
+      .make =
+          [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker& mixer) {
+            nn::TransformerOptions own = options_of<nn::TransformerOptions>("transformer", options);
+            own.vocabulary = shape.vocabulary;
+            auto net = std::make_unique<nn::LanguageModel>(own, mixer);
+            const nn::LanguageModel* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call& call) {
+                           return model->forward(batch.at("tokens"), call);
+                         }};
+          }};
+}
+
+ModelRow mlp_row() {
+  return {.name = "mlp",
+          .title = "multilayer perceptron",
+          .takes = Takes::coordinates,
+          .gives = Gives::values,
+          .mixes = false,
+          .options = [] { return std::make_unique<nn::MlpOptions>(); },
+          .make = [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker&) {
+            auto net = std::make_unique<nn::Mlp>(options_of<nn::MlpOptions>("mlp", options), shape.inputs, shape.outputs);
+            const nn::Mlp* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call&) {
+                           return model->forward(batch.at("coordinates"));
+                         }};
+          }};
+}
+
+Registry<ModelRow>& registry() {
+  static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row()});
+  return all;
+}
+
+}  // namespace
+
+const char* name_of(Takes takes) { return takes == Takes::tokens ? "tokens" : "coordinates"; }
+const char* name_of(Gives gives) { return gives == Gives::next_token ? "the next token" : "values"; }
+
+const ModelRow& model_row(const std::string& name) { return registry().at(name); }
+std::vector<std::string> model_names() { return registry().names(); }
+void add_model(ModelRow row) { registry().add(std::move(row)); }
+
+}  // namespace tapir

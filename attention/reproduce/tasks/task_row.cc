@@ -1,0 +1,27 @@
+#include "attention/reproduce/tasks/task_row.h"
+
+#include "attention/registry.h"
+#include "attention/reproduce/tasks/function.h"
+#include "attention/reproduce/tasks/language.h"
+#include "attention/reproduce/tasks/sequence.h"
+
+namespace tapir {
+namespace {
+
+Registry<TaskRow>& registry() {
+  static Registry<TaskRow> all = [] {
+    std::deque<TaskRow> rows{language_row()};
+    for (const std::string& name : sequence_tasks()) rows.push_back(sequence_row(name));
+    rows.push_back(function_row());
+    return Registry<TaskRow>("task", "task", std::move(rows));
+  }();
+  return all;
+}
+
+}  // namespace
+
+const TaskRow& task_row(const std::string& name) { return registry().at(name); }
+std::vector<std::string> task_names() { return registry().names(); }
+void add_task(TaskRow row) { registry().add(std::move(row)); }
+
+}  // namespace tapir

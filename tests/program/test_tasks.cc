@@ -1,0 +1,155 @@
+// Tasks and models as rows: which go together, which sections of an experiment follow from them, and what every task must give.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "attention/reproduce/program/summary.h"
+#include "attention/reproduce/tasks/function.h"
+#include "attention/reproduce/tasks/tokens.h"
+#include "autograd/backward.h"
+#include "autograd/node.h"
+#include "autograd/tolerance.h"
+#include "nn/train/weights.h"
+#include "tests/messages.h"
+#include "tests/datasets/datasets_helpers.h"
+
+using namespace tapir;
+using testing::TemporaryFolder;
+
+namespace {
+
+Experiment experiment_of(const std::string& toml, const std::vector<std::string>& assignments = {}) {
+  const TemporaryFolder folder;
+  return read_experiment(folder.write("test.toml", toml), assignments);
+}
+
+const std::string function_of_mlp =
+    "[task]\nname = 'function'\n[model]\nname = 'mlp'\nwidth = 8\n[train]\nbatch = 12\n[run]\ndtype = 'f64'\n";
+const std::string tokens_of_transformer =
+    "[model]\ncontext = 32\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = 4\n[run]\ndtype = 'f64'\n";
+
+// Of every row, with a model that fits it, small.
+std::vector<std::pair<std::string, Experiment>> experiments() {
+  std::vector<std::pair<std::string, Experiment>> all;
+  for (const std::string& name : task_names()) {
+    if (name == "function") all.emplace_back(name, experiment_of(function_of_mlp));
+    else if (name == "language")
+      all.emplace_back(
+          name, experiment_of(tokens_of_transformer + "[data]\nkind = 'generated'\ntrain_tokens = 2000\nvalid_tokens = 300\n"));
+    else
+      all.emplace_back(name, experiment_of(tokens_of_transformer + "[task]\nname = '" + name + "'\nsize = 4\n"));
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("tasks: every row trains, is evaluated on both parts, and says what is compared and what it counts") {
+  for (auto& [name, experiment] : experiments()) {
+    CAPTURE(name);
+    const std::unique_ptr<Task> task = make_task(experiment);
+    TrainTask loop = task->train_task();
+    CHECK(loop.unit == task->unit());
+    CHECK(loop.identity == experiment.identity());
+    const nn::Call call;
+    CHECK(loop.evaluate(call).front().first == "validation_loss");
+    CHECK(!task->evaluate_part("valid").empty());
+    CHECK(!task->evaluate_part("test").empty());
+    CHECK(task->signature("valid") != task->signature("test"));
+    CHECK(!task->summary().empty());
+    const auto [sample, units] = task->sample();
+    CHECK(units > 0);
+    CHECK(task->forward(sample, call).defined());
+  }
+}
+
+TEST_CASE("tasks: a batch in parts is the batch, whatever the task") {
+  for (auto& [name, experiment] : experiments()) {
+    CAPTURE(name);
+    if (name == "function") dynamic_cast<FunctionOptions&>(*experiment.task.own).noise = 0.1;
+    const std::unique_ptr<Task> task = make_task(experiment);
+    const TrainTask loop = task->train_task();
+    const LossSum whole = loop.loss(3, 0, 1, {});
+    CHECK(whole.count == whole.of);
+    double sum = 0;
+    int64_t count = 0;
+    for (const int64_t part : {0, 1}) {
+      const LossSum half = loop.loss(3, part, 2, {});
+      sum += half.sum.item();
+      count += half.count;
+      CHECK(half.of == whole.count);
+    }
+    CHECK(count == whole.count);
+    CHECK(std::abs(sum - whole.sum.item()) <= 1e-12 * std::abs(sum));
+    CHECK(loop.loss(3, 0, 1, {}).sum.item() == whole.sum.item());
+    CHECK(loop.loss(4, 0, 1, {}).sum.item() != whole.sum.item());
+  }
+}
+
+TEST_CASE("tasks: a model that does not fit is refused in one line when it is made") {
+  const auto refused = [](const std::string& toml, const std::vector<std::string>& changes) {
+    return message_of([&] {
+      Experiment experiment = experiment_of(toml, changes);
+      make_task(experiment);
+    });
+  };
+  CHECK(refused(function_of_mlp, {}) == "no error");
+  CHECK(refused("[task]\nname = 'function'\n", {}) ==
+        "config: model.name: the task 'function' has coordinates and wants values, the model 'transformer' takes tokens and "
+        "gives the "
+        "next token");
+  CHECK(refused("[task]\nname = 'parity'\n[model]\nname = 'mlp'\n", {}) == "parity: the model 'mlp' takes no tokens");
+  CHECK(refused("[data]\nkind = 'generated'\n[model]\nname = 'mlp'\n", {}) == "language: the model 'mlp' takes no tokens");
+  CHECK(contains_text(refused(function_of_mlp + "[attention]\nmechanism = 'dot_product'\n", {}),
+                      "there is no section [attention]"));
+  CHECK(contains_text(refused(function_of_mlp + "[data]\nkind = 'generated'\n", {}), "there is no section [data]"));
+  CHECK(contains_text(refused(function_of_mlp, {"model.heads=2"}), "there is no key 'heads' in [model]"));
+  CHECK(contains_text(refused(function_of_mlp, {"task.size=2"}), "there is no key 'size' in [task]"));
+  CHECK(contains_text(refused("[model]\nname = 'mpl'\n", {}), "'mpl' is none of: transformer, mlp"));
+}
+
+TEST_CASE("tasks: making one sets nothing for the process; what it computes as is set while that is wanted") {
+  const Precision before = precision();
+  Experiment experiment = experiment_of(function_of_mlp, {"run.dtype='f32'", "run.precision='bf16'"});
+  const std::unique_ptr<Task> task = make_task(experiment);
+  CHECK(precision() == before);
+  {
+    const ComputeAs place(experiment);
+    CHECK(precision() == Precision::bf16);
+    CHECK(default_device() == Device::cpu);
+  }
+  CHECK(precision() == before);
+}
+
+TEST_CASE("tasks: a function is learned from points; its values are those of the formula") {
+  CHECK(value_of("saddle", 0.5, -0.25) == -0.125);
+  CHECK(value_of("ripple", 0.3, 0.4) == std::sin(3.0));
+  CHECK(value_of("peaks", 0.25, 0.5) == std::sin(1.0) * std::cos(2.0));
+  Experiment experiment = experiment_of(function_of_mlp, {"task.function='saddle'", "model.width=16"});
+  const std::unique_ptr<Task> task = make_task(experiment);
+  TrainTask loop = task->train_task();
+  const double first = loop.evaluate({}).front().second;
+  nn::AdamWOptions options;
+  options.decay = 0;
+  nn::AdamW optimiser(task->model(), options);
+  for (int64_t step = 0; step < 300; ++step) {
+    const StepLoss loss = accumulate_gradients(loop, optimiser, step, 1, 1);
+    apply_gradients(optimiser, 0.01, 1, loss.count);
+  }
+  CHECK(loop.evaluate({}).front().second < 0.1 * first);
+}
+
+TEST_CASE("summary: of every task, in its own units") {
+  for (auto& [name, experiment] : experiments()) {
+    CAPTURE(name);
+    const ModelSummary summary = summarise(experiment);
+    CHECK(summary.unit == (name == "function" ? "point" : "token"));
+    CHECK(summary.total().parameters == make_task(experiment)->model().parameter_count());
+    CHECK(summary.total().operations > 0);
+    CHECK(summary.peak > 0);
+  }
+  Experiment experiment = experiment_of(function_of_mlp);
+  const ModelSummary summary = summarise(experiment);
+  CHECK(summary.total().operations == 2 * (2 * 8 + 8 * 8 + 8 * 1));
+  CHECK(summary.units == 1);
+}
