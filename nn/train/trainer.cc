@@ -215,7 +215,7 @@ class Run {
     };
     require(state("identity") == task_.identity, "resume",
             [&] { return text("the checkpoint in ", place_.folder.string(), " belongs to another experiment"); },
-            "a run can only go on with the settings that it was started with");
+            "a run goes on with the settings that it was started with, and with a version that has the same ones");
     assign_weights("resume", task_.model, tensors_under(*checkpoint, "model/"));
     assign("resume", optimiser_->state(), tensors_under(*checkpoint, "optimiser/"));
     if (ema_) assign("resume", ema_->state(), tensors_under(*checkpoint, "ema/"));

@@ -284,10 +284,10 @@ TEST_CASE("effects: what a module owns has a name of its own, and is found by it
       if (which == 2) child<nn::Dropout>("a", 0.5);
     }
   };
-  for (const int which : {0, 1, 2}) CHECK(message_of([&] { Twice module(which); }) == "module: there are two of the name 'a'");
-  Twice module(3);
-  CHECK(module.parameter_at("a").shape == Shape{1});
-  CHECK(message_of([&] { module.parameter_at("b"); }) == "module: there is no parameter 'b'; those below this module are: a");
+  for (const int which : {0, 1, 2}) CHECK(message_of([&] { Twice twice(which); }) == "module: there are two of the name 'a'");
+  Twice twice(3);
+  CHECK(twice.parameter_at("a").shape == Shape{1});
+  CHECK(message_of([&] { twice.parameter_at("b"); }) == "module: there is no parameter 'b'; those below this module are: a");
 }
 
 }  // namespace tapir
