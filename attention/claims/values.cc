@@ -1,0 +1,222 @@
+// Proofs of the claims about values, with the gradients that must be 0.
+#include <algorithm>
+#include <numeric>
+
+#include "attention/claims/subject.h"
+#include "autograd/backward.h"
+#include "autograd/node.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/tolerance.h"
+#include "tensor/arena.h"
+
+namespace tapir::evidence {
+namespace {
+
+Values rows_of(const Tensor& x, int64_t batch, int64_t begin, int64_t length) {   // tokens of one batch row of (B,T,C)
+  return slice(slice(x.detach(), 0, batch, 1), 1, begin, length).values<double>();
+}
+
+bool is_zero(const Values& x) {
+  return std::all_of(x.begin(), x.end(), [](double value) { return value == 0; });
+}
+
+Tensor zero_but(const Tensor& u, int64_t token) {   // the cotangent u (B,T,C) at one token
+  return pad(slice(u, 1, token, 1), 1, token, u.size(1) - token - 1);
+}
+
+// Gradients of ⟨u, mixer(x, x)⟩: of x, then of every parameter.
+std::vector<Values> gradients(const Subject& subject, const Tensor& x, const Tensor& u, const Mask& mask) {
+  std::vector<Tensor> inputs = subject.parameters();
+  inputs.insert(inputs.begin(), x);
+  std::vector<Values> result;
+  for (const Tensor& g : grad({subject.run(x, mask)}, inputs, {u})) result.push_back(g.values<double>());
+  return result;
+}
+
+// Multiplications and additions of products of matrices, elements of all other results.
+class Operations : public Observer {
+ public:
+  void applied(const char* op, const std::vector<Tensor>& inputs, const Tensor& y) override {
+    const std::string_view name = op;
+    const bool product = name == "matmul" || name == "linear" || name == "mix";
+    count += (product ? 2 * static_cast<double>(inputs[0].size(-1)) : 1) * static_cast<double>(y.elements());
+  }
+  double count = 0;
+};
+
+}  // namespace
+
+std::string causal(const Subject& subject) {
+  constexpr int64_t T = 6, B = 2;
+  const Mask mask = causal_mask();
+  const Tensor x = requires_grad(subject.tokens(B, T, "x")), u = subject.tokens(B, T, "u");
+  const Tensor other = subject.tokens(B, T, "other");
+  const Tensor y = subject.run(x, mask);
+  for (int64_t t = 0; t < T; ++t) {
+    const Tensor changed = concat({slice(x, 1, 0, t + 1), slice(other, 1, t + 1, T - t - 1)}, 1).detach();
+    const Tensor again = subject.run(changed, mask), g = grad({y}, {x}, {zero_but(u, t)}, {.retain = true})[0];
+    for (int64_t b = 0; b < B; ++b) {
+      require(rows_of(again, b, 0, t + 1) == rows_of(y, b, 0, t + 1), "causal",
+              [&] { return text("other tokens after ", t, " change outputs up to ", t, " of ", T); });
+      require(is_zero(rows_of(g, b, t + 1, T - t - 1)), "causal",
+              [&] { return text("the gradient of output ", t, " is not 0 at a later token"); });
+      require(!is_zero(rows_of(g, b, 0, t + 1)), "causal",
+              [&] { return text("output ", t, " depends on no token up to ", t); });
+    }
+  }
+  return text(T, " tokens: later ones change no bit, and their gradient is exactly 0");
+}
+
+std::string distribution(const Subject& subject) {
+  const Tensor x = subject.tokens(2, 6, "x"), context = subject.tokens(2, 9, "context");
+  const std::vector<uint8_t> present{1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 0};
+  double worst = 0;
+  int64_t rows = 0;
+  const auto judge = [&](const Tensor& key_tokens, const Mask& mask) {
+    const std::vector<Tensor> all = subject.recorded("weights", x, key_tokens, mask);
+    require(!all.empty(), "distribution", [] { return "the mixer records no \"weights\""; });
+    for (const Tensor& weights : all) {
+      const Values a = weights.values<double>();
+      const int64_t S = weights.size(-1);
+      for (int64_t row = 0; row < weights.elements() / S; ++row, ++rows) {
+        const auto begin = a.begin() + row * S;
+        require(std::all_of(begin, begin + S, [](double value) { return value >= 0; }), "distribution",
+                [&] { return text("row ", row, " of ", weights.shape(), " has a weight that is not ≥ 0"); });
+        const double error = error_of(std::accumulate(begin, begin + S, 0.0), 1);
+        require(error <= 1e-12, "distribution",
+                [&] { return text("row ", row, " of ", weights.shape(), " misses the sum 1 by ", error); });
+        worst = std::max(worst, error);
+      }
+    }
+  };
+  judge(x, {});
+  judge(x, causal_mask());
+  judge(x, keys(present, 2));
+  if (!subject.needs.self) judge(context, {});
+  return text(rows, " rows of weights ≥ 0 that sum to 1, worst error ", worst);
+}
+
+std::string equivariant(const Subject& subject) {
+  const std::vector<int64_t> order{3, 0, 5, 1, 6, 2, 4};
+  const auto permute = [&](const Tensor& tokens) {
+    std::vector<Tensor> parts;
+    for (const int64_t t : order) parts.push_back(slice(tokens, 1, t, 1));
+    return concat(parts, 1);
+  };
+  const NoGrad guard;
+  const Tensor x = subject.tokens(2, static_cast<int64_t>(order.size()), "x"), permuted = permute(x);
+  const double error = distance(subject.run(permuted, {}).values<double>(),
+                                permute(subject.run(x, {})).values<double>());
+  require(error <= 1e-10, "equivariant", [&] { return text("permuted tokens change the permuted outputs by ", error); });
+  return text(order.size(), " tokens permuted: outputs follow, relative difference ", error);
+}
+
+std::string padding_safe(const Subject& subject) {
+  constexpr int64_t T = 4, padding = 3;
+  const Tensor x = requires_grad(subject.tokens(1, T, "x")), u = subject.tokens(1, T, "u");
+  double worst = 0;
+  const auto close = [&](const Values& found, const Values& expected, double scale, const std::string& what) {
+    const double error = largest_difference(found, expected, scale);
+    require(error <= 1e-13, "padding_safe", [&] { return text(what, " by ", error); });
+    worst = std::max(worst, error);
+  };
+  for (const bool causal_too : {false, true}) {
+    const Mask alone = causal_too ? causal_mask() : Mask();
+    const Tensor y = subject.run(x, alone);
+    const Values outputs = y.values<double>();
+    const std::vector<Values> expected = gradients(subject, x, u, alone);
+    double scale = 0;   // of all gradients: some may vanish but for rounding
+    for (const Values& g : expected) scale = std::max(scale, largest(g));
+
+    for (const double garbage : {0.0, -3.0, 1e100}) {
+      const Tensor tail = affine(subject.tokens(1, padding, "padding"), garbage, garbage);
+      const Tensor longer = requires_grad(concat({x, tail}, 1).detach());
+      const Mask padded = keys({1, 1, 1, 1, 0, 0, 0}, 1, causal_too);
+      const Tensor out = subject.run(longer, padded);
+      close(rows_of(out, 0, 0, T), outputs, largest(outputs), "padded tokens change outputs");
+      std::vector<Values> found = gradients(subject, longer, pad(u, 1, 0, padding), padded);
+      require(is_zero({found[0].begin() + static_cast<int64_t>(expected[0].size()), found[0].end()}), "padding_safe",
+              [] { return "padded tokens have a gradient"; });
+      found[0].resize(expected[0].size());
+      for (size_t i = 0; i < found.size(); ++i) close(found[i], expected[i], scale, "padded tokens change a gradient");
+    }
+
+    const Tensor pair = requires_grad(concat({x, subject.tokens(1, T, "hidden")}, 0).detach());
+    const Mask second_hidden = keys({1, 1, 1, 1, 0, 0, 0, 0}, 2, causal_too);
+    const Tensor out = subject.run(pair, second_hidden);
+    require(is_zero(rows_of(out, 1, 0, T)), "padding_safe", [] { return "a row without keys does not give zeros"; });
+    close(rows_of(out, 0, 0, T), outputs, largest(outputs), "a row without keys changes another row");
+    for (const Values& g : gradients(subject, pair, pad(subject.tokens(1, T, "v"), 0, 1, 0), second_hidden))
+      require(is_zero(g), "padding_safe", [] { return "a row without keys has a gradient"; });
+  }
+  return text(padding, " padded tokens with values up to 1e100 change nothing (relative difference ", worst,
+              "); a row without keys gives zeros and zero gradients");
+}
+
+std::string streaming(const Subject& subject) {
+  constexpr int64_t T = 6, B = 2;
+  const NoGrad guard;
+  const Tensor x = subject.tokens(B, T, "x"), whole = subject.run(x, causal_mask());
+  const double scale = largest(whole.values<double>());
+  double worst = 0;
+  for (int64_t split = 1; split <= T; ++split) {
+    const std::unique_ptr<nn::MixerState> state = subject.mixer().state(B);
+    for (int64_t begin = 0, end = split; begin < T; begin = end++) {
+      const Tensor y = subject.mixer().step(slice(x, 1, begin, end - begin), *state, std::vector<int64_t>(B, begin), {});
+      const double error = largest_difference(y.values<double>(), slice(whole, 1, begin, end - begin).values<double>(), scale);
+      require(error <= 1e-12, "streaming",
+              [&] { return text("after ", split, " tokens at once, tokens ", begin, " to ", end - 1, " differ by ", error); });
+      worst = std::max(worst, error);
+    }
+  }
+  return text("every split of ", T, " tokens, then one by one: relative difference ", worst);
+}
+
+std::string linear(const Subject& subject) {
+  struct Cost {
+    double operations, bytes;
+  };
+  const auto cost = [&](int64_t tokens, const Mask& mask) {
+    Arena& arena = Arena::of(default_device());
+    const Tensor x = requires_grad(subject.tokens(1, tokens, "x"));
+    arena.reset_peak();
+    const int64_t before = arena.statistics().peak;
+    Operations counter;
+    const Tensor y = subject.run(x, mask);
+    grad({y}, {x}, {subject.tokens(1, tokens, "u")});
+    return Cost{counter.count, static_cast<double>(arena.statistics().peak - before)};
+  };
+  constexpr int64_t N = 512;
+  std::string evidence = text("from ", N, " to ", 2 * N, " tokens");
+  for (const bool is_causal : {false, true}) {
+    const Mask mask = is_causal ? causal_mask() : Mask();
+    const Cost one = cost(N, mask), two = cost(2 * N, mask);
+    const double operations = two.operations / one.operations, bytes = two.bytes / one.bytes;
+    const std::string found =
+        text(is_causal ? ", causal: " : ": ", operations, " times the operations, ", bytes, " times the memory");
+    require(operations <= 2.1 && bytes <= 2.1, "linear", [&] { return evidence + found; });
+    evidence += found;
+  }
+  return evidence;
+}
+
+std::string batch_independent(const Subject& subject) {
+  constexpr int64_t T = 4, B = 3;
+  const NoGrad guard;
+  const Tensor x = subject.tokens(B, T, "x"), other = subject.tokens(B, T, "other");
+  const Tensor changed = concat({slice(x, 0, 0, 1), slice(other, 0, 1, B - 1)}, 0);
+  for (const bool training : {false, true})
+    for (const Mask& mask : {Mask(), causal_mask()}) {
+      const auto first = [&](const Tensor& tokens) {
+        nn::Effects effects;
+        const nn::Call call{.training = training, .mask = mask, .recorder = {}, .effects = &effects};
+        return rows_of(subject.mixer().forward(tokens, tokens, call), 0, 0, T);
+      };
+      require(first(x) == first(changed), "batch_independent",
+              [&] { return text("other samples change the first one", training ? " in training" : ""); });
+    }
+  return text(B - 1, " other samples change no bit of the first one, in training or not");
+}
+
+}  // namespace tapir::evidence
