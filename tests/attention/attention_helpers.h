@@ -1,25 +1,20 @@
-// What the tests of attention/ share: options of score_mlp, and how a mixer is read as a scalar-loop reference.
+// What the tests of attention/ share: options, random numbers, parameters of a mixer, proofs.
 #pragma once
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "attention/mechanisms/additive.h"
+#include "attention/claims.h"
 #include "attention/mechanisms/expressive.h"
-#include "attention/mechanisms/linear.h"
 #include "attention/mechanisms/score_mlp.h"
 #include "attention/zoo.h"
 #include "autograd/backward.h"
 #include "tensor/random.h"
-#include "tests/mechanisms/reference_additive.h"
-#include "tests/mechanisms/reference_expressive.h"
-#include "tests/mechanisms/reference_linear.h"
-#include "tests/mechanisms/reference_twicing.h"
 #include "tests/messages.h"
 
 namespace tapir {
@@ -31,13 +26,6 @@ inline ScoreMlpOptions score_mlp_options(const std::string& form, int64_t reduce
   options.hidden = 6;
   options.shared = shared;
   options.scale = scale;
-  return options;
-}
-
-inline AdditiveOptions additive_options(int64_t hidden, bool bias) {
-  AdditiveOptions options;
-  options.hidden = hidden;
-  options.bias = bias;
   return options;
 }
 
@@ -81,69 +69,19 @@ inline void spread_parameters(nn::Module& module, uint64_t seed) {
   }
 }
 
-// The reference of a score network from its parameters "<prefix><layer>.weight" and ".bias".
-inline reference::ScoreNetwork network_of(const Parameters& parameters, const std::string& form, double factor,
-                                          const std::string& prefix = "score.") {
-  const auto layer = [&](const std::string& name) {
-    const Tensor& weight = parameters.at(prefix + name + ".weight")->value;
-    return reference::Layer{name, weight.size(-2), weight.size(-1), weight.rank() == 3, weight.values<double>(),
-                            parameters.at(prefix + name + ".bias")->value.values<double>()};
-  };
-  reference::ScoreNetwork network{layer("reduce_query"), layer("reduce_key"), {}, factor};
-  if (form == "paper") network.layers = {layer("hidden"), layer("out")};
-  else network.layers = {layer("hidden1"), layer("hidden2"), layer("out")};
-  return network;
+inline const Proof& proof_of(const std::vector<Proof>& proofs, const std::string& claim) {
+  const auto found = std::find_if(proofs.begin(), proofs.end(), [&](const Proof& proof) { return proof.claim == claim; });
+  REQUIRE(found != proofs.end());
+  return *found;
 }
 
-// Scalar loops for attend() of a mixer with these options and parameters: output and gradients of ⟨output, g⟩.
-using AttentionReference = std::function<reference::Attention(
-    const nn::Options& options, const Parameters& parameters, const reference::Sizes& sizes, const reference::Values& q,
-    const reference::Values& k, const reference::Values& v, const reference::Values& g)>;
-
-// The references of the zoo by mechanism. A row without one does not pass (test_zoo.cc).
-inline const std::map<std::string, AttentionReference>& references() {
-  static const std::map<std::string, AttentionReference> table{
-      {"dot_product",
-       [](const auto&, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
-         return reference::attend(reference::DotProduct{}, sizes, q, k, v, g);
-       }},
-      {"score_mlp",
-       [](const auto& any, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
-          const auto& g) {
-         const auto& options = static_cast<const ScoreMlpOptions&>(any);
-         const double factor = options.scale ? 1 / std::sqrt(static_cast<double>(sizes.D)) : 1;
-         return reference::attend(network_of(parameters, options.form, factor), sizes, q, k, v, g);
-       }},
-      {"additive",
-       [](const auto&, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
-          const auto& g) {
-         const auto values = [&](const std::string& name) {
-           const auto found = parameters.find("score." + name);
-           return found == parameters.end() ? reference::Values() : found->second->value.template values<double>();
-         };
-         const int64_t units = parameters.at("score.vector")->shape[1];
-         const reference::Additive additive{units, values("query"), values("key"), values("bias"), values("vector")};
-         return reference::attend(additive, sizes, q, k, v, g);
-       }},
-      {"expressive",
-       [](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
-         const auto& options = static_cast<const ExpressiveOptions&>(any);
-         const double beta = options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(sizes.D));
-         return reference::Expressive{beta, options.alibi}.attend(sizes, q, k, v, g);
-       }},
-      {"mlp_qkv",   // on heads it is the dot product; test_mlp_qkv.cc has the reference of the whole mixer
-       [](const auto&, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
-         return reference::attend(reference::DotProduct{}, sizes, q, k, v, g);
-       }},
-      {"twicing",
-       [](const auto&, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
-         return reference::attend_twicing(sizes, q, k, v, g);
-       }},
-      {"linear",
-       [](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
-         return reference::Linear{static_cast<const LinearOptions&>(any).epsilon}.attend(sizes, q, k, v, g);
-       }}};
-  return table;
+inline void check_all_hold(const std::vector<Proof>& proofs) {
+  for (const Proof& proof : proofs) {
+    CAPTURE(proof.claim);
+    CAPTURE(proof.evidence);
+    CHECK(proof.holds);
+    CHECK(!proof.evidence.empty());
+  }
 }
 
 // ‖x − y‖ / ‖y‖ (Frobenius); ‖x‖ where y is zero but for rounding.

@@ -1,6 +1,7 @@
 // What a mask hides is not read: whatever stands there, NaN included, reaches no result and no gradient.
 #include <doctest/doctest.h>
 
+#include "attention/mechanisms/additive.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"

@@ -15,7 +15,7 @@
 #include "tests/golden_file.h"
 
 using namespace tapir;
-using reference::Values;
+using Values = std::vector<double>;
 
 namespace {
 
@@ -56,14 +56,6 @@ Mechanism row_with() {
                                   .batch_independent = true}),
           .options = [] { return std::make_unique<nn::Options>(); },
           .make = [](const nn::Options&, const MixerShape& shape) { return std::make_unique<Mixer>(shape); }};
-}
-
-void check_all_hold(const std::vector<Proof>& proofs) {
-  for (const Proof& proof : proofs) {
-    CAPTURE(proof.claim);
-    CAPTURE(proof.evidence);
-    CHECK(proof.holds);
-  }
 }
 
 }  // namespace

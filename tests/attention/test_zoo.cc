@@ -5,7 +5,6 @@
 
 #include "attention/claims.h"
 #include "attention/mechanisms/dot_product.h"
-#include "attention/mechanisms/score_mlp.h"
 #include "autograd/hooks.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/matmul.h"
@@ -13,26 +12,11 @@
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/sum.h"
 #include "nn/models/transformer.h"
-#include "tests/attention/attention_helpers.h"
+#include "tests/mechanisms/oracle.h"
 
 using namespace tapir;
 
 namespace {
-
-const Proof& find(const std::vector<Proof>& proofs, const std::string& claim) {
-  const auto found = std::find_if(proofs.begin(), proofs.end(), [&](const Proof& proof) { return proof.claim == claim; });
-  REQUIRE(found != proofs.end());
-  return *found;
-}
-
-void check_all_hold(const std::vector<Proof>& proofs) {
-  for (const Proof& proof : proofs) {
-    CAPTURE(proof.claim);
-    CAPTURE(proof.evidence);
-    CHECK(proof.holds);
-    CHECK(!proof.evidence.empty());
-  }
-}
 
 // A row with the claims of dot_product for a mixer without options.
 template <class Mixer>
@@ -215,30 +199,11 @@ TEST_CASE("zoo: every row keeps its claims with its default options") {
     for (const auto& [name, claim] : all_claims) made += claims.*claim && name != std::string("exact");
     CHECK(proofs.size() == made);
     const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
-    for (const auto& named : parameters_of(*mixer)) CHECK(contains_text(find(proofs, "gradient").evidence, named.first));
+    const std::string& evidence = proof_of(proofs, "gradient").evidence;
+    for (const auto& named : parameters_of(*mixer)) CHECK(contains_text(evidence, named.first));
     for (const std::string name : {"x", "context", "query", "key", "value", "out"})
-      if (name != "context" || !row.needs(*row.options()).self) CHECK(contains_text(find(proofs, "gradient").evidence, name));
+      if (name != "context" || !row.needs(*row.options()).self) CHECK(contains_text(evidence, name));
   }
-}
-
-TEST_CASE("zoo: score_mlp keeps its claims in both forms, for all and for each head, scaled and not, for several widths") {
-  const Mechanism& row = mechanism("score_mlp");
-  struct Variant {
-    int64_t reduced;
-    bool shared, scale;
-  };
-  for (const std::string form : {"paper", "released"})
-    for (const Variant& variant : {Variant{4, true, false}, {2, false, true}, {3, true, true}}) {
-      CAPTURE(form);
-      CAPTURE(variant.reduced);
-      const std::vector<Proof> proofs =
-          prove(row, score_mlp_options(form, variant.reduced, variant.shared, variant.scale), 2);
-      check_all_hold(proofs);
-      const std::string& evidence = find(proofs, "gradient").evidence;
-      CHECK(contains_text(evidence, "score.reduce_query.bias"));
-      const std::string end = "without effect, gradient 0: score.out.bias";   // cancels in the softmax, as nothing else
-      CHECK((evidence.size() > end.size() && evidence.substr(evidence.size() - end.size()) == end));
-    }
 }
 
 TEST_CASE("zoo: proofs are functions of their arguments") {
@@ -246,14 +211,13 @@ TEST_CASE("zoo: proofs are functions of their arguments") {
   const auto proofs = [&](uint64_t seed) { return prove(row, *row.options(), seed); };
   const std::vector<Proof> a = proofs(5), b = proofs(5), c = proofs(6);
   for (size_t i = 0; i < a.size(); ++i) CHECK(a[i].evidence == b[i].evidence);
-  CHECK(find(a, "gradient").evidence != find(c, "gradient").evidence);
+  CHECK(proof_of(a, "gradient").evidence != proof_of(c, "gradient").evidence);
 }
 
-TEST_CASE("zoo: a row claims `exact`, and the tests have its scalar-loop reference") {
+TEST_CASE("zoo: a row claims `exact`") {   // and has scalar loops (test_references.cc)
   for (const Mechanism& row : zoo()) {
     CAPTURE(row.name);
     CHECK(row.claims(*row.options()).exact);
-    CHECK(references().contains(row.name));
   }
 }
 
@@ -338,21 +302,7 @@ TEST_CASE("zoo: rows added at run time are found and proved; names are taken onc
   CHECK(zoo().size() == before + 1);
   check_all_hold(prove(mechanism("of_the_user"), *mechanism("of_the_user").options(), 4));
   CHECK(contains_text(message_of([] { mechanism("nobody"); }), "of_the_user"));
-  CHECK(!references().contains("of_the_user"));   // such a row in the table would not pass the tests
-}
-
-TEST_CASE("zoo: additive and expressive keep their claims with other options; ALiBi is a bias of position") {
-  check_all_hold(prove(mechanism("additive"), additive_options(3, true), 2));
-  check_all_hold(prove(mechanism("expressive"), expressive_options(0, false), 2));
-  Mechanism claiming = mechanism("expressive");
-  CHECK(!claiming.claims(expressive_options(1, true)).equivariant);
-  claiming.claims = always(claiming.claims(expressive_options(1, false)));
-  for (const Proof& proof : prove(claiming, expressive_options(1, true), 2)) {
-    CAPTURE(proof.claim);
-    CAPTURE(proof.evidence);
-    CHECK(proof.holds == (proof.claim != "equivariant"));
-    if (!proof.holds) CHECK(contains_text(proof.evidence, "permuted tokens change the permuted outputs"));
-  }
+  CHECK(!oracles().contains("of_the_user"));   // such a row in zoo.cc would not pass the tests
 }
 
 TEST_CASE("zoo: every mechanism gives its weights to the recorder, (B,H,T,S), and they are those that it mixes with") {

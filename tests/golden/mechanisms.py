@@ -16,11 +16,12 @@ MLP-QKV:             q = W2 norm(f(W1 x + b1)) + b2, norm before f, after it or 
 Twicing:             o = A v + A (v - A v), A the weights of scaled dot product (arXiv 2503.00687)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 
-Each case holds q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream gradient g (B,H,T,D), the output and the
-gradients of sum(output * g). A case of MLP-QKV is a whole mixer: its inputs are x (B,T,C) and context (B,S,C), its output
-and upstream gradient (B,T,C). The score network of Neural Attention is drawn again until, in each head and hidden layer, 20 % to 80 % of
-the units over all allowed pairs are above 0 (`gate_active_share`), each unit is both on and off for the keys of some
-query (else its bias would cancel in the softmax), and none lies within 1e-3 of the kink.
+Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
+gradient g (B,H,T,D), the output and the gradients of sum(output * g). A case of MLP-QKV is a whole mixer: its inputs are
+x (B,T,C) and context (B,S,C), its output and upstream gradient (B,T,C). The score network of Neural Attention is drawn
+again until, in each head and hidden layer, 20 % to 80 % of the units over all allowed pairs are above 0
+(`gate_active_share`), each unit is both on and off for the keys of some query (else its bias would cancel in the
+softmax), and none lies within 1e-3 of the kink.
 """
 
 import itertools
@@ -31,17 +32,18 @@ import pathlib
 import torch
 
 BATCH, HEADS, QUERIES, WIDTH = 2, 2, 5, 4
-FORMS = {  # layers from [q';k'] to the score: (name, outputs, inputs)
-    "released, d'=2": (2, [("hidden1", 2, 4), ("hidden2", 1, 2), ("out", 1, 1)]),
-    "released, d'=4": (4, [("hidden1", 4, 8), ("hidden2", 2, 4), ("out", 1, 2)]),
-    "paper, d'=2": (2, [("hidden", 6, 4), ("out", 1, 6)]),
+UNITS = 5  # of additive attention
+FORMS = {  # options, and the layers from [q';k'] to the score: (name, outputs, inputs)
+    "released, d'=2": ({"form": "released", "reduced": 2}, [("hidden1", 2, 4), ("hidden2", 1, 2), ("out", 1, 1)]),
+    "released, d'=4": ({"form": "released", "reduced": 4}, [("hidden1", 4, 8), ("hidden2", 2, 4), ("out", 1, 2)]),
+    "paper, d'=2": ({"form": "paper", "reduced": 2, "hidden": 6}, [("hidden", 6, 4), ("out", 1, 6)]),
 }
 
 
 def draw_parameters(form, shared, generator):
     """U(-1/sqrt(fan_in), 1/sqrt(fan_in)); shapes (out, in) and (out), with a leading H when not shared."""
-    reduced, layers = FORMS[form]
-    lead, parameters = [] if shared else [HEADS], {}
+    options, layers = FORMS[form]
+    reduced, lead, parameters = options["reduced"], [] if shared else [HEADS], {}
     for name, outputs, inputs in [("reduce_query", reduced, WIDTH), ("reduce_key", reduced, WIDTH), *layers]:
         for suffix, shape in (("weight", [outputs, inputs]), ("bias", [outputs])):
             draw = torch.rand(lead + shape, generator=generator, dtype=torch.float64)
@@ -98,54 +100,18 @@ def tensor(values):
     return {"shape": list(values.shape), "data": values.detach().flatten().tolist()}
 
 
-def case(name, options, keys, generator):
-    def normal(length):
-        return torch.randn(BATCH, HEADS, length, WIDTH, generator=generator, dtype=torch.float64)
-
-    inputs = {"q": normal(QUERIES), "k": normal(keys), "v": normal(keys)}
-    upstream, shares, parameters = normal(QUERIES), None, {}
-    allowed = torch.ones(QUERIES, keys, dtype=torch.bool)
-    if options["causal"]:
-        allowed = allowed.tril()
-    if options["mechanism"] == "score_mlp":
-        _, layers = FORMS[options["form"]]
-        while shares is None:
-            parameters = draw_parameters(options["form"], options["shared"], generator)
-            shares = open_gates(neural_scores(inputs["q"], inputs["k"], parameters, layers)[1], allowed)
-
-    leaves = {key: value.requires_grad_() for key, value in (inputs | parameters).items()}
-    if options["mechanism"] == "score_mlp":
-        scores = neural_scores(inputs["q"], inputs["k"], parameters, layers)[0]
-    else:
-        scores = torch.einsum("bhid,bhjd->bhij", inputs["q"], inputs["k"])
-    if options["scale"]:
-        scores = scores / math.sqrt(WIDTH)
-    output = attend(scores, inputs["v"], allowed)
-    gradients = torch.autograd.grad((output * upstream).sum(), list(leaves.values()))
-    return {
-        "name": name,
-        **options,
-        "gate_active_share": shares,
-        "inputs": {key: tensor(value) for key, value in inputs.items()},
-        "parameters": {key: tensor(value) for key, value in parameters.items()},
-        "upstream": tensor(upstream),
-        "output": tensor(output),
-        "gradients": {key: tensor(value) for key, value in zip(leaves, gradients)},
-    }
-
-
 def draw(generator, *shape, scale=1.0):
     """Normal, rounded to 1/128: short in the file, and exact in it."""
     return torch.round(torch.randn(*shape, generator=generator, dtype=torch.float64) * scale * 128) / 128
 
 
-def record(name, options, inputs, parameters, upstream, forward):
+def record(name, fields, inputs, parameters, upstream, forward):
     leaves = {key: value.requires_grad_() for key, value in (inputs | parameters).items()}
     output = forward(leaves)
     gradients = torch.autograd.grad((output * upstream).sum(), list(leaves.values()))
     return {
         "name": name,
-        **options,
+        **fields,
         "inputs": {key: tensor(value) for key, value in inputs.items()},
         "parameters": {key: tensor(value) for key, value in parameters.items()},
         "upstream": tensor(upstream),
@@ -154,18 +120,45 @@ def record(name, options, inputs, parameters, upstream, forward):
     }
 
 
-def staged_case(name, options, keys, generator):
+def score_case(name, form, causal, scale, shared, keys, generator):
+    """Neural Attention in one of FORMS, or the dot product where it is None."""
+
+    def normal(length):
+        return torch.randn(BATCH, HEADS, length, WIDTH, generator=generator, dtype=torch.float64)
+
+    inputs = {"q": normal(QUERIES), "k": normal(keys), "v": normal(keys)}
+    upstream, fields = normal(QUERIES), {"mechanism": "dot_product", "causal": causal, "options": {}}
+    shares, parameters = None, {}
+    allowed = torch.ones(QUERIES, keys, dtype=torch.bool)
+    if causal:
+        allowed = allowed.tril()
+    if form:
+        options, layers = FORMS[form]
+        while shares is None:
+            parameters = draw_parameters(form, shared, generator)
+            shares = open_gates(neural_scores(inputs["q"], inputs["k"], parameters, layers)[1], allowed)
+        fields |= {"mechanism": "score_mlp", "options": options | {"scale": scale, "shared": shared}}
+        fields["gate_active_share"] = shares
+
+    def forward(x):
+        scores = neural_scores(x["q"], x["k"], x, layers)[0] if form else torch.einsum("bhid,bhjd->bhij", x["q"], x["k"])
+        return attend(scores / math.sqrt(WIDTH) if scale else scores, x["v"], allowed)
+
+    return record(name, fields, inputs, parameters, upstream, forward)
+
+
+def staged_case(name, mechanism, causal, options, keys, generator):
     """Additive, Expressive, Twicing or Linear on heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
-    if options["mechanism"] == "additive":
-        for which, shape in (("query", (HEADS, 5, WIDTH)), ("key", (HEADS, 5, WIDTH)), ("vector", (HEADS, 5))):
+    if mechanism == "additive":
+        for which, shape in (("query", (HEADS, UNITS, WIDTH)), ("key", (HEADS, UNITS, WIDTH)), ("vector", (HEADS, UNITS))):
             parameters[which] = draw(generator, *shape)
         if options["bias"]:
-            parameters["bias"] = draw(generator, HEADS, 5)
+            parameters["bias"] = draw(generator, HEADS, UNITS)
     allowed = torch.ones(3, keys, dtype=torch.bool)
-    if options["causal"]:
+    if causal:
         allowed = allowed.tril()
 
     def additive(x):
@@ -194,8 +187,8 @@ def staged_case(name, options, keys, generator):
         return torch.einsum("bhij,bhjd->bhid", w / (w.sum(-1, keepdim=True) + options["epsilon"]), x["v"])
 
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
-    forward = forms[options["mechanism"]]
-    return record(name, options, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forward)
+    fields = {"mechanism": mechanism, "causal": causal, "options": options}
+    return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
 
 
 VERSIONS = {  # of MLP-QKV: networks, norm, activation, hidden_mult, norm_shared, output_bias
@@ -249,38 +242,38 @@ def mlp_qkv_case(version, generator):
         return project(mixed.transpose(1, 2).reshape(1, length, width), "o")
 
     inputs = {"x": draw(generator, 1, length, width), "context": draw(generator, 1, keys, width)}
-    options = {"mechanism": "mlp_qkv", "version": version}
-    return record(f"mlp_qkv, {version}", options, inputs, parameters, draw(generator, 1, length, width), forward)
+    options = {letter: letter in networks for letter in names}
+    options |= {"norm": norm, "activation": activation, "hidden_mult": hidden_mult}
+    options |= {"norm_shared": norm_shared, "output_bias": output_bias}
+    fields = {"mechanism": "mlp_qkv", "options": options}
+    return record(f"mlp_qkv, {version}", fields, inputs, parameters, draw(generator, 1, length, width), forward)
 
 
 def cases():
     generator = torch.Generator().manual_seed(2502)
     lengths = {"causal": QUERIES, "self": QUERIES, "cross": 7}
     for kind, keys in lengths.items():
-        options = {"mechanism": "dot_product", "form": None, "causal": kind == "causal", "scale": True, "shared": True}
-        yield case(f"dot product, {kind}", options, keys, generator)
+        yield score_case(f"dot product, {kind}", None, kind == "causal", True, True, keys, generator)
     for form, kind, shared, scale in itertools.product(FORMS, ("causal", "cross"), (True, False), (False, True)):
-        options = {"mechanism": "score_mlp", "form": form, "causal": kind == "causal", "scale": scale, "shared": shared}
         words = [form, kind, "shared" if shared else "per head"] + ["scaled"] * scale
-        yield case(f"neural, {', '.join(words)}", options, lengths[kind], generator)
+        yield score_case(f"neural, {', '.join(words)}", form, kind == "causal", scale, shared, lengths[kind], generator)
     generator = torch.Generator().manual_seed(2407)
     for bias, causal in ((False, True), (True, False)):
-        options = {"mechanism": "additive", "bias": bias, "causal": causal}
         words = ["causal" if causal else "cross"] + ["bias"] * bias
-        yield staged_case(f"additive, {', '.join(words)}", options, 3 if causal else 4, generator)
+        options = {"hidden": UNITS, "bias": bias}
+        yield staged_case(f"additive, {', '.join(words)}", "additive", causal, options, 3 if causal else 4, generator)
     for beta, alibi, causal in ((1.0, False, True), (1 / math.sqrt(WIDTH), False, False), (1.0, True, True)):
-        options = {"mechanism": "expressive", "beta": beta, "alibi": alibi, "causal": causal}
         words = ["causal" if causal else "cross", f"beta {beta}"] + ["alibi"] * alibi
-        yield staged_case(f"expressive, {', '.join(words)}", options, 3 if causal else 4, generator)
+        options = {"beta": beta, "alibi": alibi}
+        yield staged_case(f"expressive, {', '.join(words)}", "expressive", causal, options, 3 if causal else 4, generator)
     for version in VERSIONS:
         yield mlp_qkv_case(version, generator)
     for causal in (True, False):
-        words = "causal" if causal else "self"
-        yield staged_case(f"twicing, {words}", {"mechanism": "twicing", "causal": causal}, 3, generator)
+        yield staged_case(f"twicing, {'causal' if causal else 'self'}", "twicing", causal, {}, 3, generator)
     for epsilon, causal in ((0.0, True), (1e-6, True), (0.0, False)):
-        options = {"mechanism": "linear", "epsilon": epsilon, "causal": causal}
         words = ["causal" if causal else "cross", f"epsilon {epsilon}"]
-        yield staged_case(f"linear, {', '.join(words)}", options, 3 if causal else 4, generator)
+        options = {"epsilon": epsilon}
+        yield staged_case(f"linear, {', '.join(words)}", "linear", causal, options, 3 if causal else 4, generator)
 
 
 def main():

@@ -54,6 +54,8 @@ test_lines() {
 part_sanitizer() {
   local sanitizer tool status result failed=0 fine=0
   local -A process
+  local files='*test_blocks.cc,*test_fused_attention.cc,*test_devices.cc,*test_mechanisms.cc'
+  files+=',*test_score_mlp.cc,*test_additive.cc,*test_expressive.cc'
   sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/compute-sanitizer/compute-sanitizer 2>/dev/null) || {
     echo "compute-sanitizer is not here" | tee $results/sanitizer.md
     return 77
@@ -63,8 +65,7 @@ part_sanitizer() {
   for tool in memcheck racecheck initcheck synccheck; do
     [[ $tool == initcheck ]] && export POISON=off || unset POISON
     DEVICE=cuda timeout --kill-after=3 45 "$sanitizer" --tool $tool --error-exitcode 99 $tests \
-      --source-file='*test_blocks.cc,*test_fused_attention.cc,*test_devices.cc,*test_mechanisms.cc' --no-intro \
-      >$results/$tool.txt 2>&1 &
+      --source-file="$files" --test-case-exclude='*: keeps its claims*' --no-intro >$results/$tool.txt 2>&1 &
     process[$tool]=$!
   done
   for tool in memcheck racecheck initcheck synccheck; do

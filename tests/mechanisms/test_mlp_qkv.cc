@@ -1,175 +1,280 @@
-// MLP-QKV: whole mixers against scalar loops in double and an independent float64 PyTorch script; its four known versions.
+// MLP-QKV: its whole mixer in scalar loops; its four known versions.
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
-#include "attention/claims.h"
 #include "attention/mechanisms/mlp_qkv.h"
-#include "attention/reproduce/program/config.h"
-#include "tests/attention/attention_helpers.h"
-#include "tests/mechanisms/mlp_qkv_helpers.h"
+#include "tests/mechanisms/subject.h"
 
 using namespace tapir;
-using reference::Sizes;
-using reference::Values;
 
 namespace {
 
-MlpQkvOptions version(const std::string& name) {
-  MlpQkvOptions options;
-  if (name == "paper") options.norm = "after";
-  if (name == "marian") options.v = false, options.o = true;
-  if (name == "roberta") options.norm = "none";
-  if (name == "ceres") {
-    options.activation = "mish";
-    options.hidden_mult = 1;
-    options.norm_shared = true;
-    options.output_bias = false;
-  }
-  return options;
-}
+using reference::Attention;
+using reference::DotProduct;
+using reference::Gradients;
+using reference::Layer;
+using reference::Sizes;
+using reference::Values;
 
-const std::vector<std::string> versions{"paper", "marian", "roberta", "ceres"};
+// From the formulas of Zhang 2023 and of the versions in use:
+//
+//   q, k, v = the network or the matrix of each token; head h holds channels h·D … h·D + D − 1; attention; then o
+//   network: t = W₁ x + b₁,  r = f(N t) | N f(t) | f(t),  y = W₂ r + b₂
+//   N(t)_i = γ_i n_i + β_i,  n = (t − μ)/σ,  σ² = mean (t − μ)² + ε
+//   dn = γ ⊙ dN,  dt = (dn − mean dn − n mean(dn ⊙ n))/σ,  dγ = Σ dN ⊙ n,  dβ = Σ dN
+struct Norm {
+  Values gain, bias;
+  double epsilon = 1e-5;
 
-// A mixer with inputs, and what it and the scalar loops make of them.
-struct Subject {
-  Subject(const MlpQkvOptions& options, const Sizes& sizes, uint64_t seed)
-      : options(options), sizes(sizes),
-        mixer(make_mlp_qkv(options, {.width = sizes.H * sizes.D, .heads = sizes.H})) {
-    mixer->initialise(seed, DType::f64);
-    spread_parameters(*mixer, seed);
-    parameters = parameters_of(*mixer);
-    const int64_t C = sizes.H * sizes.D;
-    x = requires_grad(random_normal({sizes.B, sizes.T, C}, seed, "x"));
-    context = requires_grad(random_normal({sizes.B, sizes.S, C}, seed, "context"));
-    g = random_normal({sizes.B, sizes.T, C}, seed, "g");
-    call.mask = {.causal = sizes.causal, .offset = sizes.offset, .keys = {}};
-    if (!sizes.present.empty()) call.mask.keys = Tensor::from(sizes.present, {sizes.B, sizes.S});
+  Values normalised(const Values& t, double& sigma) const {
+    const double size = static_cast<double>(t.size());
+    double mean = 0, variance = 0;
+    for (const double value : t) mean += value / size;
+    for (const double value : t) variance += (value - mean) * (value - mean) / size;
+    sigma = std::sqrt(variance + epsilon);
+    Values n;
+    for (const double value : t) n.push_back((value - mean) / sigma);
+    return n;
   }
 
-  Tensor forward() const { return mixer->forward(x, context, call); }
+  Values apply(const Values& t) const {
+    double sigma = 0;
+    Values y = normalised(t, sigma);
+    for (size_t i = 0; i < y.size(); ++i) y[i] = gain[i] * y[i] + bias[i];
+    return y;
+  }
 
-  std::map<std::string, Values> gradients(const Tensor& y) const {
-    std::vector<std::string> names{"x", "context"};
-    std::vector<Tensor> inputs{x, context};
-    for (const auto& [name, parameter] : parameters) {
-      names.push_back(name);
-      inputs.push_back(parameter->value);
+  Values pull_back(const Values& t, const Values& dy, Norm& gradient) const {
+    double sigma = 0, mean = 0, mean_n = 0;
+    const Values n = normalised(t, sigma);
+    const double size = static_cast<double>(t.size());
+    for (size_t i = 0; i < t.size(); ++i) {
+      gradient.gain[i] += dy[i] * n[i];
+      gradient.bias[i] += dy[i];
+      mean += gain[i] * dy[i] / size;
+      mean_n += gain[i] * dy[i] * n[i] / size;
     }
-    const std::vector<Tensor> found = grad({y}, inputs, {g});
-    std::map<std::string, Values> result;
-    for (size_t i = 0; i < names.size(); ++i) result[names[i]] = found[i].values<double>();
-    return result;
+    Values dt;
+    for (size_t i = 0; i < t.size(); ++i) dt.push_back((gain[i] * dy[i] - mean - n[i] * mean_n) / sigma);
+    return dt;
   }
-
-  reference::Attention expected() const {
-    const reference::MlpQkv model = mlp_qkv_of(options, sizes.H * sizes.D, parameters);
-    reference::MlpQkv gradient = zeros_of(options, sizes.H * sizes.D);
-    reference::Attention result =
-        model.mix_tokens(sizes, x.values<double>(), context.values<double>(), g.values<double>(), gradient);
-    each_value(gradient, [&](const std::string& name, Values& values) {
-      if (parameters.contains(name)) result.gradients[name] = values;
-    });
-    return result;
-  }
-
-  MlpQkvOptions options;
-  Sizes sizes;
-  std::unique_ptr<nn::TokenMixer> mixer;
-  Parameters parameters;
-  Tensor x, context, g;
-  nn::Call call;
 };
 
-void compare(const std::map<std::string, Values>& found, const std::map<std::string, Values>& expected) {
-  CHECK(found.size() == expected.size());
-  for (const auto& named : expected) {
-    const std::string& name = named.first;
-    CAPTURE(name);
-    REQUIRE(found.contains(name));
-    CHECK(frobenius_error(found.at(name), named.second) <= 1e-8);
+enum class NormPlace { none, before, after };
+
+// y = W x where `second` is empty.
+struct TokenMap {
+  Layer first;
+  std::vector<Layer> second;   // none or one
+  NormPlace place = NormPlace::none;
+  bool mish = false;
+
+  double f(double x) const { return mish ? x * std::tanh(std::log1p(std::exp(x))) : std::max(x, 0.0); }
+  double slope(double x) const {
+    if (!mish) return x > 0;
+    const double y = std::tanh(std::log1p(std::exp(x)));
+    return y + x * (1 - y * y) / (1 + std::exp(-x));
+  }
+
+  Values apply(const double* x, const Norm& norm) const {
+    Values t = first.apply(0, x);
+    if (second.empty()) return t;
+    if (place == NormPlace::before) t = norm.apply(t);
+    for (double& value : t) value = f(value);
+    if (place == NormPlace::after) t = norm.apply(t);
+    return second[0].apply(0, t.data());
+  }
+
+  Values pull_back(const double* x, const Values& dy, const Norm& norm, TokenMap& gradient, Norm& norm_gradient) const {
+    if (second.empty()) return first.pull_back(0, x, dy, gradient.first);
+    const Values t = first.apply(0, x), z = place == NormPlace::before ? norm.apply(t) : t;
+    Values r = z;
+    for (double& value : r) value = f(value);
+    const Values last = place == NormPlace::after ? norm.apply(r) : r;
+    Values d = second[0].pull_back(0, last.data(), dy, gradient.second[0]);
+    if (place == NormPlace::after) d = norm.pull_back(r, d, norm_gradient);
+    for (size_t i = 0; i < d.size(); ++i) d[i] *= slope(z[i]);
+    if (place == NormPlace::before) d = norm.pull_back(t, d, norm_gradient);
+    return first.pull_back(0, x, d, gradient.first);
+  }
+};
+
+struct MlpQkv {
+  TokenMap maps[4];   // query, key, value, out
+  Norm norms[4];
+  bool norm_shared = false;
+
+  // Output (B,T,C), and the gradients of ⟨output, g⟩: "x", "context" and those added to `gradient`.
+  Attention mix_tokens(const Sizes& n, const Values& x, const Values& context, const Values& g, MlpQkv& gradient) const {
+    const Values q = heads(n, n.T, x, 0), k = heads(n, n.S, context, 1), v = heads(n, n.S, context, 2);
+    const Values merged = exchange(n, n.T, attend(DotProduct{}, n, q, k, v, Values(q.size(), 0.0)).output, false);
+    const int64_t C = n.H * n.D;
+    Values y, d_merged;
+    for (int64_t row = 0; row < n.B * n.T; ++row) {
+      const Values out = maps[3].apply(merged.data() + row * C, norm(3));
+      const Values d = pull_back(3, merged.data() + row * C, {g.begin() + row * C, g.begin() + (row + 1) * C}, gradient);
+      y.insert(y.end(), out.begin(), out.end());
+      d_merged.insert(d_merged.end(), d.begin(), d.end());
+    }
+    const Gradients inner = attend(DotProduct{}, n, q, k, v, exchange(n, n.T, d_merged, true)).gradients;
+    const Values dx = tokens_gradient(n, n.T, x, inner.at("q"), 0, gradient);
+    Values d_context = tokens_gradient(n, n.S, context, inner.at("k"), 1, gradient);
+    const Values from_values = tokens_gradient(n, n.S, context, inner.at("v"), 2, gradient);
+    for (size_t i = 0; i < d_context.size(); ++i) d_context[i] += from_values[i];
+    return {y, {{"x", dx}, {"context", d_context}}};
+  }
+
+ private:
+  const Norm& norm(int which) const { return norms[norm_shared ? 0 : which]; }
+
+  Values pull_back(int which, const double* x, const Values& dy, MlpQkv& gradient) const {
+    return maps[which].pull_back(x, dy, norm(which), gradient.maps[which], gradient.norms[norm_shared ? 0 : which]);
+  }
+
+  // (B,L,C) to (B,H,L,D), or back.
+  static Values exchange(const Sizes& n, int64_t length, const Values& from, bool to_heads) {
+    Values to(from.size());
+    for (int64_t b = 0; b < n.B; ++b)
+      for (int64_t t = 0; t < length; ++t)
+        for (int64_t c = 0; c < n.H * n.D; ++c) {
+          const int64_t token = (b * length + t) * n.H * n.D + c;
+          const int64_t head = ((b * n.H + c / n.D) * length + t) * n.D + c % n.D;
+          to[to_heads ? head : token] = from[to_heads ? token : head];
+        }
+    return to;
+  }
+
+  Values heads(const Sizes& n, int64_t length, const Values& tokens, int which) const {
+    Values all;
+    for (int64_t row = 0; row < n.B * length; ++row) {
+      const Values y = maps[which].apply(tokens.data() + row * n.H * n.D, norm(which));
+      all.insert(all.end(), y.begin(), y.end());
+    }
+    return exchange(n, length, all, true);
+  }
+
+  Values tokens_gradient(const Sizes& n, int64_t length, const Values& tokens, const Values& d_heads, int which,
+                         MlpQkv& gradient) const {
+    const Values d = exchange(n, length, d_heads, false);
+    const int64_t C = n.H * n.D;
+    Values all;
+    for (int64_t row = 0; row < n.B * length; ++row) {
+      const Values dx =
+          pull_back(which, tokens.data() + row * C, {d.begin() + row * C, d.begin() + (row + 1) * C}, gradient);
+      all.insert(all.end(), dx.begin(), dx.end());
+    }
+    return all;
+  }
+};
+
+// The parameters of a mixer, by their names, in the places of the reference; what the mixer lacks is 0.
+template <class Visit>
+void each_value(MlpQkv& mixer, const Visit& visit) {
+  const char* names[] = {"query", "key", "value", "out"};
+  for (int i = 0; i < 4; ++i) {
+    const std::string name = names[i];
+    TokenMap& map = mixer.maps[i];
+    visit(name + (map.second.empty() ? ".weight" : ".hidden.weight"), map.first.weight);
+    visit(name + ".hidden.bias", map.first.bias);
+    for (Layer& layer : map.second) {
+      visit(name + ".out.weight", layer.weight);
+      visit(name + ".out.bias", layer.bias);
+    }
+    if (mixer.norm_shared && i > 0) continue;
+    visit(mixer.norm_shared ? "norm.weight" : name + ".norm.weight", mixer.norms[i].gain);
+    visit(mixer.norm_shared ? "norm.bias" : name + ".norm.bias", mixer.norms[i].bias);
   }
 }
 
-void compare_with_scalar_loops(const MlpQkvOptions& options) {
-  for (const Sizes& sizes : {Sizes{.B = 1, .H = 1, .T = 1, .S = 1, .D = 3}, {.B = 2, .H = 2, .T = 3, .S = 4, .D = 2},
-                             {.B = 2, .H = 3, .T = 4, .S = 4, .D = 2, .causal = true, .present = {1, 1, 0, 1, 1, 1, 1, 1}},
-                             {.B = 2, .H = 1, .T = 2, .S = 5, .D = 4, .present = {0, 0, 0, 0, 0, 1, 0, 1, 1, 1}}}) {
-    CAPTURE(sizes.T);
-    CAPTURE(sizes.S);
-    const Subject subject(options, sizes, 3);
-    const Tensor y = subject.forward();
-    const reference::Attention expected = subject.expected();
-    CHECK(frobenius_error(y.values<double>(), expected.output) <= 1e-10);
-    compare(subject.gradients(y), expected.gradients);
+MlpQkv zeros_of(const MlpQkvOptions& o, int64_t width) {
+  MlpQkv mixer;
+  mixer.norm_shared = o.norm_shared;
+  const bool network[] = {o.q, o.k, o.v, o.o};
+  const int64_t hidden = o.hidden_mult * width;
+  const auto layer = [](int64_t out, int64_t in) {
+    return Layer{"", out, in, false, Values(out * in, 0.0), Values(out, 0.0)};
+  };
+  for (int i = 0; i < 4; ++i) {
+    mixer.maps[i].first = layer(network[i] ? hidden : width, width);
+    if (network[i]) mixer.maps[i].second.push_back(layer(width, hidden));
+    mixer.maps[i].place = o.norm == "before"  ? NormPlace::before
+                          : o.norm == "after" ? NormPlace::after
+                                              : NormPlace::none;
+    mixer.maps[i].mish = o.activation == "mish";
+    mixer.norms[i].gain = mixer.norms[i].bias = Values(hidden, 0.0);
   }
+  return mixer;
 }
 
-}  // namespace
-
-TEST_CASE("mlp_qkv: the paper's text, Marian, RoBERTa and Ceres equal scalar loops, with every gradient") {
-  for (const std::string& name : versions) {
-    CAPTURE(name);
-    compare_with_scalar_loops(version(name));
-  }
+MlpQkv mlp_qkv_of(const MlpQkvOptions& options, int64_t width, const Parameters& parameters) {
+  MlpQkv mixer = zeros_of(options, width);
+  size_t found = 0;
+  each_value(mixer, [&](const std::string& name, Values& values) {
+    const auto parameter = parameters.find(name);
+    if (parameter == parameters.end()) return;
+    values = parameter->second->value.values<double>();
+    ++found;
+  });
+  CHECK(found == parameters.size());
+  return mixer;
 }
 
-TEST_CASE("mlp_qkv: every norm, activation and set of networks equals scalar loops") {
-  for (const char* norm : {"none", "before", "after"})
+Attention mixed(const nn::Options& any, const Parameters& parameters, const Sizes& sizes, const Values& x,
+                const Values& context, const Values& g) {
+  const auto& options = static_cast<const MlpQkvOptions&>(any);
+  MlpQkv gradient = zeros_of(options, sizes.H * sizes.D);
+  Attention result = mlp_qkv_of(options, sizes.H * sizes.D, parameters).mix_tokens(sizes, x, context, g, gradient);
+  each_value(gradient, [&](const std::string& name, Values& values) {
+    if (parameters.contains(name)) result.gradients[name] = values;
+  });
+  return result;
+}
+
+// The paper's text, Marian, RoBERTa and Ceres.
+const std::map<std::string, std::string> versions{
+    {"paper", "norm = 'after'"},
+    {"marian", "v = false\no = true"},
+    {"roberta", "norm = 'none'"},
+    {"ceres", "activation = 'mish'\nhidden_mult = 1\nnorm_shared = true\noutput_bias = false"}};
+
+MlpQkvOptions version(const std::string& name) {
+  return static_cast<const MlpQkvOptions&>(*options_of("mlp_qkv", versions.at(name)));
+}
+
+// The versions; every norm and activation with several sets of networks.
+Words variants() {
+  Words all;
+  for (const auto& [name, keys] : versions) all.push_back(keys);
+  const auto word = [](bool value) { return value ? "true" : "false"; };
+  for (const std::string norm : {"none", "before", "after"})
     for (const char* activation : {"relu", "mish"})
       for (const int networks : {1, 6, 8, 15})
-        for (const bool shared : {false, true}) {
-          MlpQkvOptions options;
-          options.q = networks & 1, options.k = networks & 2, options.v = networks & 4, options.o = networks & 8;
-          options.norm = norm;
-          options.activation = activation;
-          options.hidden_mult = 1 + networks % 2;
-          options.norm_shared = shared && options.norm != "none";
-          options.output_bias = networks != 6;
-          CAPTURE(norm);
-          CAPTURE(activation);
-          CAPTURE(networks);
-          CAPTURE(shared);
-          compare_with_scalar_loops(options);
-        }
+        for (const bool shared : {false, true})
+          if (!shared || norm != "none")
+            all.push_back(text("q = ", word(networks & 1), "\nk = ", word(networks & 2), "\nv = ", word(networks & 4),
+                               "\no = ", word(networks & 8), "\nnorm = '", norm, "'\nactivation = '", activation,
+                               "'\nhidden_mult = ", 1 + networks % 2, "\nnorm_shared = ", word(shared),
+                               "\noutput_bias = ", word(networks != 6)));
+  return all;
 }
 
-TEST_CASE("mlp_qkv: the four versions equal independent PyTorch values in float64") {
-  std::ifstream file(TAPIR_SOURCE_DIR "/tests/golden/mechanisms.json");
-  REQUIRE(file.good());
-  const nlohmann::json golden = nlohmann::json::parse(file);
-  std::vector<std::string> seen;
-  for (const nlohmann::json& one : golden["cases"]) {
-    if (one["mechanism"] != "mlp_qkv") continue;
-    seen.push_back(one["version"]);
-    CAPTURE(seen.back());
-    const auto tensor = [](const nlohmann::json& entry) {
-      Shape shape;
-      for (const int64_t extent : entry["shape"]) shape.push_back(extent);
-      return Tensor::from(entry["data"].get<Values>(), shape);
-    };
-    const Tensor x = tensor(one["inputs"]["x"]), context = tensor(one["inputs"]["context"]);
-    Subject subject(version(seen.back()), {.B = 1, .H = 2, .T = x.size(1), .S = context.size(1), .D = x.size(2) / 2}, 1);
-    subject.x = requires_grad(x);
-    subject.context = requires_grad(context);
-    subject.g = tensor(one["upstream"]);
-    CHECK(subject.parameters.size() == one["parameters"].size());
-    for (const auto& [name, value] : one["parameters"].items()) {
-      REQUIRE(subject.parameters.contains(name));
-      nn::Parameter& parameter = *subject.parameters.at(name);
-      REQUIRE(parameter.shape == tensor(value).shape());
-      parameter.value = requires_grad(tensor(value));
-    }
-    const Tensor y = subject.forward();
-    CHECK(frobenius_error(y.values<double>(), one["output"]["data"].get<Values>()) <= 1e-10);
-    std::map<std::string, Values> expected;
-    for (const auto& [name, value] : one["gradients"].items()) expected[name] = value["data"].get<Values>();
-    compare(subject.gradients(y), expected);
-  }
-  CHECK(seen == versions);
-}
+const Registered registered({
+    .mechanism = "mlp_qkv",
+    .mixer = mixed,
+    .rules = {implementation_rule(),
+              truth("q"),
+              truth("k"),
+              truth("v"),
+              truth("o"),
+              {"norm", {"'none'", "'before'", "'after'"}, {}, choice("afte", "none, before, after", "after")},
+              truth("norm_shared"),
+              {"activation", {"'relu'", "'mish'"}, {}, choice("gelu", "relu, mish", "relu")},
+              {"hidden_mult", {"1", "2", "3"}, {"16"}, whole_number(1, 16)},
+              truth("output_bias")},
+    .variants = variants()});
+
+}  // namespace
 
 TEST_CASE("mlp_qkv: parameters are as many as in the published models") {
   const auto count = [](const MlpQkvOptions& options, int64_t width) {
@@ -214,8 +319,9 @@ TEST_CASE("mlp_qkv: all versions keep the claims, but a network of the output an
   Mechanism claiming = mechanism("mlp_qkv");
   CHECK(!claiming.claims(version("marian")).padding_safe);
   claiming.claims = always(claiming.claims(version("paper")));
-  for (const std::string& name : versions)
-    for (const Proof& proof : prove(claiming, version(name), 2)) {
+  for (const auto& named : versions)
+    for (const Proof& proof : prove(claiming, version(named.first), 2)) {
+      const std::string& name = named.first;
       CAPTURE(name);
       CAPTURE(proof.claim);
       CAPTURE(proof.evidence);
@@ -233,11 +339,7 @@ TEST_CASE("mlp_qkv: all versions keep the claims, but a network of the output an
 
 TEST_CASE("mlp_qkv: options that contradict each other are refused") {
   const auto refused = [](const char* keys) {
-    return message_of([&] {
-      MlpQkvOptions options;
-      read_section(toml::parse(std::string("[attention]\n") + keys), "attention", options);
-      make_mlp_qkv(options, {.width = 8, .heads = 2});
-    });
+    return message_of([&] { mechanism("mlp_qkv").make(*options_of("mlp_qkv", keys), {.width = 8, .heads = 2}); });
   };
   CHECK(refused("") == "no error");
   CHECK(refused("q = false\nk = false\nv = false") ==

@@ -3,10 +3,9 @@
 // values.
 #include <doctest/doctest.h>
 
-#include "attention/claims.h"
 #include "autograd/node.h"
 #include "autograd/ops.h"
-#include "tests/mechanisms/mlp_qkv_helpers.h"
+#include "tests/mechanisms/oracle.h"
 
 using namespace tapir;
 using reference::Sizes;
@@ -37,17 +36,13 @@ Values to_tokens(const Sizes& n, const Values& heads, const Values& W) {
 }
 
 // (B,T,C) of the mixer with these options and parameters.
-Values reference_of(const std::string& name, const nn::Options& options, const Parameters& parameters, const Sizes& n,
+Values reference_of(const Oracle& oracle, const nn::Options& options, const Parameters& parameters, const Sizes& n,
                     const Values& x, const Values& context) {
-  if (name == "mlp_qkv") {
-    const auto& own = static_cast<const MlpQkvOptions&>(options);
-    reference::MlpQkv unused = zeros_of(own, n.H * n.D);
-    return mlp_qkv_of(own, n.H * n.D, parameters).mix_tokens(n, x, context, Values(x.size(), 0.0), unused).output;
-  }
+  if (oracle.mixer) return oracle.mixer(options, parameters, n, x, context, Values(x.size(), 0.0)).output;
   const auto weight = [&](const char* layer) { return parameters.at(std::string(layer) + ".weight")->value.values<double>(); };
   const Values q = to_heads(n, n.T, x, weight("query")), k = to_heads(n, n.S, context, weight("key")),
                v = to_heads(n, n.S, context, weight("value"));
-  return to_tokens(n, references().at(name)(options, parameters, n, q, k, v, Values(q.size(), 0.0)).output, weight("out"));
+  return to_tokens(n, oracle.heads(options, parameters, n, q, k, v, Values(q.size(), 0.0)).output, weight("out"));
 }
 
 struct Variant {
@@ -124,8 +119,8 @@ std::vector<Sizes> situations(const nn::Needs& needs) {
   return all;
 }
 
-// Largest relative error, over all situations, of the row's mixer and the reference of the row `name`.
-double error_of_row(const Mechanism& row, const nn::Options& options, const std::string& name, DType type) {
+// Largest relative error, over all situations, of the row's mixer and the oracle, which may be that of another row.
+double error_of_row(const Mechanism& row, const nn::Options& options, const Oracle& oracle, DType type) {
   double worst = 0;
   for (const Sizes& n : situations(row.needs(options))) {
     const int64_t C = n.H * n.D;
@@ -141,7 +136,7 @@ double error_of_row(const Mechanism& row, const nn::Options& options, const std:
       return random_normal({n.B, length, C}, 1, site).to(DType::f32).to(DType::f64);
     };
     const Tensor x = tokens(n.T, "x"), context = n.T == n.S ? x : tokens(n.S, "context");
-    const Values expected = reference_of(name, options, parameters, n, x.values<double>(), context.values<double>());
+    const Values expected = reference_of(oracle, options, parameters, n, x.values<double>(), context.values<double>());
     for (const auto& [full, parameter] : parameters) parameter->value = parameter->value.to(type);
     nn::Call call;
     call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}};
@@ -158,22 +153,27 @@ double error_of_row(const Mechanism& row, const nn::Options& options, const std:
 
 TEST_CASE("references: every value of every option of every row, in every situation, in f64 and f32") {
   for (const Mechanism& row : zoo()) {
-    const bool has_reference = references().contains(row.name);
+    const auto found = oracles().find(row.name);
+    const bool has_reference = found != oracles().end() && found->second.has_reference();
     for (const Variant& variant : variants(row, {.width = 8, .heads = 2})) {
       INFO(row.name, ": ", variant.label);
-      CHECK(row.claims(*variant.options).exact == has_reference);
+      const bool exact = row.claims(*variant.options).exact;
+      CHECK_MESSAGE((has_reference || !exact), "claims `exact`: tests/mechanisms/test_", row.name, ".cc has no scalar loops");
+      CHECK_MESSAGE((exact || !has_reference), "there are scalar loops, but it does not claim `exact`");
       if (!has_reference) continue;
-      CHECK(error_of_row(row, *variant.options, row.name, DType::f64) <= 1e-12);
-      CHECK(error_of_row(row, *variant.options, row.name, DType::f32) <= 1e-5);
+      CHECK(error_of_row(row, *variant.options, found->second, DType::f64) <= 1e-12);
+      CHECK(error_of_row(row, *variant.options, found->second, DType::f32) <= 1e-5);
     }
   }
 }
 
 TEST_CASE("references: a wrong one is noticed, and a wrong mixer") {
-  for (const Mechanism& row : zoo()) {
-    if (row.name == "mlp_qkv" || row.name == "dot_product") continue;   // the one has other parameters, the other is meant here
+  const Oracle& dot_product = oracles().at("dot_product");
+  for (const auto& named : oracles()) {
+    const Mechanism& row = mechanism(named.first);
+    if (named.second.mixer || row.name == "dot_product") continue;   // the one has other parameters, the other is meant here
     CAPTURE(row.name);
-    CHECK(error_of_row(row, *row.options(), "dot_product", DType::f64) > 1e-3);
+    CHECK(error_of_row(row, *row.options(), dot_product, DType::f64) > 1e-3);
   }
   struct Louder : StagedAttention {
     using StagedAttention::StagedAttention;
@@ -183,5 +183,5 @@ TEST_CASE("references: a wrong one is noticed, and a wrong mixer") {
   };
   Mechanism row = mechanism("dot_product");
   row.make = [](const nn::Options&, const MixerShape& shape) { return std::make_unique<Louder>(shape); };
-  CHECK(error_of_row(row, *row.options(), "dot_product", DType::f64) > 1e-8);
+  CHECK(error_of_row(row, *row.options(), dot_product, DType::f64) > 1e-8);
 }

@@ -1,5 +1,5 @@
-// Twicing: the residual smoothed once more, against the matrix 2 A − A², where places are known, and refused where they are
-// not.
+// Twicing: the residual smoothed once more, in scalar loops and as the matrix 2 A − A²; where places are known, and refused
+// where they are not.
 #include <doctest/doctest.h>
 
 #include "attention/mechanisms/twicing.h"
@@ -7,11 +7,48 @@
 #include "autograd/ops.h"
 #include "nn/models/encoder_decoder.h"
 #include "tensor/view.h"
+#include "tests/mechanisms/oracle.h"
 #include "tests/nn/tiny_model.h"
 
 using namespace tapir;
 
 namespace {
+
+using reference::Attention;
+using reference::DotProduct;
+using reference::Sizes;
+using reference::Values;
+
+// From the formulas of the paper, with gradients by hand:
+//
+//   Y = A V,  R = V − Y,  O = Y + A R
+//   dR = Aᵀ dO,  dY = dO − dR,  dV = dR + Aᵀ dY,  dA = dO Rᵀ + dY Vᵀ
+Attention attend_twicing(const Sizes& n, const Values& q, const Values& k, const Values& v, const Values& g) {
+  const DotProduct scores;
+  const Values p = softmax(n, scores.scores(n, q, k)), y = mix(n, p, v);
+  Values r = v;
+  for (size_t i = 0; i < r.size(); ++i) r[i] -= y[i];
+  Values o = mix(n, p, r);
+  for (size_t i = 0; i < o.size(); ++i) o[i] += y[i];
+
+  const Values dr = value_gradient(n, p, g);
+  Values dy = g;
+  for (size_t i = 0; i < dy.size(); ++i) dy[i] -= dr[i];
+  Values dv = value_gradient(n, p, dy), de = score_gradient(n, p, r, g);
+  const Values de_of_y = score_gradient(n, p, v, dy);
+  for (size_t i = 0; i < dv.size(); ++i) dv[i] += dr[i];
+  for (size_t i = 0; i < de.size(); ++i) de[i] += de_of_y[i];
+  Attention result{o, scores.gradients(n, q, k, de)};
+  result.gradients["v"] = dv;
+  return result;
+}
+
+const Registered registered({
+    .mechanism = "twicing",
+    .heads = [](const auto&, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
+      return attend_twicing(sizes, q, k, v, g);
+    },
+    .rules = {{"last", {"0", "1"}, {"1024"}, whole_number(0, 1024)}}});
 
 std::unique_ptr<nn::TokenMixer> mixer_of(const MixerShape& shape = {.width = 8, .heads = 2}) {
   auto mixer = make_twicing({}, shape);

@@ -1,0 +1,87 @@
+// What the tests know of a mechanism: each file test_<name>.cc registers it for its row, and the tests that go over the whole
+// zoo read it (test_mechanisms.cc, test_references.cc, test_mechanism_options.cc).
+#pragma once
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/attention/attention_helpers.h"
+#include "tests/mechanisms/reference_attention.h"
+
+namespace tapir {
+
+// Scalar loops for a mixer with these options and parameters: the output and the gradients of ⟨output, g⟩, by the names of the
+// inputs ("q", "k", "v", or "x", "context") and of the parameters, those of a score without "score.".
+//   of its heads: q (B,H,T,D), k and v (B,H,S,D)
+using HeadsReference = std::function<reference::Attention(
+    const nn::Options& options, const Parameters& parameters, const reference::Sizes& sizes, const reference::Values& q,
+    const reference::Values& k, const reference::Values& v, const reference::Values& g)>;
+//   of all of it: x (B,T,C), context (B,S,C)
+using MixerReference = std::function<reference::Attention(
+    const nn::Options& options, const Parameters& parameters, const reference::Sizes& sizes, const reference::Values& x,
+    const reference::Values& context, const reference::Values& g)>;
+
+using Words = std::vector<std::string>;
+using Refusals = std::vector<std::pair<std::string, std::string>>;   // a value, and what is said of it
+
+// Of an option.
+struct Rule {
+  std::string key;
+  Words values;             // of TOML: each is built, proved, and differs from the others
+  Words bounds = {};        // allowed too
+  Refusals refused = {};
+  std::string with = "";    // the keys beside it
+  int64_t layer = 0;
+  bool same = false;        // the values are ways to the same result
+};
+
+struct Oracle {
+  std::string mechanism;
+  HeadsReference heads = {};     // one of the two, where the row claims `exact`
+  MixerReference mixer = {};     // where linear maps are not what leads to the heads and from them
+  std::vector<Rule> rules = {};  // one for each option
+  Words variants = {""};         // keys of [attention]: each is compared with the reference, every gradient too
+
+  bool has_reference() const { return heads || mixer; }
+};
+
+inline std::map<std::string, Oracle>& registered_oracles() {
+  static std::map<std::string, Oracle> all;
+  return all;
+}
+inline const std::map<std::string, Oracle>& oracles() { return registered_oracles(); }   // by mechanism
+
+struct Registered {   // a static of a test file
+  explicit Registered(const Oracle& oracle) {
+    const bool first = registered_oracles().emplace(oracle.mechanism, oracle).second;
+    require(first, "oracles", [&] { return oracle.mechanism + " has two"; });
+  }
+};
+
+// ---- rules
+
+inline Refusals whole_number(int64_t low, int64_t high) {
+  Refusals all;
+  for (const std::string& value : {text(low - 1), text(high + 1), std::string("1.5"), std::string("'1'"), std::string("true")})
+    all.emplace_back(value, text("must be a whole number in ", low, " … ", high, ", found ", value));
+  return all;
+}
+
+inline Refusals choice(const std::string& wrong, const std::string& listed, const std::string& close) {
+  return {{"1", "must be a string, found 1"},
+          {"true", "must be a string, found true"},
+          {'\'' + wrong + '\'', text('\'', wrong, "' is none of: ", listed, "; hint: did you mean '", close, "'?")}};
+}
+
+inline Rule truth(const std::string& key, const std::string& with = "") {
+  const Refusals refused{{"1", "must be true or false, found 1"}, {"'true'", "must be true or false, found 'true'"}};
+  return {key, {"false", "true"}, {}, refused, with};
+}
+
+inline Rule implementation_rule() {   // of StagedOptions
+  return {"implementation", {"'naive'", "'fused'"}, {}, choice("naif", "naive, fused", "naive"), "", 0, true};
+}
+
+}  // namespace tapir

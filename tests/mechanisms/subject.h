@@ -1,0 +1,105 @@
+// A mixer with inputs, on its heads or all of it, and what it makes of them beside what its oracle does.
+#pragma once
+#include <doctest/doctest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attention/projected.h"
+#include "attention/reproduce/program/config.h"
+#include "tests/mechanisms/oracle.h"
+
+namespace tapir {
+
+inline std::unique_ptr<nn::Options> options_of(const std::string& mechanism_name, const std::string& toml) {
+  std::unique_ptr<nn::Options> options = mechanism(mechanism_name).options();
+  read_section(toml::parse("[attention]\n" + toml), "attention", *options);
+  return options;
+}
+
+enum class Reach { heads, mixer };   // attend(), or forward() with its projections
+
+struct Subject {
+  using Named = std::map<std::string, reference::Values>;   // by the names of an oracle's gradients
+
+  Subject(const std::string& name, const nn::Options& options, const reference::Sizes& n, uint64_t seed,
+          Reach reach = Reach::heads)
+      : sizes(n), reach(reach), mixer(mechanism(name).make(options, {.width = n.H * n.D, .heads = n.H})) {
+    mixer->initialise(seed, DType::f64);
+    spread_parameters(*mixer, seed);
+    parameters = parameters_of(*mixer);
+    const bool heads = reach == Reach::heads;
+    const Shape queries = heads ? Shape{n.B, n.H, n.T, n.D} : Shape{n.B, n.T, n.H * n.D},
+                keys = heads ? Shape{n.B, n.H, n.S, n.D} : Shape{n.B, n.S, n.H * n.D};
+    const auto draw = [&](const Shape& shape, const char* site) { return requires_grad(random_normal(shape, seed, site)); };
+    if (heads) inputs = {{"q", draw(queries, "Q")}, {"k", draw(keys, "K")}, {"v", draw(keys, "V")}};
+    else inputs = {{"x", draw(queries, "x")}, {"context", draw(keys, "context")}};
+    g = random_normal(queries, seed, "g");
+    call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}};
+    if (!n.present.empty()) call.mask.keys = Tensor::from(n.present, {n.B, n.S});
+  }
+
+  Tensor output() const {
+    if (reach == Reach::mixer) return mixer->forward(inputs.at("x"), inputs.at("context"), call);
+    return dynamic_cast<const ProjectedAttention&>(*mixer).attend(inputs.at("q"), inputs.at("k"), inputs.at("v"), call);
+  }
+
+  // Of ⟨output, g⟩.
+  Named gradients(const Tensor& y) const {
+    std::vector<std::string> names;
+    std::vector<Tensor> leaves;
+    const auto add = [&](const std::string& name, const Tensor& leaf) {
+      names.push_back(name);
+      leaves.push_back(leaf);
+    };
+    for (const auto& [name, input] : inputs) add(name, input);
+    for (const auto& [name, parameter] : parameters)
+      if (reach == Reach::mixer) add(name, parameter->value);
+      else if (!of_projection(name)) add(name.starts_with("score.") ? name.substr(6) : name, parameter->value);
+    const std::vector<Tensor> found = grad({y}, leaves, {g});
+    Named result;
+    for (size_t i = 0; i < names.size(); ++i) result[names[i]] = found[i].values<double>();
+    return result;
+  }
+
+  nn::Parameter& parameter(const std::string& name) const {   // by the name of its gradient
+    const auto found = parameters.find("score." + name);
+    return found == parameters.end() ? *parameters.at(name) : *found->second;
+  }
+
+  reference::Attention expected(const nn::Options& options, const Oracle& oracle) const {
+    const auto value = [&](const char* name) { return inputs.at(name).values<double>(); };
+    const reference::Values upstream = g.values<double>();
+    if (reach == Reach::mixer) return oracle.mixer(options, parameters, sizes, value("x"), value("context"), upstream);
+    return oracle.heads(options, parameters, sizes, value("q"), value("k"), value("v"), upstream);
+  }
+
+  reference::Sizes sizes;
+  Reach reach;
+  std::unique_ptr<nn::TokenMixer> mixer;
+  Parameters parameters;
+  std::map<std::string, Tensor> inputs;
+  Tensor g;
+  nn::Call call;
+
+ private:
+  static bool of_projection(const std::string& name) {
+    for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out})
+      if (name.starts_with(std::string(name_of(which)) + '.')) return true;
+    return false;
+  }
+};
+
+inline std::vector<reference::Sizes> sizes_of_heads() {
+  return {{.B = 1, .H = 1, .T = 1, .S = 1, .D = 4},
+          {.B = 2, .H = 2, .T = 5, .S = 5, .D = 4},
+          {.B = 2, .H = 3, .T = 6, .S = 6, .D = 5, .causal = true},
+          {.B = 1, .H = 2, .T = 3, .S = 40, .D = 8},
+          {.B = 2, .H = 1, .T = 2, .S = 7, .D = 4, .causal = true, .offset = 5},
+          {.B = 3, .H = 2, .T = 4, .S = 4, .D = 4, .present = {1, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1}},
+          {.B = 2, .H = 2, .T = 4, .S = 4, .D = 4, .causal = true, .present = {1, 0, 1, 1, 0, 1, 1, 0}}};
+}
+
+}  // namespace tapir
