@@ -220,7 +220,8 @@ TEST_CASE("calls: the table has every function of ops.h, and its reader every pa
   }
   for (const OpCall& op : calls_of_every_op()) called.insert(op.name);
   CHECK(declared.size() > 70);
-  CHECK(called == declared);
+  for (const std::string& name : declared) CHECK_MESSAGE(called.contains(name), name << " lacks a call in calls.h");
+  for (const std::string& name : called) CHECK_MESSAGE(declared.contains(name), name << " is called, and not declared");
 }
 
 TEST_CASE("calls: ops.h includes every family, and the lists of families and of kernels are joined") {

@@ -3,9 +3,11 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "autograd/backward.h"
 #include "autograd/ops.h"
+#include "tensor/scalar.h"
 #include "tests/messages.h"
 
 using namespace tapir;
@@ -94,7 +96,17 @@ std::vector<std::vector<double>> derivatives(const Function1& f, const Function1
   return all;
 }
 
+template <class... F>
+void check_listed(OpList<Unary<F>...>) {
+  std::set<std::string> named;
+  for (const Named& f : functions()) named.insert(f.name.substr(0, f.name.find('(')));
+  for (const std::string& name : {std::string(F::name)...})
+    CHECK_MESSAGE(named.contains(name), name << " is not among the functions of this file");
+}
+
 }  // namespace
+
+TEST_CASE("hidden: every function of one number is tried") { check_listed(UnaryOps{}); }
 
 TEST_CASE("hidden: elements that no output depends on have derivatives of 0, to every order, and leave the others as they are") {
   for (const Named& named : functions())

@@ -235,5 +235,6 @@ TEST_CASE("ops: values and gradients equal PyTorch's in float64") {
     for (size_t i = 0; i < names.size(); ++i) compare(gradients[i], one["gradients"][names[i]]);
   }
   for (const auto& known : calls()) CHECK_MESSAGE(seen[known.first] > 0, known.first);
-  for (const OpExamples& op : examples_of_every_op()) CHECK_MESSAGE(recorded.contains(op.op), op.op);
+  for (const OpExamples& op : examples_of_every_op())
+    CHECK_MESSAGE(recorded.contains(op.op), op.op << " lacks cases in tests/golden/ops.json, which ops.py writes");
 }

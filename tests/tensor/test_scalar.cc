@@ -10,11 +10,13 @@
 #include <initializer_list>
 #include <limits>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "tests/length.h"
 
+#include "autograd/ops/unary.h"
 #include "autograd/tolerance.h"
 
 namespace {
@@ -229,7 +231,17 @@ double derivative(Function f, double x, double h) {
 
 bool close(double x, double exact) { return error_of(x, exact, std::max(1.0, std::fabs(exact))) <= 1e-9; }
 
+template <class... F>
+void check_listed(OpList<Unary<F>...>) {
+  std::set<std::string> named;
+  for (const Row& row : rows()) named.insert(row.name);
+  for (const std::string& name : {std::string(F::name)...})
+    CHECK_MESSAGE(named.contains(name), name << " has no row in this file");
+}
+
 }  // namespace
+
+TEST_CASE("functions: every one of autograd/ops/unary.h has a row") { check_listed(UnaryOps{}); }
 
 TEST_CASE("float functions are within their ulp bounds over all floats") { check_all_ulps<float>(); }
 
