@@ -1,13 +1,17 @@
 // What a row of the zoo has beside its code, each thing named where it is missing: a page, its place in every list of the
-// pages, an experiment, golden values of PyTorch, and an oracle of the tests.
+// pages, an experiment, golden values of PyTorch, and an oracle of the tests. What a task and a model have: a place in the table
+// of page 7, and an experiment.
 #include <doctest/doctest.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "attention/reproduce/program/experiment.h"
+#include "attention/reproduce/tasks/model.h"
+#include "attention/reproduce/tasks/task_row.h"
 #include "attention/zoo.h"
 #include "tests/mechanisms/oracle.h"
 
@@ -23,6 +27,53 @@ std::string contents(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+const std::string experiment = "an experiment in attention/reproduce/experiments/", table = "a place in docs/7-reproduction.md";
+
+struct Tried {
+  std::set<std::string> mechanisms, tasks, models;
+};
+
+// What the experiments name.
+const Tried& tried() {
+  static const Tried all = [] {
+    Tried found;
+    for (const auto& entry : std::filesystem::directory_iterator(root / "attention/reproduce/experiments")) {
+      const Experiment one = read_experiment(entry.path(), {});
+      found.mechanisms.insert(one.attention.mechanism);
+      found.tasks.insert(one.task.name);
+      found.models.insert(one.model.name);
+    }
+    return found;
+  }();
+  return all;
+}
+
+// The names in code of the table of tasks, and of the models that they take.
+const std::set<std::string>& in_table() {
+  static const std::set<std::string> all = [] {
+    std::set<std::string> names;
+    std::istringstream page(contents(root / "docs/7-reproduction.md"));
+    bool inside = false;
+    for (std::string line; std::getline(page, line);) {
+      inside = line.starts_with("| `[task] name`") || (inside && line.starts_with('|'));
+      for (size_t from = line.find('`'); inside && from != std::string::npos;) {
+        const size_t to = line.find('`', from + 1);
+        names.insert(line.substr(from + 1, to - from - 1));
+        from = line.find('`', to + 1);
+      }
+    }
+    return names;
+  }();
+  return all;
+}
+
+std::vector<std::string> missing_of(const std::string& name, const std::set<std::string>& experiments) {
+  std::vector<std::string> missing;
+  if (!in_table().contains(name)) missing.push_back(table);
+  if (!experiments.contains(name)) missing.push_back(experiment);
+  return missing;
+}
+
 // What the row lacks, by name.
 std::vector<std::string> missing_of(const std::string& name) {
   std::vector<std::string> missing;
@@ -33,13 +84,7 @@ std::vector<std::string> missing_of(const std::string& name) {
   for (const char* page : {"README.md", "docs/README.md", "docs/6-attention.md", "docs/papers.md"})
     need(contents(root / page).find("attention/" + name + ".md)") != std::string::npos, std::string("a link in ") + page);
 
-  static const std::set<std::string> tried = [] {
-    std::set<std::string> mechanisms;
-    for (const auto& entry : std::filesystem::directory_iterator(root / "attention/reproduce/experiments"))
-      mechanisms.insert(read_experiment(entry.path(), {}).attention.mechanism);
-    return mechanisms;
-  }();
-  need(tried.contains(name), "an experiment in attention/reproduce/experiments/");
+  need(tried().mechanisms.contains(name), experiment);
 
   static const std::set<std::string> recorded = [] {
     std::set<std::string> mechanisms;
@@ -71,10 +116,17 @@ TEST_CASE("rows: each oracle is that of a row") {
   for (const auto& named : oracles()) CHECK(mechanism(named.first).name == named.first);
 }
 
+TEST_CASE("rows: each task and each model has a place in the table and an experiment") {
+  for (const std::string& name : task_names())
+    for (const std::string& what : missing_of(name, tried().tasks)) FAIL_CHECK("the task ", name, " lacks ", what);
+  for (const std::string& name : model_names())
+    for (const std::string& what : missing_of(name, tried().models)) FAIL_CHECK("the model ", name, " lacks ", what);
+  CHECK(missing_of("nothing", tried().tasks) == std::vector<std::string>{table, experiment});
+}
+
 TEST_CASE("rows: a row that has nothing lacks all of it, by name") {
   CHECK(missing_of("nothing") ==
         std::vector<std::string>{"docs/attention/nothing.md", "a link in README.md", "a link in docs/README.md",
-                                 "a link in docs/6-attention.md", "a link in docs/papers.md",
-                                 "an experiment in attention/reproduce/experiments/", "cases in tests/golden/mechanisms.json",
-                                 "an oracle in tests/mechanisms/test_nothing.cc"});
+                                 "a link in docs/6-attention.md", "a link in docs/papers.md", experiment,
+                                 "cases in tests/golden/mechanisms.json", "an oracle in tests/mechanisms/test_nothing.cc"});
 }

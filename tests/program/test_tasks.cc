@@ -2,9 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <set>
 
 #include "attention/reproduce/program/summary.h"
 #include "attention/reproduce/tasks/function.h"
+#include "attention/reproduce/tasks/sequence.h"
 #include "attention/reproduce/tasks/tokens.h"
 #include "autograd/backward.h"
 #include "autograd/node.h"
@@ -31,18 +33,25 @@ const std::string tokens_of_transformer =
 // Of every row, with a model that fits it, small.
 std::vector<std::pair<std::string, Experiment>> experiments() {
   std::vector<std::pair<std::string, Experiment>> all;
-  for (const std::string& name : task_names()) {
-    if (name == "function") all.emplace_back(name, experiment_of(function_of_mlp));
-    else if (name == "language")
-      all.emplace_back(
-          name, experiment_of(tokens_of_transformer + "[data]\nkind = 'generated'\ntrain_tokens = 2000\nvalid_tokens = 300\n"));
-    else
-      all.emplace_back(name, experiment_of(tokens_of_transformer + "[task]\nname = '" + name + "'\nsize = 4\n"));
-  }
+  all.emplace_back("function", experiment_of(function_of_mlp));
+  all.emplace_back("language", experiment_of(tokens_of_transformer +
+                                             "[data]\nkind = 'generated'\ntrain_tokens = 2000\nvalid_tokens = 300\n"));
+  for (const std::string& name : sequence_tasks())
+    all.emplace_back(name, experiment_of(tokens_of_transformer + "[task]\nname = '" + name + "'\nsize = 4\n"));
   return all;
 }
 
 }  // namespace
+
+TEST_CASE("tasks: every task and every model has an experiment here") {
+  std::set<std::string> tasks, models;
+  for (const auto& [name, experiment] : experiments()) {
+    tasks.insert(name);
+    models.insert(experiment.model.name);
+  }
+  for (const std::string& name : task_names()) CHECK_MESSAGE(tasks.contains(name), "no experiment of the task " << name);
+  for (const std::string& name : model_names()) CHECK_MESSAGE(models.contains(name), "no experiment of the model " << name);
+}
 
 TEST_CASE("tasks: every row trains, is evaluated on both parts, and says what is compared and what it counts") {
   for (auto& [name, experiment] : experiments()) {
@@ -143,13 +152,14 @@ TEST_CASE("summary: of every task, in its own units") {
   for (auto& [name, experiment] : experiments()) {
     CAPTURE(name);
     const ModelSummary summary = summarise(experiment);
-    CHECK(summary.unit == (name == "function" ? "point" : "token"));
+    CHECK(summary.unit == make_task(experiment)->unit());
     CHECK(summary.total().parameters == make_task(experiment)->model().parameter_count());
     CHECK(summary.total().operations > 0);
     CHECK(summary.peak > 0);
   }
   Experiment experiment = experiment_of(function_of_mlp);
   const ModelSummary summary = summarise(experiment);
+  CHECK(summary.unit == "point");
   CHECK(summary.total().operations == 2 * (2 * 8 + 8 * 8 + 8 * 1));
   CHECK(summary.units == 1);
 }
