@@ -1,5 +1,5 @@
-// A batch: named tensors, a pure function of seed and step. Names say what a model takes ("tokens", "coordinates") and what it is
-// judged by ("targets").
+// A batch: named tensors, a pure function of seed and step. Names say what a model takes ("tokens", "coordinates") and what it
+// is judged by ("targets").
 #pragma once
 #include <map>
 #include <string>

@@ -1,6 +1,6 @@
 // What a row of the zoo has beside its code, each thing named where it is missing: a page, its place in every list of the
-// pages, an experiment, golden values of PyTorch, and an oracle of the tests. What a task and a model have: a place in the table
-// of page 7, and an experiment.
+// pages, an experiment, golden values of PyTorch, and an oracle of the tests. What a task and a model have: a place in the
+// table of page 7, and an experiment.
 #include <doctest/doctest.h>
 
 #include <filesystem>

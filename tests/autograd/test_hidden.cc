@@ -52,7 +52,8 @@ std::vector<std::pair<std::string, Function1>> forms_of(const Named& f) {
 
 // Results of which the first element of y (4) is not a part.
 const std::vector<std::pair<std::string, Function1>>& hiding() {
-  static const Tensor first = Tensor::from(std::vector<uint8_t>{1, 0, 0, 0}), later = Tensor::from(std::vector<uint8_t>{0, 1, 1, 1});
+  static const Tensor first = Tensor::from(std::vector<uint8_t>{1, 0, 0, 0}),
+                      later = Tensor::from(std::vector<uint8_t>{0, 1, 1, 1});
   static const std::vector<std::pair<std::string, Function1>> all{
       {"where", [](const Tensor& y) { return where(first, Tensor::zeros({}, DType::f64), y); }},
       {"where, the other branch", [](const Tensor& y) { return where(later, y, Tensor::full({}, 3, DType::f64)); }},
@@ -108,7 +109,8 @@ void check_listed(OpList<Unary<F>...>) {
 
 TEST_CASE("hidden: every function of one number is tried") { check_listed(UnaryOps{}); }
 
-TEST_CASE("hidden: elements that no output depends on have derivatives of 0, to every order, and leave the others as they are") {
+TEST_CASE(
+    "hidden: elements that no output depends on have derivatives of 0, to every order, and leave the others as they are") {
   for (const Named& named : functions())
     for (const auto& form : forms_of(named))
       for (const auto& way : hiding()) {
@@ -120,15 +122,17 @@ TEST_CASE("hidden: elements that no output depends on have derivatives of 0, to 
           for (size_t order = 0; order < found.size(); ++order) {
             CHECK_MESSAGE(found[order][0] == 0, "order ", order + 1);
             for (size_t i = 1; i < 4; ++i)
-              CHECK_MESSAGE((found[order][i] == ordinary[order][i] || (std::isnan(found[order][i]) && std::isnan(ordinary[order][i]))),
-                            "order ", order + 1, ", element ", i);
+              CHECK_MESSAGE(
+                  (found[order][i] == ordinary[order][i] || (std::isnan(found[order][i]) && std::isnan(ordinary[order][i]))),
+                  "order ", order + 1, ", element ", i);
           }
         }
       }
 }
 
 TEST_CASE("hidden: a factor of 0 and a dead relu hide infinite slopes from what they are multiplied by") {
-  const Tensor x = requires_grad(Tensor::from(std::vector<double>{0, 4})), w = requires_grad(Tensor::from(std::vector<double>{2, 3}));
+  const Tensor x = requires_grad(Tensor::from(std::vector<double>{0, 4})),
+               w = requires_grad(Tensor::from(std::vector<double>{2, 3}));
   const Tensor zero = Tensor::from(std::vector<double>{0, 1});
   for (const Tensor& y : {mul(w, mul(zero, sqrt(x))), mul(w, relu(sub(sqrt(x), Tensor::full({}, 1, DType::f64))))}) {
     const Tensor dx = grad({sum(y)}, {x}, {}, {.create_graph = true})[0];

@@ -66,20 +66,22 @@ struct Additive {
   }
 };
 
-const Registered registered({
-    .mechanism = "additive",
-    .heads = [](const auto&, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
-                const auto& g) {
-      const auto values = [&](const std::string& name) {
-        const auto found = parameters.find("score." + name);
-        return found == parameters.end() ? Values() : found->second->value.template values<double>();
-      };
-      const int64_t units = parameters.at("score.vector")->shape[1];
-      const Additive additive{units, values("query"), values("key"), values("bias"), values("vector")};
-      return reference::attend(additive, sizes, q, k, v, g);
-    },
-    .rules = {{"hidden", {"0", "1", "3"}, {"4096"}, whole_number(0, 4096)}, truth("bias")},
-    .variants = {"hidden = 0\nbias = false", "hidden = 0\nbias = true", "hidden = 3\nbias = false", "hidden = 3\nbias = true"}});
+const Registered registered(
+    {.mechanism = "additive",
+     .heads =
+         [](const auto&, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
+            const auto& g) {
+           const auto values = [&](const std::string& name) {
+             const auto found = parameters.find("score." + name);
+             return found == parameters.end() ? Values() : found->second->value.template values<double>();
+           };
+           const int64_t units = parameters.at("score.vector")->shape[1];
+           const Additive additive{units, values("query"), values("key"), values("bias"), values("vector")};
+           return reference::attend(additive, sizes, q, k, v, g);
+         },
+     .rules = {{"hidden", {"0", "1", "3"}, {"4096"}, whole_number(0, 4096)}, truth("bias")},
+     .variants = {"hidden = 0\nbias = false", "hidden = 0\nbias = true", "hidden = 3\nbias = false",
+                  "hidden = 3\nbias = true"}});
 
 }  // namespace
 

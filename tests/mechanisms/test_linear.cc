@@ -1,5 +1,5 @@
-// Linear attention: scalar loops over pairs, the explicit matrix, sums over all keys, chunks of every size, padding and token by
-// token are one function; its operations and memory grow with the tokens, not with their square.
+// Linear attention: scalar loops over pairs, the explicit matrix, sums over all keys, chunks of every size, padding and token
+// by token are one function; its operations and memory grow with the tokens, not with their square.
 #include <doctest/doctest.h>
 
 #include "attention/kernels/mix.h"

@@ -357,10 +357,11 @@ TEST_CASE("what cannot be resumed is refused") {
   first.train_in(folder, false, 4);
   Scripted other({4});
   other.task.identity = "another";
-  CHECK(message_of([&] { other.train_in(folder, true); }) ==
-        "resume: the checkpoint in " + folder.string() +
-            " belongs to another experiment; hint: a run goes on with the settings that it was started with, and with a version "
-            "that has the same ones");
+  CHECK(
+      message_of([&] { other.train_in(folder, true); }) ==
+      "resume: the checkpoint in " + folder.string() +
+          " belongs to another experiment; hint: a run goes on with the settings that it was started with, and with a version "
+          "that has the same ones");
   CHECK(weights_digest(other.point) == weights_digest(none.point));
 }
 

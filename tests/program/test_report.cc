@@ -2,8 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <numbers>
 
@@ -55,8 +53,7 @@ struct Workplace {
   }
   fs::path path(const std::string& name) const { return folder.path() / name; }
   std::string compare_line(const std::string& out, const std::string& rest = "--seeds 2") const {
-    return "compare " + in_quotes(experiment) + " --attention dot_product,score_mlp --out " + in_quotes(path(out)) + ' ' +
-           rest;
+    return "compare " + in_quotes(experiment) + " --attention dot_product,score_mlp --out " + in_quotes(path(out)) + " " + rest;
   }
 
   TemporaryFolder folder;
