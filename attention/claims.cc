@@ -31,7 +31,7 @@ std::vector<Proof> prove(const Mechanism& mechanism, const nn::Options& options,
       try {
         result.evidence = found(evidence::Subject(mechanism, options, shape, seed + point));
         result.holds = true;
-      } catch (const Error& error) {
+      } catch (const std::exception& error) {   // of a program's own mechanism it may be any
         result.evidence = error.what();
       }
     }
@@ -41,6 +41,7 @@ std::vector<Proof> prove(const Mechanism& mechanism, const nn::Options& options,
   std::vector<Proof> proofs;
   for (const auto& [name, made] : all_claims)
     if (claims.*made && evidence_of(name)) proofs.push_back(proof(name, evidence_of(name)));
+  if (claims.causal) proofs.push_back(proof("positions", evidence::positions));
   // At some points a step straddles a kink, or a gate is open for all pairs, so that a parameter happens not to matter
   // there. Hence up to three points: a derivative that is wrong is so everywhere.
   proofs.push_back(proof("gradient", evidence::gradient, 3));

@@ -12,7 +12,10 @@ namespace tapir {
 class StateAttention : public ProjectedAttention {
  public:
   // `chunk`: queries of the causal form whose pairs with each other are computed; all before them is in S and z.
-  StateAttention(const MixerShape& shape, int64_t chunk) : ProjectedAttention(shape), chunk_(chunk) {}
+  // Throws Error unless it is positive.
+  StateAttention(const MixerShape& shape, int64_t chunk) : ProjectedAttention(shape), chunk_(chunk) {
+    require(chunk > 0, "attention", [&] { return text("a chunk must have queries, got ", chunk); });
+  }
 
   std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
   Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;

@@ -9,6 +9,10 @@ namespace tapir {
 
 const std::deque<Mechanism>& zoo();        // a row keeps its address when others are added
 const Mechanism& mechanism(const std::string& name);   // throws Error that lists those that exist
-void add_mechanism(Mechanism row);                     // throws Error if the name is taken
+// Throws Error if the name is taken or is none (registry.h), something of the row is empty, or an option's key or default is
+// not allowed.
+void add_mechanism(Mechanism row);
+
+nn::Needs needs_of(const Mechanism& row, const nn::Options& options);   // of its mixers
 
 }  // namespace tapir

@@ -39,7 +39,7 @@ struct Call {
 
   // A loss of the module that runs now (nn/effects.h). Evaluation passes it over.
   void add_loss(const std::string& name, const Tensor& value, double weight) const {
-    if (training) own_effects(name).add_loss({Scope::path() + '.' + name, value, weight});
+    if (training) own_effects(name).add_loss({Scope::path() + (Scope::path().empty() ? "" : ".") + name, value, weight});
   }
 
   // A buffer of the module that runs now. Evaluation reads what the last step left, and writes nothing.
@@ -51,7 +51,8 @@ struct Call {
  private:
   Effects& own_effects(const std::string& name) const {
     require(
-        effects, Scope::path(), [&] { return text("'", name, "' has no place: the call is for training and has no effects"); },
+        effects, Scope::path().empty() ? "call" : Scope::path(),
+        [&] { return text("'", name, "' has no place: the call is for training and has no effects"); },
         "give the call an nn::Effects");
     return *effects;
   }

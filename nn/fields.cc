@@ -1,6 +1,7 @@
 #include "nn/fields.h"
 
 #include <algorithm>
+#include <set>
 
 #include "tensor/error.h"
 
@@ -31,7 +32,32 @@ class Judge final : public FieldVisitor {
   const char* where_;
 };
 
+class Keys final : public FieldVisitor {
+ public:
+  Keys(const char* where, const std::vector<std::string>& taken) : where_(where), known_(taken.begin(), taken.end()) {}
+
+  void operator()(const char* key, int64_t&, const char*, const Range&) override { add(key); }
+  void operator()(const char* key, double&, const char*, const Range&) override { add(key); }
+  void operator()(const char* key, bool&, const char*) override { add(key); }
+  void operator()(const char* key, std::string&, const char*, const Choices&) override { add(key); }
+
+ private:
+  void add(const std::string& key) {
+    require(!key.empty(), where_, [] { return "an option must have a key"; });
+    require(known_.insert(key).second, where_, [&] { return text("there are two options '", key, "'"); });
+  }
+
+  const char* where_;
+  std::set<std::string> known_;
+};
+
 }  // namespace
+
+void require_sound(const char* where, Options& options, const std::vector<std::string>& taken) {
+  Keys keys(where, taken);
+  options.fields(keys);
+  require_allowed(where, options);
+}
 
 void require_allowed(const char* where, Options& options) {
   Judge judge(where);

@@ -47,4 +47,8 @@ template <class Some> void require_allowed(const char* where, const Some& option
   require_allowed(where, static_cast<Options&>(copy));
 }
 
+// Throws an Error named after `where` unless keys are new, not empty and none of `taken`, and defaults are allowed: of options
+// that a program adds.
+void require_sound(const char* where, Options& options, const std::vector<std::string>& taken);
+
 }  // namespace tapir::nn

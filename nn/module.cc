@@ -1,12 +1,15 @@
 #include "nn/module.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "autograd/backward.h"
 
 namespace tapir::nn {
 
 void Module::require_new(const std::string& name) const {
+  require(!name.empty(), "module", [] { return "a parameter, a buffer and a part must have a name"; });
   const auto free = [&](const auto& all, const auto& name_of) {
     return std::none_of(all.begin(), all.end(), [&](const auto& one) { return name_of(one) == name; });
   };
@@ -47,6 +50,12 @@ void Module::each_buffer(const std::function<void(const std::string&, const Buff
 }
 
 void Module::initialise(uint64_t seed, DType type, Device device) {
+  std::set<std::string> names;   // one with a dot may be that of something below
+  const auto take = [&](const std::string& name, const auto&) {
+    require(names.insert(name).second, "module", [&] { return text("there are two of the name '", name, "'"); });
+  };
+  std::as_const(*this).each_parameter(take);
+  std::as_const(*this).each_buffer(take);
   const auto filled = [&](const std::string& name, const auto& own) {
     const Scope owner(name.substr(0, name.rfind('.')));   // in errors of memory
     Tensor value = Tensor::empty(own.shape, type, device);

@@ -41,7 +41,7 @@ Mask keys(const std::vector<uint8_t>& present, int64_t batch, bool causal) {
 }
 
 Subject::Subject(const Mechanism& mechanism, const nn::Options& options, const MixerShape& shape, uint64_t seed)
-    : seed_(seed), width_(shape.width), needs(mechanism.needs(options)), mixer_(mechanism.make(options, shape)) {
+    : seed_(seed), width_(shape.width), mixer_(mechanism.make(options, shape)), needs(mixer_->needs()) {
   if (!needs.self) {
     MixerShape reading = shape;
     reading.context = nn::Context::other;

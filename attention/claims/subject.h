@@ -36,11 +36,23 @@ class Subject {
   // Of a sequence by itself.
   Tensor run(const Tensor& x, const Mask& mask) const { return run(x, x, mask, false); }
 
+  Tensor run_in_training(const Tensor& x, const Mask& mask) const {
+    nn::Effects effects;
+    return mixer_->forward(x, x, {.training = true, .mask = mask, .recorder = {}, .effects = &effects});
+  }
+
   // `other`: the context is another sequence than that of the queries.
   Tensor run(const Tensor& x, const Tensor& context, const Mask& mask, bool other) const {
     nn::Call call;
     call.mask = mask;
     return (other ? reader_ : mixer_)->forward(x, context, call);
+  }
+
+  Tensor run_at(nn::Positions positions, const Tensor& x, const Tensor& context, const Mask& mask) const {
+    nn::Call call;
+    call.mask = mask;
+    call.positions = positions;
+    return mixer_->forward(x, context, call);
   }
 
   nn::TokenMixer& mixer() const { return *mixer_; }
@@ -68,12 +80,12 @@ class Subject {
 
   const uint64_t seed_;
   const int64_t width_;
+  const std::unique_ptr<nn::TokenMixer> mixer_;
 
  public:
   const nn::Needs needs;
 
  private:
-  const std::unique_ptr<nn::TokenMixer> mixer_;
   std::unique_ptr<nn::TokenMixer> reader_;   // with the same parameters, of another sequence; null where it needs its own
   std::vector<std::pair<std::string, nn::Parameter*>> parameters_;
 };
@@ -86,6 +98,7 @@ std::string padding_safe(const Subject& subject);
 std::string streaming(const Subject& subject);
 std::string linear(const Subject& subject);
 std::string batch_independent(const Subject& subject);
+std::string positions(const Subject& subject);
 std::string gradient(const Subject& subject);   // derivatives.cc
 std::string double_gradient(const Subject& subject);
 

@@ -45,6 +45,13 @@ class Operations : public Observer {
   double count = 0;
 };
 
+std::vector<std::pair<nn::Positions, const char*>> accepted_by(const nn::TokenMixer& mixer) {
+  std::vector<std::pair<nn::Positions, const char*>> all{
+      {nn::Positions::none, "none"}, {nn::Positions::rotary, "rotary"}, {nn::Positions::alibi, "alibi"}};
+  std::erase_if(all, [&](const auto& one) { return !mixer.accepts(one.first); });
+  return all;
+}
+
 }  // namespace
 
 std::string causal(const Subject& subject) {
@@ -52,20 +59,27 @@ std::string causal(const Subject& subject) {
   const Mask mask = causal_mask();
   const Tensor x = requires_grad(subject.tokens(B, T, "x")), u = subject.tokens(B, T, "u");
   const Tensor other = subject.tokens(B, T, "other");
-  const Tensor y = subject.run(x, mask);
-  for (int64_t t = 0; t < T; ++t) {
-    const Tensor changed = concat({slice(x, 1, 0, t + 1), slice(other, 1, t + 1, T - t - 1)}, 1).detach();
-    const Tensor again = subject.run(changed, mask), g = grad({y}, {x}, {zero_but(u, t)}, {.retain = true})[0];
-    for (int64_t b = 0; b < B; ++b) {
-      require(rows_of(again, b, 0, t + 1) == rows_of(y, b, 0, t + 1), "causal",
-              [&] { return text("other tokens after ", t, " change outputs up to ", t, " of ", T); });
-      require(is_zero(rows_of(g, b, t + 1, T - t - 1)), "causal",
-              [&] { return text("the gradient of output ", t, " is not 0 at a later token"); });
-      require(!is_zero(rows_of(g, b, 0, t + 1)), "causal",
-              [&] { return text("output ", t, " depends on no token up to ", t); });
+  require(!subject.needs.all_tokens, "causal", [] { return "the mixer says that it needs all tokens"; });
+  for (const bool training : {false, true}) {
+    const std::string in_training = training ? " in training" : "";
+    const auto run = [&](const Tensor& tokens) {
+      return training ? subject.run_in_training(tokens, mask) : subject.run(tokens, mask);
+    };
+    const Tensor y = run(x);
+    for (int64_t t = 0; t < T; ++t) {
+      const Tensor changed = concat({slice(x, 1, 0, t + 1), slice(other, 1, t + 1, T - t - 1)}, 1).detach();
+      const Tensor again = run(changed), g = grad({y}, {x}, {zero_but(u, t)}, {.retain = true})[0];
+      for (int64_t b = 0; b < B; ++b) {
+        require(rows_of(again, b, 0, t + 1) == rows_of(y, b, 0, t + 1), "causal",
+                [&] { return text("other tokens after ", t, " change outputs up to ", t, " of ", T, in_training); });
+        require(is_zero(rows_of(g, b, t + 1, T - t - 1)), "causal",
+                [&] { return text("the gradient of output ", t, " is not 0 at a later token", in_training); });
+        require(!is_zero(rows_of(g, b, 0, t + 1)), "causal",
+                [&] { return text("output ", t, " depends on no token up to ", t, in_training); });
+      }
     }
   }
-  return text(T, " tokens: later ones change no bit, and their gradient is exactly 0");
+  return text(T, " tokens: later ones change no bit, and their gradient is exactly 0, in training or not");
 }
 
 std::string distribution(const Subject& subject) {
@@ -157,20 +171,55 @@ std::string padding_safe(const Subject& subject) {
 std::string streaming(const Subject& subject) {
   constexpr int64_t T = 6, B = 2;
   const NoGrad guard;
-  const Tensor x = subject.tokens(B, T, "x"), whole = subject.run(x, causal_mask());
-  const double scale = largest(whole.values<double>());
+  const Tensor x = subject.tokens(B, T, "x");
   double worst = 0;
-  for (int64_t split = 1; split <= T; ++split) {
-    const std::unique_ptr<nn::MixerState> state = subject.mixer().state(B);
-    for (int64_t begin = 0, end = split; begin < T; begin = end++) {
-      const Tensor y = subject.mixer().step(slice(x, 1, begin, end - begin), *state, std::vector<int64_t>(B, begin), {});
-      const double error = largest_difference(y.values<double>(), slice(whole, 1, begin, end - begin).values<double>(), scale);
-      require(error <= 1e-12, "streaming",
-              [&] { return text("after ", split, " tokens at once, tokens ", begin, " to ", end - 1, " differ by ", error); });
-      worst = std::max(worst, error);
+  std::string names;
+  for (const auto& [positions, name] : accepted_by(subject.mixer())) {
+    nn::Call call;
+    call.positions = positions;
+    const Tensor whole = subject.run_at(positions, x, x, causal_mask());
+    const double scale = largest(whole.values<double>());
+    for (int64_t split = 1; split <= T; ++split) {
+      const std::unique_ptr<nn::MixerState> state = subject.mixer().state(B);
+      for (int64_t begin = 0, end = split; begin < T; begin = end++) {
+        const Tensor y = subject.mixer().step(slice(x, 1, begin, end - begin), *state, std::vector<int64_t>(B, begin), call);
+        const double error =
+            largest_difference(y.values<double>(), slice(whole, 1, begin, end - begin).values<double>(), scale);
+        const char* const positions_of = name;
+        require(error <= 1e-12, "streaming", [&] {
+          return text("after ", split, " tokens at once, tokens ", begin, " to ", end - 1, " differ by ", error,
+                      ", positions ", positions_of);
+        });
+        worst = std::max(worst, error);
+      }
     }
+    names += (names.empty() ? "" : ", ") + std::string(name);
   }
-  return text("every split of ", T, " tokens, then one by one: relative difference ", worst);
+  return text("every split of ", T, " tokens, then one by one: relative difference ", worst, "; positions ", names);
+}
+
+// A mixer that takes positions has them at work, the same for the last tokens as for all.
+std::string positions(const Subject& subject) {
+  constexpr int64_t T = 6, last = 2, B = 2;
+  const NoGrad guard;
+  const Tensor x = subject.tokens(B, T, "x"), plain = subject.run(x, causal_mask());
+  std::string names;
+  for (const auto& [positions, name] : accepted_by(subject.mixer())) {
+    const char* const positions_of = name;   // of the lambdas
+    const Tensor y = subject.run_at(positions, x, x, causal_mask());
+    if (positions != nn::Positions::none)
+      require(distance(y.values<double>(), plain.values<double>()) > 1e-6, "positions",
+              [&] { return text("the mixer accepts ", positions_of, ", which changes nothing"); });
+    if (!subject.needs.self) {
+      const Tensor part = subject.run_at(positions, slice(x, 1, T - last, last), x, causal_mask(T - last));
+      const double error = distance(part.values<double>(), slice(y, 1, T - last, last).values<double>());
+      require(error <= 1e-12, "positions", [&] {
+        return text("the last ", last, " tokens alone, at their offset, differ by ", error, ", positions ", positions_of);
+      });
+    }
+    names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  return text(names, ": each has an effect, and the last ", last, " tokens alone are those of all ", T);
 }
 
 std::string linear(const Subject& subject) {

@@ -58,7 +58,7 @@ Mechanism additive_row() {
                 .paper = "Bahdanau, Cho & Bengio 2015, arXiv 1409.0473",
                 .equation = "s_ij = vᵀ tanh(W q_i + U k_j)",
                 .cost = "3 M operations and M tanh a pair for M hidden units; memory T × S",
-                .claims = always(staged_claims),
+                .claims = always(and_exact(staged_claims)),
                 .options = {}, .make = {}};
   set_maker<AdditiveOptions>(row, make_additive);
   return row;

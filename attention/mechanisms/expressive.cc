@@ -51,7 +51,7 @@ Mechanism expressive_row() {
                 .cost = "2 D operations a pair; memory T × S, fused T + S",
                 .claims =
                     [](const nn::Options& options) {   // ALiBi is a bias of position
-                      Claims claims = staged_claims;
+                      Claims claims = and_exact(staged_claims);
                       claims.equivariant = !dynamic_cast<const ExpressiveOptions&>(options).alibi;
                       return claims;
                     },

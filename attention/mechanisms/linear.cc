@@ -37,7 +37,7 @@ Mechanism linear_row() {
                 .cost = "4 D² operations a token and head; memory T",
                 .claims =
                     [](const nn::Options& options) {   // with ε a row sums to less than 1
-                      Claims claims = staged_claims;
+                      Claims claims = and_exact(staged_claims);
                       claims.distribution = dynamic_cast<const LinearOptions&>(options).epsilon == 0;
                       claims.linear = true;
                       return claims;

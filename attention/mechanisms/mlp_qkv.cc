@@ -76,7 +76,7 @@ Mechanism mlp_qkv_row() {
                 .cost = "2 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S, fused T + S",
                 .claims =
                     [](const nn::Options& options) {   // a network of the output answers a row without keys
-                      Claims claims = staged_claims;
+                      Claims claims = and_exact(staged_claims);
                       claims.padding_safe = !dynamic_cast<const MlpQkvOptions&>(options).o;
                       return claims;
                     },

@@ -45,11 +45,10 @@ Mechanism twicing_row() {
                 .cost = "3 D operations a pair; memory T × S",
                 .claims =
                     [](const nn::Options&) {   // elements of 2 A − A² may be negative
-                      Claims claims = staged_claims;
+                      Claims claims = and_exact(staged_claims);
                       claims.distribution = false;
                       return claims;
                     },
-                .needs = always(nn::Needs{.self = true}),
                 .options = {}, .make = {}};
   set_maker<TwicingOptions>(row, make_twicing);
   return row;

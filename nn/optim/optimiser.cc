@@ -147,6 +147,8 @@ std::unique_ptr<Optimiser> OptimiserOptions::make(Module& model) const {
   if (name == "sgd") return std::make_unique<Sgd>(model, sgd);
   if (name == "lion") return std::make_unique<Lion>(model, lion);
   if (name == "muon") return std::make_unique<Muon>(model, muon);
+  require(name == "adamw", "optimiser",
+          [&] { return text("there is no '", name, "'; those that exist: adamw, sgd, lion, muon"); });
   return std::make_unique<AdamW>(model, adamw);
 }
 

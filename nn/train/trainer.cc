@@ -1,5 +1,6 @@
 #include "nn/train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -42,6 +43,7 @@ class Run {
         optimiser_(optimiser.make(task.model)),
         checkpoints_(place.folder / "checkpoints"),
         progress_(place.out, place.terminal, options.steps, task.unit) {
+    require(task.loss && task.evaluate, "train", [] { return "the task must have loss and evaluate"; });
     task.model.each_parameter([&](const std::string&, nn::Parameter& parameter) { device_ = parameter.value.device(); });
     if (options.ema > 0) ema_.emplace(task.model, options.ema);
   }
@@ -167,7 +169,7 @@ class Run {
     }
     metrics.append(line);
     progress_.message(shown);
-    const double loss = report_.validation.front().second;
+    const double loss = report_.validation[0].second;
     const bool improved = loss < best_;
     best_ = std::min(best_, loss);
     return improved;
@@ -175,7 +177,13 @@ class Run {
 
   Metrics results() {
     try {
-      return task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
+      Metrics all = task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
+      require(!all.empty() && all[0].first == "validation_loss", "train",
+              [] { return "the task's evaluate() must give validation_loss first"; });
+      const std::string& metric = task_.objective.metric;
+      require(std::any_of(all.begin(), all.end(), [&](const auto& one) { return one.first == metric; }), "train",
+              [&] { return text("the task's objective is ", metric, ", which its evaluate() does not give"); });
+      return all;
     } catch (const NotFinite& error) {
       throw NotFinite("train", text("step ", report_.steps, ": ", error.what()), hint());
     }
@@ -271,6 +279,10 @@ StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t
     nn::Effects effects;
     const nn::Call call{.training = true, .seed = seed, .step = draw, .mask = {}, .recorder = {}, .effects = &effects};
     const LossSum loss = task.loss(step, part, parts, call);
+    require(loss.sum.defined() && loss.sum.elements() == 1, "train", [&] {
+      return text("the task's loss of step ", step, " must be a sum, of one element, got ",
+                  loss.sum.defined() ? text(loss.sum.shape()) : "no value");
+    });
     {
       const NoGrad guard;
       const Tensor sum = reshape(loss.sum.detach().to(DType::f64), {1});
@@ -282,7 +294,7 @@ StepLoss accumulate_gradients(TrainTask& task, nn::Optimiser& optimiser, int64_t
     total.effects.accumulate(effects, share);
     of = loss.of;
   }
-  require(total.effects.losses().empty() || of == total.count, "train", [&] {
+  require(of == total.count, "train", [&] {
     return text("the task says that the batch of step ", step, " counts ", of, " targets, its parts count ", total.count);
   });
   return total;

@@ -39,6 +39,7 @@ template <nn::Positions positions>
 Mechanism row_with() {
   struct Mixer : StagedAttention {
     using StagedAttention::StagedAttention;
+    bool accepts(nn::Positions told) const override { return told == nn::Positions::none; }
     Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
       const Tensor E = StagedAttention::scores(Q, K, call);
       return positions == nn::Positions::alibi

@@ -182,6 +182,42 @@ struct LooksAtTheBatch : StagedAttention {
   }
 };
 
+// Scores lose their mean over all queries, in training alone.
+struct LeaksInTraining : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    const Tensor e = StagedAttention::scores(Q, K, call);
+    return call.training ? sub(e, mean(e, 2, true)) : e;
+  }
+};
+
+struct NeedsAllTokens : StagedAttention {
+  using StagedAttention::StagedAttention;
+  nn::Needs needs() const override { return {.all_tokens = true}; }
+};
+
+struct IgnoresBias : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor weights(const Tensor& E, const Tensor&, const nn::Call& call) const override { return softmax(E, call.mask); }
+};
+
+struct IgnoresRotary : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor placed(const Tensor& x, int64_t, const nn::Call&) const override { return x; }
+};
+
+struct BeginsAtZero : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor placed(const Tensor& x, int64_t, const nn::Call& call) const override { return StagedAttention::placed(x, 0, call); }
+};
+
+struct ThrowsOther : StagedAttention {
+  using StagedAttention::StagedAttention;
+  Tensor scores(const Tensor&, const Tensor&, const nn::Call&) const override {
+    throw std::runtime_error("trouble of its own");
+  }
+};
+
 struct Throws : StagedAttention {
   using StagedAttention::StagedAttention;
   Tensor scores(const Tensor&, const Tensor&, const nn::Call&) const override { throw Error("broken", "no scores today"); }
@@ -195,14 +231,14 @@ TEST_CASE("zoo: every row keeps its claims with its default options") {
     const std::vector<Proof> proofs = prove(row, *row.options(), 1);
     check_all_hold(proofs);
     const Claims claims = row.claims(*row.options());
-    size_t made = 2;   // the gradients
+    size_t made = 3;   // positions and the gradients
     for (const auto& [name, claim] : all_claims) made += claims.*claim && name != std::string("exact");
     CHECK(proofs.size() == made);
     const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
     const std::string& evidence = proof_of(proofs, "gradient").evidence;
     for (const auto& named : parameters_of(*mixer)) CHECK(contains_text(evidence, named.first));
     for (const std::string name : {"x", "context", "query", "key", "value", "out"})
-      if (name != "context" || !row.needs(*row.options()).self) CHECK(contains_text(evidence, name));
+      if (name != "context" || !needs_of(row, *row.options()).self) CHECK(contains_text(evidence, name));
   }
 }
 
@@ -222,14 +258,14 @@ TEST_CASE("zoo: a row claims `exact`") {   // and has scalar loops (test_referen
 }
 
 TEST_CASE("zoo: a leak from the future is rejected, in the value and in the derivative") {
-  check_rejected<SeesTheFuture>({"causal", "streaming"}, "other tokens after 0 change outputs up to 0");
+  check_rejected<SeesTheFuture>({"causal", "streaming", "positions"}, "other tokens after 0 change outputs up to 0");
   check_rejected<GradientSeesTheFuture>({"causal", "padding_safe", "gradient", "double_gradient"},
                                         "the gradient of output 0 is not 0 at a later token");
 }
 
 TEST_CASE("zoo: weights that are no distribution are rejected") {
-  check_rejected<SumsToMore>({"distribution"}, "misses the sum 1 by");
-  check_rejected<NegativeWeights>({"distribution"}, "a weight that is not ≥ 0");
+  check_rejected<SumsToMore>({"distribution", "positions"}, "misses the sum 1 by");
+  check_rejected<NegativeWeights>({"distribution", "positions"}, "a weight that is not ≥ 0");
 }
 
 TEST_CASE("zoo: a bias of position is rejected") {
@@ -237,8 +273,9 @@ TEST_CASE("zoo: a bias of position is rejected") {
 }
 
 TEST_CASE("zoo: padding that is seen, and NaN in a row without keys, are rejected") {
-  check_rejected<IgnoresPadding>({"padding_safe"}, "padded tokens change outputs");
-  check_rejected<DividesByZero>({"padding_safe", "gradient", "double_gradient"}, "a row without keys has a gradient");
+  check_rejected<IgnoresPadding>({"padding_safe", "positions"}, "padded tokens change outputs");
+  check_rejected<DividesByZero>({"padding_safe", "gradient", "double_gradient", "positions"},
+                                "a row without keys has a gradient");
 }
 
 TEST_CASE("zoo: wrong, missing, vanishing and wrong second derivatives are rejected, with place and values") {
@@ -265,18 +302,60 @@ TEST_CASE("zoo: pairs of tokens are no linear work") {
   CHECK(contains_text(proof.evidence, "from 512 to 1024 tokens: 3.9"));
 }
 
-TEST_CASE("zoo: what a row says that its mixer needs is what its mixer needs") {
-  for (const Mechanism& row : zoo()) {
-    const std::unique_ptr<nn::Options> options = row.options();
-    const nn::Needs said = row.needs(*options), asked = row.make(*options, {.width = 8, .heads = 2})->needs();
-    CAPTURE(row.name);
-    CHECK(said == asked);
+TEST_CASE("zoo: a leak in training alone is rejected, and a mixer that needs all tokens is not causal") {
+  check_rejected<LeaksInTraining>({"causal"}, "of 6 in training");
+  check_rejected<NeedsAllTokens>({"causal"}, "the mixer says that it needs all tokens");
+}
+
+TEST_CASE("zoo: positions that are accepted and ignored, or taken from elsewhere, are rejected") {
+  check_rejected<IgnoresBias>({"positions"}, "the mixer accepts alibi, which changes nothing");
+  check_rejected<IgnoresRotary>({"positions"}, "the mixer accepts rotary, which changes nothing");
+  check_rejected<BeginsAtZero>({"streaming", "positions"}, "differ by");
+}
+
+TEST_CASE("zoo: an exception of the mixer, whatever it is, fails its proofs alone") {
+  const Mechanism row = row_of<ThrowsOther>("violator");
+  for (const Proof& proof : prove(row, *row.options(), 3)) {
+    CHECK(!proof.holds);
+    CHECK(proof.evidence == "trouble of its own");
   }
+}
+
+TEST_CASE("zoo: rows that no run could be named after, that lack something, or whose options could not be read, are refused") {
+  const auto refused = [](auto change) {
+    Mechanism row = row_of<StagedAttention>("of_another_user");
+    change(row);
+    return message_of([&] { add_mechanism(row); });
+  };
+  for (const char* name : {"", "../../escaped", "we ird", "Upper", "a/b", "a.b"})
+    CHECK(refused([&](Mechanism& row) { row.name = name; }) ==
+          text("zoo: the name '", name, "' must be made of a … z, 0 … 9 and _"));
+  const std::string lacks = "zoo: the row 'of_another_user' must have claims, options and make";
+  CHECK(refused([](Mechanism& row) { row.claims = {}; }) == lacks);
+  CHECK(refused([](Mechanism& row) { row.make = {}; }) == lacks);
+  CHECK(refused([](Mechanism& row) { row.options = {}; }) == lacks);
+  struct Odd : nn::Options {
+    Odd(const char* first, const char* second, double value) : first(first), second(second), x(value) {}
+    void fields(nn::FieldVisitor& visit) override {
+      visit(first, x, "", nn::between(0, 1));
+      visit(second, y, "");
+    }
+    const char *first, *second;
+    double x;
+    bool y = false;
+  };
+  const auto options = [&](const char* first, const char* second, double value) {
+    return refused([=](Mechanism& row) { row.options = [=] { return std::make_unique<Odd>(first, second, value); }; });
+  };
+  CHECK(options("a", "a", 0) == "zoo: of_another_user: there are two options 'a'");
+  CHECK(options("a", "mechanism", 0) == "zoo: of_another_user: there are two options 'mechanism'");
+  CHECK(options("", "b", 0) == "zoo: of_another_user: an option must have a key");
+  CHECK(options("a", "b", 5) == "zoo: of_another_user: a must be in 0 … 1, got 5");
 }
 
 TEST_CASE("zoo: ∞ passes no tolerance, in values or gradients") {
   check_rejected<InfiniteValue>({"padding_safe", "equivariant", "causal", "gradient", "double_gradient", "streaming",
-                                 "batch_independent"},
+                                 "batch_independent", "positions"},
                                 "inf");
   check_rejected<InfiniteGradient>({"gradient", "double_gradient", "padding_safe"}, "inf");
 }
@@ -309,7 +388,7 @@ TEST_CASE("zoo: every mechanism gives its weights to the recorder, (B,H,T,S), an
   const Tensor Q = random_normal({2, 2, 3, 4}, 1, "Q"), K = random_normal({2, 2, 5, 4}, 1, "K"),
                V = random_normal({2, 2, 5, 4}, 1, "V");
   for (const Mechanism& row : zoo()) {
-    if (row.needs(*row.options()).self) continue;   // test_twicing.cc
+    if (needs_of(row, *row.options()).self) continue;   // test_twicing.cc
     CAPTURE(row.name);
     const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
     mixer->initialise(1, DType::f64);

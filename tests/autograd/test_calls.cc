@@ -203,7 +203,7 @@ TEST_CASE("calls: every mechanism takes a key mask that is a view") {
   for (const Mechanism& row : zoo()) {
     const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
     mixer->initialise(1, DType::f64);
-    const Tensor& queries = row.needs(*row.options()).self ? context : x;
+    const Tensor& queries = needs_of(row, *row.options()).self ? context : x;
     const auto with = [&](const Tensor& present) { return mixer->forward(queries, context, call_with({.keys = present})); };
     CAPTURE(row.name);
     for (const Layout layout : {last_axis_first, every_second, first_columns, backwards})

@@ -36,7 +36,7 @@ void compare_with_scalar_loops(const Oracle& oracle, const nn::Options& options)
   const Reach reach = oracle.mixer ? Reach::mixer : Reach::heads;
   for (const Sizes& sizes : oracle.mixer ? sizes_of_mixers() : sizes_of_heads())
     for (const uint64_t seed : {1, 2}) {
-      if (mechanism(oracle.mechanism).needs(options).self && sizes.T != sizes.S) continue;
+      if (needs_of(mechanism(oracle.mechanism), options).self && sizes.T != sizes.S) continue;
       CAPTURE(sizes.T);
       CAPTURE(sizes.S);
       CAPTURE(seed);
@@ -106,7 +106,7 @@ TEST_CASE("mechanisms: f32 agrees with f64") {
   for (const Mechanism& row : zoo()) {
     CAPTURE(row.name);
     const std::unique_ptr<nn::Options> options = row.options();
-    const Sizes sizes{.B = 2, .H = 2, .T = row.needs(*options).self ? 33 : 17, .S = 33, .D = 8};
+    const Sizes sizes{.B = 2, .H = 2, .T = needs_of(row, *options).self ? 33 : 17, .S = 33, .D = 8};
     Subject subject(row.name, *options, sizes, 7);
     const Values wide = subject.output().values<double>();
     for (auto& [key, parameter] : subject.parameters) parameter->value = parameter->value.detach().to(DType::f32);

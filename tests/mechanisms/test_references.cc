@@ -122,7 +122,7 @@ std::vector<Sizes> situations(const nn::Needs& needs) {
 // Largest relative error, over all situations, of the row's mixer and the oracle, which may be that of another row.
 double error_of_row(const Mechanism& row, const nn::Options& options, const Oracle& oracle, DType type) {
   double worst = 0;
-  for (const Sizes& n : situations(row.needs(options))) {
+  for (const Sizes& n : situations(needs_of(row, options))) {
     const int64_t C = n.H * n.D;
     const bool other = n.T != n.S && !n.causal;
     const MixerShape shape{.width = C, .heads = n.H, .context = other ? nn::Context::other : nn::Context::self};

@@ -273,6 +273,16 @@ TEST_CASE("effects: what nobody would take is refused") {
   const std::unique_ptr<nn::Optimiser> optimiser = nn::OptimiserOptions().make(*model.model);
   CHECK(message_of([&] { accumulate_gradients(*model.task, *optimiser, 5, 2, 1); }) ==
         "train: the task says that the batch of step 5 counts 0 targets, its parts count 12");
+  model.task->loss = [&](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
+    LossSum sum = loss(step, part, parts, call);
+    sum.sum = expand(sum.sum, {3});
+    return sum;
+  };
+  CHECK(message_of([&] { accumulate_gradients(*model.task, *optimiser, 5, 1, 1); }) ==
+        "train: the task's loss of step 5 must be a sum, of one element, got [3]");
+  model.task->loss = [](int64_t, int64_t, int64_t, const nn::Call&) { return LossSum{Tensor(), 1, 1}; };
+  CHECK(message_of([&] { accumulate_gradients(*model.task, *optimiser, 5, 1, 1); }) ==
+        "train: the task's loss of step 5 must be a sum, of one element, got no value");
 }
 
 TEST_CASE("effects: what a module owns has a name of its own, and is found by it") {
@@ -285,6 +295,17 @@ TEST_CASE("effects: what a module owns has a name of its own, and is found by it
     }
   };
   for (const int which : {0, 1, 2}) CHECK(message_of([&] { Twice twice(which); }) == "module: there are two of the name 'a'");
+  struct Below : nn::Module {
+    Below() {
+      parameter("first.weight", {1}, nn::ParameterKind::weight, nn::Init::constant(0));
+      child<nn::Linear>("first", 2, 2, false, nn::Init::constant(0));
+    }
+  } below;
+  CHECK(message_of([&] { below.initialise(1); }) == "module: there are two of the name 'first.weight'");
+  struct Nameless : nn::Module {
+    Nameless() { parameter("", {1}, nn::ParameterKind::weight, nn::Init::constant(0)); }
+  };
+  CHECK(message_of([] { Nameless nameless; }) == "module: a parameter, a buffer and a part must have a name");
   Twice twice(3);
   CHECK(twice.parameter_at("a").shape == Shape{1});
   CHECK(message_of([&] { twice.parameter_at("b"); }) == "module: there is no parameter 'b'; those below this module are: a");

@@ -78,7 +78,7 @@ TEST_CASE("encoder-decoder: logits equal scalar loops, for either norm and all p
 
 TEST_CASE("encoder-decoder: with any mechanism in between, padding and later targets change no bit") {
   for (const Mechanism& row : zoo()) {
-    if (row.needs(*row.options()).self) continue;
+    if (needs_of(row, *row.options()).self) continue;
     CAPTURE(row.name);
     const Pair pair(tiny(7), tiny(9), row.name);
     const auto run = [&](int32_t padding, const Tensor& target) {

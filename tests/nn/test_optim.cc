@@ -133,8 +133,11 @@ LossSum loss_of_rows(TwoLayers& model, int64_t begin, int64_t count) {
   };
   const std::vector<int32_t> targets = part(data.targets);
   const Shape shape{count, Rows::columns};
-  return {cross_entropy(model.logits(Tensor::from(part(data.inputs), shape)), Tensor::from(targets, shape)),
-          std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; })};
+  const auto counted = [](const std::vector<int32_t>& all) {
+    return std::count_if(all.begin(), all.end(), [](int32_t target) { return target >= 0; });
+  };
+  return {cross_entropy(model.logits(Tensor::from(part(data.inputs), shape)), Tensor::from(targets, shape)), counted(targets),
+          counted(data.targets)};
 }
 
 TrainTask task_of(TwoLayers& model) {
@@ -324,6 +327,14 @@ TEST_CASE("the decay shrinks weights by 1 − rate·decay where the gradient is 
   optimiser.step(0.25);
   for (const auto& [name, values] : values_of(model, false))
     for (size_t i = 0; i < values.size(); ++i) CHECK(values[i] == (name == "weight" ? 0.875 : 1) * before.at(name)[i]);
+}
+
+TEST_CASE("an optimiser that does not exist is refused in code as in an experiment") {
+  TwoLayers model;
+  model.initialise(1, DType::f64);
+  nn::OptimiserOptions options;
+  options.name = "adam";
+  CHECK(message_of([&] { options.make(model); }) == "optimiser: there is no 'adam'; those that exist: adamw, sgd, lion, muon");
 }
 
 TEST_CASE("an optimiser takes parameters of one element type") {

@@ -101,7 +101,7 @@ struct Scripted {
   explicit Scripted(std::vector<double> results) : results(std::move(results)) {
     task.loss = [this](int64_t step, int64_t, int64_t, const nn::Call&) {
       const Tensor loss = sum(square(point.value.value));
-      return LossSum{mul(loss, Tensor::full({}, step == spoilt ? spoil : 1, loss.dtype())), 1};
+      return LossSum{mul(loss, Tensor::full({}, step == spoilt ? spoil : 1, loss.dtype())), 1, 1};
     };
     task.evaluate = [this](const nn::Call&) { return Metrics{{"validation_loss", this->results.at(evaluations++)}}; };
   }
@@ -320,6 +320,23 @@ TEST_CASE("the best checkpoint stays, and a resumed run remembers how good it wa
   CHECK(report.steps == 10);
   CHECK(report.validation.front().second == 3.25);
   CHECK(best_step(folder) == 4);
+}
+
+TEST_CASE("a task that does not say what the loop needs is refused, in words of the task") {
+  const TemporaryFolder folder;
+  const auto refused = [&](auto change) {
+    static int run = 0;
+    Scripted scripted(std::vector<double>(9, 1));
+    change(scripted.task);
+    return message_of([&] { scripted.train_in(folder.path() / text(run++)); });
+  };
+  CHECK(refused([](TrainTask& task) { task.loss = {}; }) == "train: the task must have loss and evaluate");
+  CHECK(refused([](TrainTask& task) { task.evaluate = {}; }) == "train: the task must have loss and evaluate");
+  for (const Metrics& given : {Metrics{}, Metrics{{"mse", 1}}, Metrics{{"mse", 1}, {"validation_loss", 1}}})
+    CHECK(refused([&](TrainTask& task) { task.evaluate = [=](const nn::Call&) { return given; }; }) ==
+          "train: the task's evaluate() must give validation_loss first");
+  CHECK(refused([](TrainTask& task) { task.objective.metric = "accuracy"; }) ==
+        "train: the task's objective is accuracy, which its evaluate() does not give");
 }
 
 TEST_CASE("a loss that is not finite ends the run; the checkpoint before it stays") {

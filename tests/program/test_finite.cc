@@ -47,7 +47,7 @@ struct Diverging {
       if (what == Spoilt::weights && k == step) fill_(plane.value.value, value);   // as the update of the step before might
       const bool wrong = what == Spoilt::loss && k + 1 == step;
       const Tensor loss = sum(square(plane.value.value));
-      return LossSum{mul(loss, Tensor::full({}, wrong ? value : 1, loss.dtype())), 1};
+      return LossSum{mul(loss, Tensor::full({}, wrong ? value : 1, loss.dtype())), 1, 1};
     };
     task.evaluate = [=, this](const nn::Call&) {
       ++evaluations;
@@ -189,9 +189,12 @@ TEST_CASE("a program whose last update diverges fails, says so, and every comman
     CAPTURE(optimiser);
     CAPTURE(steps);
     const fs::path run = place.path() / (optimiser + steps);
-    const Outcome outcome = tapir("train " + in_quotes(toml) + " --set train.steps=" + steps + " --set train.evaluate_every=0 --set "
-                                  "train.save_every=2 --set schedule.warmup=0 --set schedule.rate=100 --set optimiser.decay=10 --set "
-                                  "optimiser.name=" + optimiser + " --out " + in_quotes(run));
+    const Outcome outcome =
+        tapir("train " + in_quotes(toml) + " --set train.steps=" + steps +
+              " --set train.evaluate_every=0 --set "
+              "train.save_every=2 --set schedule.warmup=0 --set schedule.rate=100 --set optimiser.decay=10 --set "
+              "optimiser.name=" +
+              optimiser + " --out " + in_quotes(run));
     CAPTURE(outcome.err);
     CHECK(outcome.status == 1);
     CHECK(outcome.out.empty());

@@ -65,7 +65,7 @@ void train_point(const fs::path& folder, bool resume, int64_t stop_after = 0) {
   Point point;
   TrainTask task{point, {}, {}, "point"};
   task.loss = [&](int64_t step, int64_t, int64_t, const nn::Call&) {
-    return LossSum{affine(sum(square(point.value.value)), 1 + 0.1 * static_cast<double>(step % 3), 0), 1};
+    return LossSum{affine(sum(square(point.value.value)), 1 + 0.1 * static_cast<double>(step % 3), 0), 1, 1};
   };
   task.evaluate = [&](const nn::Call&) { return Metrics{{"validation_loss", sum(square(point.value.value)).item()}}; };
   TrainOptions options;
@@ -110,8 +110,8 @@ TEST_CASE("a folder that a process writes is refused to others, by name, until t
   {
     const FolderLock lock(folder);
     const std::string message = message_of([&] { FolderLock second(folder); });
-    CHECK(message.starts_with(folder.string() + ": is being written by process " + std::to_string(::getpid()) + " on " + host() +
-                              " since 20"));
+    CHECK(message.starts_with(folder.string() + ": is being written by process " + std::to_string(::getpid()) + " on " +
+                              host() + " since 20"));
     CHECK(message.ends_with(" UTC; hint: wait for its end, or end it; then this command can go on"));
     CHECK(status_of(in_child([&] { ::_exit(message_of([&] { FolderLock other(folder); }) == message ? 7 : 1); })) == 7);
   }

@@ -181,6 +181,7 @@ int run_generate(const GenerateCommand& command) {
   if (texts.size() == 1) fmt::print("\n");
   else
     for (size_t sample = 0; sample < texts.size(); ++sample) fmt::print("[{}] {}\n", sample + 1, texts[sample].text());
+  flush_output();   // the note comes after the text, in whatever they are written to
   note(fmt::format("prompt: {} tokens in {:.2f} s; {} tokens in {:.2f} s, {:.0f} tokens/s", prompt.size(), read - start, made,
                    seconds, static_cast<double>(made) / std::max(seconds, 1e-9)));
   return 0;

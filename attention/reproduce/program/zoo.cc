@@ -63,7 +63,7 @@ int run_zoo() {
     const Claims claims = row.claims(*options);
     fmt::print("{}   {}, {}\n    {}\n    cost: {}\n    claims: {}\n    does not claim: {}\n    needs: {}\n", row.name,
                row.title, row.paper, row.equation, row.cost, listed(claims, true), listed(claims, false),
-               needs_text(row.needs(*options)));
+               needs_text(needs_of(row, *options)));
     Help help;
     options->fields(help);
   }

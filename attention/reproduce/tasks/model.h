@@ -55,6 +55,8 @@ struct ModelRow {
 
 const ModelRow& model_row(const std::string& name);   // throws Error that lists those that exist
 std::vector<std::string> model_names();
-void add_model(ModelRow row);                         // throws Error if the name is taken
+// Throws Error if the name is taken or is none (registry.h), something of the row is empty, or an option's key or default is
+// not allowed.
+void add_model(ModelRow row);
 
 }  // namespace tapir

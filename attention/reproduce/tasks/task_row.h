@@ -24,6 +24,8 @@ struct TaskRow {
 
 const TaskRow& task_row(const std::string& name);   // throws Error that lists those that exist
 std::vector<std::string> task_names();
-void add_task(TaskRow row);                         // throws Error if the name is taken
+// Throws Error if the name is taken or is none (registry.h), something of the row is empty, or an option's key or default is
+// not allowed.
+void add_task(TaskRow row);
 
 }  // namespace tapir
