@@ -70,7 +70,9 @@ void corpus(std::string_view bytes) {
   if (text.back() != '\n') text += '\n';
   std::string whole;
   for (const auto* part : {&corpus->train, &corpus->valid, &corpus->test}) whole += corpus->tokenizer->decode(*part);
-  if (spec.tokens == "bpe" || (spec.tokens == "character" && spec.max_types == 0))
+  // The unknown character may stand in a text, and is then what characters become that its first part has not.
+  const bool unknown = text.find("\uFFFD") != text.npos;
+  if (spec.tokens == "bpe" || (spec.tokens == "character" && spec.max_types == 0 && !unknown))
     expect(whole == text, "the parts are the text");
 }
 

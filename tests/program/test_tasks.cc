@@ -54,7 +54,8 @@ TEST_CASE("tasks: every task and every model has an experiment here") {
 }
 
 TEST_CASE("tasks: every row trains, is evaluated on both parts, and says what is compared and what it counts") {
-  for (auto& [name, experiment] : experiments()) {
+  for (auto& [label, experiment] : experiments()) {
+    const std::string& name = label;   // clang captures no structured binding
     CAPTURE(name);
     const std::unique_ptr<Task> task = make_task(experiment);
     TrainTask loop = task->train_task();
@@ -73,7 +74,8 @@ TEST_CASE("tasks: every row trains, is evaluated on both parts, and says what is
 }
 
 TEST_CASE("tasks: a batch in parts is the batch, whatever the task") {
-  for (auto& [name, experiment] : experiments()) {
+  for (auto& [label, experiment] : experiments()) {
+    const std::string& name = label;   // clang captures no structured binding
     CAPTURE(name);
     if (name == "function") dynamic_cast<FunctionOptions&>(*experiment.task.own).noise = 0.1;
     const std::unique_ptr<Task> task = make_task(experiment);
@@ -149,7 +151,8 @@ TEST_CASE("tasks: a function is learned from points; its values are those of the
 }
 
 TEST_CASE("summary: of every task, in its own units") {
-  for (auto& [name, experiment] : experiments()) {
+  for (auto& [label, experiment] : experiments()) {
+    const std::string& name = label;   // clang captures no structured binding
     CAPTURE(name);
     const ModelSummary summary = summarise(experiment);
     CHECK(summary.unit == make_task(experiment)->unit());
