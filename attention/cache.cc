@@ -9,9 +9,10 @@
 #include "tensor/view.h"
 
 namespace tapir {
+namespace {
 
 // Twice the memory each time, so that a token costs a constant number of copies.
-void Cache::reserve(Tensor& kept, int64_t tokens) const {
+void reserve(Tensor& kept, int64_t tokens) {
   if (tokens <= kept.size(2)) return;
   const auto capacity = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(tokens)));
   const Tensor larger = Tensor::zeros(kept.shape().with(2, capacity), kept.dtype(), kept.device());
@@ -19,6 +20,8 @@ void Cache::reserve(Tensor& kept, int64_t tokens) const {
   copy_(first, kept);
   kept = larger;
 }
+
+}  // namespace
 
 Tensor Cache::append(const std::string& name, const Tensor& rows, int64_t begin) {
   const NoGrad guard;

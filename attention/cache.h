@@ -19,8 +19,6 @@ class Cache final : public nn::MixerState {
   void reorder(const std::vector<int64_t>& rows) override;
 
  private:
-  void reserve(Tensor& kept, int64_t tokens) const;
-
   std::map<std::string, Tensor> kept_;   // (B,G,capacity,D)
 };
 

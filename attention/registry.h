@@ -33,14 +33,11 @@ template <class Row> class Registry {   // of rows with a name and a title
   }
 
   // Throws Error unless the name is new, and is made of a … z, 0 … 9 and _: runs and folders are named after it.
-  void require_new(const Row& row) const {
+  void add(Row row) {
     require(!row.name.empty() && row.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos,
             where_, [&] { return text("the name '", row.name, "' must be made of a … z, 0 … 9 and _"); });
     for (const Row& known : rows_)
       require(known.name != row.name, where_, [&] { return text("the name '", row.name, "' is taken by ", known.title); });
-  }
-  void add(Row row) {   // throws as require_new()
-    require_new(row);
     rows_.push_back(std::move(row));
   }
 

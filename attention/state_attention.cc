@@ -52,6 +52,18 @@ Tensor normalised(const Tensor& numerator, const Tensor& denominator, double eps
                Tensor::zeros({}, numerator.dtype(), numerator.device()));
 }
 
+// Of queries that see what came before, in its sums, and each other causally: all (…,·,F) and (…,·,D), S and z may be
+// undefined.
+Tensor causal_part(const Tensor& queries, const Tensor& keys, const Tensor& V, const Sums& before, double epsilon) {
+  const Tensor pairs = tril(matmul(queries, transpose(keys)));
+  Tensor numerator = mix(pairs, V, {.causal = true, .offset = 0, .keys = {}}), denominator = sum(pairs, -1, true);
+  if (before.S.defined()) {
+    numerator = add(numerator, matmul(queries, before.S));
+    denominator = add(denominator, matmul(queries, before.z));
+  }
+  return normalised(numerator, denominator, epsilon);
+}
+
 }  // namespace
 
 Tensor StateAttention::explicit_form(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
@@ -89,11 +101,7 @@ Tensor StateAttention::attended(const Tensor& Q, const Tensor& K, const Tensor& 
   sums.add_keys(slice(keys, 2, 0, head), slice(V, 2, 0, head));
   Sums own;
   own.add_keys(k, v);
-  const Mask causal{.causal = true, .offset = 0, .keys = {}};
-  const Tensor pairs = tril(matmul(q, transpose(k)));
-  const Tensor numerator = add(mix(pairs, v, causal), matmul(q, before_each(own.S, sums.S)));
-  const Tensor denominator = add(sum(pairs, -1, true), matmul(q, before_each(own.z, sums.z)));
-  const Tensor y = normalised(numerator, denominator, epsilon());
+  const Tensor y = causal_part(q, k, v, {before_each(own.S, sums.S), before_each(own.z, sums.z)}, epsilon());
   return slice(reshape(y, {Q.size(0), Q.size(1), padded, V.size(3)}), 2, 0, T);
 }
 
@@ -115,16 +123,9 @@ Tensor StateAttention::step(const Tensor& x, nn::MixerState& state, const std::v
   const Tensor queries = query_features(at_places(Q), call);
   const Tensor keys = without_hidden(key_features(repeat_heads(at_places(K), shape_.heads), call), call.mask);
   const Tensor values = repeat_heads(V, shape_.heads);
-  const Mask own{.causal = true, .offset = 0, .keys = {}};
-  const Tensor pairs = tril(matmul(queries, transpose(keys)));
-  Sums& sums = remembered->sums;
-  Tensor numerator = mix(pairs, values, own), denominator = sum(pairs, -1, true);
-  if (sums.S.defined()) {
-    numerator = add(numerator, matmul(queries, sums.S));
-    denominator = add(denominator, matmul(queries, sums.z));
-  }
-  sums.add_keys(keys, values);
-  return leave(merged(normalised(numerator, denominator, epsilon())), x, x);
+  const Tensor y = causal_part(queries, keys, values, remembered->sums, epsilon());
+  remembered->sums.add_keys(keys, values);
+  return leave(merged(y), x, x);
 }
 
 }  // namespace tapir

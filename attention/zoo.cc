@@ -25,7 +25,6 @@ const std::deque<Mechanism>& zoo() { return registry().rows(); }
 const Mechanism& mechanism(const std::string& name) { return registry().at(name); }
 
 void add_mechanism(Mechanism row) {
-  registry().require_new(row);
   require(row.claims && row.options && row.make, "zoo",
           [&] { return text("the row '", row.name, "' must have claims, options and make"); });
   nn::require_sound(text("zoo: ", row.name).c_str(), *row.options(), {"mechanism"});

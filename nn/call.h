@@ -28,8 +28,8 @@ struct Call {
   // only computed for the recorder is not computed.
   std::function<void(const std::string& path, const std::string& name, const Tensor& value)> recorder;
 
-  Effects* effects =
-      nullptr;   // of this pass. Training must have them where a module adds a loss or writes a buffer (else Error)
+  // Of this pass. Training must have them where a module adds a loss or reads or writes a buffer (else Error).
+  Effects* effects = nullptr;
 
   // The random stream of the module that runs now.
   RandomKey random() const { return {seed, step, site_of(Scope::path())}; }

@@ -7,6 +7,19 @@
 #include "autograd/backward.h"
 
 namespace tapir::nn {
+namespace {
+
+// The one of that name, or null, and the names of all that `each` visits.
+template <class One, class Each> std::pair<One*, std::string> find_named(const std::string& name, const Each& each) {
+  std::pair<One*, std::string> result;
+  each([&](const std::string& full, One& one) {
+    if (full == name) result.first = &one;
+    result.second += (result.second.empty() ? "" : ", ") + full;
+  });
+  return result;
+}
+
+}  // namespace
 
 void Module::require_new(const std::string& name) const {
   require(!name.empty(), "module", [] { return "a parameter, a buffer and a part must have a name"; });
@@ -74,14 +87,10 @@ int64_t Module::parameter_count() const {
 }
 
 Parameter& Module::parameter_at(const std::string& name) {
-  Parameter* found = nullptr;
-  std::string known;
-  each_parameter([&](const std::string& full, Parameter& parameter) {
-    if (full == name) found = &parameter;
-    known += (known.empty() ? "" : ", ") + full;
-  });
-  require(found, "module", [&] { return text("there is no parameter '", name, "'; those below this module are: ", known); });
-  return *found;
+  const auto found = find_named<Parameter>(name, [&](const auto& visit) { each_parameter(visit); });
+  require(found.first, "module",
+          [&] { return text("there is no parameter '", name, "'; those below this module are: ", found.second); });
+  return *found.first;
 }
 
 void Module::each_module(const std::function<void(const std::string&, Module&)>& visit, const std::string& prefix) {
@@ -90,14 +99,9 @@ void Module::each_module(const std::function<void(const std::string&, Module&)>&
 }
 
 Module& Module::at(const std::string& name) {
-  Module* found = nullptr;
-  std::string known;
-  each_module([&](const std::string& full, Module& module) {
-    if (full == name) found = &module;
-    known += (known.empty() ? "" : ", ") + full;
-  });
-  require(found, "module", [&] { return text("there is no '", name, "'; below this one are: ", known); });
-  return *found;
+  const auto found = find_named<Module>(name, [&](const auto& visit) { each_module(visit); });
+  require(found.first, "module", [&] { return text("there is no '", name, "'; below this one are: ", found.second); });
+  return *found.first;
 }
 
 ForwardHandle Module::on_forward(ForwardHook hook) {

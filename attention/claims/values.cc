@@ -45,10 +45,14 @@ class Operations : public Observer {
   double count = 0;
 };
 
-std::vector<std::pair<nn::Positions, const char*>> accepted_by(const nn::TokenMixer& mixer) {
-  std::vector<std::pair<nn::Positions, const char*>> all{
-      {nn::Positions::none, "none"}, {nn::Positions::rotary, "rotary"}, {nn::Positions::alibi, "alibi"}};
-  std::erase_if(all, [&](const auto& one) { return !mixer.accepts(one.first); });
+struct Accepted {
+  nn::Positions positions;
+  std::string name;
+};
+
+std::vector<Accepted> accepted_by(const nn::TokenMixer& mixer) {
+  std::vector<Accepted> all{{nn::Positions::none, "none"}, {nn::Positions::rotary, "rotary"}, {nn::Positions::alibi, "alibi"}};
+  std::erase_if(all, [&](const Accepted& one) { return !mixer.accepts(one.positions); });
   return all;
 }
 
@@ -174,10 +178,10 @@ std::string streaming(const Subject& subject) {
   const Tensor x = subject.tokens(B, T, "x");
   double worst = 0;
   std::string names;
-  for (const auto& [positions, name] : accepted_by(subject.mixer())) {
+  for (const Accepted& one : accepted_by(subject.mixer())) {
     nn::Call call;
-    call.positions = positions;
-    const Tensor whole = subject.run_at(positions, x, x, causal_mask());
+    call.positions = one.positions;
+    const Tensor whole = subject.run_at(one.positions, x, x, causal_mask());
     const double scale = largest(whole.values<double>());
     for (int64_t split = 1; split <= T; ++split) {
       const std::unique_ptr<nn::MixerState> state = subject.mixer().state(B);
@@ -185,15 +189,14 @@ std::string streaming(const Subject& subject) {
         const Tensor y = subject.mixer().step(slice(x, 1, begin, end - begin), *state, std::vector<int64_t>(B, begin), call);
         const double error =
             largest_difference(y.values<double>(), slice(whole, 1, begin, end - begin).values<double>(), scale);
-        const char* const positions_of = name;
         require(error <= 1e-12, "streaming", [&] {
           return text("after ", split, " tokens at once, tokens ", begin, " to ", end - 1, " differ by ", error,
-                      ", positions ", positions_of);
+                      ", positions ", one.name);
         });
         worst = std::max(worst, error);
       }
     }
-    names += (names.empty() ? "" : ", ") + std::string(name);
+    names += (names.empty() ? "" : ", ") + one.name;
   }
   return text("every split of ", T, " tokens, then one by one: relative difference ", worst, "; positions ", names);
 }
@@ -204,20 +207,19 @@ std::string positions(const Subject& subject) {
   const NoGrad guard;
   const Tensor x = subject.tokens(B, T, "x"), plain = subject.run(x, causal_mask());
   std::string names;
-  for (const auto& [positions, name] : accepted_by(subject.mixer())) {
-    const char* const positions_of = name;   // of the lambdas
-    const Tensor y = subject.run_at(positions, x, x, causal_mask());
-    if (positions != nn::Positions::none)
+  for (const Accepted& one : accepted_by(subject.mixer())) {
+    const Tensor y = subject.run_at(one.positions, x, x, causal_mask());
+    if (one.positions != nn::Positions::none)
       require(distance(y.values<double>(), plain.values<double>()) > 1e-6, "positions",
-              [&] { return text("the mixer accepts ", positions_of, ", which changes nothing"); });
+              [&] { return text("the mixer accepts ", one.name, ", which changes nothing"); });
     if (!subject.needs.self) {
-      const Tensor part = subject.run_at(positions, slice(x, 1, T - last, last), x, causal_mask(T - last));
+      const Tensor part = subject.run_at(one.positions, slice(x, 1, T - last, last), x, causal_mask(T - last));
       const double error = distance(part.values<double>(), slice(y, 1, T - last, last).values<double>());
       require(error <= 1e-12, "positions", [&] {
-        return text("the last ", last, " tokens alone, at their offset, differ by ", error, ", positions ", positions_of);
+        return text("the last ", last, " tokens alone, at their offset, differ by ", error, ", positions ", one.name);
       });
     }
-    names += (names.empty() ? "" : ", ") + std::string(name);
+    names += (names.empty() ? "" : ", ") + one.name;
   }
   return text(names, ": each has an effect, and the last ", last, " tokens alone are those of all ", T);
 }

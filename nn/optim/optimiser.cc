@@ -144,11 +144,10 @@ void OptimiserOptions::fields(FieldVisitor& visit) {
 }
 
 std::unique_ptr<Optimiser> OptimiserOptions::make(Module& model) const {
+  require_allowed(name.c_str(), *this);
   if (name == "sgd") return std::make_unique<Sgd>(model, sgd);
   if (name == "lion") return std::make_unique<Lion>(model, lion);
   if (name == "muon") return std::make_unique<Muon>(model, muon);
-  require(name == "adamw", "optimiser",
-          [&] { return text("there is no '", name, "'; those that exist: adamw, sgd, lion, muon"); });
   return std::make_unique<AdamW>(model, adamw);
 }
 

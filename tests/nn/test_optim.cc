@@ -334,7 +334,7 @@ TEST_CASE("an optimiser that does not exist is refused in code as in an experime
   model.initialise(1, DType::f64);
   nn::OptimiserOptions options;
   options.name = "adam";
-  CHECK(message_of([&] { options.make(model); }) == "optimiser: there is no 'adam'; those that exist: adamw, sgd, lion, muon");
+  CHECK(message_of([&] { options.make(model); }) == "adam: name 'adam' is none of: adamw, sgd, lion, muon");
 }
 
 TEST_CASE("an optimiser takes parameters of one element type") {

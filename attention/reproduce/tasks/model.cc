@@ -65,7 +65,6 @@ const ModelRow& model_row(const std::string& name) { return registry().at(name);
 std::vector<std::string> model_names() { return registry().names(); }
 
 void add_model(ModelRow row) {
-  registry().require_new(row);
   require(row.options && row.make, "model", [&] { return text("the row '", row.name, "' must have options and make"); });
   nn::require_sound(text("model: ", row.name).c_str(), *row.options(), {"name"});
   registry().add(std::move(row));

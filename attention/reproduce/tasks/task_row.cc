@@ -24,7 +24,6 @@ const TaskRow& task_row(const std::string& name) { return registry().at(name); }
 std::vector<std::string> task_names() { return registry().names(); }
 
 void add_task(TaskRow row) {
-  registry().require_new(row);
   require(row.options && row.make, "task", [&] { return text("the row '", row.name, "' must have options and make"); });
   nn::require_sound(text("task: ", row.name).c_str(), *row.options(), {"name"});
   if (row.data) nn::require_sound(text("task: ", row.name).c_str(), *row.data(), {});
