@@ -6,6 +6,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
 
 namespace tapir {
 namespace {
@@ -31,22 +32,34 @@ double factor_of(const Values& x, const Values& t) {
   return size > 0 ? dot(x, t) / size : 0;
 }
 
-// "3", "1/3": what stands in derivatives; empty for other numbers.
+// "3", "1/3": what stands in derivatives, up to 10,000; empty for other numbers.
 std::string plain(double c) {
+  constexpr double largest = 10000;
   const double size = std::fabs(c), whole = std::round(size), inverse = std::round(1 / size);
   const std::string sign = c < 0 ? "-" : "";
-  if (whole >= 1 && std::fabs(size - whole) <= 1e-5 * size) return sign + text(whole);
-  if (inverse >= 1 && std::fabs(size * inverse - 1) <= 1e-5) return sign + text("1/", inverse);
+  if (whole >= 1 && whole <= largest && std::fabs(size - whole) <= 1e-5 * size) return sign + text(whole);
+  if (inverse >= 1 && inverse <= largest && std::fabs(size * inverse - 1) <= 1e-5) return sign + text("1/", inverse);
   return "";
 }
 
 std::string constant_factor(const WrongGradient& w) {
   const double c = factor_of(w.numeric, w.analytic);
-  if (c == 0 || !equal(w.numeric, c, w.analytic)) return "";
+  if (c == 0 || std::fabs(c - 1) < 1e-3 || !equal(w.numeric, c, w.analytic)) return "";
   const std::string number = plain(c);
   if (number == "-1") return "the sign is wrong";
   if (!number.empty()) return "factor " + number + " missing";
-  return w.numeric.size() > 2 ? text("factor ", c, " missing") : "";   // one number is a multiple of any other
+  const double rounded = std::round(100 * c) / 100;   // 1.25, not 1.00004
+  const bool simple = rounded != 0 && std::fabs(c - rounded) <= 1e-5 * std::fabs(c);
+  return simple && w.numeric.size() > 2 ? text("factor ", rounded, " missing") : "";   // one number is a multiple of any other
+}
+
+std::string added_constant(const WrongGradient& w) {
+  if (w.numeric.size() < 3) return "";
+  Values added = w.analytic;
+  for (size_t i = 0; i < added.size(); ++i) added[i] -= w.numeric[i];
+  const Values ones(added.size(), 1.0);
+  const double c = factor_of(added, ones);
+  return c != 0 && equal(added, c, ones) ? text("a constant is added, ", c) : "";
 }
 
 // analytic as (…,N,M), read as the transpose of (…,M,N)
@@ -98,7 +111,8 @@ bool expands(const Shape& from, const Shape& to) {
   return fits;
 }
 
-// A product of g with at most two of 1, y, x₀, x₁, …, or such a sum over the last axis times one of them.
+// A product of g with at most two of 1, y, x₀, x₁, …; such a sum over the last axis times one of them, also divided by what
+// rows are normalised by.
 std::string missing_term(const WrongGradient& w) {
   const NoGrad guard;
   const Tensor& x = w.inputs[w.argument];
@@ -119,6 +133,23 @@ std::string missing_term(const WrongGradient& w) {
       const Term total{"sum(" + product.name + ")", expand(sum(product.value, -1, true), common)};
       for (const Term& outside : factors) terms.push_back(outside * total);
     }
+  if (x.shape() == common && common.rank() > 0 && common[-1] > 1) {
+    const double length = static_cast<double>(common[-1]);
+    const Tensor centred = sub(x, affine(sum(x, -1, true), 1 / length, 0));
+    const auto inverse_root = [&](const Tensor& of, double share) {   // (share Σ of²)^−½
+      return expand(rsqrt(affine(sum(square(of), -1, true), share, 0)), common);
+    };
+    const std::vector<std::pair<Term, double>> divided{{{"1/rms(x)", inverse_root(x, 1 / length)}, 1 / length},
+                                                       {{"1/σ(x)", inverse_root(centred, 1 / length)}, 1 / length},
+                                                       {{"1/|x|", inverse_root(x, 1)}, 1}};
+    for (const auto& [r, share] : divided)
+      for (const Term& inside : factors)
+        for (const Term& outside : factors) {
+          const Term product = g * inside;
+          const Tensor total = expand(affine(sum(product.value, -1, true), share, 0), common);
+          terms.push_back(r * (outside * Term{(share == 1 ? "sum(" : "mean(") + product.name + ")", total}));
+        }
+  }
 
   Values missing = w.numeric;
   for (size_t i = 0; i < missing.size(); ++i) missing[i] -= w.analytic[i];
@@ -134,9 +165,13 @@ std::string missing_term(const WrongGradient& w) {
 
 }  // namespace
 
+bool exchanged(const WrongGradient& a, const WrongGradient& b) {
+  return a.numeric.size() == b.numeric.size() && equal(a.numeric, 1, b.analytic) && equal(b.numeric, 1, a.analytic);
+}
+
 std::string diagnose(const WrongGradient& wrong) {
   if (dot(wrong.analytic, wrong.analytic) == 0) return "no gradient is passed on";
-  for (const auto candidate : {constant_factor, transposed, sum_left_out, missing_term})
+  for (const auto candidate : {constant_factor, added_constant, transposed, sum_left_out, missing_term})
     if (const std::string found = candidate(wrong); !found.empty()) return found;
   return "";
 }

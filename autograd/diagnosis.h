@@ -17,9 +17,13 @@ struct WrongGradient {
   std::vector<double> jacobian;    // by differences, ∂y_k/∂x_i at [i · y.elements() + k]
 };
 
-// In this order: no gradient at all; a constant factor; the sign; the last two axes exchanged; a sum over an axis of y of
-// which one index alone is counted; a term missing out of g, x, y, their products, and sums of these over the last axis.
-// Empty if none fits within 1e-5 of the difference. All in f64.
+// In this order: no gradient at all; a constant factor; the sign; a constant that is added; the last two axes exchanged; a sum
+// over an axis of y of which one index alone is counted; a term missing out of g, x, y, their products, and sums of these over
+// the last axis, also divided by what rows are normalised by: rms(x), σ(x), |x|. Numbers in it are whole, or one over a whole
+// number, at most 10,000. Empty if none fits within 1e-5 of the difference. All in f64.
 std::string diagnose(const WrongGradient& wrong);
+
+// Whether each has the gradient of the other.
+bool exchanged(const WrongGradient& a, const WrongGradient& b);
 
 }  // namespace tapir

@@ -29,6 +29,7 @@ int64_t elements_of(const Example& row) {
   return elements;
 }
 
+constexpr uint64_t draws = 5;
 constexpr int64_t full_jacobian = 48, full_second_jacobian = 16;   // elements of all inputs, at most
 
 }  // namespace
@@ -69,7 +70,10 @@ std::vector<Proof> check_op(const OpExamples& op, uint64_t seed) {
       options.full_jacobian = elements_of(row) <= (second ? full_second_jacobian : full_jacobian);
       if (second) options.relative = 1e-5;
       const std::string name = text(op.op, " (", row.label, ")");
-      const GradcheckResult result = check(name, row.function, inputs_of(row, DType::f64, seed), options);
+      GradcheckResult result;
+      // Where every gate happens to be shut, or a kink is near, other numbers show more.
+      for (uint64_t draw = 0; draw < draws && (draw == 0 || result.vanished || !result.notes.empty()); ++draw)
+        result = check(name, row.function, inputs_of(row, DType::f64, seed + (draw << 24)), options);
       if (!result.passed) return Proof{claim, false, result.report};
       worst = std::max(worst, result.worst);
       ++rows;
