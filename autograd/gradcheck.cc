@@ -19,10 +19,11 @@ Tensor random_like(const Tensor& x, uint64_t seed, uint32_t number) {
   return v;
 }
 
+// In long double: rounding of this sum, divided by a step, would pass for an error of the function's.
 double dot(const std::vector<double>& a, const std::vector<double>& b) {
-  double total = 0;
-  for (size_t i = 0; i < a.size(); ++i) total += a[i] * b[i];
-  return total;
+  long double total = 0;
+  for (size_t i = 0; i < a.size(); ++i) total += static_cast<long double>(a[i]) * b[i];
+  return static_cast<double>(total);
 }
 
 Tensor moved(const Tensor& x, double t, const std::vector<double>& v) {

@@ -30,7 +30,7 @@ says() { "$@" 2>&1 | tee "$work/log" | grep -q -e "$words" || { echo "check_pack
 words='^unscaled   Unscaled dot product' says "$program" zoo
 words='^holds  unscaled       streaming' says "$program" check unscaled
 words='^validation_loss 0\.0' says "$program" train consumer/count.toml --out count
-words='count .*unscaled .*valid part of counting to 6' says sh -c "'$program' eval count | tr '\n' ' '"
+words='count .*unscaled .*count: task count, part valid, numbers 6, per token' says sh -c "'$program' eval count | tr '\n' ' '"
 words='FLOPs/token' says "$program" summary consumer/count.toml
 words='dot_product' says "$program" compare consumer/count.toml --attention unscaled,dot_product --seeds 2 --set train.steps=5 --out both
 words='1 run' says "$program" report count --out page.html

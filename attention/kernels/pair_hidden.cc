@@ -133,6 +133,7 @@ struct PairHidden {
     const Tensor query = a_.contiguous(), key = view::transpose(c_, 2, 3).contiguous(), w = weight_.contiguous();
     const Tensor y =
         Tensor::empty({a_.size(0), shape.heads, shape.outputs, shape.queries, shape.keys}, a_.dtype(), a_.device());
+    count_passes(1);
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(y.device(), a_.size(0) * shape.heads * shape.outputs * shape.queries, shape.keys * shape.units,
@@ -147,6 +148,7 @@ struct PairHidden {
     const Tensor g = g_.contiguous(), query = a->contiguous(), key = view::transpose(*c, 2, 3).contiguous();
     const Tensor F = Tensor::empty({batch, shape.heads, shape.outputs, shape.queries, shape.units}, g.dtype(), g.device());
     const Tensor G = Tensor::empty({batch, shape.heads, shape.outputs, shape.units, shape.keys}, g.dtype(), g.device());
+    count_passes(2);
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(g.device(), rows * shape.queries, shape.keys * shape.units,
@@ -164,6 +166,7 @@ struct PairHidden {
       dW = add(from_queries, from_keys);
     } else {
       const Tensor P = Tensor::empty(F.shape(), g.dtype(), g.device());
+      count_passes(1);
       with_float(name, g.dtype(), [&](auto zero) {
         using T = decltype(zero);
         for_each_row(g.device(), rows * shape.queries, shape.keys * shape.units,
@@ -189,6 +192,13 @@ struct PairHidden {
   }
 
  private:
+  // An addition and a product for each unit of every pair, as if no mask hid any.
+  void count_passes(int64_t passes) const {
+    const PairShape shape = pairs();
+    if (DryRun* dry = DryRun::current())
+      dry->count(2 * passes * a->size(0) * shape.heads * shape.outputs * shape.queries * shape.keys * shape.units);
+  }
+
   PairShape pairs() const {
     return {a->size(1), weight->size(1), a->size(2), c->size(2), a->size(3), weight->size(0), mask->causal, mask->offset};
   }

@@ -1,25 +1,39 @@
 #include "datasets/text/batches.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "tensor/available_memory.h"
 #include "tensor/error.h"
+#include "tensor/philox.h"
 
 namespace tapir {
 namespace {
 
-// L, the length of each of `rows` streams, each of which must have at least `needed` ids.
-int64_t checked_stream_length(const std::vector<int32_t>& ids, int64_t rows, int64_t columns, int64_t needed) {
+void require_extents(int64_t rows, int64_t columns) {
   const auto in_range = [](int64_t extent) { return extent >= 1 && extent < int64_t{1} << 31; };
   require(in_range(rows) && in_range(columns), "batches",
           [&] { return text("expected rows and columns in [1, 2^31), found ", rows, " and ", columns); });
+}
+
+void require_tokens(const std::vector<int32_t>& ids, int64_t rows, int64_t columns, int64_t needed) {
   const auto count = static_cast<int64_t>(ids.size());
   require(
-      count / rows >= needed, "batches",
-      [&] { return text(rows, " rows of ", columns, " columns need at least ", rows * needed, " tokens, found ", count); },
+      count >= needed, "batches",
+      [&] { return text(rows, " rows of ", columns, " columns need at least ", needed, " tokens, found ", count); },
       "use fewer rows or columns, or more text");
-  return count / rows;
+}
+
+// L, the length of each of `rows` streams, each of which must have at least `needed` ids.
+int64_t checked_stream_length(const std::vector<int32_t>& ids, int64_t rows, int64_t columns, int64_t needed) {
+  require_extents(rows, columns);
+  require_tokens(ids, rows, columns, rows * needed);
+  return static_cast<int64_t>(ids.size()) / rows;
+}
+
+void require_number(int64_t k) {
+  require(k >= 0, "batches", [&] { return text("expected a batch number of at least 0, found ", k); });
 }
 
 // The batch at position p of all streams. Positions without a next id are padding.
@@ -57,8 +71,37 @@ ContiguousBatches::ContiguousBatches(std::vector<int32_t> ids, int64_t rows, int
       batches_per_epoch_((checked_stream_length(ids_, rows, columns, columns + 1) - 1) / columns) {}
 
 TokenBatch ContiguousBatches::batch(int64_t k) const {
-  require(k >= 0, "batches", [&] { return text("expected a batch number of at least 0, found ", k); });
+  require_number(k);
   return batch_at(ids_, rows_, columns_, k % batches_per_epoch_ * columns_);
+}
+
+ShuffledBatches::ShuffledBatches(std::vector<int32_t> ids, int64_t rows, int64_t columns, uint64_t seed)
+    : ids_(std::move(ids)), rows_(rows), columns_(columns), seed_(seed) {
+  require_extents(rows, columns);
+  require_tokens(ids_, rows, columns, rows * columns + 1);
+  windows_.resize((ids_.size() - 1) / columns);
+}
+
+TokenBatch ShuffledBatches::batch(int64_t k) const {
+  require_number(k);
+  const int64_t epoch = k / batches_per_epoch(), first = k % batches_per_epoch() * rows_;
+  if (epoch != epoch_) {
+    std::iota(windows_.begin(), windows_.end(), 0);
+    const RandomKey key{.seed = seed_, .step = static_cast<uint32_t>(epoch), .site = site_of("windows")};
+    for (size_t last = windows_.size() - 1; last > 0; --last) {   // Fisher & Yates 1938, Durstenfeld 1964
+      const Philox4 bits = random_block(key, last);
+      const uint64_t drawn = uint64_t{bits[0]} << 32 | bits[1];
+      std::swap(windows_[last], windows_[drawn % (last + 1)]);
+    }
+    epoch_ = epoch;
+  }
+  TokenBatch batch = padding_batch(rows_, columns_);
+  for (int64_t row = 0; row < rows_; ++row) {
+    const auto begin = ids_.begin() + windows_[first + row] * columns_;
+    std::copy_n(begin, columns_, batch.inputs.begin() + row * columns_);
+    std::copy_n(begin + 1, columns_, batch.targets.begin() + row * columns_);
+  }
+  return batch;
 }
 
 EvaluationBatches::EvaluationBatches(std::vector<int32_t> ids, int64_t rows, int64_t columns)

@@ -41,6 +41,27 @@ class ContiguousBatches {
   int64_t rows_, columns_, batches_per_epoch_;
 };
 
+// For training, in an order of its own for each epoch: the text is cut into W = ⌊(N − 1) / T⌋ windows of T tokens, and row b of
+// batch k is window π_e(k B + b − e K B) with e = ⌊k / K⌋, K = ⌊W / B⌋ and π_e a permutation of the windows that is a pure
+// function of the seed and e. The W mod B windows at the end of a permutation are not used in that epoch.
+class ShuffledBatches {
+ public:
+  // rows is B, columns is T. Error: B or T outside [1, 2^31), or fewer than B T + 1 ids.
+  ShuffledBatches(std::vector<int32_t> ids, int64_t rows, int64_t columns, uint64_t seed);
+
+  int64_t batches_per_epoch() const { return static_cast<int64_t>(windows_.size()) / rows_; }
+
+  // Error: k < 0. Not for two threads at once: the permutation of the last epoch is kept.
+  TokenBatch batch(int64_t k) const;
+
+ private:
+  std::vector<int32_t> ids_;
+  int64_t rows_, columns_;
+  uint64_t seed_;
+  mutable std::vector<int64_t> windows_;   // π of epoch_
+  mutable int64_t epoch_ = -1;
+};
+
 // For evaluation: batch k starts at position p = k T, and the last batch is kept where it is short, with inputs 0 and
 // targets ignored_target after the end of its streams. So over all ⌈(L − 1) / T⌉ batches every id but the first of each
 // stream (and the last N mod B ids) is a counted target exactly once: B (L − 1) targets, and N − 1 with one stream.

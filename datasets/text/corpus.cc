@@ -11,6 +11,7 @@
 #include "datasets/text/utf8.h"
 #include "tensor/available_memory.h"
 #include "tensor/error.h"
+#include "tensor/sha256.h"
 
 namespace tapir {
 namespace {
@@ -95,6 +96,21 @@ Parts parts_of(const CorpusSpec& spec) {
   return known_parts(*set);
 }
 
+// The text as a tokenizer of this kind gives it back that knows all of its types.
+std::string decodable(const std::string& text, const Tokenizer& tokenizer) {
+  if (tokenizer.kind() != "word") return text;
+  const WordTokenizer all = WordTokenizer::from_text(text);
+  return all.decode(all.encode(text));
+}
+
+// Of ids that a limit may have cut: of what is left then.
+TextMeasure measure_of(const std::string& whole, const std::vector<int32_t>& ids, bool cut, const Tokenizer& tokenizer) {
+  const std::string decoded = tokenizer.decode(ids), expected = decodable(whole, tokenizer);
+  const std::string& own = cut ? decoded : whole;
+  return {static_cast<int64_t>(own.size()), count_word_tokens(own), sha256_hex(own),
+          cut ? expected.starts_with(decoded) : expected == decoded};
+}
+
 }  // namespace
 
 TextCorpus read_corpus(const CorpusSpec& spec, std::shared_ptr<const Tokenizer> tokenizer) {
@@ -105,13 +121,17 @@ TextCorpus read_corpus(const CorpusSpec& spec, std::shared_ptr<const Tokenizer> 
   const Parts parts = parts_of(spec);
   if (!tokenizer) tokenizer = tokenizer_from_text(spec.tokens, parts.train.text, spec.max_types);
 
-  const auto encode = [&](const Part& part, int64_t limit) {
+  const auto encode = [&](const Part& part, int64_t limit, TextMeasure* measure = nullptr) {
     auto ids = tokenizer->encode(part.text, part.origin);
-    if (limit > 0) ids.resize(std::min(ids.size(), static_cast<size_t>(limit)));
+    const bool cut = limit > 0 && ids.size() > static_cast<size_t>(limit);
+    if (cut) ids.resize(limit);
+    if (measure) *measure = measure_of(part.text, ids, cut, *tokenizer);
     return ids;
   };
-  TextCorpus corpus{
-      encode(parts.train, limits.train), encode(parts.valid, limits.valid), encode(parts.test, limits.test), {}};
+  TextCorpus corpus;
+  corpus.train = encode(parts.train, limits.train);
+  corpus.valid = encode(parts.valid, limits.valid, &corpus.valid_text);
+  corpus.test = encode(parts.test, limits.test, &corpus.test_text);
   corpus.tokenizer = std::move(tokenizer);
   return corpus;
 }

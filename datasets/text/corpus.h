@@ -30,8 +30,16 @@ struct CorpusSpec {
   Limits limits;
 };
 
+// What a part's ids stand for, so that results of several tokenizers can be told in one unit.
+struct TextMeasure {
+  int64_t bytes = 0, words = 0;   // of the text; words and line ends, as count_word_tokens
+  std::string sha256;             // of its bytes
+  bool lossless = false;          // no type became the unknown one: decoded, the ids are the text, but for a word's spaces
+};
+
 struct TextCorpus {
   std::vector<int32_t> train, valid, test;
+  TextMeasure valid_text, test_text;
   std::shared_ptr<const Tokenizer> tokenizer;
 };
 

@@ -80,6 +80,7 @@ std::vector<Case> right_ones() {
   add_case(
       "smooth_l1 at its kinks", [](const Tensor& x) { return smooth_l1(x, Tensor::zeros({4}, DType::f64)); },
       values({1, -1, 0, 1 + 1e-9}));
+  add_case("70,000 large numbers", [](const Tensor& x) { return x * 3; }, affine(normal_of({70000}), 1e3, 1e4));
   add_case("70,000 kinks", [](const Tensor& x) { return sum(relu(x)); }, Tensor::zeros({70000}, DType::f64));
   all.push_back({"maximum of equal ones",
                  [](const Inputs& in) { return maximum(in[0], in[1]); },

@@ -34,7 +34,8 @@ class CountTask final : public TokenTask {
     return task;
   }
   Results evaluate_part(const std::string&) override { return {{"nats", text(validation_loss())}}; }
-  std::string signature(const std::string& part) const override { return part + " part of counting to " + text(numbers_); }
+  Results comparable(const std::string&) const override { return {{"numbers", text(numbers_)}}; }
+  std::string drawn() const override { return ""; }   // batches do not depend on the seed
   std::pair<Batch, int64_t> sample() const override { return {tokens_of(numbers_), numbers_}; }
   std::string summary() const override { return "counting to " + text(numbers_); }
 

@@ -90,6 +90,50 @@ TEST_CASE("every size: targets are inputs shifted by one, each position is used 
   }
 }
 
+TEST_CASE("shuffled windows: each once in an epoch, in an order that seed and epoch alone decide") {
+  for (const int64_t rows : {1, 3})
+    for (const int64_t columns : {1, 4})
+      for (const int64_t n : {13, 40, 41}) {
+        const ShuffledBatches batches(count_to(n), rows, columns, 5);
+        const int64_t windows = (n - 1) / columns;
+        REQUIRE(batches.batches_per_epoch() == windows / rows);
+        for (const int64_t epoch : {0, 1}) {
+          std::map<int32_t, int> begins;
+          for (int64_t k = 0; k < batches.batches_per_epoch(); ++k) {
+            const TokenBatch batch = batches.batch(epoch * batches.batches_per_epoch() + k);
+            for (int64_t row = 0; row < rows; ++row) {
+              const int32_t begin = batch.inputs[row * columns];
+              REQUIRE(begin % columns == 0);
+              ++begins[begin];
+              for (int64_t t = 0; t < columns; ++t) {
+                REQUIRE(batch.inputs[row * columns + t] == begin + t);
+                REQUIRE(batch.targets[row * columns + t] == begin + t + 1);
+              }
+            }
+          }
+          REQUIRE(static_cast<int64_t>(begins.size()) == windows / rows * rows);   // none twice
+        }
+      }
+  const auto order = [](uint64_t seed, std::vector<int64_t> steps) {
+    const ShuffledBatches batches(count_to(401), 4, 4, seed);   // 25 an epoch
+    std::vector<std::vector<int32_t>> all;
+    for (const int64_t step : steps) all.push_back(batches.batch(step).inputs);
+    return all;
+  };
+  const auto forth = order(1, {0, 1, 30, 60}), back = order(1, {60, 30, 1, 0});
+  for (size_t k = 0; k < 4; ++k) CHECK(forth[k] == back[3 - k]);   // whatever was asked before
+  CHECK(order(2, {0}) != order(1, {0}));
+  CHECK(order(1, {25}) != order(1, {0}));
+  // All of the first 24 orders of 4 windows are drawn, about equally often: χ² of 23 degrees is below 49.7 with p = 0.999.
+  std::map<std::vector<int32_t>, int> drawn;
+  constexpr int draws = 2400;
+  for (int seed = 0; seed < draws; ++seed) ++drawn[ShuffledBatches(count_to(5), 4, 1, seed).batch(0).inputs];
+  CHECK(drawn.size() == 24);
+  double chi2 = 0;
+  for (const auto& one : drawn) chi2 += (one.second - draws / 24.0) * (one.second - draws / 24.0) / (draws / 24.0);
+  CHECK(chi2 < 49.7);
+}
+
 TEST_CASE("too few tokens, and sizes and numbers out of range") {
   const std::string hint = "; hint: use fewer rows or columns, or more text";
   CHECK_NOTHROW(ContiguousBatches(count_to(2056), 8, 256));
@@ -97,6 +141,13 @@ TEST_CASE("too few tokens, and sizes and numbers out of range") {
         "batches: 8 rows of 256 columns need at least 2056 tokens, found 2055" + hint);
   CHECK(error_of([] { EvaluationBatches(count_to(15), 8, 256); }) ==
         "batches: 8 rows of 256 columns need at least 16 tokens, found 15" + hint);
+  CHECK_NOTHROW(ShuffledBatches(count_to(2049), 8, 256, 1));
+  CHECK(error_of([] { ShuffledBatches(count_to(2048), 8, 256, 1); }) ==
+        "batches: 8 rows of 256 columns need at least 2049 tokens, found 2048" + hint);
+  CHECK(error_of([] { ShuffledBatches(count_to(9), 0, 2, 1); }) ==
+        "batches: expected rows and columns in [1, 2^31), found 0 and 2");
+  CHECK(error_of([] { ShuffledBatches(count_to(9), 2, 2, 1).batch(-1); }) ==
+        "batches: expected a batch number of at least 0, found -1");
   CHECK(error_of([] { ContiguousBatches({}, 1, 1); }) ==
         "batches: 1 rows of 1 columns need at least 2 tokens, found 0" + hint);
   CHECK(error_of([] { ContiguousBatches(count_to(9), 0, 2); }) ==

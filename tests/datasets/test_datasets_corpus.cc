@@ -95,6 +95,34 @@ TEST_CASE("limits cut the ids, not the vocabulary; max_types limits the vocabula
   CHECK(read_corpus(spec).tokenizer->vocabulary().entries() == std::vector<std::string>{"w1", "<eos>", "w2", "<unk>"});
 }
 
+TEST_CASE("what ids stand for is measured in bytes and words of the text, and told apart where a type is unknown") {
+  const TemporaryFolder folder;
+  const std::string valid = "a  b \n <unk> a\n";   // two spaces, spaces at ends: a word's decoder writes one
+  folder.write("train.txt", "a b <unk>\nb a\n");
+  folder.write("valid.txt", valid);
+  folder.write("test.txt", "a ab\n");
+  const auto words = read_corpus(file_spec(folder.path()));
+  CHECK(words.valid_text.bytes == static_cast<int64_t>(valid.size()));
+  CHECK(words.valid_text.words == 6);   // with two line ends
+  CHECK(words.valid_text.sha256 == sha256_hex(valid));
+  CHECK(words.valid_text.lossless);     // <unk> stands in the text itself
+  CHECK(!words.test_text.lossless);     // ab became <unk>
+  const auto characters = read_corpus(file_spec(folder.path(), "character"));
+  CHECK(characters.valid_text.sha256 == words.valid_text.sha256);
+  CHECK(characters.valid_text.lossless);
+  CHECK(!read_corpus([&] {
+           auto spec = file_spec(folder.path(), "character");
+           spec.max_types = 3;
+           return spec;
+         }()).valid_text.lossless);
+  auto cut = file_spec(folder.path(), "character");
+  cut.limits.valid = 6;
+  const auto part = read_corpus(cut);
+  CHECK(part.valid_text.bytes == 6);
+  CHECK(part.valid_text.sha256 == sha256_hex(valid.substr(0, 6)));
+  CHECK(part.valid_text.lossless);
+}
+
 TEST_CASE("the tokenizer of an earlier run is used as it is") {
   const TemporaryFolder folder;
   const auto tokenizer = tokenizer_from_text("word", "w9 w8 <unk>\n", 0);

@@ -47,7 +47,7 @@ void run_folder(std::string_view bytes) {
   const char* const names[] = {experiment_file, facts_file, "metrics.jsonl", "costs.jsonl"};
   for (size_t k = 0; k < 4; ++k) write(std::string("run/") + names[k], files[k]);
   const auto record = value_of(run.string(), [&] { return read_record(run); });
-  if (record) comparison_json(arms_of({*record}), folder()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (record) comparison_json(groups_of({*record}), folder()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 // compare.json of a folder that has no runs.

@@ -234,13 +234,13 @@ TEST_CASE("an arm that diverges is named; no difference to it is formed, and the
   CHECK(contains_text(outcome.out, "score_mlp against dot_product: no verdict, score_mlp with seed 2 has diverged\n"));
   CHECK(contains_text(outcome.out, "expressive against dot_product: no difference shown"));
   CHECK_FALSE(contains_text(outcome.out, "nan"));
-  const auto json = nlohmann::json::parse(contents(out / "compare.json"));
-  CHECK(json["arms"][1]["mean"].is_null());
-  CHECK(json["arms"][1]["difference"]["mean"].is_null());
-  CHECK(json["arms"][1]["difference"]["values"].empty());
-  CHECK(json["arms"][1]["runs"][1]["diverged"].get<std::string>().starts_with("train: "));
-  CHECK(json["arms"][1]["runs"][0]["diverged"].is_null());
-  CHECK(json["arms"][2]["difference"]["mean"].is_number());
+  const auto arms = nlohmann::json::parse(contents(out / "compare.json"))["groups"][0]["arms"];
+  CHECK(arms[1]["mean"].is_null());
+  CHECK(arms[1]["difference"]["mean"].is_null());
+  CHECK(arms[1]["difference"]["values"].empty());
+  CHECK(arms[1]["runs"][1]["diverged"].get<std::string>().starts_with("train: "));
+  CHECK(arms[1]["runs"][0]["diverged"].is_null());
+  CHECK(arms[2]["difference"]["mean"].is_number());
   CHECK(tapir("report " + in_quotes(out) + " --out " + in_quotes(place.path() / "page.html")).status == 1);
 }
 

@@ -85,8 +85,8 @@ TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
   CHECK(contains_text(refused("--set attention.mechanism=none"),
                       "there is no mechanism 'none'; those that exist: dot_product, "));
   CHECK(contains_text(refused("--set model.heads=3"), "the width 16 is not a multiple of the 3 heads"));
-  CHECK(contains_text(refused("--set train.batch=1000"), "1000 rows of 16 columns need at least 17000 tokens, found 3000"));
-  CHECK(contains_text(refused("--set model.context=1000"), "4 rows of 1000 columns need at least 4004 tokens, found 3000"));
+  CHECK(contains_text(refused("--set train.batch=1000"), "1000 rows of 16 columns need at least 16001 tokens, found 3000"));
+  CHECK(contains_text(refused("--set model.context=1000"), "4 rows of 1000 columns need at least 4001 tokens, found 3000"));
   CHECK(contains_text(refused("--set data.valid_tokens=5"), "need at least 8 tokens, found 5"));
   CHECK(contains_text(refused("--set run.initial=nowhere"), "nowhere: opening failed: No such file or directory"));
   CHECK(contains_text(refused("--dtype f16"), "run.dtype: 'f16' is none of: f32, f64"));
@@ -266,10 +266,10 @@ TEST_CASE("eval prints every run, with the loss of its best checkpoint, and what
     const size_t row = outcome.out.find('\n' + run.filename().string() + ' ');
     REQUIRE(row != std::string::npos);
     CHECK(contains_text(outcome.out.substr(row, outcome.out.find('\n', row + 1) - row), nats));
-    CHECK(contains_text(outcome.out, '\n' + run.filename().string() + ": valid part of generated, per word, vocabulary "));
+    CHECK(contains_text(outcome.out, '\n' + run.filename().string() + ": task language, part valid, data generated, text "));
   }
   const Outcome test = tapir("eval --part test " + in_quotes(trained().run));
-  CHECK(contains_text(test.out, "run: test part of generated"));
+  CHECK(contains_text(test.out, "run: task language, part test, data generated"));
 }
 
 TEST_CASE("generate goes on from a prompt, the same way for the same seed") {
@@ -385,7 +385,7 @@ TEST_CASE("sequence tasks are trained, resumed exactly, and judged by accuracy")
     CHECK(eval.status == 0);
     CHECK(contains_text(eval.out, "parameters      judged    accuracy        nats"));
     CHECK(contains_text(eval.out, "parameters      tokens  perplexity        nats"));
-    CHECK(contains_text(eval.out, "\nwhole: test part of "));
+    CHECK(contains_text(eval.out, ", part test, "));
     fs::remove_all(whole);
     fs::remove_all(cut);
   }
@@ -425,7 +425,7 @@ TEST_CASE("byte pairs, learned or GPT-2's, are saved with the run: it needs thei
     CHECK(tapir(train_line(options + " --out " + in_quotes(run)), here).status == 0);
     const Outcome eval = tapir("eval " + in_quotes(run), "TAPIR_DATA=/nowhere");
     CHECK(eval.status == 0);
-    CHECK(contains_text(eval.out, ", per bpe, vocabulary "));
+    CHECK(contains_text(eval.out, ", tokenizer bpe "));
     const Outcome text = tapir("generate " + in_quotes(run) + " --prompt 'The naïve €' --tokens 4", "TAPIR_DATA=/nowhere");
     CHECK(text.status == 0);
     CHECK(text.out.starts_with("The naïve €"));

@@ -1,15 +1,14 @@
-// Comparisons and reports: intervals, pairs, what runs of a comparison share, and the page as a reader of it meets it.
+// Comparisons and reports: what runs of a comparison share, and the page as a reader of it meets it.
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numbers>
 
-#include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/compare.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/tasks/language.h"
 #include "autograd/node.h"
+#include "nn/train/metrics.h"
 #include "tensor/in_place.h"
 #include "tests/messages.h"
 #include "tests/program/program_helpers.h"
@@ -77,28 +76,8 @@ constexpr const char* all_runs[] = {"dot_product/seed-1", "dot_product/seed-2", 
 
 CompareCommand command(const fs::path& experiment, std::vector<std::string> mechanisms,
                        std::vector<std::string> assignments) {
-  return {.experiment = experiment, .mechanisms = std::move(mechanisms), .seeds = 2,
+  return {.experiment = experiment, .mechanisms = std::move(mechanisms), .seeds = 2, .match = "",
           .assignments = std::move(assignments), .out = "out"};
-}
-
-RunRecord record(const std::string& folder, const std::string& mechanism, int64_t seed, double result,
-                 int64_t evaluated = 9) {
-  RunRecord run;
-  run.folder = folder;
-  run.settings = {{"attention.mechanism", mechanism}, {"run.seed", text(seed)}, {"run.name", folder}};
-  run.seed = seed;
-  run.steps = 9;
-  run.evaluated = evaluated;
-  run.result = result;
-  return run;
-}
-
-std::vector<Arm> arms_with(const std::vector<double>& a, const std::vector<double>& b, bool higher_is_better = false) {
-  std::vector<RunRecord> runs;
-  for (size_t k = 0; k < a.size(); ++k) runs.push_back(record("x/seed-1", "a", static_cast<int64_t>(k), a[k]));
-  for (size_t k = 0; k < b.size(); ++k) runs.push_back(record("y/seed-1", "b", static_cast<int64_t>(k), b[k]));
-  for (RunRecord& run : runs) run.objective.higher_is_better = higher_is_better;
-  return arms_of(std::move(runs));
 }
 
 // The text between `begin` and `end`.
@@ -143,75 +122,6 @@ std::string fault_of(const std::string& page) {
 }
 
 }  // namespace
-
-TEST_CASE("quantiles of Student's t are those of closed forms and of the printed table") {
-  CHECK(student_quantile(1) == doctest::Approx(std::tan(0.95 * std::numbers::pi / 2)).epsilon(1e-12));
-  CHECK(student_quantile(2) == doctest::Approx(0.95 * std::sqrt(2 / (1 - 0.95 * 0.95))).epsilon(1e-12));
-  const std::vector<std::pair<int64_t, double>> table{{3, 3.182},  {4, 2.776},  {5, 2.571},   {9, 2.262},
-                                                      {10, 2.228}, {30, 2.042}, {100, 1.984}, {1000, 1.962}};
-  for (const auto& row : table) CHECK(std::abs(student_quantile(row.first) - row.second) < 5.1e-4);
-}
-
-TEST_CASE("intervals and medians by hand") {
-  const Interval three = mean_interval({1, 2, 3});   // s = 1, t = 4.30265273
-  CHECK(three.mean == 2);
-  CHECK(three.half_width == doctest::Approx(4.30265273 / std::sqrt(3.0)).epsilon(1e-8));
-  CHECK_FALSE(three.excludes_zero());
-  CHECK(mean_interval({10, 11, 12}).excludes_zero());
-  CHECK(mean_interval({-10, -11, -12}).excludes_zero());
-  CHECK(std::isnan(mean_interval({5}).half_width));
-  CHECK_FALSE(mean_interval({5}).excludes_zero());
-  CHECK(std::isnan(mean_interval({}).mean));
-  CHECK(mean_interval({4, 4}).excludes_zero());
-  CHECK_FALSE(mean_interval({0, 0}).excludes_zero());
-  CHECK(median({3, 1, 2}) == 2);
-  CHECK(median({4, 1, 2, 3}) == 2.5);
-  CHECK(std::isnan(median({})));
-}
-
-TEST_CASE("entropies by hand: rows without weight do not count, what is no distribution has none") {
-  const Entropy two = entropy_of({0.5, 0.5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}, 4);
-  CHECK(two.mean == doctest::Approx(std::log(2.0) / 2));
-  CHECK(two.uniform == doctest::Approx(std::log(2.0) / 2));
-  CHECK(entropy_of({0.9, 0.1}, 2).mean == doctest::Approx(-0.9 * std::log(0.9) - 0.1 * std::log(0.1)));
-  CHECK(std::isnan(entropy_of({1.5, -0.5}, 2).mean));
-  CHECK(std::isnan(entropy_of({0.5, 0.6}, 2).mean));
-  CHECK(std::isnan(entropy_of({0, 0}, 2).mean));
-}
-
-TEST_CASE("the verdict follows the interval of the differences of equal seeds") {
-  // differences −0.1, −0.15, −0.1: mean −0.11667, s 0.028868, half width 4.3027 · 0.028868 / √3 = 0.071711
-  const std::vector<Arm> arms = arms_with({1.0, 1.2, 1.1}, {0.9, 1.05, 1.0});
-  REQUIRE(arms.size() == 2);
-  CHECK(arms[0].label == "x");
-  const Interval difference = arms[1].difference(arms[0]);
-  CHECK(difference.mean == doctest::Approx(-0.35 / 3));
-  CHECK(difference.half_width == doctest::Approx(0.0717109).epsilon(1e-5));
-  CHECK(arms[1].result().half_width > 0.1);   // the arms themselves overlap
-  CHECK(arms[1].verdict(arms[0]) == "y is better than x: validation_loss is lower by 0.117 ± 0.072, paired over 3 seeds");
-  const std::vector<Arm> up = arms_with({1.0, 1.2, 1.1}, {0.9, 1.05, 1.0}, true);
-  CHECK(up[1].verdict(up[0]) == "y is worse than x: validation_loss is lower by 0.117 ± 0.072, paired over 3 seeds");
-  const std::vector<Arm> same = arms_with({1.0, 1.2, 1.1}, {1.1, 1.1, 1.1});
-  CHECK(contains_text(same[1].verdict(same[0]), "y against x: no difference shown, validation_loss differs by "));
-  const std::vector<Arm> one = arms_with({1.0}, {1.1});
-  CHECK(one[1].verdict(one[0]) ==
-        "y against x: no verdict, a paired interval needs two seeds that both have finished");
-}
-
-TEST_CASE("only finished runs with a seed in both arms are paired; a run that comes twice is refused") {
-  std::vector<RunRecord> runs{record("a", "a", 1, 1.0), record("b", "a", 2, 2.0), record("c", "a", 3, 50.0, 4),
-                              record("d", "b", 3, 7.0), record("e", "b", 2, 1.5), record("f", "b", 1, 0.6)};
-  const std::vector<Arm> arms = arms_of(runs);
-  REQUIRE(arms.size() == 2);
-  CHECK(arms[0].label == "a and 2 more");
-  CHECK(arms[0].result().mean == 1.5);
-  CHECK(arms[1].difference(arms[0]).mean == doctest::Approx(-0.45));   // (0.6 − 1.0 + 1.5 − 2.0) / 2
-  runs.push_back(record("g", "b", 1, 0.6));
-  CHECK(message_of([&] { arms_of(runs); }) == "g: is the same experiment with the same seed as f; hint: give one of them");
-  runs.back() = record("g", "c", 1, 0.6);
-  runs.back().objective.metric = "validation_accuracy";
-  CHECK(message_of([&] { arms_of(runs); }) == "g: is judged by validation_accuracy, but a by validation_loss");
-}
 
 TEST_CASE("a comparison gives each mechanism its own keys of [attention], and seeds from run.seed on") {
   const Workplace place;
@@ -278,7 +188,11 @@ TEST_CASE("compare trains every run, and its table and compare.json are what the
   const Compared& all = compared();
   REQUIRE(all.outcome.status == 0);
   const json result = json::parse(contents(all.path("compared/compare.json")));
-  CHECK(result["metric"] == "validation_loss");
+  REQUIRE(result["groups"].size() == 1);
+  const json& group = result["groups"][0];
+  CHECK(group["title"] == "");
+  CHECK(group["metric"] == "validation_loss");
+  CHECK(group["seed_decides"] == "initial weights, dropout, order of windows");
   std::vector<double> last;
   for (const char* run : all_runs) {
     const auto lines = read_metrics(all.path("compared") / run / "metrics.jsonl");
@@ -286,7 +200,7 @@ TEST_CASE("compare trains every run, and its table and compare.json are what the
     last.push_back(lines.back().number("validation_loss"));
   }
   for (int arm : {0, 1}) {
-    const json& row = result["arms"][arm];
+    const json& row = group["arms"][arm];
     CHECK(row["label"] == (arm ? "score_mlp" : "dot_product"));
     CHECK(row["mean"].get<double>() == doctest::Approx((last[2 * arm] + last[2 * arm + 1]) / 2).epsilon(1e-14));
     // with two seeds: t s / √2 = 12.706 |a − b| / 2
@@ -296,7 +210,7 @@ TEST_CASE("compare trains every run, and its table and compare.json are what the
     CHECK(row["peak_bytes"].get<int64_t>() > 4 * row["parameters"].get<int64_t>());
     for (int seed : {0, 1}) CHECK(row["runs"][seed]["result"].get<double>() == last[2 * arm + seed]);
   }
-  const json& difference = result["arms"][1]["difference"];
+  const json& difference = group["arms"][1]["difference"];
   CHECK(difference["mean"].get<double>() == doctest::Approx((last[2] - last[0] + last[3] - last[1]) / 2).epsilon(1e-9));
   CHECK(contains_text(all.outcome.out, difference["verdict"].get<std::string>() + '\n'));
   CHECK(contains_text(all.outcome.out, "validation_loss after 8 steps, lower is better\n"));
@@ -353,9 +267,10 @@ TEST_CASE("the numbers of a report are those of the logs") {
   REQUIRE(all.report.status == 0);
   CHECK(all.report.err.starts_with(all.path("page.html").string() + ": 4 runs, "));
   const json data = json::parse(block_of(contents(all.path("page.html"))));
-  REQUIRE(data["runs"].size() == 4);
+  const json& group = data["groups"][0];
+  REQUIRE(group["runs"].size() == 4);
   for (size_t k = 0; k < 4; ++k) {
-    const json& run = data["runs"][k];
+    const json& run = group["runs"][k];
     std::map<std::string, std::pair<std::vector<int64_t>, std::vector<double>>> curves;
     for (const MetricsLine& line : read_metrics(all.path("compared") / all_runs[k] / "metrics.jsonl"))
       for (const auto& value : line.values) {
@@ -370,16 +285,17 @@ TEST_CASE("the numbers of a report are those of the logs") {
     CHECK(curves.contains("blocks.0.attention.score.gate") == (k >= 2));
     CHECK(run["costs"]["step"] == json({1, 2, 4, 6, 8}));
   }
-  json table = json::parse(contents(all.path("compared/compare.json")));
-  for (json* of : {&table, const_cast<json*>(&data["comparison"])})
+  json table = json::parse(contents(all.path("compared/compare.json")))["groups"][0], shown = group;
+  for (json* of : {&table, &shown})
     for (json& arm : (*of)["arms"])
       for (json& run : arm["runs"]) run.erase("folder");
-  json comparison = data["comparison"];
-  for (json& arm : comparison["arms"])
+  for (json& arm : shown["arms"])
     for (json& run : arm["runs"]) run["seed"] = std::stoll(run["seed"].get<std::string>());   // which the page takes for text
-  CHECK(comparison == table);
+  shown.erase("runs");
+  shown.erase("differences");
+  CHECK(shown == table);
   bool mechanism = false;
-  for (const json& row : data["differences"])
+  for (const json& row : group["differences"])
     if (row["key"] == "attention.mechanism") mechanism = row["values"] == json({"'dot_product'", "'score_mlp'"});
   CHECK(mechanism);
 }
@@ -397,7 +313,7 @@ TEST_CASE("attention maps and entropies are those of the model on the first toke
   auto& task = dynamic_cast<LanguageTask&>(*run->task);
   const std::vector<int32_t>& valid = task.corpus().valid;
   task.logits({1, 12, std::vector<int32_t>(valid.begin(), valid.begin() + 12), {}}, call);
-  const json& attention = data["runs"][2]["attention"];
+  const json& attention = data["groups"][0]["runs"][2]["attention"];
   CHECK(attention["weights"] == run->weights);
   for (size_t t = 0; t < 12; ++t) CHECK(attention["tokens"][t] == task.tokenizer().vocabulary().entry(valid[t]));
   REQUIRE(attention["layers"].size() == 2);
@@ -427,7 +343,7 @@ TEST_CASE("a report is well-formed, loads nothing, and no text of the data becom
   CHECK(fault_of("<p><b></p></b>") == "closes what is not open: p");   // the checker finds faults
   CHECK(fault_of("<p><b></b>") == "never closes: p");
   CHECK(block.find('<') == std::string::npos);
-  CHECK(contains_text(json::parse(block)["runs"][0]["attention"]["tokens"].dump(), "<script>alert("));
+  CHECK(contains_text(json::parse(block)["groups"][0]["runs"][0]["attention"]["tokens"].dump(), "<script>alert("));
   std::string frame = page;
   frame.erase(frame.find(block), block.size());
   for (const char* loader : {"http", "src=", "href", "url(", "@import", "import(", "fetch", "XMLHttp", "WebSocket"})
@@ -447,13 +363,13 @@ TEST_CASE("a report of single runs, of stopped ones, and of runs whose data are 
   CHECK(outcome.status == 0);
   CHECK(contains_text(outcome.err, "no attention maps: "));
   const json data = json::parse(block_of(contents(page)));
-  CHECK(data["comparison"]["arms"][0]["label"] == "stopped");
-  CHECK(data["comparison"]["arms"][0]["mean"].is_null());
-  CHECK(data["comparison"]["arms"][0]["runs"][0]["done"] == 4);
-  CHECK(data["comparison"]["arms"][0]["runs"][0]["evaluated"] == 4);
-  CHECK(contains_text(data["comparison"]["arms"][1]["difference"]["verdict"].get<std::string>(), "no verdict"));
-  CHECK(data["runs"][0]["attention"]["layers"].size() == 2);
-  CHECK(contains_text(data["runs"][1]["attention"]["missing"].get<std::string>(), "tokenizer.json"));
+  CHECK(data["groups"][0]["arms"][0]["label"] == "stopped");
+  CHECK(data["groups"][0]["arms"][0]["mean"].is_null());
+  CHECK(data["groups"][0]["arms"][0]["runs"][0]["done"] == 4);
+  CHECK(data["groups"][0]["arms"][0]["runs"][0]["evaluated"] == 4);
+  CHECK(contains_text(data["groups"][0]["arms"][1]["difference"]["verdict"].get<std::string>(), "no verdict"));
+  CHECK(data["groups"][0]["runs"][0]["attention"]["layers"].size() == 2);
+  CHECK(contains_text(data["groups"][0]["runs"][1]["attention"]["missing"].get<std::string>(), "tokenizer.json"));
 }
 
 TEST_CASE("long curves are thinned, and keep their first and last points") {
@@ -465,8 +381,8 @@ TEST_CASE("long curves are thinned, and keep their first and last points") {
   all.folder.write("long/metrics.jsonl", lines);
   CHECK(tapir("report " + in_quotes(run) + " --out " + in_quotes(page)).status == 0);
   const json data = json::parse(block_of(contents(page)));
-  const auto steps = data["runs"][0]["curves"]["loss"]["step"].get<std::vector<int64_t>>();
-  const auto values = data["runs"][0]["curves"]["loss"]["value"].get<std::vector<double>>();
+  const auto steps = data["groups"][0]["runs"][0]["curves"]["loss"]["step"].get<std::vector<int64_t>>();
+  const auto values = data["groups"][0]["runs"][0]["curves"]["loss"]["value"].get<std::vector<double>>();
   CHECK(steps.size() == 1668);   // every third of 5000, and the last
   CHECK(steps.front() == 1);
   CHECK(steps.back() == 5000);
@@ -488,11 +404,11 @@ TEST_CASE("a report that cannot be gets one line") {
   all.folder.write("old/run.json", "{\"parameters\": \"many\"}");
   CHECK(contains_text(refusal("report " + in_quotes(old)),
                       "run.json: \"parameters\" must be a whole number below 2^63, found \"many\""));
-  all.folder.write("old/run.json", "{\"parameters\": 3, \"metric\": 3}");
+  all.folder.write("old/run.json", "{\"parameters\": 3, \"operations\": 3, \"seed\": 3}");
   CHECK(contains_text(refusal("report " + in_quotes(old)), "run.json: is malformed: "));
-  all.folder.write("old/compare.json", "{\"arms\": []}");
+  all.folder.write("old/compare.json", "{\"groups\": []}");
   CHECK(contains_text(refusal("report " + in_quotes(old)), "runs: there are none"));
-  all.folder.write("old/compare.json", "{\"arms\": 3}");
+  all.folder.write("old/compare.json", "{\"groups\": 3}");
   CHECK(contains_text(refusal("report " + in_quotes(old)), "compare.json: is malformed: "));
 }
 

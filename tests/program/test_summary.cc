@@ -1,10 +1,12 @@
 // What a summary predicts against what training takes.
 #include <doctest/doctest.h>
 
+#include "attention/kernels/pair_hidden.h"
 #include "attention/reproduce/program/summary.h"
 #include "attention/reproduce/tasks/language.h"
 #include "autograd/backward.h"
 #include "autograd/ops/matmul.h"
+#include "autograd/ops/sum.h"
 #include "nn/optim/ema.h"
 #include "tensor/arena.h"
 #include "tensor/cuda.h"
@@ -131,6 +133,17 @@ TEST_CASE("summary: parameters and operations are those of a count by hand") {
   CHECK(row("blocks.2.attention").operations == 2 * 2 * T * T * C);
   CHECK(row("tokens").operations == 0);
   CHECK(summary.rows.front().path == "tokens");
+}
+
+TEST_CASE("dry run: units of pairs are counted, forward and backward") {
+  const DryRun dry;
+  const Tensor a = requires_grad(Tensor::zeros({2, 3, 5, 4})), c = requires_grad(Tensor::zeros({2, 3, 7, 4})),
+               weight = requires_grad(Tensor::zeros({3, 1, 4}));
+  const Tensor y = pair_hidden(a, c, weight, {});
+  const int64_t pass = 2 * 2 * 3 * 5 * 7 * 4;
+  CHECK(dry.operations() == std::map<std::string, int64_t>{{"", pass}});
+  grad({sum(y)}, {a, c, weight});
+  CHECK(dry.operations() == std::map<std::string, int64_t>{{"", 3 * pass}});
 }
 
 TEST_CASE("dry run: nothing is computed, all is allocated, and it ends") {

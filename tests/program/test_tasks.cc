@@ -6,6 +6,7 @@
 
 #include "attention/reproduce/program/summary.h"
 #include "attention/reproduce/tasks/function.h"
+#include "attention/reproduce/tasks/language.h"
 #include "attention/reproduce/tasks/sequence.h"
 #include "attention/reproduce/tasks/tokens.h"
 #include "autograd/backward.h"
@@ -65,12 +66,66 @@ TEST_CASE("tasks: every row trains, is evaluated on both parts, and says what is
     CHECK(loop.evaluate(call).front().first == "validation_loss");
     CHECK(!task->evaluate_part("valid").empty());
     CHECK(!task->evaluate_part("test").empty());
-    CHECK(task->signature("valid") != task->signature("test"));
+    CHECK(task->conditions("valid") != task->conditions("test"));
+    CHECK(task->conditions("valid").front() == std::pair<std::string, std::string>{"task", experiment.task.name});
+    CHECK(task->seed_decides().starts_with("initial weights"));
+    if (const auto wider = task->wider()) {   // what it is judged by is in the log
+      const Metrics metrics = loop.evaluate(call);
+      CHECK(std::any_of(metrics.begin(), metrics.end(),
+                        [&](const auto& metric) { return metric.first == wider->objective.metric; }));
+    }
     CHECK(!task->summary().empty());
     const auto [sample, units] = task->sample();
     CHECK(units > 0);
     CHECK(task->forward(sample, call).defined());
   }
+}
+
+TEST_CASE("tasks: bits per byte are the nats of all tokens over the bytes of the text, whatever the tokenizer") {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int line = 0; line < 200; ++line) text += tapir::text("line ", line % 7, " has naïve words ", line % 3, "\n");
+  const std::filesystem::path file = folder.write("text", text);
+  for (const std::string tokens : {"word", "character", "bpe"}) {
+    CAPTURE(tokens);
+    Experiment experiment =
+        experiment_of(tokens_of_transformer, {"data.kind=file", tapir::text("data.path=\"", file.string(), '"'),
+                                              "data.tokens=" + tokens, tapir::text("data.max_types=", tokens == "bpe" ? 300 : 0)});
+    const std::unique_ptr<Task> task = make_task(experiment);
+    const LanguageTask& language = dynamic_cast<LanguageTask&>(*task);
+    size_t begin = 0, end = 0;
+    for (int line = 0; line < 190; ++line) {
+      if (line == 180) begin = end;
+      end = text.find('\n', end) + 1;
+    }
+    const auto bytes = static_cast<double>(end - begin), tokens_there = static_cast<double>(language.corpus().valid.size());
+    CHECK(language.bits_per_byte(1, "valid") == doctest::Approx(tokens_there / std::log(2.0) / bytes));
+    CHECK(language.perplexity_per_word(1, "valid") == doctest::Approx(std::exp(tokens_there / (10 * 7))));
+    const Metrics metrics = task->train_task().evaluate({});
+    CHECK(metrics[2].first == "validation_bits_per_byte");
+    CHECK(metrics[2].second == language.bits_per_byte(metrics[0].second, "valid"));
+    CHECK(task->wider()->conditions.back() == std::pair<std::string, std::string>{"per", "byte"});
+  }
+  Experiment lossy = experiment_of(tokens_of_transformer, {"data.kind=file", tapir::text("data.path=\"", file.string(), '"'),
+                                                           "data.tokens=character", "data.max_types=5"});
+  const std::unique_ptr<Task> task = make_task(lossy);
+  CHECK(!task->wider());
+  CHECK(task->train_task().evaluate({}).size() == 2);
+  CHECK(task->evaluate_part("valid").back() == std::pair<std::string, std::string>{"bits/byte", "lossy"});
+}
+
+TEST_CASE("tasks: with another seed text comes in another order, unless it is contiguous") {
+  const auto loss = [](const std::string& order, int64_t seed) {
+    Experiment experiment = experiment_of(tokens_of_transformer + "[data]\nkind = 'generated'\ntrain_tokens = 2000\n",
+                                          {"data.order=" + order, text("run.seed=", seed)});
+    const std::unique_ptr<Task> task = make_task(experiment);
+    task->model().initialise(1, DType::f64, Device::cpu);   // equal weights
+    CHECK(contains_text(task->seed_decides(), "order of windows") == (order == "shuffled"));
+    return task->train_task().loss(0, 0, 1, {}).sum.item();
+  };
+  CHECK(loss("shuffled", 1) == loss("shuffled", 1));
+  CHECK(loss("shuffled", 1) != loss("shuffled", 2));
+  CHECK(loss("contiguous", 1) == loss("contiguous", 2));
 }
 
 TEST_CASE("tasks: a batch in parts is the batch, whatever the task") {

@@ -25,6 +25,7 @@ struct CompareCommand {
   std::filesystem::path experiment;
   std::vector<std::string> mechanisms;      // the others are compared with the first
   int64_t seeds = 3;
+  std::string match;                        // "parameters", "operations" or "time"; empty: costs are as they come (match.h)
   std::vector<std::string> assignments;
   std::filesystem::path out;                // empty: runs/compare-NAME
 };

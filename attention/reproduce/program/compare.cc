@@ -9,6 +9,7 @@
 #include <set>
 
 #include "attention/reproduce/program/arms.h"
+#include "attention/reproduce/program/match.h"
 #include "attention/reproduce/program/resolve.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
@@ -68,20 +69,34 @@ std::string with_interval(const Interval& interval, const char* format) {
   return std::isnan(interval.half_width) ? mean : fmt::format("{} ± {:.4f}", mean, interval.half_width);
 }
 
-void print_table(const std::vector<Arm>& arms) {
-  const RunRecord& first = arms.front().runs.front();
-  fmt::print("{} after {} steps, {} is better\n{:<16} {:>5}  {:<20} {:<20} {:>11} {:>10} {:>10}\n", first.objective.metric,
-             first.steps, first.objective.higher_is_better ? "higher" : "lower", "attention", "seeds", "mean",
-             "difference", "parameters", "step", "memory");
-  for (const Arm& arm : arms)
-    fmt::print("{:<16} {:>5}  {:<20} {:<20} {:>11} {:>7} ms {:>6.0f} MiB\n", arm.label, arm.runs.size(),
-               with_interval(arm.result(), "{:.4f}"),
-               &arm == &arms.front() ? "" : with_interval(arm.difference(arms.front()), "{:+.4f}"), arm.runs.front().parameters,
+void print_group(const Group& group) {
+  const RunRecord& first = group.arms.front().runs.front();
+  if (!group.title.empty()) fmt::print("{}\n", group.title);
+  fmt::print("{} after {} steps, {} is better\n{:<16} {:>5}  {:<20} {:<20} {:>11} {:>12} {:>10} {:>10}\n",
+             group.objective.metric, first.steps, group.objective.higher_is_better ? "higher" : "lower", "arm", "seeds", "mean",
+             "difference", "parameters", "operations", "step", "memory");
+  for (const Arm& arm : group.arms)
+    fmt::print("{:<16} {:>5}  {:<20} {:<20} {:>11} {:>12.4g} {:>7} ms {:>6.0f} MiB\n", arm.label, arm.runs.size(),
+               with_interval(arm.result(), "{:.4f}"), arm.difference ? with_interval(arm.difference->interval, "{:+.4f}") : "",
+               arm.runs.front().parameters, static_cast<double>(arm.runs.front().operations),
                shown(1e3 * arm.step_seconds(), "{:.1f}"), static_cast<double>(arm.peak_bytes()) / (1 << 20));
-  if (arms.front().runs.size() > 1)
-    fmt::print("±: 95 % interval over seeds, Student's t; difference to {}, paired by seed\n", arms.front().label);
-  for (const Arm& arm : arms)
-    if (&arm != &arms.front()) fmt::print("{}\n", arm.verdict(arms.front()));
+  if (group.arms.front().runs.size() > 1)
+    fmt::print("±: 95 % interval over seeds ({}), Student's t; differences to {}, paired by seed, corrected for their number "
+               "(Holm)\n", first.seed_decides, group.arms.front().label);
+  for (const Arm& arm : group.arms) {
+    if (arm.difference) fmt::print("{}\n", arm.difference->verdict);
+    if (!arm.remark.empty()) fmt::print("{}\n", arm.remark);
+  }
+}
+
+std::vector<MatchedArm> arms_in(std::vector<PlannedRun>& runs) {
+  std::vector<MatchedArm> arms;
+  for (PlannedRun& run : runs) {
+    const std::string& label = run.experiment.attention.mechanism;
+    if (arms.empty() || arms.back().label != label) arms.push_back({label, {}});
+    arms.back().runs.push_back(&run.experiment);
+  }
+  return arms;
 }
 
 }  // namespace
@@ -118,13 +133,20 @@ int run_compare(const CompareCommand& command) {
   std::vector<PlannedRun> runs = planned_runs(command);
   const fs::path out = runs.front().folder.parent_path().parent_path();
   require_place_for_comparison(out);
-  std::set<std::string> made;   // what no mechanism can be trained with is refused before the folder is made
-  for (PlannedRun& run : runs)
-    if (!has_begun(run) && made.insert(run.experiment.attention.mechanism).second) {
-      const ComputeAs place(run.experiment);
-      make_task(run.experiment, {}, [&](Task& task) { rehearse(task, run.experiment); });
-    }
+  const std::vector<MatchedArm> arms = arms_in(runs);
+  const StepTimes times = command.match == "time" ? step_times(arms, out) : StepTimes{};
+  std::vector<std::string> matched;
+  if (!command.match.empty()) matched = match_arms(arms, command.match, times);
+  // What cannot be trained, or belongs to another experiment, is refused before the folder is made or locked.
+  for (const MatchedArm& arm : arms) {
+    Experiment& experiment = *arm.runs.front();
+    const ComputeAs place(experiment);
+    make_task(experiment, {}, [&](Task& task) { rehearse(task, experiment); });
+  }
+  for (PlannedRun& run : runs) has_begun(run);
   const FolderLock lock(out);
+  if (!times.empty()) keep(times, out);
+  for (const std::string& line : matched) note(line);
   std::vector<RunRecord> records;
   for (PlannedRun& run : runs) {
     if (const int signal = go_on(run)) {
@@ -133,11 +155,12 @@ int run_compare(const CompareCommand& command) {
     }
     records.push_back(read_record(run.folder));
   }
-  const std::vector<Arm> arms = arms_of(std::move(records));
-  print_table(arms);
+  const std::vector<Group> groups = groups_of(std::move(records));
+  for (const Group& group : groups) print_group(group);
+  for (const std::string& line : matched) fmt::print("matched: {}\n", line);
   write_atomically(out / comparison_file,
-                   comparison_json(arms, out).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
-  return tell_diverged(arms) ? 1 : 0;
+                   comparison_json(groups, out).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
+  return tell_diverged(groups) ? 1 : 0;
 }
 
 }  // namespace tapir

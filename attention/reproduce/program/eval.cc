@@ -21,7 +21,9 @@ int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& 
     const std::string name = folder.has_filename() ? folder.filename().string() : folder.parent_path().filename().string();
     fmt::print("{:<24} {:<14} {:>11}{}  {}\n", name, run->experiment.subject(), task.model().parameter_count(),
                numbers, run->weights);
-    signatures += fmt::format("{}: {}\n", name, task.signature(part));
+    signatures += name + ":";
+    for (const auto& [what, value] : task.conditions(part)) signatures += fmt::format("{} {} {}", signatures.back() == ':' ? "" : ",", what, value);
+    signatures += '\n';
   }
   fmt::print("{}", signatures);
   return 0;

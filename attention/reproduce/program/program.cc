@@ -122,6 +122,9 @@ int run(int argc, char** argv) {
   compare_app->add_option("--attention", compare.mechanisms, "mechanisms, the baseline first: a,b,c")->delimiter(',')
       ->required()->allow_extra_args(false);
   add_number(*compare_app, "--seeds", nn::between(1, 1000), "how many, from run.seed on", compare.seeds);
+  compare_app->add_option("--match", compare.match, "make all cost what the first does: parameters and operations by the width "
+                          "of feed-forward layers, time by steps")
+      ->check(CLI::IsMember({"parameters", "operations", "time"}));
   compare_app->add_option("--set", compare.assignments, "section.key=value, over what the file says")
       ->allow_extra_args(false);
   compare_app->add_option("--out", compare.out, "folder of the runs (runs/compare-NAME)");

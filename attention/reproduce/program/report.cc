@@ -11,8 +11,6 @@
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
 #include "nn/files/atomic_file.h"
-#include "nn/files/mapped_file.h"
-#include "nn/files/small_file.h"
 #include "nn/train/finite.h"
 
 namespace tapir {
@@ -109,25 +107,36 @@ Json differences_of(const std::vector<Arm>& arms) {
   return rows;
 }
 
-Json data_of(const std::vector<Arm>& arms, const std::string& device, bool& finite) {
+// Curves and attention of the runs of a group; "arm" is an index in it.
+Json runs_of(const Group& group, const std::string& device, bool& finite) {
   Json runs = Json::array();
-  for (size_t k = 0; k < arms.size(); ++k)
-    for (const RunRecord& run : arms[k].runs) {
+  for (size_t k = 0; k < group.arms.size(); ++k)
+    for (const RunRecord& run : group.arms[k].runs) {
       const Json costs = curves_of(read_metrics(run.folder / "costs.jsonl"));
       Json seconds = {{"step", Json::array()}, {"seconds", Json::array()}};
       if (costs.contains("seconds"))
         seconds = {{"step", costs["seconds"]["step"]}, {"seconds", costs["seconds"]["value"]}};
-      runs.push_back({{"label", arms[k].label},
+      runs.push_back({{"label", group.arms[k].label},
                       {"arm", k},
                       {"seed", text(run.seed)},   // a number of a page is a double
                       {"curves", curves_of(run.metrics)},
                       {"costs", std::move(seconds)},
                       {"attention", attention_of(run.folder, device, finite)}});
     }
-  Json comparison = comparison_json(arms, {});
-  for (Json& arm : comparison["arms"])
-    for (Json& run : arm["runs"]) run["seed"] = text(run["seed"]);
-  return {{"comparison", std::move(comparison)}, {"differences", differences_of(arms)}, {"runs", std::move(runs)}};
+  return runs;
+}
+
+Json data_of(const std::vector<Group>& groups, const std::string& device, bool& finite) {
+  Json all = comparison_json(groups, {});
+  for (size_t k = 0; k < groups.size(); ++k) {
+    Json& group = all["groups"][k];
+    for (Json& arm : group["arms"])
+      for (Json& run : arm["runs"]) run["seed"] = text(run["seed"]);
+    if (groups[k].wider) continue;   // its runs are shown where they stand first
+    group["differences"] = differences_of(groups[k].arms);
+    group["runs"] = runs_of(groups[k], device, finite);
+  }
+  return all;
 }
 
 // The JSON as it may stand in a script element: without "<" no text in it can end the element.
@@ -139,27 +148,6 @@ std::string script_text(const Json& json) {
   return out;
 }
 
-// The runs for which a path stands.
-std::vector<std::filesystem::path> runs_in(const std::filesystem::path& path) {
-  const std::filesystem::path file = path / comparison_file;
-  if (!std::filesystem::is_regular_file(file)) {
-    require(kind_of(path) != FolderKind::comparison, path.string(), [] { return "is a comparison that has not ended"; },
-            "the same `tapir compare` goes on with it; or give runs in it, MECHANISM/seed-N");
-    return {path};
-  }
-  const MappedFile bytes(file);
-  require_small(file.string(), bytes.bytes().size(), 8 * small_file);
-  std::vector<std::filesystem::path> folders;
-  try {
-    const auto comparison = nlohmann::json::parse(bytes.bytes().begin(), bytes.bytes().end());
-    for (const auto& arm : comparison.at("arms"))
-      for (const auto& run : arm.at("runs")) folders.push_back(path / run.at("folder").get<std::string>());
-  } catch (const Json::exception& error) {
-    throw Error(file.string(), text("is malformed: ", error.what()));
-  }
-  return folders;
-}
-
 }  // namespace
 
 int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device) {
@@ -169,9 +157,9 @@ int run_report(const std::vector<std::filesystem::path>& paths, const std::files
   const size_t count = records.size();
   std::string page = report_template;
   const std::string place = "@DATA@";
-  const std::vector<Arm> arms = arms_of(std::move(records));
-  bool finite = !tell_diverged(arms);
-  page.replace(page.find(place), place.size(), script_text(data_of(arms, device, finite)));
+  const std::vector<Group> groups = groups_of(std::move(records));
+  bool finite = !tell_diverged(groups);
+  page.replace(page.find(place), place.size(), script_text(data_of(groups, device, finite)));
   write_atomically(out, page);
   note(fmt::format("{}: {} run{}, {:.0f} kB", out.string(), count, count == 1 ? "" : "s",
                    static_cast<double>(page.size()) / 1000));

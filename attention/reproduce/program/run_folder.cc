@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/streams.h"
 #include "attention/reproduce/program/summary.h"
 #include "nn/files/atomic_file.h"
@@ -18,7 +19,10 @@ namespace tapir {
 
 Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments) {
   require_run(folder);
-  return read_experiment(folder / experiment_file, assignments);
+  std::vector<std::string> all = assignments;
+  const toml::table written = read_config(folder / experiment_file);
+  if (written["data"].is_table() && !written["data"]["order"]) all.emplace_back("data.order=contiguous");   // before there was a choice
+  return read_experiment(folder / experiment_file, all);
 }
 
 std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std::string& device) {
@@ -47,12 +51,28 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
 
 namespace {
 
+nlohmann::ordered_json judged(const Objective& objective, const Task::Results& conditions) {
+  nlohmann::ordered_json facts = {{"metric", objective.metric}, {"higher_is_better", objective.higher_is_better}};
+  for (const auto& [name, value] : conditions) facts["comparable"][name] = value;
+  return facts;
+}
+
+// What a comparison must know of a run beside its experiment and its log.
+nlohmann::ordered_json facts_of(const Task& task, const Objective& objective, int64_t operations) {
+  nlohmann::ordered_json facts = {
+      {"parameters", task.model().parameter_count()}, {"operations", operations}, {"seed", task.seed_decides()}};
+  facts.update(judged(objective, task.conditions("valid")));
+  if (const auto wider = task.wider()) facts["wider"] = judged(wider->objective, wider->conditions);
+  return facts;
+}
+
 TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
                     double minutes) {
   resume ? require_checkpoint(folder) : require_place_for_run(folder);
   const ComputeAs place(experiment);
   TrainedRun run;
-  run.task = make_task(experiment, resume ? folder : "", [&](Task& made) { rehearse(made, experiment); });
+  int64_t operations = 0;
+  run.task = make_task(experiment, resume ? folder : "", [&](Task& made) { operations = rehearse(made, experiment); });
   Task& task = *run.task;
   Arena::of(experiment.device()).reset_peak();
   TrainTask loop = task.train_task();
@@ -64,10 +84,7 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
         std::filesystem::remove_all(folder / leftover);
       task.save(folder);
     }
-    const nlohmann::ordered_json facts = {{"parameters", task.model().parameter_count()},
-                                          {"metric", loop.objective.metric},
-                                          {"higher_is_better", loop.objective.higher_is_better}};
-    write_atomically(folder / facts_file, facts.dump() + '\n');
+    write_atomically(folder / facts_file, facts_of(task, loop.objective, operations).dump(2) + '\n');
   };
   note(fmt::format("{}: {}, {}, {} parameters, {} thread{}", folder.string(), experiment.subject(), task.summary(),
                    task.model().parameter_count(), threads(), threads() == 1 ? "" : "s"));

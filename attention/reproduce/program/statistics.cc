@@ -24,20 +24,24 @@ double student_probability(double theta, int64_t degrees) {
 
 }  // namespace
 
-double student_quantile(int64_t degrees) {
+double student_quantile(int64_t degrees, double probability) {
   double low = 0, high = std::numbers::pi / 2;
   for (int step = 0; step < 60; ++step) {
     const double middle = (low + high) / 2;
-    (student_probability(middle, degrees) < 0.95 ? low : high) = middle;
+    (student_probability(middle, degrees) < probability ? low : high) = middle;
   }
   return std::tan(low) * std::sqrt(static_cast<double>(degrees));
 }
 
-bool Interval::excludes_zero() const { return std::abs(mean) > half_width; }
+namespace {
 
-Interval mean_interval(const std::vector<double>& values) {
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  if (values.empty()) return {nan, nan};
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+struct Moments {
+  double mean, error;   // s / √n; NaN for fewer than two values
+};
+
+Moments moments_of(const std::vector<double>& values) {
   const auto n = static_cast<double>(values.size());
   double sum = 0, squares = 0;
   for (const double value : values) sum += value;
@@ -46,7 +50,49 @@ Interval mean_interval(const std::vector<double>& values) {
   for (const double value : values) squares += (value - mean) * (value - mean);
   if (values.size() == 1) return {mean, nan};
   require_finite("interval", text("the variance of ", values.size(), " results"), squares);
-  return {mean, student_quantile(static_cast<int64_t>(values.size()) - 1) * std::sqrt(squares / (n - 1) / n)};
+  return {mean, std::sqrt(squares / (n - 1) / n)};
+}
+
+}  // namespace
+
+Interval mean_interval(const std::vector<double>& values, double probability) {
+  if (values.empty()) return {nan, nan};
+  const Moments moments = moments_of(values);
+  if (values.size() == 1) return {moments.mean, nan};
+  return {moments.mean, student_quantile(static_cast<int64_t>(values.size()) - 1, probability) * moments.error};
+}
+
+double student_p(const std::vector<double>& values) {
+  if (values.size() < 2) return nan;
+  const Moments moments = moments_of(values);
+  if (moments.mean == 0) return 1;
+  const auto degrees = static_cast<int64_t>(values.size()) - 1;
+  return 1 - student_probability(std::atan2(std::abs(moments.mean), moments.error * std::sqrt(static_cast<double>(degrees))),
+                                 degrees);
+}
+
+double sign_p(int64_t wins, int64_t losses) {
+  const int64_t n = wins + losses, most = std::max(wins, losses);
+  if (n == 0) return nan;
+  double tail = 0;   // Σ_{k ≥ most} C(n, k) / 2ⁿ
+  for (int64_t k = most; k <= n; ++k)
+    tail += std::exp(std::lgamma(n + 1.0) - std::lgamma(k + 1.0) - std::lgamma(n - k + 1.0) - std::numbers::ln2 * n);
+  return std::min(1.0, 2 * tail);
+}
+
+std::vector<Corrected> holm(const std::vector<double>& p) {
+  std::vector<size_t> order;
+  for (size_t i = 0; i < p.size(); ++i)
+    if (!std::isnan(p[i])) order.push_back(i);
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return p[a] < p[b]; });
+  std::vector<Corrected> corrected(p.size(), {nan, nan});
+  double least = 0;
+  for (size_t k = 0; k < order.size(); ++k) {
+    const auto left = static_cast<double>(order.size() - k);
+    least = std::max(least, std::min(1.0, left * p[order[k]]));
+    corrected[order[k]] = {least, 1 - 0.05 / left};
+  }
+  return corrected;
 }
 
 double median(std::vector<double> values) {

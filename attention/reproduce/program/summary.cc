@@ -88,13 +88,16 @@ ModelSummary summarise(Experiment& experiment) {
   return summary;
 }
 
-void rehearse(Task& task, const Experiment& experiment) {
+int64_t rehearse(Task& task, const Experiment& experiment) {
   const Rehearsal rehearsal(experiment.device());
   const Tensor numbers = numbers_to_spare();
   task.model().initialise(0, experiment.dtype(), experiment.device());
   peak_of_step(task, experiment);
   task.model().each_parameter([](const std::string&, nn::Parameter& parameter) { parameter.value = {}; });
   task.model().each_buffer([](const std::string&, nn::Buffer& buffer) { buffer.value = {}; });
+  int64_t operations = 0;
+  for (const auto& own : rehearsal.operations()) operations += own.second;
+  return operations;
 }
 
 namespace {
@@ -137,7 +140,7 @@ int run_summary(const std::filesystem::path& file, const std::vector<std::string
   for (const ModelSummary::Row& row : summary.rows) print(row);
   print(summary.total());
   const std::string units = text(summary.units, ' ', summary.unit, summary.units == 1 ? "" : "s");
-  fmt::print("FLOPs: forward, 2·m·n·k for each matrix product, over {}; no other loops\n", units);
+  fmt::print("FLOPs: forward, 2·m·n·k for each matrix product, and what is done for each pair of tokens, over {}\n", units);
   fmt::print("memory: {:.1f} MiB at the peak of a training step: {} × {} in {} part{}, {}, products in {}, {}\n",
              static_cast<double>(summary.peak) / (1 << 20), experiment.train.batch, units,
              experiment.train.accumulate, experiment.train.accumulate == 1 ? "" : "s", experiment.run.dtype,

@@ -26,13 +26,13 @@ struct ModelSummary {
 };
 
 // Reads the task's data, then makes the model and takes a training step as a DryRun: allocations are those
-// of a real step, so the peak is the real one. Operations: 2·m·n·k for a product of (m,k) and (k,n); loops that are no
-// matrix products are not counted, and a mask saves nothing. Throws what the task throws.
+// of a real step, so the peak is the real one. Operations: 2·m·n·k for a product of (m,k) and (k,n), and those of
+// kernels that visit all pairs of tokens; no other loops are counted, and a mask saves nothing. Throws what the task throws.
 ModelSummary summarise(Experiment& experiment);
 
-// Takes the first step of a training as a dry run; afterwards the model has no weights, as before. Throws OutOfMemory where
-// there is too little.
-void rehearse(Task& task, const Experiment& experiment);
+// Takes the first step of a training as a dry run; afterwards the model has no weights, as before. Returns the step's
+// operations, forward and backward. Throws OutOfMemory where there is too little.
+int64_t rehearse(Task& task, const Experiment& experiment);
 
 // The largest train.batch below the experiment's for which memory is enough, a multiple of train.accumulate; 0: there is none.
 // Found by training steps as dry runs, within the limit of the device's arena and what the device has. Throws what the task's

@@ -92,8 +92,8 @@ Task::Results FunctionTask::evaluate_part(const std::string& part) {
   return {{"points", fmt::format("{}", of_part(part).values.elements())}, {"mse", fmt::format("{:.3e}", error)}};
 }
 
-std::string FunctionTask::signature(const std::string& part) const {
-  return fmt::format("{} part of the function {}, a grid of {}²", part, options_.function, options_.grid);
+Task::Results FunctionTask::comparable(const std::string&) const {
+  return {{"function", options_.function}, {"grid", fmt::format("{}", options_.grid)}};
 }
 
 std::pair<Batch, int64_t> FunctionTask::sample() const {

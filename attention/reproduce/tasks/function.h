@@ -28,7 +28,8 @@ class FunctionTask final : public Task {
 
   TrainTask train_task() override;
   Results evaluate_part(const std::string& part) override;
-  std::string signature(const std::string& part) const override;
+  Results comparable(const std::string& part) const override;
+  std::string drawn() const override { return "points"; }
   std::pair<Batch, int64_t> sample() const override;
   std::string unit() const override { return "point"; }
   std::string summary() const override;

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <numbers>
 
 #include "autograd/node.h"
 #include "nn/files/atomic_file.h"
@@ -15,6 +16,8 @@ void DataOptions::fields(nn::FieldVisitor& visit) {
   visit("kind", spec.kind, "the corpus", {"wikitext-2", "wikitext-103", "file", "generated"});
   visit("path", path, "of the kind \"file\": a text file, or a folder with train.txt, valid.txt, test.txt", {});
   visit("tokens", spec.tokens, "what a token is", {"word", "character", "bpe", "gpt2"});
+  visit("order", order, "of training windows: drawn anew from the seed for each epoch, or one after the other in B streams",
+        {"shuffled", "contiguous"});
   visit("max_types", spec.max_types, "size of the vocabulary, the most frequent types stay; 0: all; needed for bpe",
         nn::between(0, 1e9));
   visit("train_tokens", spec.limits.train, "tokens of the training part that are used; 0: all", nn::between(0, 1e12));
@@ -25,13 +28,19 @@ void DataOptions::fields(nn::FieldVisitor& visit) {
 
 LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer, bool with_weights)
     : TokenTask(experiment), context_(context()),
-      corpus_(read_corpus(corpus_spec(), tokenizer)), training_(corpus_.train, experiment.train.batch, context_) {
+      corpus_(read_corpus(data().spec, tokenizer)) {
+  const int64_t batch = experiment.train.batch;
+  if (data().order == "contiguous") train_on(ContiguousBatches(corpus_.train, batch, context_));
+  else train_on(ShuffledBatches(corpus_.train, batch, context_, static_cast<uint64_t>(experiment.run.seed)));
   make_model({.takes = Takes::tokens, .gives = Gives::next_token, .vocabulary = corpus_.tokenizer->size()});
   if (with_weights) initialise(!tokenizer);
 }
 
-const CorpusSpec& LanguageTask::corpus_spec() const {
-  return dynamic_cast<const DataOptions&>(*experiment_.task.data).spec;
+const DataOptions& LanguageTask::data() const { return dynamic_cast<const DataOptions&>(*experiment_.task.data); }
+
+template <class Batches> void LanguageTask::train_on(Batches batches) {
+  epoch_ = batches.batches_per_epoch();
+  training_ = [batches = std::move(batches)](int64_t k) { return batches.batch(k); };
 }
 
 const nn::LanguageModel& LanguageTask::language_model() {
@@ -42,12 +51,13 @@ const nn::LanguageModel& LanguageTask::language_model() {
 
 TrainTask LanguageTask::train_task() {
   const auto loss = [this](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
-    return this->loss(training_.batch(step), part, parts, call);
+    return this->loss(training_(step), part, parts, call);
   };
   const TokenBatch first = EvaluationBatches(corpus_.valid, experiment_.train.batch, context_).batch(0);
   const auto evaluate = [this, first](const nn::Call&) {
     const Result result = this->evaluate(corpus_.valid);
     Metrics metrics{{"validation_loss", result.nll}, {"validation_perplexity", result.perplexity()}};
+    if (corpus_.valid_text.lossless) metrics.emplace_back("validation_bits_per_byte", bits_per_byte(result.nll, "valid"));
     for (const auto& gate : gates(first)) metrics.push_back(gate);
     return metrics;
   };
@@ -80,25 +90,60 @@ LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {
 
 double LanguageTask::Result::perplexity() const { return std::exp(nll); }
 
-Task::Results LanguageTask::evaluate_part(const std::string& part) {
-  const Result result = evaluate(part == "test" ? corpus_.test : corpus_.valid);
-  return {{"tokens", fmt::format("{}", result.tokens)},
-          {"perplexity", fmt::format("{:.3f}", result.perplexity())},
-          {"nats", fmt::format("{:.5f}", result.nll)}};
+double LanguageTask::bits_per_byte(double nll, const std::string& part) const {
+  return nll * static_cast<double>(ids_of(part).size()) / (std::numbers::ln2 * static_cast<double>(text_of(part).bytes));
 }
 
-std::string LanguageTask::signature(const std::string& part) const {
-  return fmt::format("{} part of {}, per {}, vocabulary {} ({}), context {}, {} streams, no overlap", part,
-                     corpus_spec().kind, tokenizer().kind(), tokenizer().size(), tokenizer().digest().substr(0, 12),
-                     context_, experiment_.train.batch);
+double LanguageTask::perplexity_per_word(double nll, const std::string& part) const {
+  return std::exp(nll * static_cast<double>(ids_of(part).size()) / static_cast<double>(text_of(part).words));
 }
+
+Task::Results LanguageTask::evaluate_part(const std::string& part) {
+  const Result result = evaluate(ids_of(part));
+  const bool lossless = text_of(part).lossless;   // else what is unknown would cost nothing
+  return {{"tokens", fmt::format("{}", result.tokens)},
+          {"perplexity", fmt::format("{:.3f}", result.perplexity())},
+          {"nats", fmt::format("{:.5f}", result.nll)},
+          {"per word", lossless ? fmt::format("{:.2f}", perplexity_per_word(result.nll, part)) : "lossy"},
+          {"bits/byte", lossless ? fmt::format("{:.5f}", bits_per_byte(result.nll, part)) : "lossy"}};
+}
+
+Task::Results LanguageTask::comparable(const std::string& part) const {
+  const TextMeasure& own = text_of(part);
+  return {{"data", data().spec.kind},
+          {"text", own.sha256.substr(0, 12)},
+          {"bytes", fmt::format("{}", own.bytes)},
+          {"tokens", fmt::format("{}", ids_of(part).size())},
+          {"tokenizer", fmt::format("{} {} {}", tokenizer().kind(), tokenizer().size(), tokenizer().digest().substr(0, 12))},
+          {"lossless", own.lossless ? "yes" : "no"},
+          {"context", fmt::format("{}", context_)},
+          {"streams", fmt::format("{}", experiment_.train.batch)}};
+}
+
+std::optional<Task::Wider> LanguageTask::wider() const {
+  const TextMeasure& own = corpus_.valid_text;
+  if (!own.lossless) return {};
+  const double bytes = static_cast<double>(own.bytes) / static_cast<double>(corpus_.valid.size());   // of a token
+  Results conditions{{"task", experiment_.task.name},
+                     {"part", "valid"},
+                     {"data", data().spec.kind},
+                     {"text", own.sha256.substr(0, 12)},
+                     {"context in bytes", fmt::format("≈ {:.0f}", bytes * static_cast<double>(context_))},
+                     {"per", "byte"}};
+  Wider byte;
+  byte.objective.metric = "validation_bits_per_byte";
+  byte.conditions = std::move(conditions);
+  return byte;
+}
+
+std::string LanguageTask::drawn() const { return data().order == "shuffled" ? "order of windows" : ""; }
 
 std::pair<Batch, int64_t> LanguageTask::sample() const {
   return {tokens_of(context_), context_};
 }
 
 std::string LanguageTask::summary() const {
-  return fmt::format("{} tokens in the vocabulary, {} steps an epoch", tokenizer().size(), training_.batches_per_epoch());
+  return fmt::format("{} tokens in the vocabulary, {} steps an epoch", tokenizer().size(), epoch_);
 }
 
 void LanguageTask::save(const std::filesystem::path& folder) const {

@@ -12,6 +12,7 @@ namespace tapir {
 
 struct DataOptions : nn::Options {   // [data]
   CorpusSpec spec;
+  std::string order = "shuffled";
 
   void fields(nn::FieldVisitor& visit) override;
 };
@@ -26,7 +27,9 @@ class LanguageTask final : public TokenTask {
   // Refers to this object. Throws Error when the validation part is too short for one batch.
   TrainTask train_task() override;
   Results evaluate_part(const std::string& part) override;
-  std::string signature(const std::string& part) const override;
+  Results comparable(const std::string& part) const override;
+  std::string drawn() const override;
+  std::optional<Wider> wider() const override;   // bits per byte, where no type became the unknown one
   std::pair<Batch, int64_t> sample() const override;
   std::string summary() const override;
   void save(const std::filesystem::path& folder) const override;
@@ -41,17 +44,26 @@ class LanguageTask final : public TokenTask {
     double perplexity() const;
   };
   Result evaluate(const std::vector<int32_t>& ids);
+  // Of a mean nll: nats of the part / (ln 2 · bytes of its text), and exp(nats / words); the part's tokens at that mean.
+  double bits_per_byte(double nll, const std::string& part) const;
+  double perplexity_per_word(double nll, const std::string& part) const;
 
   const nn::LanguageModel& language_model();   // throws Error where the model is another one
 
  private:
-  const CorpusSpec& corpus_spec() const;
+  const DataOptions& data() const;
+  const std::vector<int32_t>& ids_of(const std::string& part) const { return part == "test" ? corpus_.test : corpus_.valid; }
+  const TextMeasure& text_of(const std::string& part) const {
+    return part == "test" ? corpus_.test_text : corpus_.valid_text;
+  }
+  template <class Batches> void train_on(Batches batches);
 
   Metrics gates(const TokenBatch& batch);    // active share of each score network's gate
 
   const int64_t context_;   // tokens of a window
   TextCorpus corpus_;
-  ContiguousBatches training_;
+  std::function<TokenBatch(int64_t k)> training_;
+  int64_t epoch_ = 0;   // batches
 };
 
 TaskRow language_row();

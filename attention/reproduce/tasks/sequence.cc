@@ -97,14 +97,17 @@ Task::Results SequenceTask::evaluate_part(const std::string& part) {
   return results;
 }
 
-std::string SequenceTask::signature(const std::string& part) const {
+Task::Results SequenceTask::comparable(const std::string&) const {
   const std::string& name = options_.sequence.task;
-  std::string line = fmt::format("{} part of {}", part, name);
-  if (name != "parity") line += fmt::format(", N {}", options_.sequence.symbols);
-  if (name == "nt") line += fmt::format(", τ {}", options_.sequence.delay);
-  line += fmt::format(", n {}", options_.sequence.size);
-  if (longer_) line += fmt::format(", longer {}", options_.longer);
-  return line + fmt::format(", {} sequences in batches of {}", options_.evaluated, experiment_.train.batch);
+  Results all;
+  const auto add = [&](const char* what, int64_t value) { all.emplace_back(what, fmt::format("{}", value)); };
+  if (name != "parity") add("symbols", options_.sequence.symbols);
+  if (name == "nt") add("delay", options_.sequence.delay);
+  add("size", options_.sequence.size);
+  if (longer_) add("longer", options_.longer);
+  add("evaluated", options_.evaluated);
+  add("batch", experiment_.train.batch);
+  return all;
 }
 
 std::pair<Batch, int64_t> SequenceTask::sample() const {

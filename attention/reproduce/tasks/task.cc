@@ -4,6 +4,21 @@
 #include "nn/train/weights.h"
 
 namespace tapir {
+namespace {
+
+// Options of a model that leave something out at random: "dropout", "drop_path".
+struct Drops final : nn::FieldVisitor {
+  void operator()(const char*, int64_t&, const char*, const nn::Range&) override {}
+  void operator()(const char* key, double& value, const char*, const nn::Range&) override {
+    if (std::string(key).starts_with("drop") && value > 0) keys.emplace_back(key);
+  }
+  void operator()(const char*, bool&, const char*) override {}
+  void operator()(const char*, std::string&, const char*, const nn::Choices&) override {}
+
+  std::vector<std::string> keys;
+};
+
+}  // namespace
 
 ComputeAs::ComputeAs(const Experiment& experiment) : device_(default_device()), precision_(precision()) {
   set_default_device(experiment.device());
@@ -24,6 +39,25 @@ void Task::make_model(const ModelShape& shape) {
   model_ = row.make(*experiment_.model.own, shape, [&](const nn::MixerShape& mixer) {
     return mechanism(experiment_.attention.mechanism).make(*experiment_.attention.own, mixer);
   });
+}
+
+Task::Results Task::conditions(const std::string& part) const {
+  Results all{{"task", experiment_.task.name}, {"part", part}};
+  const Results own = comparable(part);
+  all.insert(all.end(), own.begin(), own.end());
+  all.emplace_back("per", unit());
+  return all;
+}
+
+std::string Task::seed_decides() const {
+  std::string list;
+  const auto add = [&](const std::string& what) { list += (list.empty() || what.empty() ? "" : ", ") + what; };
+  if (experiment_.run.initial.empty()) add("initial weights");
+  Drops drops;
+  experiment_.model.fields(drops);
+  for (const std::string& key : drops.keys) add(key);
+  add(drawn());
+  return list.empty() ? "nothing" : list;
 }
 
 void Task::initialise(bool reads_initial) {

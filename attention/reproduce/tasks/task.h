@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,10 +34,18 @@ class Task {
   // Refers to this object. The loss of a step is a function of the experiment, the step and the parameters.
   virtual TrainTask train_task() = 0;
 
-  // Results on the part "valid" or "test", as names and numbers to print.
-  using Results = std::vector<std::pair<std::string, std::string>>;
-  virtual Results evaluate_part(const std::string& part) = 0;
-  virtual std::string signature(const std::string& part) const = 0;   // what must be equal before results are compared
+  using Results = std::vector<std::pair<std::string, std::string>>;   // names and what to print
+  virtual Results evaluate_part(const std::string& part) = 0;         // "valid" or "test"
+  // What must be equal before results on the part are compared, beside the task, the part and the unit: names and values.
+  virtual Results comparable(const std::string& part) const = 0;
+  virtual std::string drawn() const = 0;   // what of the data the seed decides: "order of windows"; "": nothing
+  // A metric of the validation part in which more results compare, such as bits per byte across tokenizers, and all that must
+  // be equal for it. A value "≈ 256" equals numbers that are within 5 %.
+  struct Wider {
+    Objective objective;
+    Results conditions;
+  };
+  virtual std::optional<Wider> wider() const { return {}; }
 
   // One sample, whatever its values, and how many units it has: what costs are told of.
   virtual std::pair<Batch, int64_t> sample() const = 0;
@@ -46,7 +55,11 @@ class Task {
   virtual void save(const std::filesystem::path&) const {}      // what evaluation needs beside weights and experiment
 
   nn::Module& model() { return *model_.net; }
+  const nn::Module& model() const { return *model_.net; }
   Tensor forward(const Batch& batch, const nn::Call& call) const { return model_.forward(batch, call); }
+
+  Results conditions(const std::string& part) const;   // comparable(), whole
+  std::string seed_decides() const;                    // "initial weights, dropout, order of windows"
 
   // Weights, on the experiment's device: drawn from the seed, or read from the experiment's file where it has one and
   // `reads_initial` asks for it.

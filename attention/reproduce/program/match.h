@@ -1,0 +1,41 @@
+// Experiments that cost the same, so that a difference between them is not one of size.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "attention/reproduce/program/experiment.h"
+
+namespace tapir {
+
+struct Costs {
+  int64_t parameters = 0;
+  int64_t operations = 0;   // of a training step
+};
+Costs costs_of(Experiment& experiment);          // by a dry run. Throws what the task and the model throw
+
+double seconds_of_step(Experiment& experiment);   // measured: the median of ten training steps, after three
+
+// Sets model.hidden so that `by`, "parameters" or "operations", is as near to that of `to` as whole units allow. Throws Error
+// for a model without that key, and where no width comes within 2 %.
+void match_width(Experiment& experiment, Experiment& to, const std::string& by);
+
+// An arm of a comparison.
+struct MatchedArm {
+  std::string label;
+  std::vector<Experiment*> runs;   // one for each seed
+};
+
+// Seconds of a step by label: those that folder/match.json has, and seconds_of_step of the others. Throws Error for a file that
+// is malformed.
+using StepTimes = std::map<std::string, double>;
+StepTimes step_times(const std::vector<MatchedArm>& arms, const std::filesystem::path& folder);
+void keep(const StepTimes& times, const std::filesystem::path& folder);   // so that they are never measured again
+
+// Makes every arm cost what the first one does: by "parameters" and "operations" with match_width; by "time" with train.steps,
+// from `times`. Returns what was done, a line for each of the other arms. Throws what match_width throws.
+std::vector<std::string> match_arms(const std::vector<MatchedArm>& arms, const std::string& by, const StepTimes& times);
+
+}  // namespace tapir
