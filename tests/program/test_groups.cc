@@ -170,8 +170,8 @@ TEST_CASE("what cannot be compared is in groups of its own, each with a baseline
   CHECK(joint[0].wins == 1);
   CHECK(joint[0].losses == 0);
   CHECK(joint[0].ties == 3);
-  CHECK(joint[0].statement == "score_mlp against dot_product, 2 groups together: no difference shown, 1 wins, 0 losses and 3 ties "
-                              "of pairs with equal seeds (sign test, p = 1)");
+  CHECK(joint[0].statement == "score_mlp against dot_product, 2 groups together: no difference shown; of the pairs with equal "
+                              "seeds 1 are won, 0 lost and 3 tied (sign test, p = 1)");
   const nlohmann::json all = comparison_json(groups, {});
   CHECK(all["groups"].size() == 2);
   CHECK(all["joint"][0]["ties"] == 3);
@@ -192,8 +192,8 @@ TEST_CASE("a joint statement needs more than the best cell: 19 wins and 2 losses
     }
   const std::vector<Joint> joint = joint_statements(groups_of(runs));
   CHECK(joint[0].p == doctest::Approx(464 / std::exp2(21)));
-  CHECK(joint[0].statement == "expressive against dot_product, 12 groups together: better, 19 wins, 2 losses and 39 ties of pairs "
-                              "with equal seeds (sign test, p = 0.00022)");
+  CHECK(joint[0].statement == "expressive against dot_product, 12 groups together: better; of the pairs with equal seeds 19 are "
+                              "won, 2 lost and 39 tied (sign test, p = 0.00022)");
 }
 
 TEST_CASE("results in a wider unit join groups where text and context in bytes agree, and only there") {

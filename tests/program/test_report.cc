@@ -76,7 +76,7 @@ constexpr const char* all_runs[] = {"dot_product/seed-1", "dot_product/seed-2", 
 
 CompareCommand command(const fs::path& experiment, std::vector<std::string> mechanisms,
                        std::vector<std::string> assignments) {
-  return {.experiment = experiment, .mechanisms = std::move(mechanisms), .seeds = 2, .match = "",
+  return {.experiment = experiment, .mechanisms = std::move(mechanisms), .seeds = 2, .match = "", .jobs = 1,
           .assignments = std::move(assignments), .out = "out"};
 }
 

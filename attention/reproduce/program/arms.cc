@@ -225,8 +225,8 @@ std::vector<Joint> joint_statements(const std::vector<Group>& groups) {
   for (Joint& joint : all) {
     joint.p = sign_p(joint.wins, joint.losses);
     const char* found = !(joint.p < 0.05) ? "no difference shown" : joint.wins > joint.losses ? "better" : "worse";
-    joint.statement = fmt::format("{} against {}, {} groups together: {}, {} wins, {} losses and {} ties of pairs with equal seeds",
-                                  joint.arm, joint.baseline, joint.groups, found, joint.wins, joint.losses, joint.ties);
+    joint.statement = fmt::format("{} against {}, {} groups together: {}; of the pairs with equal seeds {} are won, {} lost and {} "
+                                  "tied", joint.arm, joint.baseline, joint.groups, found, joint.wins, joint.losses, joint.ties);
     if (!std::isnan(joint.p)) joint.statement += fmt::format(" (sign test, p = {:.2g})", joint.p);
   }
   return all;

@@ -26,10 +26,20 @@ struct CompareCommand {
   std::vector<std::string> mechanisms;      // the others are compared with the first
   int64_t seeds = 3;
   std::string match;                        // "parameters", "operations" or "time"; empty: costs are as they come (match.h)
+  int64_t jobs = 1;                         // trained at a time
   std::vector<std::string> assignments;
   std::filesystem::path out;                // empty: runs/compare-NAME
 };
 int run_compare(const CompareCommand& command);   // 1 when a run has diverged
+
+struct TrialCommand {
+  std::filesystem::path experiment;         // with a section [trial] (trial.h)
+  int64_t jobs = 1;                         // trained at a time
+  std::vector<std::string> assignments;
+  std::filesystem::path out;                // empty: runs/trial-NAME
+};
+// Trains what is missing and writes OUT/trial.md; 0 whatever the verdict.
+int run_trial(const TrialCommand& command);
 
 // `device`: where to compute, as for open_run().
 

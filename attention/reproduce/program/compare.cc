@@ -18,7 +18,6 @@
 #include "datasets/text/utf8.h"
 #include "nn/files/atomic_file.h"
 #include "nn/files/folder_lock.h"
-#include "nn/train/finite.h"
 
 namespace tapir {
 namespace {
@@ -34,30 +33,6 @@ toml::table with_mechanism(toml::table config, const std::string& name, std::set
     if (own.contains(key.str())) section.insert(key, value), taken.insert(std::string(key.str()));
   config.insert_or_assign("attention", std::move(section));
   return config;
-}
-
-// Whether there is a run to go on with. Throws Error where something else stands in its place.
-bool has_begun(PlannedRun& run) {
-  const bool begun = kind_of(run.folder) == FolderKind::run;
-  if (!begun) require_place_for_run(run.folder);
-  require(!begun || read_run(run.folder).identity() == run.experiment.identity(), run.folder.string(),
-          [] { return "belongs to another experiment"; }, "give another folder with --out");
-  return begun;
-}
-
-// Trains one run, unless it is finished, up to where it diverges. Returns the signal that stopped it, 0 if none did.
-int go_on(PlannedRun& run) {
-  const bool begun = has_begun(run);
-  if (begun && fs::exists(run.folder / "model.safetensors")) {
-    note(run.folder.string() + ": finished before");
-    return 0;
-  }
-  try {
-    return train_run(run.experiment, run.folder, begun).report.signal;
-  } catch (const NotFinite&) {
-    if (kind_of(run.folder) != FolderKind::run) throw;
-    return 0;   // its log says so
-  }
 }
 
 std::string shown(double value, const char* format) {   // NaN: there is none
@@ -147,14 +122,12 @@ int run_compare(const CompareCommand& command) {
   const FolderLock lock(out);
   if (!times.empty()) keep(times, out);
   for (const std::string& line : matched) note(line);
-  std::vector<RunRecord> records;
-  for (PlannedRun& run : runs) {
-    if (const int signal = go_on(run)) {
-      fmt::print("stopped; the same command goes on\n");
-      return 128 + signal;
-    }
-    records.push_back(read_record(run.folder));
+  if (const int signal = train_all(runs, command.jobs, out / "jobs.log")) {
+    fmt::print("stopped; the same command goes on\n");
+    return 128 + signal;
   }
+  std::vector<RunRecord> records;
+  for (const PlannedRun& run : runs) records.push_back(read_record(run.folder));
   const std::vector<Group> groups = groups_of(std::move(records));
   for (const Group& group : groups) print_group(group);
   for (const std::string& line : matched) fmt::print("matched: {}\n", line);

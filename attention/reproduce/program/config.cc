@@ -33,16 +33,6 @@ std::string hint_for(const std::string& word, const std::vector<std::string>& kn
   return close.empty() ? "" : text("did you mean '", close, "'?");
 }
 
-// Lays `top` over `base`: tables are merged, everything else is replaced.
-void overlay(toml::table& base, const toml::table& top) {
-  for (const auto& [key, value] : top) {
-    const toml::table* upper = value.as_table();
-    toml::table* lower = base[key.str()].as_table();
-    if (upper && lower) overlay(*lower, *upper);
-    else base.insert_or_assign(key.str(), value);
-  }
-}
-
 toml::table read_chain(const std::filesystem::path& file, std::vector<std::filesystem::path> chain) {
   std::error_code error;
   const std::filesystem::file_type type = std::filesystem::status(file, error).type();
@@ -188,6 +178,15 @@ class Writer final : public nn::FieldVisitor {
 };
 
 }  // namespace
+
+void overlay(toml::table& base, const toml::table& top) {
+  for (const auto& [key, value] : top) {
+    const toml::table* upper = value.as_table();
+    toml::table* lower = base[key.str()].as_table();
+    if (upper && lower) overlay(*lower, *upper);
+    else base.insert_or_assign(key.str(), value);
+  }
+}
 
 toml::table read_config(const std::filesystem::path& file) { return read_chain(file, {}); }
 

@@ -28,6 +28,9 @@ namespace tapir {
 // that names file, line and column for what is not TOML, and for files that extend themselves.
 toml::table read_config(const std::filesystem::path& file);
 
+// Lays `top` over `base`: tables are merged, everything else is replaced.
+void overlay(toml::table& base, const toml::table& top);
+
 // Sets "section.key=value", value in TOML's notation; what is not, as a whole, one value of TOML is taken as a string.
 // Throws Error unless it has this form.
 void set_value(toml::table& config, const std::string& assignment);

@@ -74,8 +74,9 @@ FolderKind kind_of(const fs::path& path) {
     if (fs::exists(path / lock_file) || fs::exists(path / facts_file)) return FolderKind::begun;
     return FolderKind::other;
   }
-  const bool is_comparison = fs::is_regular_file(path / comparison_file) || fs::is_regular_file(path / match_file);
-  return is_comparison || !run_inside(path).empty() ? FolderKind::comparison : FolderKind::other;
+  for (const char* own : {comparison_file, match_file, trial_file})
+    if (fs::is_regular_file(path / own)) return FolderKind::comparison;
+  return run_inside(path).empty() ? FolderKind::other : FolderKind::comparison;
 }
 
 void require_place_for_run(const fs::path& path) {

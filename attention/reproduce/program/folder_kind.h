@@ -10,7 +10,7 @@ enum class FolderKind {
   empty,        // or with nothing but a lock and empty folders
   begun,        // a run that ended before its first checkpoint: a new one may take its place
   run,
-  comparison,   // with compare.json or match.json, or with a folder of a mechanism that has a folder of a seed
+  comparison,   // with compare.json, match.json or trial.json, or with a folder of a mechanism that has a folder of a seed
   other,        // files of strangers
   file          // or a device: no folder
 };
@@ -26,6 +26,7 @@ void require_checkpoint(const std::filesystem::path& path);             // a run
 inline constexpr const char* experiment_file = "experiment.toml";
 inline constexpr const char* facts_file = "run.json";   // what a comparison must know (record.h)
 inline constexpr const char* comparison_file = "compare.json";
+inline constexpr const char* trial_file = "trial.json";   // of a trial: its criterion (trial.h)
 inline constexpr const char* match_file = "match.json";   // of a comparison: measured times of a step (match.h)
 
 }  // namespace tapir

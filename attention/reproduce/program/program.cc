@@ -125,11 +125,21 @@ int run(int argc, char** argv) {
   compare_app->add_option("--match", compare.match, "make all cost what the first does: parameters and operations by the width "
                           "of feed-forward layers, time by steps")
       ->check(CLI::IsMember({"parameters", "operations", "time"}));
+  add_number(*compare_app, "--jobs", nn::between(1, 256), "runs that are trained at a time, each with one thread", compare.jobs);
   compare_app->add_option("--set", compare.assignments, "section.key=value, over what the file says")
       ->allow_extra_args(false);
   compare_app->add_option("--out", compare.out, "folder of the runs (runs/compare-NAME)");
   common.add_types(*compare_app);
   common.add_seed(*compare_app, "the first seed; short for --set run.seed=…");
+
+  TrialCommand trial;
+  CLI::App* trial_app = app.add_subcommand("trial", "put a claim on trial: its criterion first, then runs, then a verdict");
+  trial_app->add_option("experiment", trial.experiment, "TOML file with a section [trial]")->required();
+  add_number(*trial_app, "--jobs", nn::between(1, 256), "runs that are trained at a time, each with one thread", trial.jobs);
+  trial_app->add_option("--set", trial.assignments, "section.key=value, over what the file says")->allow_extra_args(false);
+  trial_app->add_option("--out", trial.out, "folder of the trial (runs/trial-NAME)");
+  common.add_types(*trial_app);
+  common.add_seed(*trial_app, "the first seed; short for --set run.seed=…");
 
   std::filesystem::path page = "report.html";
   CLI::App* report_app = app.add_subcommand("report", "one HTML file of runs: curves, comparison, attention");
@@ -187,6 +197,10 @@ int run(int argc, char** argv) {
   if (*compare_app) {
     common.apply(compare.assignments);
     return run_compare(compare);
+  }
+  if (*trial_app) {
+    common.apply(trial.assignments);
+    return run_trial(trial);
   }
   if (*report_app) return run_report(runs, page, common.device);
   if (*eval_app) return run_eval(runs, part, common.device);

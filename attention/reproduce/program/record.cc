@@ -69,6 +69,7 @@ void read_facts(RunRecord& run) {
     run.parameters = integer_of(facts.at("parameters"), file.string(), "parameters");
     run.operations = integer_of(facts.at("operations"), file.string(), "operations");
     facts.at("seed").get_to(run.seed_decides);
+    if (facts.contains("trial")) facts.at("trial").get_to(run.trial);
     run.judged = judged_of(facts);
     if (facts.contains("wider")) run.wider = judged_of(facts.at("wider"));
   } catch (const Json::exception& error) {

@@ -28,6 +28,7 @@ struct RunRecord {
   std::map<std::string, std::string> settings;   // "section.key" to value, as in experiment.toml
   int64_t seed = 0;
   std::string seed_decides;                      // "initial weights, sequences"
+  std::string trial;                             // digest of the criterion under which it was made; "": none
   int64_t steps = 0;                             // that the experiment has
   int64_t parameters = 0, operations = 0;        // of the model; of a training step
   Judged judged;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "attention/reproduce/program/config.h"
+#include "attention/reproduce/program/record.h"
 #include "attention/reproduce/program/streams.h"
 #include "attention/reproduce/program/summary.h"
 #include "nn/files/atomic_file.h"
@@ -57,17 +58,24 @@ nlohmann::ordered_json judged(const Objective& objective, const Task::Results& c
   return facts;
 }
 
+// The criterion under which a run was begun: of its facts, which a resumed run writes again.
+std::string trial_of(const std::filesystem::path& folder) {
+  std::error_code error;
+  return std::filesystem::exists(folder / facts_file, error) ? read_record(folder).trial : "";
+}
+
 // What a comparison must know of a run beside its experiment and its log.
-nlohmann::ordered_json facts_of(const Task& task, const Objective& objective, int64_t operations) {
+nlohmann::ordered_json facts_of(const Task& task, const Objective& objective, int64_t operations, const std::string& trial) {
   nlohmann::ordered_json facts = {
       {"parameters", task.model().parameter_count()}, {"operations", operations}, {"seed", task.seed_decides()}};
+  if (!trial.empty()) facts["trial"] = trial;
   facts.update(judged(objective, task.conditions("valid")));
   if (const auto wider = task.wider()) facts["wider"] = judged(wider->objective, wider->conditions);
   return facts;
 }
 
 TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
-                    double minutes) {
+                    double minutes, const std::string& trial) {
   resume ? require_checkpoint(folder) : require_place_for_run(folder);
   const ComputeAs place(experiment);
   TrainedRun run;
@@ -76,6 +84,7 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
   Task& task = *run.task;
   Arena::of(experiment.device()).reset_peak();
   TrainTask loop = task.train_task();
+  const std::string of_trial = resume ? trial_of(folder) : trial;
   const auto begin = [&] {   // another process may have been here before the lock was had
     resume ? require_checkpoint(folder) : require_place_for_run(folder);
     if (!resume) {
@@ -84,7 +93,7 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
         std::filesystem::remove_all(folder / leftover);
       task.save(folder);
     }
-    write_atomically(folder / facts_file, facts_of(task, loop.objective, operations).dump(2) + '\n');
+    write_atomically(folder / facts_file, facts_of(task, loop.objective, operations, of_trial).dump(2) + '\n');
   };
   note(fmt::format("{}: {}, {}, {} parameters, {} thread{}", folder.string(), experiment.subject(), task.summary(),
                    task.model().parameter_count(), threads(), threads() == 1 ? "" : "s"));
@@ -98,10 +107,10 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
 }  // namespace
 
 TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
-                     double minutes) {
+                     double minutes, const std::string& trial) {
   std::string message;
   try {
-    return train_in(experiment, folder, resume, stop_after, minutes);
+    return train_in(experiment, folder, resume, stop_after, minutes, trial);
   } catch (const OutOfMemory& error) {
     message = error.what();
   }

@@ -31,8 +31,9 @@ struct TrainedRun {
 
 // Trains the experiment in `folder`, anew or from its newest checkpoint, with progress on standard error. A folder without a
 // checkpoint is begun again. Throws Error when the folder is of another kind, and what the task's constructor and train()
-// throw; where memory is not enough, OutOfMemory names a batch for which it would be.
+// throw; where memory is not enough, OutOfMemory names a batch for which it would be. `trial`: digest of the criterion under
+// which a new run is made (trial.h), kept in its facts; "": none.
 TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after = 0,
-                     double minutes = std::numeric_limits<double>::infinity());
+                     double minutes = std::numeric_limits<double>::infinity(), const std::string& trial = "");
 
 }  // namespace tapir

@@ -1,0 +1,118 @@
+#include "attention/reproduce/program/planned.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "attention/reproduce/program/run_folder.h"
+#include "attention/reproduce/program/streams.h"
+#include "nn/files/file_calls.h"
+#include "nn/train/finite.h"
+#include "nn/train/progress.h"
+#include "nn/train/signals.h"
+#include "tensor/threads.h"
+
+namespace tapir {
+namespace {
+
+bool is_finished(PlannedRun& run) {
+  return has_begun(run) && std::filesystem::exists(run.folder / "model.safetensors");
+}
+
+// Returns the signal that stopped it, 0 if none did.
+int train_one(PlannedRun& run, const std::string& trial) {
+  const bool begun = has_begun(run);
+  try {
+    return train_run(run.experiment, run.folder, begun, 0, std::numeric_limits<double>::infinity(), trial).report.signal;
+  } catch (const NotFinite&) {
+    if (kind_of(run.folder) != FolderKind::run) throw;
+    return 0;   // its log says so
+  }
+}
+
+// In a process of its own. Returns its number.
+pid_t start(PlannedRun& run, const std::filesystem::path& log, const std::string& trial) {
+  flush_output();
+  const Descriptor out(log, O_WRONLY | O_CREAT | O_APPEND);
+  const pid_t child = fork();
+  require(child >= 0, run.folder.string(), [] { return "no process can be made for it"; }, "use fewer --jobs");
+  if (child > 0) return child;
+  dup2(out.get(), STDERR_FILENO);
+  int status = 1;
+  try {
+    set_threads(1);
+    if (const int stopped_by = train_one(run, trial)) status = 128 + stopped_by;
+    else status = 0;
+  } catch (const std::exception& error) {
+    note(text("tapir: ", run.folder.string(), ": ", error.what()));
+  }
+  _exit(status);   // what the parent has open is the parent's to close
+}
+
+int train_side_by_side(std::vector<PlannedRun*> waiting, int64_t jobs, const std::filesystem::path& log,
+                       const std::string& trial) {
+  struct Running {
+    PlannedRun* run;
+    double since;
+  };
+  const StopSignals signals;
+  std::map<pid_t, Running> running;
+  std::vector<std::string> failed;
+  std::reverse(waiting.begin(), waiting.end());
+  bool told = false;
+  int stopped_by = 0;
+  while (!running.empty() || (!waiting.empty() && !stopped_by)) {
+    while (static_cast<int64_t>(running.size()) < jobs && !waiting.empty() && !stopped_by) {
+      PlannedRun* const next = waiting.back();
+      waiting.pop_back();
+      running[start(*next, log, trial)] = {next, steady_seconds()};
+    }
+    int status = 0;
+    const pid_t child = waitpid(-1, &status, 0);
+    stopped_by = std::max(stopped_by, signals.stop_requested());
+    if (stopped_by && !told)
+      for (const auto& one : running) kill(one.first, SIGTERM);
+    told = stopped_by;
+    const auto ended = running.find(child);
+    if (ended == running.end()) continue;   // a signal woke us
+    const std::string name = ended->second.run->folder.string();
+    if (status == 0) note(fmt::format("{}: done in {:.0f} s", name, steady_seconds() - ended->second.since));
+    else if (!stopped_by) failed.push_back(name);
+    running.erase(ended);
+  }
+  require(failed.empty(), failed.empty() ? "" : failed.front(), [&] { return text("has failed; ", log.string(), " says why"); });
+  return stopped_by;
+}
+
+}  // namespace
+
+bool has_begun(PlannedRun& run) {
+  const bool begun = kind_of(run.folder) == FolderKind::run;
+  if (!begun) require_place_for_run(run.folder);
+  require(!begun || read_run(run.folder).identity() == run.experiment.identity(), run.folder.string(),
+          [] { return "belongs to another experiment"; }, "give another folder with --out");
+  return begun;
+}
+
+int train_all(std::vector<PlannedRun>& runs, int64_t jobs, const std::filesystem::path& log, const std::string& trial) {
+  std::vector<PlannedRun*> waiting;
+  for (PlannedRun& run : runs)
+    if (is_finished(run)) note(run.folder.string() + ": finished before");
+    else waiting.push_back(&run);
+  if (jobs > 1) {
+    for (const PlannedRun* run : waiting)
+      require(run->experiment.device() == Device::cpu, "--jobs", [] { return "runs on a GPU are trained one after the other"; });
+    return train_side_by_side(std::move(waiting), jobs, log, trial);
+  }
+  for (PlannedRun* run : waiting)
+    if (const int stopped_by = train_one(*run, trial)) return stopped_by;
+  return 0;
+}
+
+}  // namespace tapir

@@ -1,0 +1,24 @@
+// Runs that are to be trained, one after the other or side by side.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "attention/reproduce/program/experiment.h"
+
+namespace tapir {
+
+struct PlannedRun {
+  Experiment experiment;
+  std::filesystem::path folder;
+};
+
+// Whether there is a run to go on with. Throws Error where something else stands in its place, or a run of another experiment.
+bool has_begun(PlannedRun& run);
+
+// Trains those that are not finished, each up to where it diverges. With several `jobs`, so many at a time, each in a process
+// of its own with one thread, whose progress goes to `log`. `trial`: digest of a criterion that new runs keep; "": none. Returns
+// the signal that stopped them, 0 if none did. Throws what train_run throws, and Error for several jobs on a GPU.
+int train_all(std::vector<PlannedRun>& runs, int64_t jobs, const std::filesystem::path& log, const std::string& trial = "");
+
+}  // namespace tapir
