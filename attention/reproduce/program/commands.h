@@ -36,7 +36,9 @@ int run_compare(const CompareCommand& command);   // 1 when a run has diverged
 // finite; the page is written all the same, and says so.
 int run_report(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out, const std::string& device);
 
-int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device);
+// `data`: a text file or folder to evaluate in place of the run's own; empty: none.
+int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device,
+             const std::filesystem::path& data);
 
 struct GenerateCommand {
   std::filesystem::path run;

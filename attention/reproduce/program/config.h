@@ -25,11 +25,12 @@
 namespace tapir {
 
 // The file's table, laid over that of the file which its key `extends` names (relative to it), and so on. Throws an Error
-// that names file, line and column for what is not TOML, and for files that extend themselves.
+// that names file, line and column for what is not TOML, and for files that extend themselves. Paths (data.path, run.initial)
+// are relative to the file that has them; in the table they are absolute.
 toml::table read_config(const std::filesystem::path& file);
 
 // Sets "section.key=value", value in TOML's notation; what is not, as a whole, one value of TOML is taken as a string.
-// Throws Error unless it has this form.
+// Paths are relative to the current folder, and become absolute. Throws Error unless it has this form.
 void set_value(toml::table& config, const std::string& assignment);
 void set_values(toml::table& config, const std::vector<std::string>& assignments);   // and for a key that is set twice
 

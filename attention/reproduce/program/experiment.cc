@@ -64,6 +64,18 @@ const std::string& Experiment::subject() const {
 
 std::string Experiment::toml() { return written(*this); }
 
+std::map<std::string, std::string> Experiment::settings() {
+  std::map<std::string, std::string> settings;
+  each_section(*this, [&](const char* section, nn::Options& options) {
+    for (const auto& [key, value] : section_of(options)) {
+      std::ostringstream shown;
+      value.visit([&](const auto& held) { shown << held; });
+      settings[text(section, '.', key.str())] = shown.str();
+    }
+  });
+  return settings;
+}
+
 std::string Experiment::identity() {
   const RunOptions own = run;
   run.name = "";

@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -69,6 +70,7 @@ struct Experiment {
   Precision precision() const;
   const std::string& subject() const;   // what is on trial: the mechanism, or the model where it has none
   std::string toml();       // resolved, every key with its value
+  std::map<std::string, std::string> settings();   // the same, by section.key
   std::string identity();   // SHA-256 of what is learned from what: all of the above but run.name and run.device
 };
 

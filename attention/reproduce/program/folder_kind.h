@@ -24,7 +24,7 @@ void require_run(const std::filesystem::path& path);                    // a run
 void require_checkpoint(const std::filesystem::path& path);             // a run with one
 
 inline constexpr const char* experiment_file = "experiment.toml";
-inline constexpr const char* facts_file = "run.json";   // {"parameters": …, "metric": …, "higher_is_better": …}
+inline constexpr const char* facts_file = "run.json";   // {"parameters": …, "metric": …, "higher_is_better": …, "digests": {…}}
 inline constexpr const char* comparison_file = "compare.json";
 
 }  // namespace tapir

@@ -98,6 +98,8 @@ int run(int argc, char** argv) {
   CLI::App* eval_app = app.add_subcommand("eval", "perplexity of trained runs");
   eval_app->add_option("runs", runs, "run folders")->required();
   eval_app->add_option("--part", part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
+  std::filesystem::path data;
+  eval_app->add_option("--data", data, "text file or folder in place of the run's own")->allow_extra_args(false);
   common.add_device(*eval_app);
 
   GenerateCommand generate;
@@ -186,7 +188,7 @@ int run(int argc, char** argv) {
     return run_compare(compare);
   }
   if (*report_app) return run_report(runs, page, common.device);
-  if (*eval_app) return run_eval(runs, part, common.device);
+  if (*eval_app) return run_eval(runs, part, common.device, data);
   if (*generate_app) {
     generate.seed = static_cast<uint64_t>(common.seed.value_or(1));
     generate.device = common.device;

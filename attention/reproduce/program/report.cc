@@ -8,6 +8,7 @@
 
 #include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/digests.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
 #include "nn/files/atomic_file.h"
@@ -75,6 +76,7 @@ Json attention_of(const std::filesystem::path& folder, const std::string& device
     const std::unique_ptr<OpenRun> run = open_run(folder, device);
     const TrainTask task = run->task->train_task();
     require(task.show != nullptr, folder.string(), [] { return "its task has no example to show"; });
+    require_kept(folder, run->task->digests({"valid"}), "put back the text of the training");
     Json layers = Json::array();
     nn::Call call;
     call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "attention/reproduce/program/digests.h"
 #include "attention/reproduce/program/streams.h"
 #include "attention/reproduce/program/summary.h"
 #include "nn/files/atomic_file.h"
@@ -21,14 +22,18 @@ Experiment read_run(const std::filesystem::path& folder, const std::vector<std::
   return read_experiment(folder / experiment_file, assignments);
 }
 
-std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std::string& device) {
+std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std::string& device,
+                                  const std::filesystem::path& data) {
   auto run = std::make_unique<OpenRun>();
   std::vector<std::string> assignments;
   if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
+  if (!data.empty())
+    assignments.insert(assignments.end(), {"data.kind=file", "data.path=" + std::filesystem::absolute(data).string()});
   run->experiment = read_run(folder, assignments);
   require_checkpoint(folder);
   run->place.emplace(run->experiment);
   run->task = make_task(run->experiment, folder);
+  require_kept(folder, run->task->digests({}), "put back the file that the training wrote into the folder");
 
   std::vector<std::string> notes;
   const CheckpointFolder checkpoints(folder / "checkpoints");
@@ -47,15 +52,38 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
 
 namespace {
 
+// Keys that one of them lacks follow from a name that differs. Where data are known by their digests, they may lie elsewhere.
+void require_same_settings(const std::filesystem::path& folder, Experiment& own, Experiment& found) {
+  const bool known = !kept_digests(folder).empty();
+  const std::map<std::string, std::string> begun = own.settings();
+  std::string named;
+  for (const auto& [key, value] : found.settings()) {
+    const auto was = begun.find(key);
+    const bool free = key == "run.name" || key == "run.device" || (key == "data.path" && known);
+    if (was != begun.end() && was->second != value && !free)
+      named += text(named.empty() ? "" : ", ", key, " is ", value, ", was ", was->second);
+  }
+  require(named.empty(), folder.string(), [&] { return text("was begun with other settings: ", named); },
+          "a run goes on with those that it was begun with; another one has a folder of its own, with --out");
+}
+
 TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
                     double minutes) {
   resume ? require_checkpoint(folder) : require_place_for_run(folder);
+  std::optional<Experiment> begun;
+  if (resume) require_same_settings(folder, begun.emplace(read_run(folder)), experiment);
   const ComputeAs place(experiment);
   TrainedRun run;
   run.task = make_task(experiment, resume ? folder : "", [&](Task& made) { rehearse(made, experiment); });
   Task& task = *run.task;
   Arena::of(experiment.device()).reset_peak();
   TrainTask loop = task.train_task();
+  if (begun) {
+    const Task::Digests found = task.digests({"train", "valid", "test"});
+    tell_unkept(folder, found);
+    require_kept(folder, found, "a run goes on with the data that it was begun with");
+    loop.identity = begun->identity();
+  }
   const auto begin = [&] {   // another process may have been here before the lock was had
     resume ? require_checkpoint(folder) : require_place_for_run(folder);
     if (!resume) {
@@ -64,9 +92,12 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
         std::filesystem::remove_all(folder / leftover);
       task.save(folder);
     }
+    nlohmann::ordered_json digests = nlohmann::ordered_json::object();
+    for (const auto& [name, digest] : resume ? kept_digests(folder) : digests_of(task, experiment)) digests[name] = digest;
     const nlohmann::ordered_json facts = {{"parameters", task.model().parameter_count()},
                                           {"metric", loop.objective.metric},
-                                          {"higher_is_better", loop.objective.higher_is_better}};
+                                          {"higher_is_better", loop.objective.higher_is_better},
+                                          {"digests", digests}};
     write_atomically(folder / facts_file, facts.dump() + '\n');
   };
   note(fmt::format("{}: {}, {}, {} parameters, {} thread{}", folder.string(), experiment.subject(), task.summary(),

@@ -3,10 +3,12 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <span>
 
 #include "autograd/node.h"
 #include "nn/files/atomic_file.h"
 #include "nn/train/finite.h"
+#include "tensor/sha256.h"
 
 namespace tapir {
 
@@ -25,13 +27,38 @@ void DataOptions::fields(nn::FieldVisitor& visit) {
 
 LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer, bool with_weights)
     : TokenTask(experiment), context_(context()),
-      corpus_(read_corpus(corpus_spec(), tokenizer)), training_(corpus_.train, experiment.train.batch, context_) {
-  make_model({.takes = Takes::tokens, .gives = Gives::next_token, .vocabulary = corpus_.tokenizer->size()});
+      tokenizer_(tokenizer) {
+  if (!tokenizer_) tokenizer_ = corpus().tokenizer;
+  make_model({.takes = Takes::tokens, .gives = Gives::next_token, .vocabulary = tokenizer_->size()});
   if (with_weights) initialise(!tokenizer);
 }
 
 const CorpusSpec& LanguageTask::corpus_spec() const {
   return dynamic_cast<const DataOptions&>(*experiment_.task.data).spec;
+}
+
+const TextCorpus& LanguageTask::corpus() const {
+  if (corpus_) return *corpus_;
+  const CorpusSpec& spec = corpus_spec();
+  std::error_code error;
+  require(!tokenizer_ || spec.kind != "file" || std::filesystem::exists(spec.path, error), "config: data.path",
+          [&] { return text("there is no ", spec.path.string(), ", the text of the training"); },
+          "`tapir eval --data PATH` and `tapir train --resume RUN --set data.path=PATH` find it elsewhere");
+  return corpus_.emplace(read_corpus(spec, tokenizer_));
+}
+
+const ContiguousBatches& LanguageTask::training() const {
+  return training_ ? *training_ : training_.emplace(corpus().train, experiment_.train.batch, context_);
+}
+
+const std::vector<int32_t>& LanguageTask::ids(const std::string& part) const {
+  return part == "train" ? corpus().train : part == "valid" ? corpus().valid : corpus().test;
+}
+
+Task::Digests LanguageTask::digests(const std::vector<std::string>& parts) const {
+  Digests digests{{"tokenizer", tokenizer().digest()}};
+  for (const std::string& part : parts) digests.emplace_back(part, sha256_hex(std::as_bytes(std::span(ids(part)))));
+  return digests;
 }
 
 const nn::LanguageModel& LanguageTask::language_model() {
@@ -41,12 +68,12 @@ const nn::LanguageModel& LanguageTask::language_model() {
 }
 
 TrainTask LanguageTask::train_task() {
-  const auto loss = [this](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
-    return this->loss(training_.batch(step), part, parts, call);
+  const auto loss = [this, &batches = training()](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
+    return this->loss(batches.batch(step), part, parts, call);
   };
-  const TokenBatch first = EvaluationBatches(corpus_.valid, experiment_.train.batch, context_).batch(0);
+  const TokenBatch first = EvaluationBatches(corpus().valid, experiment_.train.batch, context_).batch(0);
   const auto evaluate = [this, first](const nn::Call&) {
-    const Result result = this->evaluate(corpus_.valid);
+    const Result result = this->evaluate(corpus().valid);
     Metrics metrics{{"validation_loss", result.nll}, {"validation_perplexity", result.perplexity()}};
     for (const auto& gate : gates(first)) metrics.push_back(gate);
     return metrics;
@@ -81,7 +108,7 @@ LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {
 double LanguageTask::Result::perplexity() const { return std::exp(nll); }
 
 Task::Results LanguageTask::evaluate_part(const std::string& part) {
-  const Result result = evaluate(part == "test" ? corpus_.test : corpus_.valid);
+  const Result result = evaluate(ids(part));
   return {{"tokens", fmt::format("{}", result.tokens)},
           {"perplexity", fmt::format("{:.3f}", result.perplexity())},
           {"nats", fmt::format("{:.5f}", result.nll)}};
@@ -98,7 +125,7 @@ std::pair<Batch, int64_t> LanguageTask::sample() const {
 }
 
 std::string LanguageTask::summary() const {
-  return fmt::format("{} tokens in the vocabulary, {} steps an epoch", tokenizer().size(), training_.batches_per_epoch());
+  return fmt::format("{} tokens in the vocabulary, {} steps an epoch", tokenizer().size(), training().batches_per_epoch());
 }
 
 void LanguageTask::save(const std::filesystem::path& folder) const {
