@@ -3,9 +3,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "attention/reproduce/program/experiment.h"
+#include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/tasks/language.h"
 #include "datasets/text/tokenizer.h"
+#include "tensor/blas.h"
 #include "tensor/sha256.h"
 #include "tests/messages.h"
 #include "tests/program/program_helpers.h"
@@ -211,6 +212,65 @@ TEST_CASE("provenance: every task of a text generates without it; known data set
   CHECK(tapir("generate " + run, "TAPIR_DATA=/nowhere").status == 0);
   CHECK(contains_text(refusal("eval " + run, "TAPIR_DATA=/nowhere"),
                       "/nowhere/wikitext-2/wiki.train.tokens is missing; hint: put "));
+}
+
+TEST_CASE("provenance: each start and each resume says what computes, from the source of `tapir --version`") {
+  const Place place;
+  const Outcome version = tapir("--version");
+  REQUIRE(place.train("run", "--stop-after 4 --set run.name=\"it's one\"").status == 0);
+  const fs::path file = place.path("run") / environment_file;
+  place.folder.write("run/environment.jsonl", contents(file) + "{\"step\": 4, \"ti");   // as a killed process leaves it
+  REQUIRE(tapir(place.resume("run", "--set train.steps=8")).status == 0);
+  const std::vector<MetricsLine> lines = read_environment(place.path("run"));
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].step == 0);
+  CHECK(lines[1].step == 4);
+  const std::string program = TAPIR_PROGRAM, run = place.path("run").string();
+  CHECK(fact(lines[0], "command") == program + " --threads 1 train " + place.experiment.string() + " --out " + run +
+                                         " --stop-after 4 --set 'run.name=it'\\''s one'");
+  CHECK(fact(lines[1], "command") == program + " --threads 1 train --resume " + run + " --set train.steps=8");
+  for (const MetricsLine& line : lines) {
+    for (const char* name : {"tapir", "commit", "compiler", "flags", "blas", "devices", "precisions"})
+      CHECK(contains_text('\n' + version.out, text('\n', name, ' ', fact(line, name), '\n')));
+    CHECK(fact(line, "threads").starts_with("1 ("));
+    for (const char* name : {"processor", "system"}) CHECK(!fact(line, name).empty());
+    CHECK(fact(line, "device") == "cpu");
+    CHECK(fact(line, "precision") == "f32");
+    const std::string time = fact(line, "time");
+    CHECK(time.size() == 20);
+    CHECK((time[4] == '-' && time[10] == 'T' && time[19] == 'Z'));
+  }
+  CHECK(fact(lines[0], "nothing") == "unknown");
+  CHECK(fact(lines[0], "blas") == "OpenBLAS, core " + blas_core());
+
+  const Outcome again = place.train("run2", "--stop-after 4");
+  fs::remove_all(place.path("run2") / "checkpoints");   // begun, and to be begun again
+  REQUIRE(place.train("run2").status == 0);
+  CHECK(read_environment(place.path("run2")).size() == 1);
+}
+
+TEST_CASE("provenance: the report names what made its runs") {
+  const Place place;
+  REQUIRE(place.train("run").status == 0);
+  const fs::path run = place.path("run");
+  const MetricsLine line = read_environment(run).front();
+  const std::string made = text("Made by tapir ", fact(line, "tapir"), ", commit ", fact(line, "commit"), " on ",
+                                fact(line, "processor"), ", ", fact(line, "time").substr(0, 10), '.');
+  CHECK(makers_of({run, run}) == made);
+  place.folder.write("other/environment.jsonl",
+                     "{\"step\": 0, \"time\": \"2025-01-02T00:00:00Z\", \"tapir\": \"0.0\", \"processor\": \"Z80\"}\n");
+  CHECK(contains_text(makers_of({run, place.path("other")}), "Made by tapir 0.0, commit unknown and tapir "));
+  CHECK(contains_text(makers_of({run, place.path("other")}), ", 2025-01-02 to " + fact(line, "time").substr(0, 10) + "."));
+  const auto page = [&] {
+    REQUIRE(tapir("report " + in_quotes(run) + " --out " + in_quotes(place.path("page.html"))).status == 0);
+    return contents(place.path("page.html"));
+  };
+  CHECK(contains_text(page(), "\"made\":\"" + made + "\""));
+  fs::remove(run / environment_file);   // as an earlier version leaves it
+  CHECK(contains_text(page(), "\"made\":\"Nothing is known of what made these runs.\""));
+  place.folder.write("run/environment.jsonl", "{\n");
+  CHECK(contains_text(refusal("report " + in_quotes(run) + " --out " + in_quotes(place.path("page.html"))),
+                      "environment.jsonl:1: is not a line of metrics: "));
 }
 
 TEST_CASE("paths are relative to the file that says them, through `extends` too, or to the folder of --set") {

@@ -52,12 +52,19 @@ struct GenerateCommand {
 };
 int run_generate(const GenerateCommand& command);
 
+struct ReplayCommand {
+  std::filesystem::path run;
+  int64_t step = 0;                         // from 1 on
+  std::string device;
+};
+// 0 where the logged numbers of the step have come out again, 1 where one differs or there are none.
+int run_replay(const ReplayCommand& command);
+
 int run_zoo();
 // `names`: mechanisms and ops; none: all mechanisms. `all`: every op and every mechanism.
 int run_check(const std::vector<std::string>& names, bool all, uint64_t seed);
 int run_data_list();
 int run_data_verify();
 int run_summary(const std::filesystem::path& experiment, const std::vector<std::string>& assignments);
-std::string version_text();                 // build, flags, BLAS core, devices, precisions
 
 }  // namespace tapir

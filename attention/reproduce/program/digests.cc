@@ -11,8 +11,8 @@
 
 namespace tapir {
 
-Task::Digests digests_of(const Task& task, const Experiment& experiment) {
-  Task::Digests digests = task.digests({"train", "valid", "test"});
+Task::Digests start_digests(const Task& task, const Experiment& experiment, const std::vector<std::string>& parts) {
+  Task::Digests digests = task.digests(parts);
   if (!experiment.run.initial.empty())
     digests.emplace_back("initial", sha256_hex(MappedFile(experiment.run.initial).bytes()));
   return digests;

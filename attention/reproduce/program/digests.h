@@ -7,8 +7,8 @@
 
 namespace tapir {
 
-// Of the whole task (Task::digests), and "initial": of the file of initial weights, where the experiment has one.
-Task::Digests digests_of(const Task& task, const Experiment& experiment);
+// What a run starts from: Task::digests of these parts, and "initial": of the file of initial weights, where there is one.
+Task::Digests start_digests(const Task& task, const Experiment& experiment, const std::vector<std::string>& parts);
 
 // Those that the facts file of a run has. Empty where there are none: of a task without data, or as an earlier version left it.
 // Throws Error for a file that is malformed.

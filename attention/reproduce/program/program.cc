@@ -18,6 +18,7 @@
 #include "attention/reproduce/program/commands.h"
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/streams.h"
+#include "attention/reproduce/program/version.h"
 #include "tensor/error.h"
 #include "tensor/threads.h"
 
@@ -136,6 +137,13 @@ int run(int argc, char** argv) {
   report_app->add_option("--out", page, "file (report.html)")->allow_extra_args(false);
   common.add_device(*report_app);
 
+  ReplayCommand replay;
+  CLI::App* replay_app = app.add_subcommand("replay", "compute a step of a run again, and compare it with the log");
+  replay_app->add_option("run", replay.run, "run folder")->required();
+  add_number(*replay_app, "--step", nn::between(1, 1e12), "which", replay.step);
+  replay_app->get_option("--step")->required();
+  common.add_device(*replay_app);
+
   CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
 
   std::vector<std::string> names;
@@ -193,6 +201,10 @@ int run(int argc, char** argv) {
     generate.seed = static_cast<uint64_t>(common.seed.value_or(1));
     generate.device = common.device;
     return run_generate(generate);
+  }
+  if (*replay_app) {
+    replay.device = common.device;
+    return run_replay(replay);
   }
   if (*zoo_app) return run_zoo();
   if (*check_app) return run_check(names, all, static_cast<uint64_t>(common.seed.value_or(1)));

@@ -9,6 +9,7 @@
 #include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/commands.h"
 #include "attention/reproduce/program/digests.h"
+#include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
 #include "nn/files/atomic_file.h"
@@ -129,7 +130,11 @@ Json data_of(const std::vector<Arm>& arms, const std::string& device, bool& fini
   Json comparison = comparison_json(arms, {});
   for (Json& arm : comparison["arms"])
     for (Json& run : arm["runs"]) run["seed"] = text(run["seed"]);
-  return {{"comparison", std::move(comparison)}, {"differences", differences_of(arms)}, {"runs", std::move(runs)}};
+  std::vector<std::filesystem::path> folders;
+  for (const Arm& arm : arms)
+    for (const RunRecord& run : arm.runs) folders.push_back(run.folder);
+  return {{"comparison", std::move(comparison)}, {"differences", differences_of(arms)}, {"runs", std::move(runs)},
+          {"made", makers_of(folders)}};
 }
 
 // The JSON as it may stand in a script element: without "<" no text in it can end the element.

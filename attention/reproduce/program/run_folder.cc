@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "attention/reproduce/program/digests.h"
+#include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/program/streams.h"
 #include "attention/reproduce/program/summary.h"
 #include "nn/files/atomic_file.h"
@@ -52,6 +53,8 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
 
 namespace {
 
+const std::vector<std::string> all_parts{"train", "valid", "test"};
+
 // Keys that one of them lacks follow from a name that differs. Where data are known by their digests, they may lie elsewhere.
 void require_same_settings(const std::filesystem::path& folder, Experiment& own, Experiment& found) {
   const bool known = !kept_digests(folder).empty();
@@ -79,26 +82,28 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
   Arena::of(experiment.device()).reset_peak();
   TrainTask loop = task.train_task();
   if (begun) {
-    const Task::Digests found = task.digests({"train", "valid", "test"});
+    const Task::Digests found = task.digests(all_parts);
     tell_unkept(folder, found);
     require_kept(folder, found, "a run goes on with the data that it was begun with");
     loop.identity = begun->identity();
   }
-  const auto begin = [&] {   // another process may have been here before the lock was had
+  const auto begin = [&](int64_t steps) {   // another process may have been here before the lock was had
     resume ? require_checkpoint(folder) : require_place_for_run(folder);
     if (!resume) {
       write_atomically(folder / experiment_file, experiment.toml());
-      for (const char* leftover : {"checkpoints", "metrics.jsonl", "costs.jsonl"})
+      for (const char* leftover : {"checkpoints", "metrics.jsonl", "costs.jsonl", environment_file})
         std::filesystem::remove_all(folder / leftover);
       task.save(folder);
     }
     nlohmann::ordered_json digests = nlohmann::ordered_json::object();
-    for (const auto& [name, digest] : resume ? kept_digests(folder) : digests_of(task, experiment)) digests[name] = digest;
+    for (const auto& [name, digest] : resume ? kept_digests(folder) : start_digests(task, experiment, all_parts))
+      digests[name] = digest;
     const nlohmann::ordered_json facts = {{"parameters", task.model().parameter_count()},
                                           {"metric", loop.objective.metric},
                                           {"higher_is_better", loop.objective.higher_is_better},
                                           {"digests", digests}};
     write_atomically(folder / facts_file, facts.dump() + '\n');
+    log_environment(folder, experiment, steps);
   };
   note(fmt::format("{}: {}, {}, {} parameters, {} thread{}", folder.string(), experiment.subject(), task.summary(),
                    task.model().parameter_count(), threads(), threads() == 1 ? "" : "s"));
