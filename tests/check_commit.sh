@@ -1,6 +1,6 @@
 #!/bin/sh
-# What a build says of the commit that it is made from (cmake/commit.cmake): that of a checkout, whether files of it have changed,
-# and nothing elsewhere. The header is written when this changes, and at no other time.
+# What a build says of the commit that it is made from (cmake/commit.cmake): that of a checkout, and whether files of it have
+# changed; "unknown" elsewhere. The header is written when this changes, and at no other time.
 # Usage: check_commit.sh SOURCE_ROOT
 set -eu
 script=$1/cmake/commit.cmake
@@ -29,7 +29,8 @@ echo new > "$work/checkout/untracked"
 says "$work/checkout" "$commit"
 touch -d 2000-01-01 "$work/commit.h"
 says "$work/checkout" "$commit"
-[ "$(date -r "$work/commit.h" +%Y)" = 2000 ] || { echo "check_commit: the header was written though nothing had changed"; exit 1; }
+[ "$(date -r "$work/commit.h" +%Y)" = 2000 ] ||
+  { echo "check_commit: the header was written though nothing had changed"; exit 1; }
 echo two > "$work/checkout/file"
 says "$work/checkout" "$commit, with changes"
 git commit -qam two

@@ -32,8 +32,8 @@ class Training {
 
   int64_t steps() const { return steps_; }   // finished
 
-  // A step in two halves, so that one can look at its numbers before the weights change. compute() leaves the gradients in the
-  // parameters, summed over counted targets; it throws Anomaly that names the step, under AnomalyMode.
+  // A step in two halves, so that one can look at its numbers before the weights change. compute() leaves the gradients in
+  // the parameters, summed over counted targets; under AnomalyMode it throws an Anomaly that names the step.
   StepNumbers compute();
   void apply();   // after compute()
 

@@ -127,9 +127,10 @@ TEST_CASE("provenance: settings that differ are named when a run is to go on, wh
   REQUIRE(place.train("run", "--stop-after 4").status == 0);
   const auto refused = [&](const std::string& rest) { return refusal(place.resume("run", rest)); };
   const std::string words = "run: was begun with other settings: ";
-  CHECK(contains_text(refused("--precision bf16"), words + "run.precision is 'bf16', was 'f32'; hint: a run goes on with those"));
+  CHECK(contains_text(refused("--precision bf16"), words + "run.precision is 'bf16', was 'f32'; hint: a run goes on with"));
   CHECK(contains_text(refused("--set train.batch=2 --seed 3"), words + "run.seed is 3, was 1, train.batch is 2, was 4; hint"));
-  CHECK(contains_text(refused("--set attention.mechanism=score_mlp"), words + "attention.mechanism is 'score_mlp', was 'dot_product'; hint"));
+  CHECK(contains_text(refused("--set attention.mechanism=score_mlp"),
+                      words + "attention.mechanism is 'score_mlp', was 'dot_product'; hint"));
   CHECK(tapir(place.resume("run", "--set run.name=other")).status == 0);
 }
 
@@ -150,7 +151,8 @@ TEST_CASE("provenance: eval prints the digest of what it read, and refuses other
 
   const Outcome report = tapir("report " + run + " --out " + in_quotes(place.path("page.html")));
   CHECK(report.status == 0);
-  CHECK(contains_text(report.err, "no attention maps: " + place.path("run").string() + ": was trained with other data, by SHA-256: valid is "));
+  CHECK(contains_text(report.err, "no attention maps: " + place.path("run").string() +
+                                      ": was trained with other data, by SHA-256: valid is "));
 
   const Outcome other = tapir("eval " + run + " --data " + in_quotes(place.path("data")));
   CHECK(other.status == 0);
@@ -195,7 +197,8 @@ TEST_CASE("provenance: a run that was moved, its data gone, generates; eval and 
   CHECK(after.status == 0);
   CHECK(after.out == before.out);
 
-  const std::string needs = "config: data.path: there is no " + place.path("data").string() + ", the text of the training; hint: ";
+  const std::string needs =
+      "config: data.path: there is no " + place.path("data").string() + ", the text of the training; hint: ";
   CHECK(contains_text(refusal("eval " + in_quotes(moved)), needs + "`tapir eval --data PATH` and `tapir train --resume RUN "));
   CHECK(contains_text(refusal("train --resume " + in_quotes(moved)), needs));
   const Outcome resumed = tapir("train --resume moved --set data.path=text", "cd " + in_quotes(other.path()) + ';');

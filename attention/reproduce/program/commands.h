@@ -60,6 +60,9 @@ struct ReplayCommand {
 // 0 where the logged numbers of the step have come out again, 1 where one differs or there are none.
 int run_replay(const ReplayCommand& command);
 
+// Two runs of one experiment that came out differently: where they part. 0 where nothing differs, 1 where something does.
+int run_bisect(const std::filesystem::path& a, const std::filesystem::path& b, const std::string& device);
+
 int run_zoo();
 // `names`: mechanisms and ops; none: all mechanisms. `all`: every op and every mechanism.
 int run_check(const std::vector<std::string>& names, bool all, uint64_t seed);

@@ -39,8 +39,11 @@ toml::table with_mechanism(toml::table config, const std::string& name, std::set
 bool has_begun(PlannedRun& run) {
   const bool begun = kind_of(run.folder) == FolderKind::run;
   if (!begun) require_place_for_run(run.folder);
-  require(!begun || read_run(run.folder).identity() == run.experiment.identity(), run.folder.string(),
-          [] { return "belongs to another experiment"; }, "give another folder with --out");
+  if (!begun) return false;
+  Experiment own = read_run(run.folder);
+  require(own.identity() == run.experiment.identity(), run.folder.string(), [&] {
+    return "belongs to another experiment: " + changed_settings(own, run.experiment, {"run.name", "run.device"});
+  }, "give another folder with --out");
   return begun;
 }
 

@@ -102,13 +102,6 @@ std::string bound(long double value) {
   return is_whole ? exact(static_cast<int64_t>(value)) : exact(static_cast<double>(value));
 }
 
-std::string node_text(const toml::node& node) {
-  if (const auto* number = node.as_floating_point()) return exact(number->get());
-  std::ostringstream out;
-  node.visit([&](const auto& concrete) { out << concrete; });
-  return out.str();
-}
-
 // The number of `node`, named `name` in errors: of the right type, and in the range.
 template <class T>
 T number(const std::string& name, const toml::node& node, const nn::Range& range) {
@@ -205,6 +198,13 @@ class Writer final : public nn::FieldVisitor {
 };
 
 }  // namespace
+
+std::string node_text(const toml::node& node) {
+  if (const auto* number = node.as_floating_point()) return exact(number->get());
+  std::ostringstream out;
+  node.visit([&](const auto& concrete) { out << concrete; });
+  return out.str();
+}
 
 toml::table read_config(const std::filesystem::path& file) { return read_chain(file, {}); }
 

@@ -49,6 +49,8 @@ void require_sections(const toml::table& config, const std::vector<std::string>&
 // All fields with their values.
 toml::table section_of(nn::Options& options);
 
+std::string node_text(const toml::node& node);   // in TOML's notation, a number with as many digits as it needs
+
 // The word of `known` with the smallest edit distance to `word`, "" if there is none.
 std::string nearest(const std::string& word, const std::vector<std::string>& known);
 

@@ -1,5 +1,5 @@
-// environment.jsonl of a run folder: what computed the run, a line for each time that it was begun or gone on with. A log of its
-// own, so that equal runs have equal metrics.
+// environment.jsonl of a run folder: what computed the run, a line for each time that it was begun or gone on with. It is a log
+// of its own, so that equal runs have equal metrics.
 #pragma once
 #include <filesystem>
 #include <string>

@@ -144,6 +144,10 @@ int run(int argc, char** argv) {
   replay_app->get_option("--step")->required();
   common.add_device(*replay_app);
 
+  CLI::App* bisect_app = app.add_subcommand("bisect", "the first step, module and tensor in which two runs differ");
+  bisect_app->add_option("runs", runs, "two run folders")->required()->expected(2);
+  common.add_device(*bisect_app);
+
   CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
 
   std::vector<std::string> names;
@@ -206,6 +210,7 @@ int run(int argc, char** argv) {
     replay.device = common.device;
     return run_replay(replay);
   }
+  if (*bisect_app) return run_bisect(runs[0], runs[1], common.device);
   if (*zoo_app) return run_zoo();
   if (*check_app) return run_check(names, all, static_cast<uint64_t>(common.seed.value_or(1)));
   if (*summary_app) {

@@ -15,12 +15,12 @@
 #include "attention/reproduce/program/digests.h"
 #include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/program/streams.h"
+#include "autograd/backward.h"
 #include "nn/train/progress.h"
 
 namespace tapir {
 
 constexpr const char* same_data = "a run is replayed with the data that it was begun with";
-constexpr double other_kernels_tolerance = 1e-5;   // relative: what sums in another order may make of a logged number
 
 ReplayedRun::ReplayedRun(const std::filesystem::path& folder, int64_t last, const std::string& device) : folder_(folder) {
   std::vector<std::string> assignments, notes;
@@ -52,6 +52,14 @@ Metrics ReplayedRun::evaluate() {
   return training_->evaluate();
 }
 
+std::vector<NamedTensor> ReplayedRun::gradients() const {
+  std::vector<NamedTensor> tensors;
+  task_->model().each_parameter([&](const std::string& name, nn::Parameter& parameter) {
+    if (const Tensor g = gradient(parameter.value); g.defined()) tensors.push_back({"gradient/" + name, g});
+  });
+  return tensors;
+}
+
 bool reproduces(double logged, double replayed, double tolerance) {
   if (tolerance == 0) return std::bit_cast<uint64_t>(logged) == std::bit_cast<uint64_t>(replayed);
   return std::abs(replayed - logged) <= tolerance * std::max(std::abs(logged), std::abs(replayed));
@@ -65,7 +73,8 @@ std::string other_arithmetic(const std::filesystem::path& run, const Experiment&
   for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
     if (std::max(line->step, start) < until)
       for (const char* name : {"blas", "device"})
-        if (fact(*line, name) != fact(here, name)) others.insert(text(name, ' ', fact(*line, name), ", not ", fact(here, name)));
+        if (fact(*line, name) != fact(here, name))
+          others.insert(text(name, ' ', fact(*line, name), ", not ", fact(here, name)));
     until = std::min(until, line->step);
   }
   std::string named;
@@ -73,9 +82,6 @@ std::string other_arithmetic(const std::filesystem::path& run, const Experiment&
   return named;
 }
 
-namespace {
-
-// Of the lines of a log, all numbers of one step.
 std::map<std::string, double> logged_at(const std::vector<MetricsLine>& log, int64_t step) {
   std::map<std::string, double> numbers;
   for (const MetricsLine& line : log)
@@ -84,7 +90,9 @@ std::map<std::string, double> logged_at(const std::vector<MetricsLine>& log, int
   return numbers;
 }
 
-// "the nearest that was: 20" or, between two, "10 and 20".
+namespace {
+
+// "20" or, between two, "10 and 20".
 std::string nearest_logged(const std::vector<MetricsLine>& log, int64_t step) {
   int64_t before = 0, after = 0;
   for (const MetricsLine& line : log)

@@ -55,18 +55,11 @@ namespace {
 
 const std::vector<std::string> all_parts{"train", "valid", "test"};
 
-// Keys that one of them lacks follow from a name that differs. Where data are known by their digests, they may lie elsewhere.
 void require_same_settings(const std::filesystem::path& folder, Experiment& own, Experiment& found) {
-  const bool known = !kept_digests(folder).empty();
-  const std::map<std::string, std::string> begun = own.settings();
-  std::string named;
-  for (const auto& [key, value] : found.settings()) {
-    const auto was = begun.find(key);
-    const bool free = key == "run.name" || key == "run.device" || (key == "data.path" && known);
-    if (was != begun.end() && was->second != value && !free)
-      named += text(named.empty() ? "" : ", ", key, " is ", value, ", was ", was->second);
-  }
-  require(named.empty(), folder.string(), [&] { return text("was begun with other settings: ", named); },
+  std::set<std::string> free{"run.name", "run.device"};
+  if (!kept_digests(folder).empty()) free.insert("data.path");   // data that are known by their digests may lie elsewhere
+  const std::string changed = changed_settings(own, found, free);
+  require(changed.empty(), folder.string(), [&] { return text("was begun with other settings: ", changed); },
           "a run goes on with those that it was begun with; another one has a folder of its own, with --out");
 }
 

@@ -33,7 +33,8 @@ struct TrainedRun {
 
 // Trains the experiment in `folder`, anew or from its newest checkpoint, with progress on standard error. A folder without a
 // checkpoint is begun again. Throws Error when the folder is of another kind, when a run would go on with other settings or
-// other data than it was begun with (it names them), and what the task's constructor and train() throw; where memory is not enough, OutOfMemory names a batch for which it would be.
+// other data than it was begun with (it names them), and what the task's constructor and train() throw; where memory is not
+// enough, OutOfMemory names a batch for which it would be.
 TrainedRun train_run(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after = 0,
                      double minutes = std::numeric_limits<double>::infinity());
 
