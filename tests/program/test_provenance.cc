@@ -198,7 +198,7 @@ TEST_CASE("provenance: a run that was moved, its data gone, generates; eval and 
   CHECK(after.out == before.out);
 
   const std::string needs =
-      "config: data.path: there is no " + place.path("data").string() + ", the text of the training; hint: ";
+      "config: data.path: there is no " + place.path("data").string() + ", the text that the run needs; hint: ";
   CHECK(contains_text(refusal("eval " + in_quotes(moved)), needs + "`tapir eval --data PATH` and `tapir train --resume RUN "));
   CHECK(contains_text(refusal("train --resume " + in_quotes(moved)), needs));
   const Outcome resumed = tapir("train --resume moved --set data.path=text", "cd " + in_quotes(other.path()) + ';');

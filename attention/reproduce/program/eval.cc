@@ -6,7 +6,6 @@
 #include "attention/reproduce/program/run_folder.h"
 
 namespace tapir {
-
 namespace {
 
 // What was evaluated, for the signature. Data that the user did not name must be those of the training.

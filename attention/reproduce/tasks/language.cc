@@ -26,8 +26,7 @@ void DataOptions::fields(nn::FieldVisitor& visit) {
 }
 
 LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer, bool with_weights)
-    : TokenTask(experiment), context_(context()),
-      tokenizer_(tokenizer) {
+    : TokenTask(experiment), context_(context()), tokenizer_(tokenizer) {
   if (!tokenizer_) tokenizer_ = corpus().tokenizer;
   make_model({.takes = Takes::tokens, .gives = Gives::next_token, .vocabulary = tokenizer_->size()});
   if (with_weights) initialise(!tokenizer);
@@ -42,7 +41,7 @@ const TextCorpus& LanguageTask::corpus() const {
   const CorpusSpec& spec = corpus_spec();
   std::error_code error;
   require(!tokenizer_ || spec.kind != "file" || std::filesystem::exists(spec.path, error), "config: data.path",
-          [&] { return text("there is no ", spec.path.string(), ", the text of the training"); },
+          [&] { return text("there is no ", spec.path.string(), ", the text that the run needs"); },
           "`tapir eval --data PATH` and `tapir train --resume RUN --set data.path=PATH` find it elsewhere");
   return corpus_.emplace(read_corpus(spec, tokenizer_));
 }
