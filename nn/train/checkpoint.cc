@@ -102,11 +102,11 @@ void CheckpointFolder::save(const Checkpoint& checkpoint, bool best) {
   remove_unlisted(manifest);
 }
 
-std::optional<Checkpoint> CheckpointFolder::load_latest(std::vector<std::string>& notes) const {
+std::optional<Checkpoint> CheckpointFolder::load_latest(std::vector<std::string>& notes, int64_t last) const {
   const Manifest manifest = read_manifest(notes);
-  if (manifest.entries.empty()) return std::nullopt;
   std::string failures;
   for (auto entry = manifest.entries.rbegin(); entry != manifest.entries.rend(); ++entry) {
+    if (entry->step > last) continue;
     try {
       Checkpoint checkpoint = read(*entry);
       if (!failures.empty())
@@ -115,10 +115,11 @@ std::optional<Checkpoint> CheckpointFolder::load_latest(std::vector<std::string>
     } catch (const OutOfMemory&) {
       throw;
     } catch (const Error& error) {
-      if (!is_current(manifest)) return load_latest(notes);
+      if (!is_current(manifest)) return load_latest(notes, last);
       failures += text(failures.empty() ? "" : "; ", error.what());
     }
   }
+  if (failures.empty()) return std::nullopt;
   throw Error(folder_.string(), text("no checkpoint is readable: ", failures));
 }
 
@@ -133,7 +134,11 @@ std::optional<Checkpoint> CheckpointFolder::load_best(std::vector<std::string>& 
   return load_best(notes);
 }
 
-bool CheckpointFolder::empty() const { return files().empty(); }
+std::vector<int64_t> CheckpointFolder::steps() const {
+  std::vector<int64_t> steps;
+  for (const Entry& entry : files()) steps.push_back(entry.step);
+  return steps;
+}
 
 // Otherwise a process that trains has saved since, and what is not readable may just have been removed.
 bool CheckpointFolder::is_current(const Manifest& manifest) const {

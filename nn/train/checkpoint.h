@@ -8,6 +8,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -36,15 +37,17 @@ class CheckpointFolder {
   // the checkpoints committed before stay as they were.
   void save(const Checkpoint& checkpoint, bool best);
 
-  // The newest checkpoint whose size and SHA-256 are right, and whose numbers are finite, nullopt if none was ever saved. Adds a line to `notes` for
-  // each that had to be passed over, and for a manifest that had to be rebuilt. Throws an Error that says why each file
-  // was refused if none is readable.
-  std::optional<Checkpoint> load_latest(std::vector<std::string>& notes) const;
+  // The newest checkpoint, of step `last` or before, whose size and SHA-256 are right, and whose numbers are finite; nullopt if
+  // none is kept. Adds a line to `notes` for each that had to be passed over, and for a manifest that had to be rebuilt. Throws
+  // an Error that says why each file was refused if none is readable.
+  std::optional<Checkpoint> load_latest(std::vector<std::string>& notes,
+                                        int64_t last = std::numeric_limits<int64_t>::max()) const;
 
   // The checkpoint saved last with `best`, nullopt if there is none. Throws Error if its file is damaged.
   std::optional<Checkpoint> load_best(std::vector<std::string>& notes) const;
 
-  bool empty() const;   // no file has a checkpoint's name
+  std::vector<int64_t> steps() const;   // of the files with a checkpoint's name, in order
+  bool empty() const { return steps().empty(); }
 
  private:
   struct Entry;

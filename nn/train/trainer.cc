@@ -11,18 +11,17 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
 #include "nn/files/folder_lock.h"
-#include "nn/optim/ema.h"
 #include "nn/train/finite.h"
 #include "nn/train/metrics.h"
 #include "nn/train/progress.h"
 #include "nn/train/signals.h"
+#include "nn/train/training.h"
 #include "nn/train/weights.h"
 #include "tensor/arena.h"
 
 namespace tapir {
 namespace {
 
-constexpr const char* diverged_hint = "lower the learning rate or the clip norm";
 constexpr size_t most_unseen = 100;   // steps that go by before the loop looks at them: a run that diverged ends soon
 
 std::string exact(double value) {   // hexadecimal: every bit comes back
@@ -37,22 +36,18 @@ class Run {
       const nn::OptimiserOptions& optimiser, uint64_t seed, const RunPlace& place)
       : task_(task),
         options_(options),
-        schedule_(schedule),
-        seed_(seed),
         place_(place),
-        optimiser_(optimiser.make(task.model)),
+        training_(task, options, schedule, optimiser, seed),
         checkpoints_(place.folder / "checkpoints"),
         progress_(place.out, place.terminal, options.steps, task.unit) {
-    require(task.loss && task.evaluate, "train", [] { return "the task must have loss and evaluate"; });
     task.model.each_parameter([&](const std::string&, nn::Parameter& parameter) { device_ = parameter.value.device(); });
-    if (options.ema > 0) ema_.emplace(task.model, options.ema);
   }
 
   TrainReport run() {
     const FolderLock lock(place_.folder);
-    if (place_.begin) place_.begin();
-    const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl";
     if (place_.resume) restore();
+    if (place_.begin) place_.begin(report_.steps);
+    const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl";
     rewind_metrics(log, report_.steps);
     rewind_metrics(cost_log, report_.steps);
     MetricsLog metrics(log), costs(cost_log);
@@ -65,7 +60,7 @@ class Run {
       throw;
     }
     if (report_.steps == options_.steps) {
-      if (ema_) ema_->exchange();
+      training_.take_averages();
       save_weights(place_.folder / "model.safetensors", task_.model);
     }
     return report_;
@@ -89,26 +84,15 @@ class Run {
 
   void step(MetricsLog& metrics, MetricsLog& costs) {
     const double start = steady_seconds();
-    const StepLoss loss = gradients_of_step(report_.steps);
-    const double rate = schedule_.at(report_.steps, options_.steps);
-    const nn::Optimiser::Clip clip = optimiser_->clip(options_.clip, loss.count);
+    unseen_.push_back(training_.compute());
     ++report_.steps;
-    report_.counted += loss.count;
-    unseen_.push_back({report_.steps, loss.count, {loss.sum, clip.norm}, {}});
-    for (const auto& [name, value, weight] : loss.effects.losses()) {
-      unseen_.back().numbers.push_back(value.to(DType::f64));
-      unseen_.back().added.push_back(name);
-    }
+    report_.counted += unseen_.back().count;
     const bool logs = due(options_.log_every) || report_.steps == 1 || report_.steps == options_.steps;
     if (logs || unseen_.size() == most_unseen || device_ == Device::cpu) look();   // the CPU has nothing to wait for
-    optimiser_->step(rate, clip.scale);
-    loss.effects.commit();
-    if (ema_) ema_->update();
+    training_.apply();
     report_.seconds += steady_seconds() - start;
     if (!logs) return;
-    MetricsLine line{report_.steps, {{"loss", report_.loss}, {"rate", rate}, {"gradient_norm", norm_}}};
-    line.values.insert(line.values.end(), added_.begin(), added_.end());
-    metrics.append(line);
+    metrics.append(seen_);
     const double seconds = (report_.seconds - logged_seconds_) / static_cast<double>(report_.steps - logged_steps_);
     costs.append({report_.steps, {{"seconds", seconds}, {"peak_bytes", Arena::of(device_).statistics().peak}}});
     logged_seconds_ = report_.seconds;
@@ -118,23 +102,15 @@ class Run {
   // Fetches the numbers of the steps since the last look, all at once: the only place where the loop waits for the device.
   // Throws Error for the first that is not finite, so nothing that comes after it is written.
   void look() {
-    if (unseen_.empty()) return;
-    const NoGrad guard;
-    std::vector<Tensor> numbers;
-    for (const Unseen& one : unseen_)
-      for (const Tensor& number : one.numbers) numbers.push_back(reshape(number, {1}));
-    const std::vector<double> values = concat(numbers, 0).values<double>();
-    auto value = values.begin();
-    for (const Unseen& one : unseen_) {
-      report_.loss = *value++ / static_cast<double>(one.count);
-      norm_ = *value++;
+    const std::vector<MetricsLine> lines = lines_of(unseen_);
+    for (size_t k = 0; k < lines.size(); ++k) {
+      seen_ = lines[k];
+      const StepNumbers& one = unseen_[k];
+      report_.loss = seen_.number("loss");
       require_finite("train", text("the loss of step ", one.step), report_.loss, hint());
-      added_.clear();
-      for (const std::string& name : one.added) {
-        added_.emplace_back(name, *value);
-        require_finite("train", text("the loss ", name, " of step ", one.step), *value++, hint());
-      }
-      require_finite("train", text("the norm of the gradient of step ", one.step), norm_, hint());
+      for (const std::string& name : one.added)
+        require_finite("train", text("the loss ", name, " of step ", one.step), seen_.number(name), hint());
+      require_finite("train", text("the norm of the gradient of step ", one.step), seen_.number("gradient_norm"), hint());
       if (saved_ < one.step) good_ = saved_;
       progress_.update(one.step, report_.loss, one.count);
     }
@@ -145,21 +121,10 @@ class Run {
     return good_ < 0 ? diverged_hint : text(diverged_hint, "; the checkpoint of step ", good_, " is kept");
   }
 
-  StepLoss gradients_of_step(int64_t k) {
-    try {
-      return accumulate_gradients(task_, *optimiser_, k, options_.accumulate, seed_);
-    } catch (const Anomaly& anomaly) {
-      throw Anomaly("train", text("step ", k + 1, ": ", anomaly.what()));
-    }
-  }
-
   // Whether the result is the best so far.
   bool evaluate(MetricsLog& metrics) {
     look();
-    const NoGrad guard;
-    if (ema_) ema_->exchange();
     report_.validation = results();
-    if (ema_) ema_->exchange();
     MetricsLine line{report_.steps, {}};
     std::string shown = text("step ", report_.steps);
     for (const auto& [name, value] : report_.validation) {
@@ -177,13 +142,7 @@ class Run {
 
   Metrics results() {
     try {
-      Metrics all = task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
-      require(!all.empty() && all[0].first == "validation_loss", "train",
-              [] { return "the task's evaluate() must give validation_loss first"; });
-      const std::string& metric = task_.objective.metric;
-      require(std::any_of(all.begin(), all.end(), [&](const auto& one) { return one.first == metric; }), "train",
-              [&] { return text("the task's objective is ", metric, ", which its evaluate() does not give"); });
-      return all;
+      return training_.evaluate();
     } catch (const NotFinite& error) {
       throw NotFinite("train", text("step ", report_.steps, ": ", error.what()), hint());
     }
@@ -192,19 +151,10 @@ class Run {
   void save(MetricsLog& metrics) {
     look();
     metrics.save();
-    Checkpoint checkpoint{.step = report_.steps, .tensors = {}, .state = {}};
-    task_.model.each_parameter([&](const std::string& name, nn::Parameter& parameter) {
-      checkpoint.tensors.push_back({"model/" + name, parameter.value.detach()});
-    });
-    for (const auto& [name, tensor] : optimiser_->state()) checkpoint.tensors.push_back({"optimiser/" + name, tensor});
-    if (ema_)
-      for (const auto& [name, tensor] : ema_->state()) checkpoint.tensors.push_back({"ema/" + name, tensor});
-    task_.model.each_buffer([&](const std::string& name, nn::Buffer& buffer) {
-      checkpoint.tensors.push_back({"model/" + name, buffer.value});
-    });
+    Checkpoint checkpoint = training_.state();
+    checkpoint.state["best_validation_loss"] = exact(best_);
     for (const NamedTensor& one : checkpoint.tensors)
       require_finite("train", text("'", one.name, "' after step ", report_.steps), one.tensor, hint());
-    checkpoint.state = {{"identity", task_.identity}, {"best_validation_loss", exact(best_)}, {"seed", text(seed_)}};
     checkpoints_.save(checkpoint, improved_);
     saved_ = checkpoint.step;
   }
@@ -215,43 +165,22 @@ class Run {
     for (const std::string& note : notes) progress_.message(note);
     require(checkpoint.has_value(), "resume", [&] { return text(place_.folder.string(), " has no checkpoint"); },
             "remove the folder and start without --resume");
-    const auto state = [&](const char* key) {
-      const auto found = checkpoint->state.find(key);
-      require(found != checkpoint->state.end(), "resume",
-              [&] { return text("the checkpoint of step ", checkpoint->step, " lacks '", key, "'"); });
-      return found->second;
-    };
-    require(state("identity") == task_.identity, "resume",
-            [&] { return text("the checkpoint in ", place_.folder.string(), " belongs to another experiment"); },
-            "a run goes on with the settings that it was started with, and with a version that has the same ones");
-    assign_weights("resume", task_.model, tensors_under(*checkpoint, "model/"));
-    assign("resume", optimiser_->state(), tensors_under(*checkpoint, "optimiser/"));
-    if (ema_) assign("resume", ema_->state(), tensors_under(*checkpoint, "ema/"));
-    optimiser_->set_steps(checkpoint->step);
-    best_ = std::strtod(state("best_validation_loss").c_str(), nullptr);
+    training_.restore(*checkpoint);
+    best_ = std::strtod(state_entry(*checkpoint, "best_validation_loss").c_str(), nullptr);
     report_.steps = logged_steps_ = saved_ = checkpoint->step;
     progress_.message(text("resumed after step ", checkpoint->step));
   }
 
   TrainTask& task_;
   const TrainOptions& options_;
-  const nn::Schedule& schedule_;
-  const uint64_t seed_;
   const RunPlace& place_;
   Device device_ = Device::cpu;   // of the model
-  const std::unique_ptr<nn::Optimiser> optimiser_;
-  std::optional<nn::Ema> ema_;
+  Training training_;
   CheckpointFolder checkpoints_;
   Progress progress_;
   TrainReport report_;
-  struct Unseen {
-    int64_t step, count;
-    std::vector<Tensor> numbers;      // summed loss, norm, added losses: f64 of one element each
-    std::vector<std::string> added;   // their names
-  };
-  std::vector<Unseen> unseen_;   // steps whose numbers nobody has looked at
-  double norm_ = 0;              // of the last step that was
-  std::vector<std::pair<std::string, MetricValue>> added_;   // the losses that modules added to it
+  std::vector<StepNumbers> unseen_;   // steps whose numbers nobody has looked at
+  MetricsLine seen_;                  // the last step that was
   double logged_seconds_ = 0;    // report_.seconds and report_.steps at the last line of costs.jsonl
   int64_t logged_steps_ = 0;
   double best_ = std::numeric_limits<double>::infinity();

@@ -99,7 +99,8 @@ struct RunPlace {
   int64_t stop_after = 0;     // save and stop once this step is done, as a signal would; 0: never
   double minutes = std::numeric_limits<double>::infinity();   // the same with the step that ends after so many of training
   std::ostream& out;          // for progress
-  std::function<void()> begin{};   // called once the folder is locked, before anything else is written there
+  // Called once the folder is locked and, to go on, the state is there again, before anything else is written. `steps`: done.
+  std::function<void(int64_t steps)> begin{};
 };
 
 inline constexpr const char* diverged_note = "diverged";   // in metrics.jsonl

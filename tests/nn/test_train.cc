@@ -376,7 +376,7 @@ TEST_CASE("what cannot be resumed is refused") {
   other.task.identity = "another";
   CHECK(
       message_of([&] { other.train_in(folder, true); }) ==
-      "resume: the checkpoint in " + folder.string() +
+      "resume: the checkpoint of step 4"
           " belongs to another experiment; hint: a run goes on with the settings that it was started with, and with a version "
           "that has the same ones");
   CHECK(weights_digest(other.point) == weights_digest(none.point));

@@ -20,6 +20,7 @@
 #include "nn/train/weights.h"
 #include "tensor/in_place.h"
 #include "tests/messages.h"
+#include "tests/program/plant.h"
 #include "tests/program/trained_run.h"
 
 namespace tapir {
@@ -102,25 +103,6 @@ void check_kept(const fs::path& folder, const std::string& message, int good) {
     for (const auto& named : line.values)
       if (!std::holds_alternative<std::string>(named.second)) CHECK(std::isfinite(line.number(named.first)));
   CHECK(std::get<std::string>(lines.back().values.back().second) == message);
-}
-
-// Sets the first number of a tensor in a file of safetensors.
-void plant(const fs::path& file, const std::string& part, double value) {
-  const SafeTensors loaded = load_safetensors(file);
-  std::vector<NamedTensor> tensors = loaded.tensors();
-  for (NamedTensor& one : tensors)
-    if (contains_text(one.name, part)) {
-      std::vector<float> values = one.tensor.values<float>();
-      values.front() = static_cast<float>(value);
-      one.tensor = Tensor::from(values, one.tensor.shape());
-    }
-  const FileDigest digest = save_safetensors(file, tensors, loaded.metadata());
-  const fs::path manifest = file.parent_path() / "manifest.json";
-  if (!fs::exists(manifest)) return;
-  auto json = nlohmann::ordered_json::parse(contents(manifest));
-  for (auto& entry : json["checkpoints"])
-    if (entry["file"] == file.filename().string()) entry["bytes"] = digest.bytes, entry["sha256"] = digest.sha256;
-  std::ofstream(manifest) << json.dump();
 }
 
 }  // namespace

@@ -70,11 +70,12 @@ TEST_CASE("every command in every kind of folder") {
     fs::remove_all(to / "checkpoints");
     fs::remove(to / "model.safetensors");
   };
-  const std::string commands[] = {"train", "resume", "compare", "eval", "generate", "report"};
+  const std::string commands[] = {"train", "resume", "compare", "eval", "generate", "report", "replay"};
   const auto line = [&](const std::string& command) {
     return command == "train"     ? train_out(at)
            : command == "resume"  ? "train --resume " + in_quotes(at)
            : command == "compare" ? compare_out(place, at)
+           : command == "replay"  ? "replay " + in_quotes(at) + " --step 4"
            : command == "report"  ? "report " + in_quotes(at) + " --out " + in_quotes(place.path() / "page.html")
                                   : command + ' ' + in_quotes(at);
   };
@@ -85,48 +86,49 @@ TEST_CASE("every command in every kind of folder") {
   const struct {
     const char* name;
     std::function<void(const fs::path&)> make;
-    std::string expected[6];   // of the commands, in their order
+    std::string expected[7];   // of the commands, in their order
     bool read_only = false;
   } states[] = {
-      {"absent", [](const fs::path&) {}, {ok, no_run + "is not there", ok, no_run + "is not there", no_run, no_run}},
+      {"absent", [](const fs::path&) {}, {ok, no_run + "is not there", ok, no_run + "is not there", no_run, no_run, no_run}},
       {"empty", [](const fs::path& to) { fs::create_directory(to); },
-       {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment}},
+       {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment, no_experiment}},
       {"only a lock", [&](const fs::path&) { place.write("at/lock", "process 1 on\n"); },
-       {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment}},
+       {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment, no_experiment}},
       {"only an empty folder, as of a mechanism", [](const fs::path& to) { fs::create_directories(to / "dot_product"); },
-       {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment}},
+       {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment, no_experiment}},
       {"killed before the experiment had its name", [&](const fs::path&) { place.write("at/experiment.toml.tmp0", "[ru"); },
-       {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment}},
+       {ok, no_experiment, ok, no_experiment, no_experiment, no_experiment, no_experiment}},
       {"a run", [&](const fs::path& to) { duplicate(run, to); },
-       {already + "go on with --resume", ok, already + "give a folder of its own to a comparison", ok, ok, ok}},
+       {already + "go on with --resume", ok, already + "give a folder of its own to a comparison", ok, ok, ok, ok}},
       {"a run without a checkpoint", begun,
        {ok, "has no checkpoint; hint: the `tapir train` that began the run begins it again",
-        "has a run without a checkpoint" + own_comparison, "has no checkpoint", "has no checkpoint", ok}},
-      {"a run with a damaged manifest", damaged, {already, ok, already, ok, ok, ok}},
+        "has a run without a checkpoint" + own_comparison, "has no checkpoint", "has no checkpoint", ok, ok}},
+      {"a run with a damaged manifest", damaged, {already, ok, already, ok, ok, ok, ok}},
       {"a run of an earlier version", [&](const fs::path& to) { duplicate(run, to); fs::remove(to / "lock"); },
-       {already, ok, already, ok, ok, ok}},
+       {already, ok, already, ok, ok, ok, ok}},
       {"a comparison", [&](const fs::path& to) { duplicate(comparison, to); },
-       {"is the folder of a comparison" + own_run, inside, ok, inside, inside, ok}},
+       {"is the folder of a comparison" + own_run, inside, ok, inside, inside, ok, inside}},
       {"a comparison that has not ended",
        [&](const fs::path& to) {
          duplicate(comparison, to);
          for (const char* late : {"compare.json", "score_mlp"}) fs::remove_all(to / late);
        },
-       {"is the folder of a comparison" + own_run, inside, ok, inside, inside, "is a comparison that has not ended; hint: "}},
+       {"is the folder of a comparison" + own_run, inside, ok, inside, inside, "is a comparison that has not ended; hint: ",
+        inside}},
       {"other files", [&](const fs::path&) { place.write("at/notes.txt", "mine"); },
        {"has other files, such as 'notes.txt'" + own_run, no_experiment, "has other files, such as 'notes.txt'" + own_comparison,
-        no_experiment, no_experiment, no_experiment}},
+        no_experiment, no_experiment, no_experiment, no_experiment}},
       {"an experiment that no run wrote", [&](const fs::path&) { place.write("at/experiment.toml", tiny); },
        {"has other files, such as 'experiment.toml'" + own_run, "has no checkpoint",
         "has other files, such as 'experiment.toml'" + own_comparison, "has no checkpoint", "has no checkpoint",
-        "experiment.toml: has no run.seed"}},
+        "experiment.toml: has no run.seed", "metrics.jsonl: opening failed"}},
       {"a file", [&](const fs::path&) { place.write("at", "mine"); },
        {"is a file, not a folder" + own_run, no_run + "is a file", "is a file, not a folder" + own_comparison,
-        no_run + "is a file", no_run + "is a file", no_run + "is a file"}},
+        no_run + "is a file", no_run + "is a file", no_run + "is a file", no_run + "is a file"}},
       {"empty, read-only", [](const fs::path& to) { fs::create_directory(to); },
-       {denied, no_experiment, denied, no_experiment, no_experiment, no_experiment}, true},
+       {denied, no_experiment, denied, no_experiment, no_experiment, no_experiment, no_experiment}, true},
       {"a run, read-only", [&](const fs::path& to) { duplicate(run, to); },
-       {already, denied, already, ok, ok, ok}, true},
+       {already, denied, already, ok, ok, ok, ok}, true},
   };
   for (const auto& state : states)
     for (size_t k = 0; k < std::size(commands); ++k) {
@@ -169,7 +171,7 @@ TEST_CASE("a run of a comparison whose place is taken, or that is of another kin
   refused("has other files, such as 'notes.txt'");
   fs::remove_all(out);
   CHECK(tapir(train_out(member)).status == 0);   // of dot_product
-  refused("belongs to another experiment; hint: give another folder with --out");
+  refused("belongs to another experiment: attention.mechanism is 'score_mlp', was 'dot_product'; hint: give another folder");
 }
 
 TEST_CASE("what cannot be trained is refused before anything is written") {

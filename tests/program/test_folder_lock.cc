@@ -74,7 +74,7 @@ void train_point(const fs::path& folder, bool resume, int64_t stop_after = 0) {
   options.evaluate_every = 8;
   options.save_every = 3;
   const auto place = [&] { resume ? require_checkpoint(folder) : require_place_for_run(folder); };
-  const auto begin = [&] {
+  const auto begin = [&](int64_t) {
     place();
     if (!resume) write_atomically(folder / experiment_file, std::string_view("point"));
   };

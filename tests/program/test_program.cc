@@ -187,7 +187,7 @@ TEST_CASE("a folder that is no run, has no checkpoint, or has a run already gets
                       fresh.string() + ": has no checkpoint; hint: the `tapir train` that began the run begins it again"));
   const Outcome changed = tapir("train --resume " + in_quotes(trained().run) + " --set schedule.rate=1");
   CHECK(changed.status == 1);
-  CHECK(contains_text(changed.err, "belongs to another experiment"));
+  CHECK(contains_text(changed.err, ": was begun with other settings: schedule.rate is 1, was "));
 }
 
 TEST_CASE("--set takes one value and leaves the experiment to the next word") {

@@ -237,7 +237,7 @@ TEST_CASE("a broken comparison goes on to the same logs, and finished runs are n
   CHECK(contains_text(again.out, "\nscore_mlp            3  "));
   CHECK(fs::last_write_time(out / "dot_product/seed-1/model.safetensors") == before);
   CHECK(contains_text(refusal(all.compare_line("broken", "--seeds 2 --set schedule.rate=0.1")),
-                      "dot_product/seed-1: belongs to another experiment; hint: give another folder with --out"));
+                      "dot_product/seed-1: belongs to another experiment: schedule.rate is 0.1, was "));
 }
 
 TEST_CASE("a comparison that a signal stops says how it goes on") {

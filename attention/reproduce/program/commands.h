@@ -47,7 +47,9 @@ int run_trial(const TrialCommand& command);
 // finite; the page is written all the same, and says so.
 int run_report(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out, const std::string& device);
 
-int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device);
+// `data`: a text file or folder to evaluate in place of the run's own; empty: none.
+int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device,
+             const std::filesystem::path& data);
 
 struct GenerateCommand {
   std::filesystem::path run;
@@ -61,12 +63,22 @@ struct GenerateCommand {
 };
 int run_generate(const GenerateCommand& command);
 
+struct ReplayCommand {
+  std::filesystem::path run;
+  int64_t step = 0;                         // from 1 on
+  std::string device;
+};
+// 0 where the logged numbers of the step have come out again, 1 where one differs or there are none.
+int run_replay(const ReplayCommand& command);
+
+// Two runs of one experiment that came out differently: where they part. 0 where nothing differs, 1 where something does.
+int run_bisect(const std::filesystem::path& a, const std::filesystem::path& b, const std::string& device);
+
 int run_zoo();
 // `names`: mechanisms and ops; none: all mechanisms. `all`: every op and every mechanism.
 int run_check(const std::vector<std::string>& names, bool all, uint64_t seed);
 int run_data_list();
 int run_data_verify();
 int run_summary(const std::filesystem::path& experiment, const std::vector<std::string>& assignments);
-std::string version_text();                 // build, flags, BLAS core, devices, precisions
 
 }  // namespace tapir

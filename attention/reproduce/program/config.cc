@@ -33,6 +33,22 @@ std::string hint_for(const std::string& word, const std::vector<std::string>& kn
   return close.empty() ? "" : text("did you mean '", close, "'?");
 }
 
+constexpr std::pair<const char*, const char*> path_keys[] = {{"run", "initial"}, {"data", "path"}};
+
+// Makes those that are relative absolute, from `folder`: whoever reads them later may stand elsewhere.
+void resolve_paths(toml::table& config, const std::filesystem::path& folder) {
+  for (const auto& [section, key] : path_keys) {
+    toml::value<std::string>* const value = config[section][key].as_string();
+    if (!value || value->get().empty()) continue;
+    const std::filesystem::path path = std::filesystem::absolute(folder / value->get());
+    std::error_code error;
+    const std::filesystem::path canonical = std::filesystem::weakly_canonical(path, error);
+    *value = (error ? path : canonical).string();
+    require(!first_invalid_utf8(value->get()), text("config: ", section, '.', key),
+            [&] { return text("expected UTF-8, found ", shown(value->get())); }, "give the folder another name");
+  }
+}
+
 toml::table read_chain(const std::filesystem::path& file, std::vector<std::filesystem::path> chain) {
   std::error_code error;
   const std::filesystem::file_type type = std::filesystem::status(file, error).type();
@@ -53,6 +69,7 @@ toml::table read_chain(const std::filesystem::path& file, std::vector<std::files
     throw Error(file.string(), text("line ", error.source().begin.line, ", column ", error.source().begin.column, ": ",
                                     error.description()));
   }
+  resolve_paths(table, file.parent_path());
   const toml::node* extends = table.get("extends");
   if (!extends) return table;
   require(extends->is_string(), file.string(), [] { return "'extends' must be the name of a file"; });
@@ -73,13 +90,6 @@ std::string bound(long double value) {
   const auto whole = static_cast<long double>(std::numeric_limits<int64_t>::max());
   const bool is_whole = std::fabs(value) <= whole && value == std::floor(value);
   return is_whole ? exact(static_cast<int64_t>(value)) : exact(static_cast<double>(value));
-}
-
-std::string node_text(const toml::node& node) {
-  if (const auto* number = node.as_floating_point()) return exact(number->get());
-  std::ostringstream out;
-  node.visit([&](const auto& concrete) { out << concrete; });
-  return out.str();
 }
 
 // The number of `node`, named `name` in errors: of the right type, and in the range.
@@ -188,6 +198,13 @@ void overlay(toml::table& base, const toml::table& top) {
   }
 }
 
+std::string node_text(const toml::node& node) {
+  if (const auto* number = node.as_floating_point()) return exact(number->get());
+  std::ostringstream out;
+  node.visit([&](const auto& concrete) { out << concrete; });
+  return out.str();
+}
+
 toml::table read_config(const std::filesystem::path& file) { return read_chain(file, {}); }
 
 void set_value(toml::table& config, const std::string& assignment) {
@@ -198,6 +215,7 @@ void set_value(toml::table& config, const std::string& assignment) {
   const std::string section = assignment.substr(0, dot), key = assignment.substr(dot + 1, equals - dot - 1);
   if (!config[section].is_table()) config.insert_or_assign(section, toml::table{});
   config[section].as_table()->insert_or_assign(key, *table_of_value(assignment.substr(equals + 1)).get("value"));
+  resolve_paths(config, "");
 }
 
 void set_values(toml::table& config, const std::vector<std::string>& assignments) {

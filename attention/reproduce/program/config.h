@@ -25,14 +25,15 @@
 namespace tapir {
 
 // The file's table, laid over that of the file which its key `extends` names (relative to it), and so on. Throws an Error
-// that names file, line and column for what is not TOML, and for files that extend themselves.
+// that names file, line and column for what is not TOML, and for files that extend themselves. Paths (data.path, run.initial)
+// are relative to the file that has them; in the table they are absolute.
 toml::table read_config(const std::filesystem::path& file);
 
 // Lays `top` over `base`: tables are merged, everything else is replaced.
 void overlay(toml::table& base, const toml::table& top);
 
 // Sets "section.key=value", value in TOML's notation; what is not, as a whole, one value of TOML is taken as a string.
-// Throws Error unless it has this form.
+// Paths are relative to the current folder, and become absolute. Throws Error unless it has this form.
 void set_value(toml::table& config, const std::string& assignment);
 void set_values(toml::table& config, const std::vector<std::string>& assignments);   // and for a key that is set twice
 
@@ -50,6 +51,8 @@ void require_sections(const toml::table& config, const std::vector<std::string>&
 
 // All fields with their values.
 toml::table section_of(nn::Options& options);
+
+std::string node_text(const toml::node& node);   // in TOML's notation, a number with as many digits as it needs
 
 // The word of `known` with the smallest edit distance to `word`, "" if there is none.
 std::string nearest(const std::string& word, const std::vector<std::string>& known);

@@ -64,6 +64,14 @@ const std::string& Experiment::subject() const {
 
 std::string Experiment::toml() { return written(*this); }
 
+std::map<std::string, std::string> Experiment::settings() {
+  std::map<std::string, std::string> settings;
+  each_section(*this, [&](const char* section, nn::Options& options) {
+    for (const auto& [key, value] : section_of(options)) settings[text(section, '.', key.str())] = node_text(value);
+  });
+  return settings;
+}
+
 std::string Experiment::identity() {
   const RunOptions own = run;
   run.name = "";
@@ -71,6 +79,17 @@ std::string Experiment::identity() {
   const std::string digest = sha256_hex(written(*this));
   run = own;
   return digest;
+}
+
+std::string changed_settings(Experiment& was, Experiment& is, const std::set<std::string>& free) {
+  const std::map<std::string, std::string> before = was.settings();
+  std::string named;
+  for (const auto& [key, value] : is.settings()) {
+    const auto other = before.find(key);
+    if (other != before.end() && other->second != value && !free.contains(key))
+      named += text(named.empty() ? "" : ", ", key, " is ", value, ", was ", other->second);
+  }
+  return named;
 }
 
 Experiment resolve(const toml::table& config) {

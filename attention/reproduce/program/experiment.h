@@ -2,7 +2,9 @@
 #pragma once
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -69,8 +71,13 @@ struct Experiment {
   Precision precision() const;
   const std::string& subject() const;   // what is on trial: the mechanism, or the model where it has none
   std::string toml();       // resolved, every key with its value
+  std::map<std::string, std::string> settings();   // the same, by section.key
   std::string identity();   // SHA-256 of what is learned from what: all of the above but run.name and run.device
 };
+
+// Keys whose values differ, but for those that are free to: "run.seed is 2, was 1, train.batch is 8, was 4". A key that one of
+// them lacks follows from a name that differs, and is left out.
+std::string changed_settings(Experiment& was, Experiment& is, const std::set<std::string>& free);
 
 // The experiment of a file and of assignments over it, named after the file where it gives no name. Throws what resolve()
 // (resolve.h) throws, and an Error for what read_config and set_value (config.h) refuse.

@@ -24,7 +24,7 @@ void require_run(const std::filesystem::path& path);                    // a run
 void require_checkpoint(const std::filesystem::path& path);             // a run with one
 
 inline constexpr const char* experiment_file = "experiment.toml";
-inline constexpr const char* facts_file = "run.json";   // what a comparison must know (record.h)
+inline constexpr const char* facts_file = "run.json";   // what a comparison must know (record.h), and digests (digests.h)
 inline constexpr const char* comparison_file = "compare.json";
 inline constexpr const char* trial_file = "trial.json";   // of a trial: its criterion (trial.h)
 inline constexpr const char* match_file = "match.json";   // of a comparison: measured times of a step (match.h)

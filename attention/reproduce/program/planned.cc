@@ -10,6 +10,8 @@
 #include <limits>
 #include <map>
 
+#include "attention/reproduce/program/config.h"
+#include "attention/reproduce/program/digests.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
 #include "nn/files/file_calls.h"
@@ -24,6 +26,21 @@ namespace {
 bool is_finished(PlannedRun& run) {
   return has_begun(run) && std::filesystem::exists(run.folder / "model.safetensors");
 }
+
+// Data of finished runs as they are now, read once for runs that share them.
+class DataNow {
+ public:
+  void require_kept_by(PlannedRun& run) {
+    TaskOptions& task = run.experiment.task;
+    const std::string shared = text(section_of(task), task.data ? text(section_of(*task.data)) : "", run.experiment.run.initial);
+    if (!known_.contains(shared))
+      known_[shared] = start_digests(*task_row(task.name).make(run.experiment, run.folder), run.experiment, all_parts);
+    require_kept(run.folder, known_[shared], "runs that are compared have the same data; give another folder with --out");
+  }
+
+ private:
+  std::map<std::string, Task::Digests> known_;
+};
 
 // Returns the signal that stopped it, 0 if none did.
 int train_one(PlannedRun& run, const std::string& trial) {
@@ -95,16 +112,25 @@ int train_side_by_side(std::vector<PlannedRun*> waiting, int64_t jobs, const std
 bool has_begun(PlannedRun& run) {
   const bool begun = kind_of(run.folder) == FolderKind::run;
   if (!begun) require_place_for_run(run.folder);
-  require(!begun || read_run(run.folder).identity() == run.experiment.identity(), run.folder.string(),
-          [] { return "belongs to another experiment"; }, "give another folder with --out");
-  return begun;
+  if (!begun) return false;
+  Experiment own = read_run(run.folder);
+  require(own.identity() == run.experiment.identity(), run.folder.string(), [&] {
+    return "belongs to another experiment: " + changed_settings(own, run.experiment, {"run.name", "run.device"});
+  }, "give another folder with --out");
+  return true;
 }
 
 int train_all(std::vector<PlannedRun>& runs, int64_t jobs, const std::filesystem::path& log, const std::string& trial) {
   std::vector<PlannedRun*> waiting;
-  for (PlannedRun& run : runs)
-    if (is_finished(run)) note(run.folder.string() + ": finished before");
-    else waiting.push_back(&run);
+  DataNow data;
+  for (PlannedRun& run : runs) {
+    if (!is_finished(run)) {
+      waiting.push_back(&run);
+      continue;
+    }
+    data.require_kept_by(run);
+    note(run.folder.string() + ": finished before");
+  }
   if (jobs > 1) {
     for (const PlannedRun* run : waiting)
       require(run->experiment.device() == Device::cpu, "--jobs", [] { return "runs on a GPU are trained one after the other"; });

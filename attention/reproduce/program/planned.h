@@ -18,7 +18,8 @@ bool has_begun(PlannedRun& run);
 
 // Trains those that are not finished, each up to where it diverges. With several `jobs`, so many at a time, each in a process
 // of its own with one thread, whose progress goes to `log`. `trial`: digest of a criterion that new runs keep; "": none. Returns
-// the signal that stopped them, 0 if none did. Throws what train_run throws, and Error for several jobs on a GPU.
+// the signal that stopped them, 0 if none did. Throws what train_run throws, and Error for a finished run whose data have changed
+// since, and for several jobs on a GPU.
 int train_all(std::vector<PlannedRun>& runs, int64_t jobs, const std::filesystem::path& log, const std::string& trial = "");
 
 }  // namespace tapir

@@ -18,6 +18,7 @@
 #include "attention/reproduce/program/commands.h"
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/streams.h"
+#include "attention/reproduce/program/version.h"
 #include "tensor/error.h"
 #include "tensor/threads.h"
 
@@ -98,6 +99,8 @@ int run(int argc, char** argv) {
   CLI::App* eval_app = app.add_subcommand("eval", "perplexity of trained runs");
   eval_app->add_option("runs", runs, "run folders")->required();
   eval_app->add_option("--part", part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
+  std::filesystem::path data;
+  eval_app->add_option("--data", data, "text file or folder in place of the run's own")->allow_extra_args(false);
   common.add_device(*eval_app);
 
   GenerateCommand generate;
@@ -146,6 +149,17 @@ int run(int argc, char** argv) {
   report_app->add_option("runs", runs, "run folders, or folders of comparisons")->required();
   report_app->add_option("--out", page, "file (report.html)")->allow_extra_args(false);
   common.add_device(*report_app);
+
+  ReplayCommand replay;
+  CLI::App* replay_app = app.add_subcommand("replay", "compute a step of a run again, and compare it with the log");
+  replay_app->add_option("run", replay.run, "run folder")->required();
+  add_number(*replay_app, "--step", nn::between(1, 1e12), "which", replay.step);
+  replay_app->get_option("--step")->required();
+  common.add_device(*replay_app);
+
+  CLI::App* bisect_app = app.add_subcommand("bisect", "the first step, module and tensor in which two runs differ");
+  bisect_app->add_option("runs", runs, "two run folders")->required()->expected(2);
+  common.add_device(*bisect_app);
 
   CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
 
@@ -203,12 +217,17 @@ int run(int argc, char** argv) {
     return run_trial(trial);
   }
   if (*report_app) return run_report(runs, page, common.device);
-  if (*eval_app) return run_eval(runs, part, common.device);
+  if (*eval_app) return run_eval(runs, part, common.device, data);
   if (*generate_app) {
     generate.seed = static_cast<uint64_t>(common.seed.value_or(1));
     generate.device = common.device;
     return run_generate(generate);
   }
+  if (*replay_app) {
+    replay.device = common.device;
+    return run_replay(replay);
+  }
+  if (*bisect_app) return run_bisect(runs[0], runs[1], common.device);
   if (*zoo_app) return run_zoo();
   if (*check_app) return run_check(names, all, static_cast<uint64_t>(common.seed.value_or(1)));
   if (*summary_app) {

@@ -8,6 +8,8 @@
 
 #include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/digests.h"
+#include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
 #include "nn/files/atomic_file.h"
@@ -73,6 +75,7 @@ Json attention_of(const std::filesystem::path& folder, const std::string& device
     const std::unique_ptr<OpenRun> run = open_run(folder, device);
     const TrainTask task = run->task->train_task();
     require(task.show != nullptr, folder.string(), [] { return "its task has no example to show"; });
+    require_kept(folder, run->task->digests({"valid"}), "put back the text of the training");
     Json layers = Json::array();
     nn::Call call;
     call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
@@ -128,6 +131,7 @@ Json runs_of(const Group& group, const std::string& device, bool& finite) {
 
 Json data_of(const std::vector<Group>& groups, const std::string& device, bool& finite) {
   Json all = comparison_json(groups, {});
+  std::vector<std::filesystem::path> folders;
   for (size_t k = 0; k < groups.size(); ++k) {
     Json& group = all["groups"][k];
     for (Json& arm : group["arms"])
@@ -135,7 +139,10 @@ Json data_of(const std::vector<Group>& groups, const std::string& device, bool& 
     if (groups[k].wider) continue;   // its runs are shown where they stand first
     group["differences"] = differences_of(groups[k].arms);
     group["runs"] = runs_of(groups[k], device, finite);
+    for (const Arm& arm : groups[k].arms)
+      for (const RunRecord& run : arm.runs) folders.push_back(run.folder);
   }
+  all["made"] = makers_of(folders);
   return all;
 }
 

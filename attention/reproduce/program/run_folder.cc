@@ -7,7 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "attention/reproduce/program/config.h"
-#include "attention/reproduce/program/record.h"
+#include "attention/reproduce/program/digests.h"
+#include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/program/streams.h"
 #include "attention/reproduce/program/summary.h"
 #include "nn/files/atomic_file.h"
@@ -26,14 +27,18 @@ Experiment read_run(const std::filesystem::path& folder, const std::vector<std::
   return read_experiment(folder / experiment_file, all);
 }
 
-std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std::string& device) {
+std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std::string& device,
+                                  const std::filesystem::path& data) {
   auto run = std::make_unique<OpenRun>();
   std::vector<std::string> assignments;
   if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
+  if (!data.empty())
+    assignments.insert(assignments.end(), {"data.kind=file", "data.path=" + std::filesystem::absolute(data).string()});
   run->experiment = read_run(folder, assignments);
   require_checkpoint(folder);
   run->place.emplace(run->experiment);
   run->task = make_task(run->experiment, folder);
+  require_kept(folder, run->task->digests({}), "put back the file that the training wrote into the folder");
 
   std::vector<std::string> notes;
   const CheckpointFolder checkpoints(folder / "checkpoints");
@@ -52,31 +57,38 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
 
 namespace {
 
+void require_same_settings(const std::filesystem::path& folder, Experiment& own, Experiment& found) {
+  std::set<std::string> free{"run.name", "run.device"};
+  if (!kept_digests(folder).empty()) free.insert("data.path");   // data that are known by their digests may lie elsewhere
+  const std::string changed = changed_settings(own, found, free);
+  require(changed.empty(), folder.string(), [&] { return text("was begun with other settings: ", changed); },
+          "a run goes on with those that it was begun with; another one has a folder of its own, with --out");
+}
+
 nlohmann::ordered_json judged(const Objective& objective, const Task::Results& conditions) {
   nlohmann::ordered_json facts = {{"metric", objective.metric}, {"higher_is_better", objective.higher_is_better}};
   for (const auto& [name, value] : conditions) facts["comparable"][name] = value;
   return facts;
 }
 
-// The criterion under which a run was begun: of its facts, which a resumed run writes again.
-std::string trial_of(const std::filesystem::path& folder) {
-  std::error_code error;
-  return std::filesystem::exists(folder / facts_file, error) ? read_record(folder).trial : "";
-}
-
-// What a comparison must know of a run beside its experiment and its log.
-nlohmann::ordered_json facts_of(const Task& task, const Objective& objective, int64_t operations, const std::string& trial) {
+// What a comparison must know of a run beside its experiment and its log, and what it was made from.
+nlohmann::ordered_json facts_of(const Task& task, const Objective& objective, int64_t operations,
+                                const Task::Digests& digests, const std::string& trial) {
   nlohmann::ordered_json facts = {
       {"parameters", task.model().parameter_count()}, {"operations", operations}, {"seed", task.seed_decides()}};
   if (!trial.empty()) facts["trial"] = trial;
   facts.update(judged(objective, task.conditions("valid")));
   if (const auto wider = task.wider()) facts["wider"] = judged(wider->objective, wider->conditions);
+  facts["digests"] = nlohmann::ordered_json::object();
+  for (const auto& [name, digest] : digests) facts["digests"][name] = digest;
   return facts;
 }
 
 TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder, bool resume, int64_t stop_after,
                     double minutes, const std::string& trial) {
   resume ? require_checkpoint(folder) : require_place_for_run(folder);
+  std::optional<Experiment> begun;
+  if (resume) require_same_settings(folder, begun.emplace(read_run(folder)), experiment);
   const ComputeAs place(experiment);
   TrainedRun run;
   int64_t operations = 0;
@@ -84,16 +96,24 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
   Task& task = *run.task;
   Arena::of(experiment.device()).reset_peak();
   TrainTask loop = task.train_task();
-  const std::string of_trial = resume ? trial_of(folder) : trial;
-  const auto begin = [&] {   // another process may have been here before the lock was had
+  if (begun) {
+    const Task::Digests found = task.digests(all_parts);
+    tell_unkept(folder, found);
+    require_kept(folder, found, "a run goes on with the data that it was begun with");
+    loop.identity = begun->identity();
+  }
+  const std::string of_trial = resume ? kept_trial(folder) : trial;
+  const auto begin = [&](int64_t steps) {   // another process may have been here before the lock was had
     resume ? require_checkpoint(folder) : require_place_for_run(folder);
     if (!resume) {
       write_atomically(folder / experiment_file, experiment.toml());
-      for (const char* leftover : {"checkpoints", "metrics.jsonl", "costs.jsonl"})
+      for (const char* leftover : {"checkpoints", "metrics.jsonl", "costs.jsonl", environment_file})
         std::filesystem::remove_all(folder / leftover);
       task.save(folder);
     }
-    write_atomically(folder / facts_file, facts_of(task, loop.objective, operations, of_trial).dump(2) + '\n');
+    const Task::Digests digests = resume ? kept_digests(folder) : start_digests(task, experiment, all_parts);
+    write_atomically(folder / facts_file, facts_of(task, loop.objective, operations, digests, of_trial).dump(2) + '\n');
+    log_environment(folder, experiment, steps);
   };
   note(fmt::format("{}: {}, {}, {} parameters, {} thread{}", folder.string(), experiment.subject(), task.summary(),
                    task.model().parameter_count(), threads(), threads() == 1 ? "" : "s"));

@@ -4,10 +4,12 @@
 
 #include <cmath>
 #include <numbers>
+#include <span>
 
 #include "autograd/node.h"
 #include "nn/files/atomic_file.h"
 #include "nn/train/finite.h"
+#include "tensor/sha256.h"
 
 namespace tapir {
 
@@ -27,20 +29,48 @@ void DataOptions::fields(nn::FieldVisitor& visit) {
 }
 
 LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer, bool with_weights)
-    : TokenTask(experiment), context_(context()),
-      corpus_(read_corpus(data().spec, tokenizer)) {
-  const int64_t batch = experiment.train.batch;
-  if (data().order == "contiguous") train_on(ContiguousBatches(corpus_.train, batch, context_));
-  else train_on(ShuffledBatches(corpus_.train, batch, context_, static_cast<uint64_t>(experiment.run.seed)));
-  make_model({.takes = Takes::tokens, .gives = Gives::next_token, .vocabulary = corpus_.tokenizer->size()});
+    : TokenTask(experiment), context_(context()), tokenizer_(tokenizer) {
+  if (!tokenizer_) tokenizer_ = corpus().tokenizer;
+  make_model({.takes = Takes::tokens, .gives = Gives::next_token, .vocabulary = tokenizer_->size()});
   if (with_weights) initialise(!tokenizer);
 }
 
 const DataOptions& LanguageTask::data() const { return dynamic_cast<const DataOptions&>(*experiment_.task.data); }
 
-template <class Batches> void LanguageTask::train_on(Batches batches) {
-  epoch_ = batches.batches_per_epoch();
-  training_ = [batches = std::move(batches)](int64_t k) { return batches.batch(k); };
+
+const TextCorpus& LanguageTask::corpus() const {
+  if (corpus_) return *corpus_;
+  const CorpusSpec& spec = data().spec;
+  std::error_code error;
+  require(!tokenizer_ || spec.kind != "file" || std::filesystem::exists(spec.path, error), "config: data.path",
+          [&] { return text("there is no ", spec.path.string(), ", the text that the run needs"); },
+          "`tapir eval --data PATH` and `tapir train --resume RUN --set data.path=PATH` find it elsewhere");
+  return corpus_.emplace(read_corpus(spec, tokenizer_));
+}
+
+const LanguageTask::Windows& LanguageTask::training() const {
+  if (training_) return *training_;
+  const auto take = [&](auto batches) -> const Windows& {
+    const int64_t epoch = batches.batches_per_epoch();
+    return training_.emplace(Windows{[batches = std::move(batches)](int64_t k) { return batches.batch(k); }, epoch});
+  };
+  const int64_t rows = experiment_.train.batch;
+  if (data().order == "contiguous") return take(ContiguousBatches(corpus().train, rows, context_));
+  return take(ShuffledBatches(corpus().train, rows, context_, static_cast<uint64_t>(experiment_.run.seed)));
+}
+
+const TextMeasure& LanguageTask::text_of(const std::string& part) const {
+  return part == "test" ? corpus().test_text : corpus().valid_text;
+}
+
+const std::vector<int32_t>& LanguageTask::ids(const std::string& part) const {
+  return part == "train" ? corpus().train : part == "valid" ? corpus().valid : corpus().test;
+}
+
+Task::Digests LanguageTask::digests(const std::vector<std::string>& parts) const {
+  Digests digests{{"tokenizer", tokenizer().digest()}};
+  for (const std::string& part : parts) digests.emplace_back(part, sha256_hex(std::as_bytes(std::span(ids(part)))));
+  return digests;
 }
 
 const nn::LanguageModel& LanguageTask::language_model() {
@@ -50,14 +80,14 @@ const nn::LanguageModel& LanguageTask::language_model() {
 }
 
 TrainTask LanguageTask::train_task() {
-  const auto loss = [this](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
-    return this->loss(training_(step), part, parts, call);
+  const auto loss = [this, &windows = training()](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
+    return this->loss(windows.batch(step), part, parts, call);
   };
-  const TokenBatch first = EvaluationBatches(corpus_.valid, experiment_.train.batch, context_).batch(0);
+  const TokenBatch first = EvaluationBatches(corpus().valid, experiment_.train.batch, context_).batch(0);
   const auto evaluate = [this, first](const nn::Call&) {
-    const Result result = this->evaluate(corpus_.valid);
+    const Result result = this->evaluate(corpus().valid);
     Metrics metrics{{"validation_loss", result.nll}, {"validation_perplexity", result.perplexity()}};
-    if (corpus_.valid_text.lossless) metrics.emplace_back("validation_bits_per_byte", bits_per_byte(result.nll, "valid"));
+    if (corpus().valid_text.lossless) metrics.emplace_back("validation_bits_per_byte", bits_per_byte(result.nll, "valid"));
     for (const auto& gate : gates(first)) metrics.push_back(gate);
     return metrics;
   };
@@ -91,15 +121,15 @@ LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {
 double LanguageTask::Result::perplexity() const { return std::exp(nll); }
 
 double LanguageTask::bits_per_byte(double nll, const std::string& part) const {
-  return nll * static_cast<double>(ids_of(part).size()) / (std::numbers::ln2 * static_cast<double>(text_of(part).bytes));
+  return nll * static_cast<double>(ids(part).size()) / (std::numbers::ln2 * static_cast<double>(text_of(part).bytes));
 }
 
 double LanguageTask::perplexity_per_word(double nll, const std::string& part) const {
-  return std::exp(nll * static_cast<double>(ids_of(part).size()) / static_cast<double>(text_of(part).words));
+  return std::exp(nll * static_cast<double>(ids(part).size()) / static_cast<double>(text_of(part).words));
 }
 
 Task::Results LanguageTask::evaluate_part(const std::string& part) {
-  const Result result = evaluate(ids_of(part));
+  const Result result = evaluate(ids(part));
   const bool lossless = text_of(part).lossless;   // else what is unknown would cost nothing
   return {{"tokens", fmt::format("{}", result.tokens)},
           {"perplexity", fmt::format("{:.3f}", result.perplexity())},
@@ -113,7 +143,7 @@ Task::Results LanguageTask::comparable(const std::string& part) const {
   return {{"data", data().spec.kind},
           {"text", own.sha256.substr(0, 12)},
           {"bytes", fmt::format("{}", own.bytes)},
-          {"tokens", fmt::format("{}", ids_of(part).size())},
+          {"tokens", fmt::format("{}", ids(part).size())},
           {"tokenizer", fmt::format("{} {} {}", tokenizer().kind(), tokenizer().size(), tokenizer().digest().substr(0, 12))},
           {"lossless", own.lossless ? "yes" : "no"},
           {"context", fmt::format("{}", context_)},
@@ -121,9 +151,9 @@ Task::Results LanguageTask::comparable(const std::string& part) const {
 }
 
 std::optional<Task::Wider> LanguageTask::wider() const {
-  const TextMeasure& own = corpus_.valid_text;
+  const TextMeasure& own = corpus().valid_text;
   if (!own.lossless) return {};
-  const double bytes = static_cast<double>(own.bytes) / static_cast<double>(corpus_.valid.size());   // of a token
+  const double bytes = static_cast<double>(own.bytes) / static_cast<double>(corpus().valid.size());   // of a token
   Results conditions{{"task", experiment_.task.name},
                      {"part", "valid"},
                      {"data", data().spec.kind},
@@ -143,7 +173,7 @@ std::pair<Batch, int64_t> LanguageTask::sample() const {
 }
 
 std::string LanguageTask::summary() const {
-  return fmt::format("{} tokens in the vocabulary, {} steps an epoch", tokenizer().size(), epoch_);
+  return fmt::format("{} tokens in the vocabulary, {} steps an epoch", tokenizer().size(), training().epoch);
 }
 
 void LanguageTask::save(const std::filesystem::path& folder) const {

@@ -1,6 +1,7 @@
 // Language modelling: the next token of a text.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "attention/reproduce/tasks/tokens.h"
@@ -19,8 +20,9 @@ struct DataOptions : nn::Options {   // [data]
 
 class LanguageTask final : public TokenTask {
  public:
-  // Reads the corpus and makes the model, with its initial weights or without them yet. `tokenizer`: the one a trained model
-  // was made with; the file of initial weights is not read then, as the trained ones will replace them.
+  // Makes the model, with its initial weights or without them yet. `tokenizer`: the one a trained model was made with; then
+  // the corpus is not read before something asks for it, and the file of initial weights not at all, as the trained ones will
+  // replace them.
   explicit LanguageTask(Experiment& experiment, std::shared_ptr<const Tokenizer> tokenizer = nullptr,
                         bool with_weights = true);
 
@@ -33,9 +35,10 @@ class LanguageTask final : public TokenTask {
   std::pair<Batch, int64_t> sample() const override;
   std::string summary() const override;
   void save(const std::filesystem::path& folder) const override;
+  Digests digests(const std::vector<std::string>& parts) const override;   // "tokenizer", and of the parts' ids
 
-  const Tokenizer& tokenizer() const { return *corpus_.tokenizer; }
-  const TextCorpus& corpus() const { return corpus_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const TextCorpus& corpus() const;   // throws what read_corpus throws
   // Loss over a part of the corpus, every token but the first of each of `batch` parallel streams counted once, each window
   // of `context` tokens predicted from its own beginning on. Throws NotFinite where loss or perplexity are.
   struct Result {
@@ -51,19 +54,22 @@ class LanguageTask final : public TokenTask {
   const nn::LanguageModel& language_model();   // throws Error where the model is another one
 
  private:
+  struct Windows {
+    std::function<TokenBatch(int64_t k)> batch;
+    int64_t epoch = 0;   // batches
+  };
+
   const DataOptions& data() const;
-  const std::vector<int32_t>& ids_of(const std::string& part) const { return part == "test" ? corpus_.test : corpus_.valid; }
-  const TextMeasure& text_of(const std::string& part) const {
-    return part == "test" ? corpus_.test_text : corpus_.valid_text;
-  }
-  template <class Batches> void train_on(Batches batches);
+  const Windows& training() const;
+  const std::vector<int32_t>& ids(const std::string& part) const;
+  const TextMeasure& text_of(const std::string& part) const;
 
   Metrics gates(const TokenBatch& batch);    // active share of each score network's gate
 
   const int64_t context_;   // tokens of a window
-  TextCorpus corpus_;
-  std::function<TokenBatch(int64_t k)> training_;
-  int64_t epoch_ = 0;   // batches
+  mutable std::optional<TextCorpus> corpus_;   // once something has asked for them
+  mutable std::optional<Windows> training_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
 };
 
 TaskRow language_row();

@@ -52,7 +52,12 @@ class Task {
   virtual std::string unit() const { return "token"; }
 
   virtual std::string summary() const = 0;                      // of the data, for the terminal
-  virtual void save(const std::filesystem::path&) const {}      // what evaluation needs beside weights and experiment
+  virtual void save(const std::filesystem::path&) const {}      // what generation needs beside weights and experiment
+
+  // SHA-256 by name: of what was saved, then of those parts ("train", "valid", "test") of the data that do not follow from the
+  // experiment.
+  using Digests = std::vector<std::pair<std::string, std::string>>;
+  virtual Digests digests(const std::vector<std::string>& parts) const;
 
   nn::Module& model() { return *model_.net; }
   const nn::Module& model() const { return *model_.net; }
