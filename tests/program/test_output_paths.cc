@@ -103,7 +103,7 @@ std::vector<Writer> writers() {
 
 TEST_CASE("every command that writes takes every kind of path for what it is") {
   std::set<std::string> with_output;   // no command is forgotten here
-  for (const std::string command : {"train", "eval", "generate", "compare", "report", "zoo", "check", "summary", "data"})
+  for (const std::string& command : all_commands())
     if (contains_text(tapir(command + " --help").out, "--out ")) with_output.insert(command);
   std::set<std::string> listed;
   for (const Writer& writer : writers()) {

@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "attention/zoo.h"
 #include "datasets/catalog.h"
@@ -58,21 +60,42 @@ TEST_CASE("a command line that is wrong gets one line") {
                       "--stop-after: must be a whole number in 1 … 1000000000000, found -1"));
   CHECK(contains_text(refusal(train_line("--minutes soon")), "--minutes: must be a number in 0 … 1000000, found 'soon'"));
   CHECK(contains_text(refusal("check --all softmax"), "names excludes --all"));
-  for (const std::string of_training : {"--seed 3", "--dtype f64", "--device cpu", "--precision bf16"}) {   // of no use there
-    CAPTURE(of_training);
-    const std::string words = "there is no command or option '" + of_training.substr(0, of_training.find(' ')) + "' here";
-    for (const std::string command : {"", "zoo ", "data list ", "data verify "})
-      CHECK(contains_text(refusal(command + of_training), words));
-    for (const std::string command : {"eval x ", "report x "})
-      if (of_training != "--device cpu") CHECK(contains_text(refusal(command + of_training), words));
-    if (of_training != "--seed 3") CHECK(contains_text(refusal("check softmax " + of_training), words));
-    if (of_training == "--dtype f64") CHECK(contains_text(refusal("generate x " + of_training), words));
-  }
   for (const std::string command : {"eval ", "generate ", "report "})
     CHECK(contains_text(refusal(command + in_quotes(trained().run) + " --device tpu"), "--device: tpu not in {cpu,cuda}"));
-  CHECK(contains_text(refusal("summary x.toml --seed 3"), "there is no command or option '--seed' here"));
   CHECK(contains_text(refusal("check dotproduct"),
                       "zoo: there is no mechanism 'dotproduct'; those that exist: dot_product, "));
+}
+
+TEST_CASE("every command refuses the options of others, which are of no use there") {
+  const std::map<std::string, std::string> values{{"--seed", "3"}, {"--dtype", "f64"}, {"--device", "cpu"}, {"--precision", "f32"},
+                                                  {"--set", "a.b=1"}, {"--out", "x"}, {"--part", "test"}};
+  const std::map<std::string, std::set<std::string>> taken{
+      {"", {}},
+      {"train", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
+      {"compare", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
+      {"summary", {"--dtype", "--device", "--precision", "--set"}},
+      {"config", {"--set"}},
+      {"eval", {"--part", "--device"}},
+      {"generate", {"--seed", "--device"}},
+      {"report", {"--device", "--out"}},
+      {"check", {"--seed"}},
+      {"zoo", {}},
+      {"data", {}},
+      {"data list", {}},
+      {"data verify", {}}};
+  for (const std::string& command : all_commands()) {
+    REQUIRE_MESSAGE(taken.contains(command), command);
+    const std::string help = tapir(command + " --help").out;
+    for (const auto& [option, value] : values) {
+      const bool takes = taken.at(command).contains(option);
+      CAPTURE(command);
+      CAPTURE(option);
+      CHECK(contains_text(help, "  " + option + ' ') == takes);
+      if (!takes)
+        CHECK(contains_text(refusal(command + ' ' + option + ' ' + value),
+                            "there is no command or option '" + option + "' here"));
+    }
+  }
 }
 
 TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
@@ -83,7 +106,7 @@ TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
   CHECK(contains_text(refused("--set train.steps=-1"), "train.steps: must be a whole number in 1 … 1000000000000, found -1"));
   CHECK(contains_text(refused("--set train.steps"), "--set: expected section.key=value, found 'train.steps'"));
   CHECK(contains_text(refused("--set attention.mechanism=none"),
-                      "there is no mechanism 'none'; those that exist: dot_product, "));
+                      "attention.mechanism: 'none' is none of: dot_product, "));
   CHECK(contains_text(refused("--set model.heads=3"), "the width 16 is not a multiple of the 3 heads"));
   CHECK(contains_text(refused("--set train.batch=1000"), "1000 rows of 16 columns need at least 17000 tokens, found 3000"));
   CHECK(contains_text(refused("--set model.context=1000"), "4 rows of 1000 columns need at least 4004 tokens, found 3000"));
@@ -205,7 +228,7 @@ TEST_CASE("output that cannot be written is an error of every command") {
   const std::string run = in_quotes(trained().run), experiment = in_quotes(trained().experiment);
   for (const std::string& line : std::vector<std::string>{
            "--version", "--help", "train --help", "data list --help", "zoo", "data list", "check softmax", "eval " + run,
-           "generate " + run, "summary " + experiment, "report " + run + " --out /dev/stdout",
+           "generate " + run, "config", "config " + experiment, "summary " + experiment, "report " + run + " --out /dev/stdout",
            "train --out " + in_quotes(folder.path() / "train-RUN") + " --set train.steps=1 " + experiment,
            "compare --out " + in_quotes(folder.path() / "compare-RUN") +
                " --set train.steps=1 --set attention.mechanism=dot_product --attention dot_product --seeds 1 " + experiment}) {

@@ -8,7 +8,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/folder_kind.h"
@@ -23,11 +22,8 @@ std::map<std::string, std::string> settings_in(const std::filesystem::path& file
   std::map<std::string, std::string> settings;
   for (const auto& [section, keys] : read_config(file)) {
     if (!keys.is_table()) continue;
-    for (const auto& [key, value] : *keys.as_table()) {
-      std::ostringstream shown;
-      value.visit([&](const auto& held) { shown << held; });
-      settings[text(section.str(), '.', key.str())] = shown.str();
-    }
+    for (const auto& [key, value] : *keys.as_table())
+      settings[text(section.str(), '.', key.str())] = value_text(value);
   }
   return settings;
 }

@@ -53,6 +53,10 @@ int run_generate(const GenerateCommand& command);
 int run_zoo();
 // `names`: mechanisms and ops; none: all mechanisms. `all`: every op and every mechanism.
 int run_check(const std::vector<std::string>& names, bool all, uint64_t seed);
+// `topic`: a section, whose keys are shown; a file, whose experiment is shown as it is resolved, and where each value comes
+// from; empty: all sections. Throws Error for assignments without a file.
+int run_config(const std::string& topic, const std::vector<std::string>& assignments);
+
 int run_data_list();
 int run_data_verify();
 int run_summary(const std::filesystem::path& experiment, const std::vector<std::string>& assignments);

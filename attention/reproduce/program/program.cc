@@ -71,6 +71,19 @@ struct Common {
   }
 };
 
+// Commands and options that may follow those commands which were given.
+std::vector<std::string> words_after(const CLI::App& app) {
+  std::vector<std::string> words;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
+  if (const std::vector<CLI::App*> given = app.get_subcommands(); !given.empty()) {
+    for (std::string& word : words_after(*given.front())) words.push_back(std::move(word));
+    return words;
+  }
+  for (const CLI::App* command : app.get_subcommands({})) words.push_back(command->get_name());
+  return words;
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"tapir: autodiff and a zoo of attention mechanisms", "tapir"};
   app.require_subcommand(1);
@@ -150,6 +163,11 @@ int run(int argc, char** argv) {
   summary_app->add_option("--set", changes, "section.key=value, over what the file says")->allow_extra_args(false);
   common.add_types(*summary_app);
 
+  std::string topic;
+  CLI::App* config_app = app.add_subcommand("config", "what an experiment may say: every key; and what one says, resolved");
+  config_app->add_option("topic", topic, "section, or TOML file; none: all sections");
+  config_app->add_option("--set", changes, "section.key=value, over what the file says")->allow_extra_args(false);
+
   CLI::App* data_app = app.add_subcommand("data", "data sets");
   data_app->require_subcommand(1);
   CLI::App* list_app = data_app->add_subcommand("list", "what is known and what is there");
@@ -170,9 +188,10 @@ int run(int argc, char** argv) {
       return 0;
     }
     const std::vector<std::string> unknown = app.remaining(true);
+    const std::string hint = unknown.empty() ? "" : meant(unknown.front(), words_after(app));
     throw Error("command line",
                 unknown.empty() ? error.what() : text("there is no command or option '", unknown.front(), "' here"),
-                "tapir --help and tapir COMMAND --help list what there is");
+                hint.empty() ? "tapir --help and tapir COMMAND --help list what there is" : hint);
   }
   if (common.threads) set_threads(static_cast<int>(common.threads));
   if (*train_app) {
@@ -198,6 +217,7 @@ int run(int argc, char** argv) {
     common.apply(changes);
     return run_summary(described, changes);
   }
+  if (*config_app) return run_config(topic, changes);
   return *list_app ? run_data_list() : *verify_app ? run_data_verify() : 1;
 }
 

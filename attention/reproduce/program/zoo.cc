@@ -8,6 +8,7 @@
 #include "attention/claims.h"
 #include "attention/reproduce/program/check_ops.h"
 #include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/keys.h"
 #include "attention/reproduce/program/streams.h"
 
 namespace tapir {
@@ -33,28 +34,6 @@ std::string needs_text(const nn::Needs& needs) {
   return list.empty() ? "nothing" : list;
 }
 
-// Prints a line for every field: key, default, help.
-class Help final : public nn::FieldVisitor {
- public:
-  void operator()(const char* key, int64_t& value, const char* help, const nn::Range&) override {
-    line(key, fmt::format("{}", value), help);
-  }
-  void operator()(const char* key, double& value, const char* help, const nn::Range&) override {
-    line(key, fmt::format("{}", value), help);
-  }
-  void operator()(const char* key, bool& value, const char* help) override { line(key, value ? "true" : "false", help); }
-  void operator()(const char* key, std::string& value, const char* help, const nn::Choices& choices) override {
-    std::string listed;
-    for (const std::string& choice : choices) listed += (listed.empty() ? " (" : ", ") + choice;
-    line(key, '"' + value + '"', help + listed + (listed.empty() ? "" : ")"));
-  }
-
- private:
-  static void line(const char* key, const std::string& value, const std::string& help) {
-    fmt::print("    {} = {}   {}\n", key, value, help);
-  }
-};
-
 }  // namespace
 
 int run_zoo() {
@@ -64,8 +43,7 @@ int run_zoo() {
     fmt::print("{}   {}, {}\n    {}\n    cost: {}\n    claims: {}\n    does not claim: {}\n    needs: {}\n", row.name,
                row.title, row.paper, row.equation, row.cost, listed(claims, true), listed(claims, false),
                needs_text(needs_of(row, *options)));
-    Help help;
-    options->fields(help);
+    for (const Key& key : keys_of(*options)) fmt::print("{}", text_of(key));
   }
   return 0;
 }
