@@ -50,13 +50,17 @@ class Run {
 
   TrainReport run() {
     const FolderLock lock(place_.folder);
-    if (place_.begin) place_.begin();
-    const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl";
+    const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl",
+                                weights = place_.folder / "model.safetensors";
     if (place_.resume) restore();
+    if (report_.steps < options_.steps) std::filesystem::remove(weights);   // of a run that had fewer steps
+    if (place_.begin) place_.begin();
     rewind_metrics(log, report_.steps);
     rewind_metrics(cost_log, report_.steps);
     MetricsLog metrics(log), costs(cost_log);
     const StopSignals signals;
+    if (place_.resume && planned_ != options_.steps)
+      metrics.append({report_.steps, {{steps_note, text(options_.steps, " instead of ", planned_)}}});
     if (!place_.resume) save(metrics);   // whatever happens from now on, the run can go on
     try {
       go_on(metrics, costs, signals);
@@ -66,7 +70,7 @@ class Run {
     }
     if (report_.steps == options_.steps) {
       if (ema_) ema_->exchange();
-      save_weights(place_.folder / "model.safetensors", task_.model);
+      save_weights(weights, task_.model);
     }
     return report_;
   }
@@ -142,7 +146,7 @@ class Run {
   }
 
   std::string hint() const {
-    return good_ < 0 ? diverged_hint : text(diverged_hint, "; the checkpoint of step ", good_, " is kept");
+    return good_ < 0 ? diverged_hint : text(diverged_hint, "; the checkpoint of step ", good_, " is kept, and a new run may start from its weights");
   }
 
   StepLoss gradients_of_step(int64_t k) {
@@ -204,7 +208,8 @@ class Run {
     });
     for (const NamedTensor& one : checkpoint.tensors)
       require_finite("train", text("'", one.name, "' after step ", report_.steps), one.tensor, hint());
-    checkpoint.state = {{"identity", task_.identity}, {"best_validation_loss", exact(best_)}, {"seed", text(seed_)}};
+    checkpoint.state = {{"identity", task_.identity}, {"best_validation_loss", exact(best_)}, {"seed", text(seed_)},
+                        {"steps", text(options_.steps)}};
     checkpoints_.save(checkpoint, improved_);
     saved_ = checkpoint.step;
   }
@@ -224,6 +229,8 @@ class Run {
     require(state("identity") == task_.identity, "resume",
             [&] { return text("the checkpoint in ", place_.folder.string(), " belongs to another experiment"); },
             "a run goes on with the settings that it was started with, and with a version that has the same ones");
+    planned_ = std::strtoll(state("steps").c_str(), nullptr, 10);
+    require_same_rates(checkpoint->step);
     assign_weights("resume", task_.model, tensors_under(*checkpoint, "model/"));
     assign("resume", optimiser_->state(), tensors_under(*checkpoint, "optimiser/"));
     if (ema_) assign("resume", ema_->state(), tensors_under(*checkpoint, "ema/"));
@@ -231,6 +238,17 @@ class Run {
     best_ = std::strtod(state("best_validation_loss").c_str(), nullptr);
     report_.steps = logged_steps_ = saved_ = checkpoint->step;
     progress_.message(text("resumed after step ", checkpoint->step));
+  }
+
+  // A run may be given another number of steps as long as those that are done would have been the same.
+  void require_same_rates(int64_t done) const {
+    require(options_.steps >= done, "resume", [&] { return text(done, " steps are done, more than ", options_.steps); });
+    for (int64_t k = 0; k < done && planned_ != options_.steps; ++k)
+      require(schedule_.at(k, planned_) == schedule_.at(k, options_.steps), "resume", [&] {
+        return text("in a run of ", options_.steps, " steps the rate of step ", k + 1, " would have been ",
+                    schedule_.at(k, options_.steps), ", not ", schedule_.at(k, planned_), ": the schedule '", schedule_.shape,
+                    "' falls towards the end of the run");
+      }, text("go on with the ", planned_, " steps that it has, or begin a new run"));
   }
 
   TrainTask& task_;
@@ -256,6 +274,7 @@ class Run {
   int64_t logged_steps_ = 0;
   double best_ = std::numeric_limits<double>::infinity();
   bool improved_ = false;   // by the evaluation of this step
+  int64_t planned_ = 0;     // steps of the run, as its checkpoint has it
   int64_t saved_ = 0;       // step of the newest checkpoint
   int64_t good_ = -1;       // of the newest one from which the next step was finite; one of the two that are kept
 };

@@ -348,7 +348,7 @@ TEST_CASE("a loss that is not finite ends the run; the checkpoint before it stay
     CHECK(message_of([&] { run.train_in(folder.path()); }) ==
           text("train: the loss of step 7 is ", spoil,
                "; hint: lower the learning rate or the clip norm; the checkpoint of step 4 "
-               "is kept"));
+               "is kept, and a new run may start from its weights"));
     CHECK(latest_step(folder.path()) == 6);
   }
 }

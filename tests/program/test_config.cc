@@ -236,11 +236,12 @@ TEST_CASE("a resolved experiment has no digit more than it takes, and real numbe
   }
 }
 
-TEST_CASE("the identity of an experiment depends on everything but its name and its device") {
+TEST_CASE("the identity of an experiment depends on everything but its name, its device and its steps") {
   const std::string identity = experiment_of({}).identity();
   CHECK(identity.size() == 64);
   CHECK(experiment_of({"run.name=other"}).identity() == identity);
   CHECK(experiment_of({"run.device=cuda"}).identity() == identity);
+  CHECK(experiment_of({"train.steps=77"}).identity() == identity);
   CHECK(experiment_of({"schedule.rate=3e-4"}).identity() == identity);
   CHECK(experiment_of({"schedule.rate=3.0000000000000003e-4"}).identity() != identity);
   CHECK(experiment_of({"run.seed=2"}).identity() != identity);

@@ -39,9 +39,11 @@ toml::table with_mechanism(toml::table config, const std::string& name, std::set
 bool has_begun(PlannedRun& run) {
   const bool begun = kind_of(run.folder) == FolderKind::run;
   if (!begun) require_place_for_run(run.folder);
-  require(!begun || read_run(run.folder).identity() == run.experiment.identity(), run.folder.string(),
+  if (!begun) return false;
+  Experiment there = read_run(run.folder);
+  require(there.identity() == run.experiment.identity() && there.train.steps == run.experiment.train.steps, run.folder.string(),
           [] { return "belongs to another experiment"; }, "give another folder with --out");
-  return begun;
+  return true;
 }
 
 // Trains one run, unless it is finished, up to where it diverges. Returns the signal that stopped it, 0 if none did.

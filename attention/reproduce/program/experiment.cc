@@ -82,10 +82,13 @@ std::string Experiment::toml() { return written(*this); }
 
 std::string Experiment::identity() {
   const RunOptions own = run;
+  const int64_t steps = train.steps;
   run.name = "";
   run.device = RunOptions().device;
+  train.steps = TrainOptions().steps;
   const std::string digest = sha256_hex(written(*this));
   run = own;
+  train.steps = steps;
   return digest;
 }
 

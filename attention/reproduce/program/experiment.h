@@ -30,7 +30,7 @@ struct RunOptions : nn::Options {   // [run]
     visit("dtype", dtype, "element type of weights and activations", {"f32", "f64"});
     visit("device", device, "where the run computes", {"cpu", "cuda"});
     visit("precision", precision, "to which matrix products round their operands; of dtype f32 alone", {"f32", "tf32", "bf16"});
-    visit("initial", initial, "safetensors file of initial weights; empty: drawn from the seed", {});
+    visit("initial", initial, "safetensors file of initial weights, or a checkpoint; empty: drawn from the seed", {});
   }
 };
 
@@ -69,7 +69,7 @@ struct Experiment {
   Precision precision() const;
   const std::string& subject() const;   // what is on trial: the mechanism, or the model where it has none
   std::string toml();       // resolved, every key with its value
-  std::string identity();   // SHA-256 of what is learned from what: all of the above but run.name and run.device
+  std::string identity();   // SHA-256 of what is learned from what: all of the above but run.name, run.device and train.steps
 };
 
 // The experiment of a file and of assignments over it, named after the file where it gives no name. Throws what resolve()

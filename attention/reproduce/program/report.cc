@@ -9,10 +9,9 @@
 #include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/commands.h"
 #include "attention/reproduce/program/run_folder.h"
+#include "attention/reproduce/program/runs_of.h"
 #include "attention/reproduce/program/streams.h"
 #include "nn/files/atomic_file.h"
-#include "nn/files/mapped_file.h"
-#include "nn/files/small_file.h"
 #include "nn/train/finite.h"
 
 namespace tapir {
@@ -139,33 +138,11 @@ std::string script_text(const Json& json) {
   return out;
 }
 
-// The runs for which a path stands.
-std::vector<std::filesystem::path> runs_in(const std::filesystem::path& path) {
-  const std::filesystem::path file = path / comparison_file;
-  if (!std::filesystem::is_regular_file(file)) {
-    require(kind_of(path) != FolderKind::comparison, path.string(), [] { return "is a comparison that has not ended"; },
-            "the same `tapir compare` goes on with it; or give runs in it, MECHANISM/seed-N");
-    return {path};
-  }
-  const MappedFile bytes(file);
-  require_small(file.string(), bytes.bytes().size(), 8 * small_file);
-  std::vector<std::filesystem::path> folders;
-  try {
-    const auto comparison = nlohmann::json::parse(bytes.bytes().begin(), bytes.bytes().end());
-    for (const auto& arm : comparison.at("arms"))
-      for (const auto& run : arm.at("runs")) folders.push_back(path / run.at("folder").get<std::string>());
-  } catch (const Json::exception& error) {
-    throw Error(file.string(), text("is malformed: ", error.what()));
-  }
-  return folders;
-}
-
 }  // namespace
 
 int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device) {
   std::vector<RunRecord> records;
-  for (const std::filesystem::path& path : paths)
-    for (const std::filesystem::path& folder : runs_in(path)) records.push_back(read_record(folder));
+  for (const std::filesystem::path& folder : runs_of(paths)) records.push_back(read_record(folder));
   const size_t count = records.size();
   std::string page = report_template;
   const std::string place = "@DATA@";

@@ -5,6 +5,7 @@
 
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "attention/reproduce/program/streams.h"
 #include "attention/reproduce/program/summary.h"
@@ -58,7 +59,11 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
   TrainTask loop = task.train_task();
   const auto begin = [&] {   // another process may have been here before the lock was had
     resume ? require_checkpoint(folder) : require_place_for_run(folder);
-    if (!resume) {
+    if (resume) {
+      Experiment before = read_run(folder);
+      if (std::exchange(before.train.steps, experiment.train.steps) != experiment.train.steps)
+        write_atomically(folder / experiment_file, before.toml());
+    } else {
       write_atomically(folder / experiment_file, experiment.toml());
       for (const char* leftover : {"checkpoints", "metrics.jsonl", "costs.jsonl"})
         std::filesystem::remove_all(folder / leftover);
