@@ -239,7 +239,7 @@ TEST_CASE("options that take a name refuse an empty one") {
        {"train ''", "train --resume ''", "train x --out ''", "train x --set ''", "train x --device ''", "train x --dtype ''",
         "train x --precision ''", "eval ''", "eval x --part ''", "generate ''", "report ''", "report x --out ''",
         "compare '' --attention a", "compare x --attention ''", "compare x --attention a --out ''", "summary ''",
-        "check ''"})
+        "check ''", "zoo ''", "config ''", "config x.toml --set ''"})
     CHECK(contains_text(refusal(line), line.find("--part") == std::string::npos ? "must not be empty" : "--part:  not in {"));
 }
 

@@ -62,8 +62,6 @@ TEST_CASE("a command line that is wrong gets one line") {
   CHECK(contains_text(refusal("check --all softmax"), "names excludes --all"));
   for (const std::string command : {"eval ", "generate ", "report "})
     CHECK(contains_text(refusal(command + in_quotes(trained().run) + " --device tpu"), "--device: tpu not in {cpu,cuda}"));
-  CHECK(contains_text(refusal("check dotproduct"),
-                      "zoo: there is no mechanism 'dotproduct'; those that exist: dot_product, "));
 }
 
 TEST_CASE("every command refuses the options of others, which are of no use there") {

@@ -27,16 +27,17 @@ struct CompareCommand {
   int64_t seeds = 3;
   std::vector<std::string> assignments;
   std::filesystem::path out;                // empty: runs/compare-NAME
+  bool json = false;
 };
 int run_compare(const CompareCommand& command);   // 1 when a run has diverged
 
-// `device`: where to compute, as for open_run().
+// `device`: where to compute, as for open_run(). `json`: the result is one JSON document.
 
-// `runs`: run folders, and folders of comparisons, which stand for their runs. 1 when one has diverged, or what it shows is not
+// `paths`: run folders, and folders of comparisons, which stand for their runs. 1 when one has diverged, or what it shows is not
 // finite; the page is written all the same, and says so.
-int run_report(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out, const std::string& device);
+int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device);
 
-int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device);
+int run_eval(const std::vector<std::filesystem::path>& paths, const std::string& part, const std::string& device, bool json);
 
 struct GenerateCommand {
   std::filesystem::path run;
@@ -50,16 +51,16 @@ struct GenerateCommand {
 };
 int run_generate(const GenerateCommand& command);
 
-int run_zoo();
+int run_zoo(const std::vector<std::string>& names, bool json);   // none: all mechanisms
 // `names`: mechanisms and ops; none: all mechanisms. `all`: every op and every mechanism.
-int run_check(const std::vector<std::string>& names, bool all, uint64_t seed);
+int run_check(const std::vector<std::string>& names, bool all, uint64_t seed, bool json);
 // `topic`: a section, whose keys are shown; a file, whose experiment is shown as it is resolved, and where each value comes
 // from; empty: all sections. Throws Error for assignments without a file.
 int run_config(const std::string& topic, const std::vector<std::string>& assignments);
 
 int run_data_list();
 int run_data_verify();
-int run_summary(const std::filesystem::path& experiment, const std::vector<std::string>& assignments);
+int run_summary(const std::filesystem::path& experiment, const std::vector<std::string>& assignments, bool json);
 std::string version_text();                 // build, flags, BLAS core, devices, precisions
 
 }  // namespace tapir

@@ -130,13 +130,14 @@ int run_compare(const CompareCommand& command) {
   std::vector<RunRecord> records;
   for (PlannedRun& run : runs) {
     if (const int signal = go_on(run)) {
-      fmt::print("stopped; the same command goes on\n");
+      const char* const stopped = "stopped; the same command goes on";
+      command.json ? note(stopped) : fmt::print("{}\n", stopped);
       return 128 + signal;
     }
     records.push_back(read_record(run.folder));
   }
   const std::vector<Arm> arms = arms_of(std::move(records));
-  print_table(arms);
+  command.json ? print_json(comparison_json(arms, out)) : print_table(arms);
   write_atomically(out / comparison_file,
                    comparison_json(arms, out).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
   return tell_diverged(arms) ? 1 : 0;

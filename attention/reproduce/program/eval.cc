@@ -1,28 +1,58 @@
 // tapir eval
 #include <fmt/core.h>
 
+#include <nlohmann/json.hpp>
+
 #include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/named_runs.h"
 #include "attention/reproduce/program/run_folder.h"
+#include "attention/reproduce/program/streams.h"
 
 namespace tapir {
+namespace {
 
-int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device) {
+using Json = nlohmann::ordered_json;
+
+std::string name_of(const std::filesystem::path& folder) {   // of a comparison: MECHANISM/seed-N
+  const std::filesystem::path path = std::filesystem::weakly_canonical(folder);
+  const std::string last = path.filename().string();
+  return last.starts_with("seed-") ? (path.parent_path().filename() / last).string() : last;
+}
+
+Json json_of(const Task::Results& results) {
+  Json all = Json::object();
+  for (const auto& [name, shown] : results) all[name] = Json::accept(shown) ? Json::parse(shown) : Json(shown);
+  return all;
+}
+
+}  // namespace
+
+int run_eval(const std::vector<std::filesystem::path>& paths, const std::string& part, const std::string& device, bool json) {
+  Json runs = Json::array();
   std::string heading, signatures;
-  for (const std::filesystem::path& folder : runs) {
+  for (const std::filesystem::path& folder : named_runs(paths)) {
     const std::unique_ptr<OpenRun> run = open_run(folder, device);
     Task& task = *run->task;
-    std::string names, numbers;
-    for (const auto& [name, number] : task.evaluate_part(part)) {
-      names += fmt::format(" {:>11}", name);
-      numbers += fmt::format(" {:>11}", number);
+    const Experiment& experiment = run->experiment;
+    const std::string name = name_of(folder);
+    const int64_t parameters = task.model().parameter_count();
+    const Task::Results results = task.evaluate_part(part);
+    if (json) {
+      runs.push_back({{"folder", folder.string()}, {"name", name}, {experiment.subject_kind(), experiment.subject()},
+                      {"parameters", parameters}, {"results", json_of(results)}, {"weights", run->weights},
+                      {"signature", task.signature(part)}});
+      continue;
     }
-    if (names != heading)   // again where runs of another task follow
-      fmt::print("{:<24} {:<14} {:>11}{}  {}\n", "run", "attention", "parameters", heading = names, "weights");
-    const std::string name = folder.has_filename() ? folder.filename().string() : folder.parent_path().filename().string();
-    fmt::print("{:<24} {:<14} {:>11}{}  {}\n", name, run->experiment.subject(), task.model().parameter_count(),
-               numbers, run->weights);
+    std::string names = fmt::format("{:<24} {:<14} {:>11}", "run", experiment.subject_kind(), "parameters"), numbers;
+    for (const auto& [what, shown] : results) {
+      names += fmt::format(" {:>11}", what);
+      numbers += fmt::format(" {:>11}", shown);
+    }
+    if (names != heading) fmt::print("{}  {}\n", heading = names, "weights");   // again where runs of another kind follow
+    fmt::print("{:<24} {:<14} {:>11}{}  {}\n", name, experiment.subject(), parameters, numbers, run->weights);
     signatures += fmt::format("{}: {}\n", name, task.signature(part));
   }
+  if (json) print_json({{"part", part}, {"runs", std::move(runs)}});
   fmt::print("{}", signatures);
   return 0;
 }

@@ -78,6 +78,8 @@ const std::string& Experiment::subject() const {
   return model_row(model.name).mixes ? attention.mechanism : model.name;
 }
 
+const char* Experiment::subject_kind() const { return model_row(model.name).mixes ? "attention" : "model"; }
+
 std::string Experiment::toml() { return written(*this); }
 
 std::string Experiment::identity() {

@@ -68,6 +68,7 @@ struct Experiment {
   Device device() const { return run.device == "cuda" ? Device::cuda : Device::cpu; }
   Precision precision() const;
   const std::string& subject() const;   // what is on trial: the mechanism, or the model where it has none
+  const char* subject_kind() const;     // "attention" or "model"
   std::string toml();       // resolved, every key with its value
   std::string identity();   // SHA-256 of what is learned from what: all of the above but run.name, run.device and train.steps
 };

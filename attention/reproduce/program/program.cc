@@ -46,6 +46,7 @@ struct Common {
   int64_t threads = 0;
   std::string dtype, device, precision;
   std::optional<int64_t> seed;
+  bool json = false;
 
   void add_threads(CLI::App& app) {
     add_number(app, "--threads", nn::between(1, 1024), "threads of the CPU; results do not depend on it", threads);
@@ -62,6 +63,8 @@ struct Common {
     add_number<int64_t>(app, "--seed", nn::between(0, std::numeric_limits<int64_t>::max()), help,
                         [this](int64_t given) { seed = given; });
   }
+
+  void add_json(CLI::App& app) { app.add_flag("--json", json, "one JSON document instead of text"); }
 
   void apply(std::vector<std::string>& assignments) const {
     if (!dtype.empty()) assignments.push_back("run.dtype=\"" + dtype + '"');
@@ -108,10 +111,11 @@ int run(int argc, char** argv) {
 
   std::vector<std::filesystem::path> runs;
   std::string part = "valid";
-  CLI::App* eval_app = app.add_subcommand("eval", "perplexity of trained runs");
-  eval_app->add_option("runs", runs, "run folders")->required();
+  CLI::App* eval_app = app.add_subcommand("eval", "results of trained runs on validation or test");
+  eval_app->add_option("runs", runs, "run folders, or folders of comparisons")->required();
   eval_app->add_option("--part", part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
   common.add_device(*eval_app);
+  common.add_json(*eval_app);
 
   GenerateCommand generate;
   CLI::App* generate_app = app.add_subcommand("generate", "text from a trained run");
@@ -140,6 +144,7 @@ int run(int argc, char** argv) {
   compare_app->add_option("--out", compare.out, "folder of the runs (runs/compare-NAME)");
   common.add_types(*compare_app);
   common.add_seed(*compare_app, "the first seed; short for --set run.seed=…");
+  common.add_json(*compare_app);
 
   std::filesystem::path page = "report.html";
   CLI::App* report_app = app.add_subcommand("report", "one HTML file of runs: curves, comparison, attention");
@@ -147,14 +152,17 @@ int run(int argc, char** argv) {
   report_app->add_option("--out", page, "file (report.html)")->allow_extra_args(false);
   common.add_device(*report_app);
 
-  CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
-
   std::vector<std::string> names;
+  CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
+  zoo_app->add_option("names", names, "mechanisms; none: all");
+  common.add_json(*zoo_app);
+
   bool all = false;
   CLI::App* check_app = app.add_subcommand("check", "gradients, double gradients and claims, proved now");
   CLI::Option* check_names = check_app->add_option("names", names, "mechanisms and ops; none: all mechanisms");
   check_app->add_flag("--all", all, "every op and every mechanism")->excludes(check_names);
   common.add_seed(*check_app, "of the inputs (1)");
+  common.add_json(*check_app);
 
   std::filesystem::path described;
   std::vector<std::string> changes;
@@ -162,6 +170,7 @@ int run(int argc, char** argv) {
   summary_app->add_option("experiment", described, "TOML file")->required();
   summary_app->add_option("--set", changes, "section.key=value, over what the file says")->allow_extra_args(false);
   common.add_types(*summary_app);
+  common.add_json(*summary_app);
 
   std::string topic;
   CLI::App* config_app = app.add_subcommand("config", "what an experiment may say: every key; and what one says, resolved");
@@ -202,20 +211,21 @@ int run(int argc, char** argv) {
   }
   if (*compare_app) {
     common.apply(compare.assignments);
+    compare.json = common.json;
     return run_compare(compare);
   }
   if (*report_app) return run_report(runs, page, common.device);
-  if (*eval_app) return run_eval(runs, part, common.device);
+  if (*eval_app) return run_eval(runs, part, common.device, common.json);
   if (*generate_app) {
     generate.seed = static_cast<uint64_t>(common.seed.value_or(1));
     generate.device = common.device;
     return run_generate(generate);
   }
-  if (*zoo_app) return run_zoo();
-  if (*check_app) return run_check(names, all, static_cast<uint64_t>(common.seed.value_or(1)));
+  if (*zoo_app) return run_zoo(names, common.json);
+  if (*check_app) return run_check(names, all, static_cast<uint64_t>(common.seed.value_or(1)), common.json);
   if (*summary_app) {
     common.apply(changes);
-    return run_summary(described, changes);
+    return run_summary(described, changes, common.json);
   }
   if (*config_app) return run_config(topic, changes);
   return *list_app ? run_data_list() : *verify_app ? run_data_verify() : 1;

@@ -8,8 +8,8 @@
 
 #include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/named_runs.h"
 #include "attention/reproduce/program/run_folder.h"
-#include "attention/reproduce/program/runs_of.h"
 #include "attention/reproduce/program/streams.h"
 #include "nn/files/atomic_file.h"
 #include "nn/train/finite.h"
@@ -142,7 +142,7 @@ std::string script_text(const Json& json) {
 
 int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device) {
   std::vector<RunRecord> records;
-  for (const std::filesystem::path& folder : runs_of(paths)) records.push_back(read_record(folder));
+  for (const std::filesystem::path& folder : named_runs(paths)) records.push_back(read_record(folder));
   const size_t count = records.size();
   std::string page = report_template;
   const std::string place = "@DATA@";

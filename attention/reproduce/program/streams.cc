@@ -1,12 +1,14 @@
 #include "attention/reproduce/program/streams.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "tensor/error.h"
 
@@ -19,6 +21,10 @@ void claim_streams() {
 }
 
 void note(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+
+void print_json(const nlohmann::ordered_json& document) {
+  fmt::print("{}\n", document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
 
 void flush_output() {
   errno = 0;

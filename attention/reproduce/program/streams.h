@@ -1,6 +1,7 @@
 // The program's standard streams. What a command was asked for goes to standard output and must arrive; what happens meanwhile
 // goes to standard error, and where nobody reads it any more the work goes on.
 #pragma once
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace tapir {
@@ -10,6 +11,8 @@ namespace tapir {
 void claim_streams();
 
 void note(const std::string& line);   // on standard error
+
+void print_json(const nlohmann::ordered_json& document);   // on standard output; what is no UTF-8 in it becomes U+FFFD
 
 void flush_output();   // throws Error where standard output takes no more
 

@@ -1,4 +1,4 @@
-#include "attention/reproduce/program/runs_of.h"
+#include "attention/reproduce/program/named_runs.h"
 
 #include <nlohmann/json.hpp>
 
@@ -8,7 +8,7 @@
 
 namespace tapir {
 
-std::vector<std::filesystem::path> runs_of(const std::vector<std::filesystem::path>& paths) {
+std::vector<std::filesystem::path> named_runs(const std::vector<std::filesystem::path>& paths) {
   std::vector<std::filesystem::path> folders;
   for (const std::filesystem::path& path : paths) {
     const std::filesystem::path file = path / comparison_file;
