@@ -40,6 +40,14 @@ words='tokens/s' says "$program" generate words --prompt "The captain" --tokens 
 words="has learned the task 'count', not a text" says sh -c "'$program' generate count || true"
 cd "$source"
 
+# Whoever wants the library alone needs no doctest.
+run cmake -S "$source" -B "$work/library" -G Ninja -DCMAKE_CXX_COMPILER="$compiler" -DBUILD_TESTING=OFF \
+  -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON
+if cmake --build "$work/library" --target help | grep -q tests; then
+  echo "check_package: BUILD_TESTING=OFF builds tests"
+  exit 1
+fi
+
 for experiment in "$work"/installed/share/tapir/experiments/quickstart-*.toml; do
   [ -e "$experiment" ] || { echo "check_package: no experiment is installed"; exit 1; }
 done

@@ -72,6 +72,7 @@ TEST_CASE("every command refuses the options of others, which are of no use ther
       {"train", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
       {"compare", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
       {"summary", {"--dtype", "--device", "--precision", "--set"}},
+      {"completion", {}},
       {"config", {"--set"}},
       {"eval", {"--part", "--device"}},
       {"generate", {"--seed", "--device"}},
@@ -226,7 +227,7 @@ TEST_CASE("output that cannot be written is an error of every command") {
   const std::string run = in_quotes(trained().run), experiment = in_quotes(trained().experiment);
   for (const std::string& line : std::vector<std::string>{
            "--version", "--help", "train --help", "data list --help", "zoo", "data list", "check softmax", "eval " + run,
-           "generate " + run, "config", "config " + experiment, "summary " + experiment, "report " + run + " --out /dev/stdout",
+           "generate " + run, "completion bash", "config", "config " + experiment, "summary " + experiment, "report " + run + " --out /dev/stdout",
            "train --out " + in_quotes(folder.path() / "train-RUN") + " --set train.steps=1 " + experiment,
            "compare --out " + in_quotes(folder.path() / "compare-RUN") +
                " --set train.steps=1 --set attention.mechanism=dot_product --attention dot_product --seeds 1 " + experiment}) {

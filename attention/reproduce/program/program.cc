@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/completion.h"
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/streams.h"
 #include "tensor/error.h"
@@ -73,19 +74,6 @@ struct Common {
     if (seed) assignments.push_back(text("run.seed=", *seed));
   }
 };
-
-// Commands and options that may follow those commands which were given.
-std::vector<std::string> words_after(const CLI::App& app) {
-  std::vector<std::string> words;
-  for (const CLI::Option* option : app.get_options())
-    for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
-  if (const std::vector<CLI::App*> given = app.get_subcommands(); !given.empty()) {
-    for (std::string& word : words_after(*given.front())) words.push_back(std::move(word));
-    return words;
-  }
-  for (const CLI::App* command : app.get_subcommands({})) words.push_back(command->get_name());
-  return words;
-}
 
 int run(int argc, char** argv) {
   CLI::App app{"tapir: autodiff and a zoo of attention mechanisms", "tapir"};
@@ -182,6 +170,10 @@ int run(int argc, char** argv) {
   CLI::App* list_app = data_app->add_subcommand("list", "what is known and what is there");
   CLI::App* verify_app = data_app->add_subcommand("verify", "compare files with their published counts and digests");
 
+  std::string shell;
+  CLI::App* completion_app = app.add_subcommand("completion", "a script that makes a shell complete commands and options");
+  completion_app->add_option("shell", shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
+
   for (CLI::App* command : app.get_subcommands({}))
     for (CLI::Option* option : command->get_options())
       if (option->get_type_name().starts_with("TEXT") && option->get_name() != "--prompt")
@@ -226,6 +218,10 @@ int run(int argc, char** argv) {
   if (*summary_app) {
     common.apply(changes);
     return run_summary(described, changes, common.json);
+  }
+  if (*completion_app) {
+    std::fputs(completion_script(app, shell).c_str(), stdout);
+    return 0;
   }
   if (*config_app) return run_config(topic, changes);
   return *list_app ? run_data_list() : *verify_app ? run_data_verify() : 1;
