@@ -32,6 +32,7 @@ words='^holds  unscaled       streaming' says "$program" check unscaled
 words='^validation_loss 0\.0' says "$program" train consumer/count.toml --out count
 words='count .*unscaled .*valid part of counting to 6' says sh -c "'$program' eval count | tr '\n' ' '"
 words='FLOPs/token' says "$program" summary consumer/count.toml
+words='numbers = .*; of count' says "$program" config task
 words='dot_product' says "$program" compare consumer/count.toml --attention unscaled,dot_product --seeds 2 --set train.steps=5 --out both
 words='1 run' says "$program" report count --out page.html
 words='took' says "$program" train "$work/installed/share/tapir/experiments/quickstart-dot-product.toml" --out words \

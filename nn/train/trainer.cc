@@ -146,7 +146,8 @@ class Run {
   }
 
   std::string hint() const {
-    return good_ < 0 ? diverged_hint : text(diverged_hint, "; the checkpoint of step ", good_, " is kept, and a new run may start from its weights");
+    if (good_ < 0) return diverged_hint;
+    return text(diverged_hint, "; the checkpoint of step ", good_, " is kept, and a new run may start from its weights");
   }
 
   StepLoss gradients_of_step(int64_t k) {

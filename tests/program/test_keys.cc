@@ -5,6 +5,7 @@
 #include <set>
 
 #include "attention/reproduce/program/resolve.h"
+#include "tests/field_names.h"
 #include "tests/messages.h"
 #include "tests/program/program_helpers.h"
 #include "tests/program/variants.h"
@@ -14,15 +15,6 @@ namespace {
 
 using namespace testing;
 
-struct Names final : nn::FieldVisitor {
-  void operator()(const char* key, int64_t&, const char*, const nn::Range&) override { keys.insert(key); }
-  void operator()(const char* key, double&, const char*, const nn::Range&) override { keys.insert(key); }
-  void operator()(const char* key, bool&, const char*) override { keys.insert(key); }
-  void operator()(const char* key, std::string&, const char*, const nn::Choices&) override { keys.insert(key); }
-
-  std::set<std::string> keys;
-};
-
 // Keys of each section, whatever is chosen.
 std::map<std::string, std::set<std::string>> every_key() {
   std::map<std::string, std::set<std::string>> all;
@@ -31,7 +23,7 @@ std::map<std::string, std::set<std::string>> every_key() {
     set_values(config, settings);
     Experiment experiment = resolve(config);
     each_section(experiment, [&](const std::string& section, nn::Options& options) {
-      Names names;
+      FieldNames names;
       options.fields(names);
       all[section].insert(names.keys.begin(), names.keys.end());
     });
@@ -98,7 +90,7 @@ TEST_CASE("a key is shown with its default, what is allowed, and the rows that h
   CHECK(tapir("config data").out.starts_with("[data]   where task.name = language\n"));
   CHECK(contains_text(tapir("config run").out, "    dtype = 'f32'                  one of f32, f64\n"));
   CHECK(contains_text(tapir("config task").out, "; of nt, recall, copy, induction\n"));
-  CHECK(contains_text(tapir("config schedule").out, "    floor = 0.1                    a number in 0 … 1\n"));   // always there
+  CHECK(contains_text(tapir("config schedule").out, "    floor = 0.1                    a number in 0 … 1\n"));
 }
 
 TEST_CASE("tapir config EXPERIMENT: each value, and the file and line, or --set, that it came from") {
@@ -193,7 +185,8 @@ TEST_CASE("every key with a letter too few or two letters swapped, in every sect
 }
 
 TEST_CASE("an unknown command or option is answered with the nearest that may stand there") {
-  CHECK(refusal("trian x.toml") == "tapir: command line: there is no command or option 'trian' here; hint: did you mean 'train'?");
+  CHECK(refusal("trian x.toml") ==
+        "tapir: command line: there is no command or option 'trian' here; hint: did you mean 'train'?");
   CHECK(refusal("data lst").ends_with("hint: did you mean 'list'?"));
   CHECK(refusal("train x.toml --outt y").ends_with("hint: did you mean '--out'?"));
   CHECK(refusal("train x.toml --sede 3").ends_with("hint: did you mean '--seed'?"));

@@ -137,7 +137,8 @@ struct Option {
 const std::vector<std::pair<std::string, std::string>> commands{
     {"", "eval nowhere"},      {"train", "nowhere.toml"},  {"eval", "nowhere"},          {"generate", "nowhere"},
     {"report", "nowhere"},     {"zoo", "--nowhere"},       {"check", "nowhere"},         {"summary", "nowhere.toml"},
-    {"config", "nowhere"},   {"completion", "nowhere"},   {"data", "lst"},           {"data list", "--nowhere"}, {"data verify", "--nowhere"},
+    {"config", "nowhere"},     {"completion", "nowhere"},
+    {"data", "lst"},           {"data list", "--nowhere"}, {"data verify", "--nowhere"},
     {"compare", "nowhere.toml --attention dot_product"},
 };
 

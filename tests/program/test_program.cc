@@ -65,8 +65,9 @@ TEST_CASE("a command line that is wrong gets one line") {
 }
 
 TEST_CASE("every command refuses the options of others, which are of no use there") {
-  const std::map<std::string, std::string> values{{"--seed", "3"}, {"--dtype", "f64"}, {"--device", "cpu"}, {"--precision", "f32"},
-                                                  {"--set", "a.b=1"}, {"--out", "x"}, {"--part", "test"}};
+  const std::map<std::string, std::string> values{{"--seed", "3"},        {"--dtype", "f64"},   {"--device", "cpu"},
+                                                  {"--precision", "f32"}, {"--set", "a.b=1"}, {"--out", "x"},
+                                                  {"--part", "test"}};
   const std::map<std::string, std::set<std::string>> taken{
       {"", {}},
       {"train", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
@@ -85,7 +86,8 @@ TEST_CASE("every command refuses the options of others, which are of no use ther
   for (const std::string& command : all_commands()) {
     REQUIRE_MESSAGE(taken.contains(command), command);
     const std::string help = tapir(command + " --help").out;
-    for (const auto& [option, value] : values) {
+    for (const auto& [name, value] : values) {
+      const std::string option = name;   // bindings are not captured
       const bool takes = taken.at(command).contains(option);
       CAPTURE(command);
       CAPTURE(option);
@@ -227,7 +229,8 @@ TEST_CASE("output that cannot be written is an error of every command") {
   const std::string run = in_quotes(trained().run), experiment = in_quotes(trained().experiment);
   for (const std::string& line : std::vector<std::string>{
            "--version", "--help", "train --help", "data list --help", "zoo", "data list", "check softmax", "eval " + run,
-           "generate " + run, "completion bash", "config", "config " + experiment, "summary " + experiment, "report " + run + " --out /dev/stdout",
+           "generate " + run, "completion bash", "config", "config " + experiment, "summary " + experiment,
+           "report " + run + " --out /dev/stdout",
            "train --out " + in_quotes(folder.path() / "train-RUN") + " --set train.steps=1 " + experiment,
            "compare --out " + in_quotes(folder.path() / "compare-RUN") +
                " --set train.steps=1 --set attention.mechanism=dot_product --attention dot_product --seeds 1 " + experiment}) {
@@ -415,8 +418,8 @@ TEST_CASE("a run is given more steps where the schedule allows it, and ends with
         CHECK(tapir("report " + in_quotes(run) + " --out " + in_quotes(folder.path() / "page")).status == 0);
       } else {
         CHECK(contains_text(more.err, "tapir: resume: in a run of 18 steps the rate of step "));
-        CHECK(contains_text(more.err, ": the schedule '" + shape + "' falls towards the end of the run; hint: go on with the 12 "
-                                      "steps that it has, or begin a new run\n"));
+        CHECK(contains_text(more.err, ": the schedule '" + shape + "' falls towards the end of the run; hint: go on with the "
+                                      "12 steps that it has, or begin a new run\n"));
         CHECK(contents(run / "experiment.toml") == before);
         CHECK(contents(run / "metrics.jsonl") == log);
         CHECK(fs::exists(run / "model.safetensors") == finished);
@@ -425,7 +428,8 @@ TEST_CASE("a run is given more steps where the schedule allows it, and ends with
       fs::remove_all(run);
       fs::remove_all(whole);
     }
-  CHECK(lengthened == std::set<std::string>{"constant", "constant to the end", "inverse_sqrt", "inverse_sqrt to the end", "wsd"});
+  CHECK(lengthened == std::set<std::string>{"constant", "constant to the end", "inverse_sqrt", "inverse_sqrt to the end",
+                                            "wsd"});
 }
 
 TEST_CASE("a run that is given more steps may be stopped and killed like any other, and is not given fewer than are done") {

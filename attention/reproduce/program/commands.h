@@ -33,8 +33,8 @@ int run_compare(const CompareCommand& command);   // 1 when a run has diverged
 
 // `device`: where to compute, as for open_run(). `json`: the result is one JSON document.
 
-// `paths`: run folders, and folders of comparisons, which stand for their runs. 1 when one has diverged, or what it shows is not
-// finite; the page is written all the same, and says so.
+// `paths`: run folders, and folders of comparisons, which stand for their runs. 1 when one has diverged, or what it shows is
+// not finite; the page is written all the same, and says so.
 int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device);
 
 int run_eval(const std::vector<std::filesystem::path>& paths, const std::string& part, const std::string& device, bool json);

@@ -30,7 +30,8 @@ namespace tapir {
 using Elsewhere = std::function<std::vector<KnownWord>()>;
 
 // The file's table, laid over that of the file which its key `extends` names (relative to it), and so on. Each value's source()
-// names its file and line. Throws an Error that names file, line and column for what is not TOML, and for files that extend themselves.
+// names its file and line. Throws an Error that names file, line and column for what is not TOML, and for files that extend
+// themselves.
 toml::table read_config(const std::filesystem::path& file);
 
 // Sets "section.key=value", value in TOML's notation; what is not, as a whole, one value of TOML is taken as a string.
