@@ -53,7 +53,7 @@ class Run {
     const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl",
                                 weights = place_.folder / "model.safetensors";
     if (place_.resume) restore();
-    if (report_.steps < options_.steps) std::filesystem::remove(weights);   // of a run that had fewer steps
+    if (place_.resume && report_.steps < options_.steps) std::filesystem::remove(weights);   // of fewer steps
     if (place_.begin) place_.begin();
     rewind_metrics(log, report_.steps);
     rewind_metrics(cost_log, report_.steps);
