@@ -22,6 +22,7 @@ Registry<Mechanism>& registry() {
 }  // namespace
 
 const std::deque<Mechanism>& zoo() { return registry().rows(); }
+std::vector<std::string> mechanism_names() { return registry().names(); }
 const Mechanism& mechanism(const std::string& name) { return registry().at(name); }
 
 void add_mechanism(Mechanism row) {

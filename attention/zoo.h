@@ -2,12 +2,14 @@
 #pragma once
 #include <deque>
 #include <string>
+#include <vector>
 
 #include "attention/mechanism.h"
 
 namespace tapir {
 
 const std::deque<Mechanism>& zoo();        // a row keeps its address when others are added
+std::vector<std::string> mechanism_names();
 const Mechanism& mechanism(const std::string& name);   // throws Error that lists those that exist
 // Throws Error if the name is taken or is none (registry.h), something of the row is empty, or an option's key or default is
 // not allowed.

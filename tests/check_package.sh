@@ -32,6 +32,7 @@ words='^holds  unscaled       streaming' says "$program" check unscaled
 words='^validation_loss 0\.0' says "$program" train consumer/count.toml --out count
 words='count .*unscaled .*count: task count, part valid, numbers 6, per token' says sh -c "'$program' eval count | tr '\n' ' '"
 words='FLOPs/token' says "$program" summary consumer/count.toml
+words='numbers = .*; of count' says "$program" config task
 words='dot_product' says "$program" compare consumer/count.toml --attention unscaled,dot_product --seeds 2 --set train.steps=5 --out both
 words='1 run' says "$program" report count --out page.html
 words='took' says "$program" train "$work/installed/share/tapir/experiments/quickstart-dot-product.toml" --out words \
@@ -39,6 +40,14 @@ words='took' says "$program" train "$work/installed/share/tapir/experiments/quic
 words='tokens/s' says "$program" generate words --prompt "The captain" --tokens 5
 words="has learned the task 'count', not a text" says sh -c "'$program' generate count || true"
 cd "$source"
+
+# Whoever wants the library alone needs no doctest.
+run cmake -S "$source" -B "$work/library" -G Ninja -DCMAKE_CXX_COMPILER="$compiler" -DBUILD_TESTING=OFF \
+  -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON
+if cmake --build "$work/library" --target help | grep -q tests; then
+  echo "check_package: BUILD_TESTING=OFF builds tests"
+  exit 1
+fi
 
 for experiment in "$work"/installed/share/tapir/experiments/quickstart-*.toml; do
   [ -e "$experiment" ] || { echo "check_package: no experiment is installed"; exit 1; }

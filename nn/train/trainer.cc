@@ -36,6 +36,7 @@ class Run {
       const nn::OptimiserOptions& optimiser, uint64_t seed, const RunPlace& place)
       : task_(task),
         options_(options),
+        schedule_(schedule),
         place_(place),
         training_(task, options, schedule, optimiser, seed),
         checkpoints_(place.folder / "checkpoints"),
@@ -45,13 +46,17 @@ class Run {
 
   TrainReport run() {
     const FolderLock lock(place_.folder);
+    const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl",
+                                weights = place_.folder / "model.safetensors";
     if (place_.resume) restore();
+    if (place_.resume && report_.steps < options_.steps) std::filesystem::remove(weights);   // of fewer steps
     if (place_.begin) place_.begin(report_.steps);
-    const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl";
     rewind_metrics(log, report_.steps);
     rewind_metrics(cost_log, report_.steps);
     MetricsLog metrics(log), costs(cost_log);
     const StopSignals signals;
+    if (place_.resume && planned_ != options_.steps)
+      metrics.append({report_.steps, {{steps_note, text(options_.steps, " instead of ", planned_)}}});
     if (!place_.resume) save(metrics);   // whatever happens from now on, the run can go on
     try {
       go_on(metrics, costs, signals);
@@ -61,7 +66,7 @@ class Run {
     }
     if (report_.steps == options_.steps) {
       training_.take_averages();
-      save_weights(place_.folder / "model.safetensors", task_.model);
+      save_weights(weights, task_.model);
     }
     return report_;
   }
@@ -118,7 +123,8 @@ class Run {
   }
 
   std::string hint() const {
-    return good_ < 0 ? diverged_hint : text(diverged_hint, "; the checkpoint of step ", good_, " is kept");
+    if (good_ < 0) return diverged_hint;
+    return text(diverged_hint, "; the checkpoint of step ", good_, " is kept, and a new run may start from its weights");
   }
 
   // Whether the result is the best so far.
@@ -153,6 +159,7 @@ class Run {
     metrics.save();
     Checkpoint checkpoint = training_.state();
     checkpoint.state["best_validation_loss"] = exact(best_);
+    checkpoint.state["steps"] = text(options_.steps);
     for (const NamedTensor& one : checkpoint.tensors)
       require_finite("train", text("'", one.name, "' after step ", report_.steps), one.tensor, hint());
     checkpoints_.save(checkpoint, improved_);
@@ -166,13 +173,27 @@ class Run {
     require(checkpoint.has_value(), "resume", [&] { return text(place_.folder.string(), " has no checkpoint"); },
             "remove the folder and start without --resume");
     training_.restore(*checkpoint);
+    planned_ = std::strtoll(state_entry(*checkpoint, "steps").c_str(), nullptr, 10);
+    require_same_rates(checkpoint->step);
     best_ = std::strtod(state_entry(*checkpoint, "best_validation_loss").c_str(), nullptr);
     report_.steps = logged_steps_ = saved_ = checkpoint->step;
     progress_.message(text("resumed after step ", checkpoint->step));
   }
 
+  // A run may be given another number of steps as long as those that are done would have been the same.
+  void require_same_rates(int64_t done) const {
+    require(options_.steps >= done, "resume", [&] { return text(done, " steps are done, more than ", options_.steps); });
+    for (int64_t k = 0; k < done && planned_ != options_.steps; ++k)
+      require(schedule_.at(k, planned_) == schedule_.at(k, options_.steps), "resume", [&] {
+        return text("in a run of ", options_.steps, " steps the rate of step ", k + 1, " would have been ",
+                    schedule_.at(k, options_.steps), ", not ", schedule_.at(k, planned_), ": the schedule '", schedule_.shape,
+                    "' falls towards the end of the run");
+      }, text("go on with the ", planned_, " steps that it has, or begin a new run"));
+  }
+
   TrainTask& task_;
   const TrainOptions& options_;
+  const nn::Schedule& schedule_;
   const RunPlace& place_;
   Device device_ = Device::cpu;   // of the model
   Training training_;
@@ -185,6 +206,7 @@ class Run {
   int64_t logged_steps_ = 0;
   double best_ = std::numeric_limits<double>::infinity();
   bool improved_ = false;   // by the evaluation of this step
+  int64_t planned_ = 0;     // steps of the run, as its checkpoint has it
   int64_t saved_ = 0;       // step of the newest checkpoint
   int64_t good_ = -1;       // of the newest one from which the next step was finite; one of the two that are kept
 };

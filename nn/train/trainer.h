@@ -6,7 +6,7 @@
 //   lock                 nn/files/folder_lock.h
 //   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs. The last line of a run
 //                        that diverged says so, where it was seen: {"step": 7, "diverged": "train: the loss of step 7 is nan;
-//                        …"}
+//                        …"}; where a run was given another number of steps there is {"step": 30, "steps": "60 instead of 30"}
 //   costs.jsonl          what they cost: "seconds" of a step, the mean since the line before, and "peak_bytes" of tensors
 //                        so far
 //   checkpoints/         nn/train/checkpoint.h; the first is that of step 0
@@ -76,7 +76,7 @@ struct TrainTask {
   std::function<LossSum(int64_t step, int64_t part, int64_t parts, const nn::Call& call)> loss;
   // Results on the validation part, first of all "validation_loss", which decides what is best. No gradients are recorded.
   std::function<Metrics(const nn::Call& call)> evaluate;
-  std::string identity;  // of the experiment: a resumed run must have the same
+  std::string identity;  // of the experiment without its number of steps: a resumed run must have the same
   Objective objective{};
   // A forward pass of one held-out example, for the call's recorder. Returns the text of its tokens. May be empty.
   std::function<std::vector<std::string>(const nn::Call& call)> show{};
@@ -104,11 +104,13 @@ struct RunPlace {
 };
 
 inline constexpr const char* diverged_note = "diverged";   // in metrics.jsonl
+inline constexpr const char* steps_note = "steps";
 
 // Runs `task` and writes the files above. Losses and norms of steps stay on the device until one is logged, evaluated or
 // saved, so steps in between do not wait for it; none is written anywhere before every step up to it was seen to be finite.
 // Throws Error when another process writes there, when a file cannot be written (the last checkpoint stays), when a checkpoint
-// does not belong to the model or the experiment, and NotFinite (nn/train/finite.h), which names the last checkpoint after
+// does not belong to the model or the experiment, when with another number of steps those that are done would have had other
+// rates, and NotFinite (nn/train/finite.h), which names the last checkpoint after
 // which a step was finite, when a loss, a gradient, a result of an evaluation, or a tensor that would be saved is not finite.
 // Under AnomalyMode (autograd/anomaly.h) the error names step, op and module. At the end of the run the model has the weights
 // of model.safetensors.

@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "nn/train/checkpoint.h"
 #include "nn/train/finite.h"
 #include "tensor/elementwise.h"
 #include "tensor/sha256.h"
@@ -29,7 +30,9 @@ void save_weights(const std::filesystem::path& path, const nn::Module& model) {
 }
 
 void load_weights(const std::filesystem::path& path, nn::Module& model) {
-  const std::vector<NamedTensor> values = load_safetensors(path).tensors();
+  std::vector<NamedTensor> values = load_safetensors(path).tensors();
+  std::vector<NamedTensor> own = tensors_under({.step = 0, .tensors = values, .state = {}}, "model/");
+  if (!own.empty()) values = std::move(own);
   for (const NamedTensor& value : values) require_finite(path.string(), text("'", value.name, "'"), value.tensor);
   assign_weights(path.c_str(), model, values);
 }

@@ -13,8 +13,9 @@ namespace tapir {
 // Throws NotFinite, and writes nothing, when a weight is not finite.
 void save_weights(const std::filesystem::path& path, const nn::Module& model);
 
-// Writes the file's values into the parameters of an initialised model, converting between f32 and f64. Throws an Error
-// that names the parameter which is missing, left over, of another shape, or not finite; the model is untouched then.
+// Writes the file's values, of a checkpoint those of its model, into the parameters of an initialised model, converting
+// between f32 and f64. Throws an Error that names the parameter which is missing, left over, of another shape, or not finite;
+// the model is untouched then.
 void load_weights(const std::filesystem::path& path, nn::Module& model);
 
 // The same from tensors in memory; `where` names the caller in errors.

@@ -81,7 +81,7 @@ inline Rule truth(const std::string& key, const std::string& with = "") {
 }
 
 inline Rule implementation_rule() {   // of StagedOptions
-  return {"implementation", {"'naive'", "'fused'"}, {}, choice("naif", "naive, fused", "naive"), "", 0, true};
+  return {"implementation", {"'naive'", "'fused'"}, {}, choice("naiv", "naive, fused", "naive"), "", 0, true};
 }
 
 }  // namespace tapir

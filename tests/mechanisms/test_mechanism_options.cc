@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "tests/field_names.h"
 #include "tests/mechanisms/subject.h"
 
 using namespace tapir;
@@ -21,19 +22,11 @@ void each_rule(const Judge& judge) {
     for (const Rule& rule : oracle.rules) judge(name, rule);
 }
 
-struct KeysOf final : nn::FieldVisitor {
-  void operator()(const char* key, int64_t&, const char*, const nn::Range&) override { keys.insert(key); }
-  void operator()(const char* key, double&, const char*, const nn::Range&) override { keys.insert(key); }
-  void operator()(const char* key, bool&, const char*) override { keys.insert(key); }
-  void operator()(const char* key, std::string&, const char*, const nn::Choices&) override { keys.insert(key); }
-  std::set<std::string> keys;
-};
-
 }  // namespace
 
 TEST_CASE("options of mechanisms: each has its rule, and each rule its option") {
   for (const Mechanism& row : zoo()) {
-    KeysOf found;
+    testing::FieldNames found;
     row.options()->fields(found);
     std::set<std::string> ruled;
     if (oracles().contains(row.name))
@@ -90,11 +83,9 @@ TEST_CASE("options of mechanisms: a mechanism does not take those of another") {
 
 TEST_CASE("options of mechanisms: an unknown one is refused with the nearest, where there is any") {
   const auto refused = [](const char* name, const char* toml) { return message_of([=] { options_of(name, toml); }); };
-  CHECK(refused("dot_product", "fused = 1") ==
-        "config: there is no key 'fused' in [attention]; hint: did you mean 'implementation'?");
   CHECK(refused("score_mlp", "share = true") ==
         "config: there is no key 'share' in [attention]; hint: did you mean 'shared'?");
-  CHECK(refused("additive", "units = 4") == "config: there is no key 'units' in [attention]; hint: did you mean 'bias'?");
+  for (const char* far : {"fused = 1", "units = 4"}) CHECK_FALSE(contains_text(refused("additive", far), "did you mean"));
   CHECK(refused("additive", "Bias = true") == "config: there is no key 'Bias' in [attention]; hint: did you mean 'bias'?");
   CHECK(refused("expressive", "bata = 1") == "config: there is no key 'bata' in [attention]; hint: did you mean 'beta'?");
   CHECK(refused("mlp_qkv", "norms = 'none'") == "config: there is no key 'norms' in [attention]; hint: did you mean 'norm'?");

@@ -322,6 +322,17 @@ TEST_CASE("the best checkpoint stays, and a resumed run remembers how good it wa
   CHECK(best_step(folder) == 4);
 }
 
+TEST_CASE("a new run that is refused once the folder is locked leaves what is there") {
+  const TemporaryFolder folder;
+  const std::filesystem::path weights = folder.write("model.safetensors", "of another run");
+  Scripted scripted({});
+  std::ostringstream out;
+  const auto refuse = [](int64_t) { throw Error("begin", "there is a run already"); };
+  CHECK(message_of([&] { train(scripted.task, {}, {}, {}, 1, {.folder = folder.path(), .out = out, .begin = refuse}); }) ==
+        "begin: there is a run already");
+  CHECK(contents(weights) == "of another run");
+}
+
 TEST_CASE("a task that does not say what the loop needs is refused, in words of the task") {
   const TemporaryFolder folder;
   const auto refused = [&](auto change) {
@@ -348,7 +359,7 @@ TEST_CASE("a loss that is not finite ends the run; the checkpoint before it stay
     CHECK(message_of([&] { run.train_in(folder.path()); }) ==
           text("train: the loss of step 7 is ", spoil,
                "; hint: lower the learning rate or the clip norm; the checkpoint of step 4 "
-               "is kept"));
+               "is kept, and a new run may start from its weights"));
     CHECK(latest_step(folder.path()) == 6);
   }
 }

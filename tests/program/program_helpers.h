@@ -8,7 +8,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "tests/datasets/datasets_helpers.h"
 
@@ -46,6 +48,20 @@ inline std::string refusal(const std::string& arguments, const std::string& befo
   CHECK(outcome.err.starts_with("tapir: "));
   CHECK(outcome.err.ends_with('\n'));
   return outcome.err.substr(0, outcome.err.find('\n'));
+}
+
+// "", "train", …, "data list": every command, as help lists them.
+inline std::vector<std::string> all_commands(const std::string& above = "") {
+  std::vector<std::string> all{above};
+  std::istringstream help(tapir(above + " --help").out);
+  bool listed = false;
+  for (std::string line; std::getline(help, line);) {
+    if (listed && line.starts_with("  "))
+      for (std::string& one : all_commands((above.empty() ? "" : above + ' ') + line.substr(2, line.find(' ', 2) - 2)))
+        all.push_back(std::move(one));
+    listed = listed || line == "Subcommands:";
+  }
+  return all;
 }
 
 }  // namespace tapir::testing

@@ -184,7 +184,15 @@ TEST_CASE("a program whose last update diverges fails, says so, and every comman
     REQUIRE(claim != std::string::npos);
     CHECK(fs::exists(run / "checkpoints" / file_of_step(std::stoll(outcome.err.substr(claim + 25)))));
     CHECK_FALSE(fs::exists(run / "model.safetensors"));
-    CHECK(tapir("train --resume " + in_quotes(run)).status == 1);   // the same numbers again
+    const std::string kept = file_of_step(std::stoll(outcome.err.substr(claim + 25)));
+    const auto said = [](const std::string& err) { return err.substr(0, err.find("; hint: ")).substr(err.rfind("tapir: ")); };
+    const Outcome again = tapir("train --resume " + in_quotes(run));   // the same numbers
+    CHECK(again.status == 1);
+    CHECK(said(again.err) == said(outcome.err));
+    CHECK(fs::exists(run / "checkpoints" / kept));
+    const fs::path after = place.path() / ("after-" + optimiser + steps);   // what the hint says can be done
+    CHECK(tapir("train " + in_quotes(toml) + " --stop-after 1 --set train.evaluate_every=0 --set run.initial=" +
+                in_quotes(run / "checkpoints" / kept) + " --out " + in_quotes(after)).status == 0);
     const Outcome eval = tapir("eval " + in_quotes(run)), words = tapir("generate " + in_quotes(run) + " --tokens 3");
     CHECK(contains_text(eval.err, "evaluate: the ") == (eval.status == 1));
     CHECK_FALSE(contains_text(eval.out, "nan"));

@@ -107,14 +107,14 @@ TEST_CASE("every command in every kind of folder") {
       {"a run of an earlier version", [&](const fs::path& to) { duplicate(run, to); fs::remove(to / "lock"); },
        {already, ok, already, ok, ok, ok, ok}},
       {"a comparison", [&](const fs::path& to) { duplicate(comparison, to); },
-       {"is the folder of a comparison" + own_run, inside, ok, inside, inside, ok, inside}},
+       {"is the folder of a comparison" + own_run, inside, ok, ok, inside, ok, inside}},
       {"a comparison that has not ended",
        [&](const fs::path& to) {
          duplicate(comparison, to);
          for (const char* late : {"compare.json", "score_mlp"}) fs::remove_all(to / late);
        },
-       {"is the folder of a comparison" + own_run, inside, ok, inside, inside, "is a comparison that has not ended; hint: ",
-        inside}},
+       {"is the folder of a comparison" + own_run, inside, ok, "is a comparison that has not ended; hint: ", inside,
+        "is a comparison that has not ended; hint: ", inside}},
       {"other files", [&](const fs::path&) { place.write("at/notes.txt", "mine"); },
        {"has other files, such as 'notes.txt'" + own_run, no_experiment, "has other files, such as 'notes.txt'" + own_comparison,
         no_experiment, no_experiment, no_experiment, no_experiment}},

@@ -10,9 +10,9 @@
 #include <set>
 
 #include "attention/reproduce/program/resolve.h"
-#include "attention/zoo.h"
 #include "tests/messages.h"
 #include "tests/program/trained_run.h"
+#include "tests/program/variants.h"
 
 namespace tapir {
 namespace {
@@ -97,7 +97,7 @@ std::vector<Word> around(const Bounds& bounds, bool whole) {
 
 std::string shown(long double value) { return value == std::floor(value) ? digits(value) : text(static_cast<double>(value)); }
 
-struct Key {
+struct NumberKey {
   std::string section, key;
   bool whole;
   Bounds bounds;
@@ -123,31 +123,9 @@ struct Numbers final : nn::FieldVisitor {
   }
 
   std::string section;
-  std::vector<Key> keys;
+  std::vector<NumberKey> keys;
   std::map<std::string, long double> values;
 };
-
-template <class Visit>
-void each_section(Experiment& experiment, const Visit& visit) {
-  visit("run", experiment.run);
-  visit("task", experiment.task);
-  if (experiment.task.data) visit("data", *experiment.task.data);
-  visit("model", experiment.model);
-  if (model_row(experiment.model.name).mixes) visit("attention", experiment.attention);
-  visit("train", experiment.train);
-  visit("schedule", experiment.schedule);
-  visit("optimiser", experiment.optimiser);
-}
-
-// Settings under which other sections have other keys.
-std::vector<std::vector<std::string>> variants() {
-  std::vector<std::vector<std::string>> all{{}};
-  for (const Mechanism& row : zoo()) all.push_back({"attention.mechanism=" + row.name});
-  for (const std::string& task : task_names()) all.push_back({"task.name=" + task});
-  for (const std::string& model : model_names()) all.push_back({"model.name=" + model});
-  for (const char* optimiser : {"adamw", "sgd", "lion", "muon"}) all.push_back({text("optimiser.name=", optimiser)});
-  return all;
-}
 
 struct Option {
   std::string command, name;
@@ -159,8 +137,9 @@ struct Option {
 const std::vector<std::pair<std::string, std::string>> commands{
     {"", "eval nowhere"},      {"train", "nowhere.toml"},  {"eval", "nowhere"},          {"generate", "nowhere"},
     {"report", "nowhere"},     {"zoo", "--nowhere"},       {"check", "nowhere"},         {"summary", "nowhere.toml"},
+    {"config", "nowhere"},     {"completion", "nowhere"},
     {"data", "lst"},           {"data list", "--nowhere"}, {"data verify", "--nowhere"},
-    {"compare", "nowhere.toml --attention dot_product"},
+    {"compare", "nowhere.toml --attention dot_product"}, {"trial", "nowhere.toml"}, {"bisect", "nowhere nowhere"},
 };
 
 }  // namespace
@@ -176,8 +155,8 @@ TEST_CASE("every number of a configuration is taken exactly, or refused with its
       Numbers numbers;
       numbers.section = section;
       options.fields(numbers);
-      const std::vector<Key> keys = numbers.keys;
-      for (const Key& key : keys) {
+      const std::vector<NumberKey> keys = numbers.keys;
+      for (const NumberKey& key : keys) {
         if (!seen.insert(section + '.' + key.key).second && settings.empty()) continue;
         std::vector<Word> all = words();
         for (Word& word : around(key.bounds, key.whole)) all.push_back(std::move(word));
@@ -230,7 +209,8 @@ TEST_CASE("every number of a command line is taken, or refused with its option, 
       options.push_back({command, "--" + part(1), bounds, whole});
     }
   }
-  CHECK(options.size() == 13);   // threads; stop-after, minutes; tokens, temperature, top-k, top-p, samples; seeds; and a seed of four commands
+  // threads; stop-after, minutes; tokens, temperature, top-k, top-p, samples; seeds; jobs of two commands; a seed of five
+  CHECK(options.size() == 16);
   for (const Option& option : options) {
     const auto command = std::find_if(commands.begin(), commands.end(), [&](auto& one) { return one.first == option.command; });
     const std::string line = option.command + ' ' + command->second + ' ' + option.name;
@@ -261,7 +241,7 @@ TEST_CASE("options that take a name refuse an empty one") {
        {"train ''", "train --resume ''", "train x --out ''", "train x --set ''", "train x --device ''", "train x --dtype ''",
         "train x --precision ''", "eval ''", "eval x --part ''", "generate ''", "report ''", "report x --out ''",
         "compare '' --attention a", "compare x --attention ''", "compare x --attention a --out ''", "summary ''",
-        "check ''"})
+        "check ''", "zoo ''", "config ''", "config x.toml --set ''"})
     CHECK(contains_text(refusal(line), line.find("--part") == std::string::npos ? "must not be empty" : "--part:  not in {"));
 }
 

@@ -91,10 +91,32 @@ struct Writer {
   std::string holds;      // a part of the file that is written, or a file of the folder
 };
 
+// An experiment with a criterion and two arms, which nobody changes.
+std::filesystem::path trial() {
+  static const TemporaryFolder folder;
+  return folder.write("trial.toml", text(tiny, R"(
+[trial]
+claim = "c"
+source = "s"
+metric = "validation_loss"
+difference = 1
+reason = "r"
+refuted_by = "f"
+limits = "l"
+seeds = 2
+[[trial.arm]]
+name = "a"
+[[trial.arm]]
+name = "b"
+attention.mechanism = "twicing"
+)"));
+}
+
 std::vector<Writer> writers() {
   const std::string experiment = in_quotes(trained().experiment) + " --set train.steps=1";
   return {{"report", "report " + in_quotes(trained().run), true, "<title>"},
           {"train", "train " + experiment, false, "model.safetensors"},
+          {"trial", "trial " + in_quotes(trial()) + " --set train.steps=1", false, "trial.md"},
           {"compare", "compare " + experiment + " --set attention.mechanism=dot_product --attention dot_product --seeds 1",
            false, "compare.json"}};
 }
@@ -103,7 +125,7 @@ std::vector<Writer> writers() {
 
 TEST_CASE("every command that writes takes every kind of path for what it is") {
   std::set<std::string> with_output;   // no command is forgotten here
-  for (const std::string command : {"train", "eval", "generate", "compare", "report", "zoo", "check", "summary", "data"})
+  for (const std::string& command : all_commands())
     if (contains_text(tapir(command + " --help").out, "--out ")) with_output.insert(command);
   std::set<std::string> listed;
   for (const Writer& writer : writers()) {

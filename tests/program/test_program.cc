@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "attention/zoo.h"
 #include "datasets/catalog.h"
@@ -58,21 +60,46 @@ TEST_CASE("a command line that is wrong gets one line") {
                       "--stop-after: must be a whole number in 1 … 1000000000000, found -1"));
   CHECK(contains_text(refusal(train_line("--minutes soon")), "--minutes: must be a number in 0 … 1000000, found 'soon'"));
   CHECK(contains_text(refusal("check --all softmax"), "names excludes --all"));
-  for (const std::string of_training : {"--seed 3", "--dtype f64", "--device cpu", "--precision bf16"}) {   // of no use there
-    CAPTURE(of_training);
-    const std::string words = "there is no command or option '" + of_training.substr(0, of_training.find(' ')) + "' here";
-    for (const std::string command : {"", "zoo ", "data list ", "data verify "})
-      CHECK(contains_text(refusal(command + of_training), words));
-    for (const std::string command : {"eval x ", "report x "})
-      if (of_training != "--device cpu") CHECK(contains_text(refusal(command + of_training), words));
-    if (of_training != "--seed 3") CHECK(contains_text(refusal("check softmax " + of_training), words));
-    if (of_training == "--dtype f64") CHECK(contains_text(refusal("generate x " + of_training), words));
-  }
   for (const std::string command : {"eval ", "generate ", "report "})
     CHECK(contains_text(refusal(command + in_quotes(trained().run) + " --device tpu"), "--device: tpu not in {cpu,cuda}"));
-  CHECK(contains_text(refusal("summary x.toml --seed 3"), "there is no command or option '--seed' here"));
-  CHECK(contains_text(refusal("check dotproduct"),
-                      "zoo: there is no mechanism 'dotproduct'; those that exist: dot_product, "));
+}
+
+TEST_CASE("every command refuses the options of others, which are of no use there") {
+  const std::map<std::string, std::string> values{{"--seed", "3"},        {"--dtype", "f64"},   {"--device", "cpu"},
+                                                  {"--precision", "f32"}, {"--set", "a.b=1"}, {"--out", "x"},
+                                                  {"--part", "test"}};
+  const std::map<std::string, std::set<std::string>> taken{
+      {"", {}},
+      {"train", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
+      {"compare", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
+      {"trial", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
+      {"replay", {"--device"}},
+      {"bisect", {"--device"}},
+      {"summary", {"--dtype", "--device", "--precision", "--set"}},
+      {"completion", {}},
+      {"config", {"--set"}},
+      {"eval", {"--part", "--device"}},
+      {"generate", {"--seed", "--device"}},
+      {"report", {"--device", "--out"}},
+      {"check", {"--seed"}},
+      {"zoo", {}},
+      {"data", {}},
+      {"data list", {}},
+      {"data verify", {}}};
+  for (const std::string& command : all_commands()) {
+    REQUIRE_MESSAGE(taken.contains(command), command);
+    const std::string help = tapir(command + " --help").out;
+    for (const auto& [name, value] : values) {
+      const std::string option = name;   // bindings are not captured
+      const bool takes = taken.at(command).contains(option);
+      CAPTURE(command);
+      CAPTURE(option);
+      CHECK(contains_text(help, "  " + option + ' ') == takes);
+      if (!takes)
+        CHECK(contains_text(refusal(command + ' ' + option + ' ' + value),
+                            "there is no command or option '" + option + "' here"));
+    }
+  }
 }
 
 TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
@@ -83,7 +110,7 @@ TEST_CASE("an experiment that is wrong gets one line, and no folder is made") {
   CHECK(contains_text(refused("--set train.steps=-1"), "train.steps: must be a whole number in 1 … 1000000000000, found -1"));
   CHECK(contains_text(refused("--set train.steps"), "--set: expected section.key=value, found 'train.steps'"));
   CHECK(contains_text(refused("--set attention.mechanism=none"),
-                      "there is no mechanism 'none'; those that exist: dot_product, "));
+                      "attention.mechanism: 'none' is none of: dot_product, "));
   CHECK(contains_text(refused("--set model.heads=3"), "the width 16 is not a multiple of the 3 heads"));
   CHECK(contains_text(refused("--set train.batch=1000"), "1000 rows of 16 columns need at least 16001 tokens, found 3000"));
   CHECK(contains_text(refused("--set model.context=1000"), "4 rows of 1000 columns need at least 4001 tokens, found 3000"));
@@ -187,7 +214,7 @@ TEST_CASE("a folder that is no run, has no checkpoint, or has a run already gets
                       fresh.string() + ": has no checkpoint; hint: the `tapir train` that began the run begins it again"));
   const Outcome changed = tapir("train --resume " + in_quotes(trained().run) + " --set schedule.rate=1");
   CHECK(changed.status == 1);
-  CHECK(contains_text(changed.err, ": was begun with other settings: schedule.rate is 1, was "));
+  CHECK(contains_text(changed.err, ": was begun with other settings: schedule.rate is 1.0, was "));
 }
 
 TEST_CASE("--set takes one value and leaves the experiment to the next word") {
@@ -205,7 +232,8 @@ TEST_CASE("output that cannot be written is an error of every command") {
   const std::string run = in_quotes(trained().run), experiment = in_quotes(trained().experiment);
   for (const std::string& line : std::vector<std::string>{
            "--version", "--help", "train --help", "data list --help", "zoo", "data list", "check softmax", "eval " + run,
-           "generate " + run, "summary " + experiment, "report " + run + " --out /dev/stdout",
+           "generate " + run, "completion bash", "config", "config " + experiment, "summary " + experiment,
+           "report " + run + " --out /dev/stdout",
            "train --out " + in_quotes(folder.path() / "train-RUN") + " --set train.steps=1 " + experiment,
            "compare --out " + in_quotes(folder.path() / "compare-RUN") +
                " --set train.steps=1 --set attention.mechanism=dot_product --attention dot_product --seeds 1 " + experiment}) {
@@ -357,11 +385,70 @@ TEST_CASE("a run may start from weights of a file; to go on it needs that file n
   const std::string start = "--set run.initial=" + in_quotes(initial) + " --set train.steps=8 --out ";
   const Outcome uncut = tapir(train_line(start + in_quotes(whole)));
   CHECK(tapir(train_line(start + in_quotes(run) + " --stop-after 4")).status == 0);
+  const fs::path checkpoint = trained().run / "checkpoints" / "step-00000030.safetensors";
+  const Outcome of_checkpoint = tapir(train_line("--set train.steps=8 --set run.initial=" + in_quotes(checkpoint) + " --out " +
+                                                 in_quotes(folder.path() / "of-checkpoint")));
+  CHECK(digest_in(of_checkpoint.out) == digest_in(uncut.out));   // which has the state of an optimiser, too
   fs::remove(initial);
   const Outcome resumed = tapir("train --resume " + in_quotes(run));
   CHECK(resumed.status == 0);
   CHECK(digest_in(resumed.out) == digest_in(uncut.out));
   CHECK(tapir("eval " + in_quotes(run)).status == 0);
+}
+
+TEST_CASE("a run is given more steps where the schedule allows it, and ends with the bits of one that had them") {
+  const TemporaryFolder folder;
+  std::set<std::string> lengthened;
+  for (const std::string shape : {"constant", "cosine", "linear", "wsd", "inverse_sqrt"})
+    for (const bool finished : {false, true}) {
+      CAPTURE(shape);
+      CAPTURE(finished);
+      const fs::path run = folder.path() / "run", whole = folder.path() / "whole";
+      const std::string start = "--set schedule.rate=0.01 --set schedule.warmup=2 --set schedule.shape=" + shape + " --out ";
+      const Outcome uncut = tapir(train_line(start + in_quotes(whole) + " --set train.steps=18"));
+      tapir(train_line(start + in_quotes(run) + " --set train.steps=12" + (finished ? "" : " --stop-after 6")));
+      const std::string before = contents(run / "experiment.toml"), log = contents(run / "metrics.jsonl");
+      const Outcome more = tapir("train --resume " + in_quotes(run) + " --set train.steps=18");
+      CAPTURE(more.err);
+      if (more.status == 0) {
+        lengthened.insert(shape + (finished ? " to the end" : ""));
+        CHECK(digest_in(more.out) == digest_in(uncut.out));
+        CHECK(contains_text(contents(run / "experiment.toml"), "steps = 18\n"));
+        CHECK(contains_text(contents(run / "metrics.jsonl"),
+                            text("\n{\"step\":", finished ? 12 : 6, ",\"steps\":\"18 instead of 12\"}\n")));
+        CHECK(contents(run / "model.safetensors") == contents(whole / "model.safetensors"));
+        CHECK(digest_in(tapir("train --resume " + in_quotes(run)).out) == digest_in(uncut.out));
+        CHECK(tapir("report " + in_quotes(run) + " --out " + in_quotes(folder.path() / "page")).status == 0);
+      } else {
+        CHECK(contains_text(more.err, "tapir: resume: in a run of 18 steps the rate of step "));
+        CHECK(contains_text(more.err, ": the schedule '" + shape + "' falls towards the end of the run; hint: go on with the "
+                                      "12 steps that it has, or begin a new run\n"));
+        CHECK(contents(run / "experiment.toml") == before);
+        CHECK(contents(run / "metrics.jsonl") == log);
+        CHECK(fs::exists(run / "model.safetensors") == finished);
+        CHECK(tapir("train --resume " + in_quotes(run)).status == 0);
+      }
+      fs::remove_all(run);
+      fs::remove_all(whole);
+    }
+  CHECK(lengthened == std::set<std::string>{"constant", "constant to the end", "inverse_sqrt", "inverse_sqrt to the end",
+                                            "wsd"});
+}
+
+TEST_CASE("a run that is given more steps may be stopped and killed like any other, and is not given fewer than are done") {
+  const TemporaryFolder folder;
+  const fs::path run = folder.path() / "run", whole = folder.path() / "whole";
+  const std::string start = "--set schedule.shape=constant --out ", resume = "train --resume " + in_quotes(run);
+  const Outcome uncut = tapir(train_line(start + in_quotes(whole) + " --set train.steps=25"));
+  CHECK(tapir(train_line(start + in_quotes(run) + " --set train.steps=12")).status == 0);
+  const Outcome fewer = tapir(resume + " --set train.steps=11");
+  CHECK(fewer.status == 1);
+  CHECK(contains_text(fewer.err, "tapir: resume: 12 steps are done, more than 11\n"));
+  CHECK(fs::exists(run / "model.safetensors"));
+  CHECK(tapir(resume + " --set train.steps=25 --stop-after 14").status == 0);
+  CHECK_FALSE(fs::exists(run / "model.safetensors"));   // it is not finished any more
+  CHECK(digest_in(tapir(resume).out) == digest_in(uncut.out));
+  CHECK(contains_text(tapir(resume + " --set train.steps=30 --set schedule.rate=1").err, "was begun with other settings: schedule.rate is 1.0, "));
 }
 
 TEST_CASE("sequence tasks are trained, resumed exactly, and judged by accuracy") {

@@ -172,6 +172,19 @@ TEST_CASE("a criterion leaves nothing open") {
         "config: trial.arm: must be tables, [[trial.arm]]");
 }
 
+TEST_CASE("every trial that is shipped reads; other commands say who takes it") {
+  size_t trials = 0;
+  for (const auto& file : fs::directory_iterator(TAPIR_SOURCE_DIR "/attention/reproduce/trials")) {
+    CAPTURE(file.path());
+    CHECK(read_trial(file.path(), {}).arms.size() >= 2);
+    ++trials;
+  }
+  CHECK(trials >= 1);
+  const Place place;
+  for (const std::string command : {"train ", "summary ", "config "})
+    CHECK(contains_text(refusal(command + in_quotes(place.file)), "has a section [trial]; hint: `tapir trial` takes it"));
+}
+
 TEST_CASE("the digest of a trial is that of what is asked and of every arm") {
   const Place place;
   const std::string own = read_trial(place.file, {}).digest;

@@ -278,11 +278,10 @@ nlohmann::ordered_json comparison_json(const std::vector<Group>& groups, const s
   };
   Json all = {{"groups", Json::array()}, {"joint", Json::array()}};
   for (const Group& group : groups) {
-    Json conditions = Json::object(), arms = Json::array();
-    for (const auto& [name, value] : group.conditions) conditions[name] = value;
+    Json arms = Json::array();
     for (const Arm& arm : group.arms) arms.push_back(arm_json(arm));
     all["groups"].push_back({{"title", group.title},
-                             {"conditions", std::move(conditions)},
+                             {"conditions", json_of(group.conditions)},
                              {"metric", group.objective.metric},
                              {"higher_is_better", group.objective.higher_is_better},
                              {"wider", group.wider},

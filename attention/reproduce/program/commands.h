@@ -29,6 +29,7 @@ struct CompareCommand {
   int64_t jobs = 1;                         // trained at a time
   std::vector<std::string> assignments;
   std::filesystem::path out;                // empty: runs/compare-NAME
+  bool json = false;
 };
 int run_compare(const CompareCommand& command);   // 1 when a run has diverged
 
@@ -41,15 +42,15 @@ struct TrialCommand {
 // Trains what is missing and writes OUT/trial.md; 0 whatever the verdict.
 int run_trial(const TrialCommand& command);
 
-// `device`: where to compute, as for open_run().
+// `device`: where to compute, as for open_run(). `json`: the result is one JSON document.
 
-// `runs`: run folders, and folders of comparisons, which stand for their runs. 1 when one has diverged, or what it shows is not
-// finite; the page is written all the same, and says so.
-int run_report(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out, const std::string& device);
+// `paths`: run folders, and folders of comparisons, which stand for their runs. 1 when one has diverged, or what it shows is
+// not finite; the page is written all the same, and says so.
+int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device);
 
 // `data`: a text file or folder to evaluate in place of the run's own; empty: none.
-int run_eval(const std::vector<std::filesystem::path>& runs, const std::string& part, const std::string& device,
-             const std::filesystem::path& data);
+int run_eval(const std::vector<std::filesystem::path>& paths, const std::string& part, const std::string& device,
+             const std::filesystem::path& data, bool json);
 
 struct GenerateCommand {
   std::filesystem::path run;
@@ -74,11 +75,15 @@ int run_replay(const ReplayCommand& command);
 // Two runs of one experiment that came out differently: where they part. 0 where nothing differs, 1 where something does.
 int run_bisect(const std::filesystem::path& a, const std::filesystem::path& b, const std::string& device);
 
-int run_zoo();
+int run_zoo(const std::vector<std::string>& names, bool json);   // none: all mechanisms
 // `names`: mechanisms and ops; none: all mechanisms. `all`: every op and every mechanism.
-int run_check(const std::vector<std::string>& names, bool all, uint64_t seed);
+int run_check(const std::vector<std::string>& names, bool all, uint64_t seed, bool json);
+// `topic`: a section, whose keys are shown; a file, whose experiment is shown as it is resolved, and where each value comes
+// from; empty: all sections. Throws Error for assignments without a file.
+int run_config(const std::string& topic, const std::vector<std::string>& assignments);
+
 int run_data_list();
 int run_data_verify();
-int run_summary(const std::filesystem::path& experiment, const std::vector<std::string>& assignments);
+int run_summary(const std::filesystem::path& experiment, const std::vector<std::string>& assignments, bool json);
 
 }  // namespace tapir

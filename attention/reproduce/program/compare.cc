@@ -123,14 +123,17 @@ int run_compare(const CompareCommand& command) {
   if (!times.empty()) keep(times, out);
   for (const std::string& line : matched) note(line);
   if (const int signal = train_all(runs, command.jobs, out / "jobs.log")) {
-    fmt::print("stopped; the same command goes on\n");
+    const char* const stopped = "stopped; the same command goes on";
+    command.json ? note(stopped) : fmt::print("{}\n", stopped);
     return 128 + signal;
   }
   std::vector<RunRecord> records;
   for (const PlannedRun& run : runs) records.push_back(read_record(run.folder));
   const std::vector<Group> groups = groups_of(std::move(records));
-  for (const Group& group : groups) print_group(group);
-  for (const std::string& line : matched) fmt::print("matched: {}\n", line);
+  if (command.json) print_json(comparison_json(groups, out));
+  for (const Group& group : groups)
+    if (!command.json) print_group(group);
+  for (const std::string& line : matched) command.json ? note(line) : fmt::print("matched: {}\n", line);
   write_atomically(out / comparison_file,
                    comparison_json(groups, out).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
   return tell_diverged(groups) ? 1 : 0;

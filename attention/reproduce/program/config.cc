@@ -1,5 +1,7 @@
 #include "attention/reproduce/program/config.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -12,26 +14,6 @@
 
 namespace tapir {
 namespace {
-
-size_t edit_distance(const std::string& a, const std::string& b) {   // Wagner & Fischer 1974, one row at a time
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-std::string hint_for(const std::string& word, const std::vector<std::string>& known) {
-  const std::string close = nearest(word, known);
-  return close.empty() ? "" : text("did you mean '", close, "'?");
-}
 
 constexpr std::pair<const char*, const char*> path_keys[] = {{"run", "initial"}, {"data", "path"}};
 
@@ -75,7 +57,7 @@ toml::table read_chain(const std::filesystem::path& file, std::vector<std::files
   require(extends->is_string(), file.string(), [] { return "'extends' must be the name of a file"; });
   toml::table base = read_chain(file.parent_path() / extends->value_or(std::string()), std::move(chain));
   table.erase("extends");
-  overlay(base, table);
+  overlay(base, std::move(table));
   return base;
 }
 
@@ -99,8 +81,8 @@ T number(const std::string& name, const toml::node& node, const nn::Range& range
   const auto* whole = node.as_integer();
   const bool holds = whole ? range.contains(whole->get()) : real && std::is_same_v<T, double> && range.contains(real->get());
   require(holds, name, [&] {
-    return text("must be ", std::is_same_v<T, double> ? "a number " : "a whole number ", range_text(range), ", found ",
-                node_text(node));
+    return text("must be ", std::is_same_v<T, double> ? number_text(range) : whole_number_text(range), ", found ",
+                value_text(node));
   });
   return whole ? static_cast<T>(whole->get()) : static_cast<T>(real->get());
 }
@@ -126,6 +108,16 @@ toml::table table_of_value(const std::string& word) {
   return toml::table{{"value", word}};
 }
 
+[[noreturn]] void throw_unknown(const std::string& what, const std::string& word, const std::vector<std::string>& known,
+                                const Elsewhere& elsewhere) {
+  std::vector<KnownWord> all;
+  for (const std::string& one : known) all.push_back({one});
+  if (elsewhere)
+    for (KnownWord& one : elsewhere()) all.push_back(std::move(one));
+  const std::string hint = meant(word, all);
+  throw Error("config", what, hint.empty() ? "`tapir config` lists all keys of all sections" : hint);
+}
+
 class Reader final : public nn::FieldVisitor {
  public:
   Reader(std::string section, const toml::table& table) : section_(std::move(section)), table_(table) {}
@@ -138,27 +130,25 @@ class Reader final : public nn::FieldVisitor {
   }
   void operator()(const char* key, bool& value, const char*) override {
     const toml::node* node = find(key);
-    require(!node || node->is_boolean(), name(key), [&] { return text("must be true or false, found ", node_text(*node)); });
+    require(!node || node->is_boolean(), name(key), [&] { return text("must be true or false, found ", value_text(*node)); });
     if (node) value = node->as_boolean()->get();
   }
   void operator()(const char* key, std::string& value, const char*, const nn::Choices& choices) override {
     const toml::node* node = find(key);
-    require(!node || node->is_string(), name(key), [&] { return text("must be a string, found ", node_text(*node)); });
+    require(!node || node->is_string(), name(key), [&] { return text("must be a string, found ", value_text(*node)); });
     if (node) value = node->as_string()->get();
     const auto is_control = [](unsigned char c) { return c < 32 || c == 127; };   // what toml++ writes of them it cannot read
     require(std::none_of(value.begin(), value.end(), is_control), name(key),
             [&] { return text("must be one line without control characters, found ", shown(value)); });
-    std::string listed;
-    for (const std::string& choice : choices) listed += (listed.empty() ? "" : ", ") + choice;
     require(choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end(), name(key),
-            [&] { return text("'", value, "' is none of: ", listed); }, hint_for(value, choices));
+            [&] { return fmt::format("'{}' is none of: {}", value, fmt::join(choices, ", ")); }, meant(value, choices));
   }
 
-  void require_all_known() const {
+  void require_all_known(const Elsewhere& elsewhere) const {
     for (const auto& entry : table_) {
       const std::string key(entry.first.str());
-      require(std::find(known_.begin(), known_.end(), key) != known_.end(), "config",
-              [&] { return text("there is no key '", key, "' in [", section_, ']'); }, hint_for(key, known_));
+      if (std::find(known_.begin(), known_.end(), key) == known_.end())
+        throw_unknown(text("there is no key '", key, "' in [", section_, ']'), key, known_, elsewhere);
     }
   }
 
@@ -189,20 +179,13 @@ class Writer final : public nn::FieldVisitor {
 
 }  // namespace
 
-void overlay(toml::table& base, const toml::table& top) {
-  for (const auto& [key, value] : top) {
-    const toml::table* upper = value.as_table();
+void overlay(toml::table& base, toml::table&& top) {
+  for (auto&& [key, value] : top) {
+    toml::table* upper = value.as_table();
     toml::table* lower = base[key.str()].as_table();
-    if (upper && lower) overlay(*lower, *upper);
-    else base.insert_or_assign(key.str(), value);
+    if (upper && lower) overlay(*lower, std::move(*upper));
+    else base.insert_or_assign(key.str(), std::move(value));
   }
-}
-
-std::string node_text(const toml::node& node) {
-  if (const auto* number = node.as_floating_point()) return exact(number->get());
-  std::ostringstream out;
-  node.visit([&](const auto& concrete) { out << concrete; });
-  return out.str();
 }
 
 toml::table read_config(const std::filesystem::path& file) { return read_chain(file, {}); }
@@ -240,21 +223,24 @@ std::string range_text(const nn::Range& range) {
   return "in " + bound(range.low) + " … " + bound(range.high);
 }
 
-void read_section(const toml::table& config, const std::string& section, nn::Options& options) {
+std::string number_text(const nn::Range& range) { return "a number " + range_text(range); }
+std::string whole_number_text(const nn::Range& range) { return "a whole number " + range_text(range); }
+
+void read_section(const toml::table& config, const std::string& section, nn::Options& options, const Elsewhere& elsewhere) {
   const toml::node* node = config.get(section);
   require(!node || node->is_table(), "config",
           [&] { return text("'", section, "' must be a table, written [", section, ']'); });
   const toml::table none;
   Reader reader(section, node ? *node->as_table() : none);
   options.fields(reader);
-  reader.require_all_known();
+  reader.require_all_known(elsewhere);
 }
 
-void require_sections(const toml::table& config, const std::vector<std::string>& known) {
+void require_sections(const toml::table& config, const std::vector<std::string>& known, const Elsewhere& elsewhere) {
   for (const auto& entry : config) {
     const std::string section(entry.first.str());
-    require(std::find(known.begin(), known.end(), section) != known.end(), "config",
-            [&] { return text("there is no section [", section, ']'); }, hint_for(section, known));
+    if (std::find(known.begin(), known.end(), section) == known.end())
+      throw_unknown(text("there is no section [", section, ']'), section, known, elsewhere);
   }
 }
 
@@ -264,11 +250,14 @@ toml::table section_of(nn::Options& options) {
   return std::move(writer.table);
 }
 
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  const auto closest = std::min_element(known.begin(), known.end(), [&](const std::string& a, const std::string& b) {
-    return edit_distance(word, a) < edit_distance(word, b);
-  });
-  return closest == known.end() ? "" : *closest;
+std::string value_text(const toml::node& value) {
+  if (const auto* number = value.as_floating_point()) {
+    const std::string digits = exact(number->get());   // a real number has a point or an exponent, unless it is nan or inf
+    return digits.find_first_of(".einf") == digits.npos ? digits + ".0" : digits;
+  }
+  std::ostringstream out;
+  value.visit([&](const auto& concrete) { out << concrete; });
+  return out.str();
 }
 
 }  // namespace tapir

@@ -1,6 +1,7 @@
 // Configuration: TOML tables that may extend one another, read into option structs and written back.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,17 +21,21 @@
 #include <toml++/toml.h>
 #pragma pop_macro("NDEBUG")
 
+#include "attention/reproduce/program/near.h"
 #include "nn/fields.h"
 
 namespace tapir {
 
-// The file's table, laid over that of the file which its key `extends` names (relative to it), and so on. Throws an Error
-// that names file, line and column for what is not TOML, and for files that extend themselves. Paths (data.path, run.initial)
-// are relative to the file that has them; in the table they are absolute.
+// Words that are no part of what is read, but may have been meant; asked for where one is unknown.
+using Elsewhere = std::function<std::vector<KnownWord>()>;
+
+// The file's table, laid over that of the file which its key `extends` names (relative to it), and so on. Each value's source()
+// names its file and line. Paths (data.path, run.initial) are relative to the file that has them; in the table they are
+// absolute. Throws an Error that names file, line and column for what is not TOML, and for files that extend themselves.
 toml::table read_config(const std::filesystem::path& file);
 
-// Lays `top` over `base`: tables are merged, everything else is replaced.
-void overlay(toml::table& base, const toml::table& top);
+// Lays `top` over `base`: tables are merged, everything else is replaced. (Values are moved: copies forget where they stood.)
+void overlay(toml::table& base, toml::table&& top);
 
 // Sets "section.key=value", value in TOML's notation; what is not, as a whole, one value of TOML is taken as a string.
 // Paths are relative to the current folder, and become absolute. Throws Error unless it has this form.
@@ -38,23 +43,24 @@ void set_value(toml::table& config, const std::string& assignment);
 void set_values(toml::table& config, const std::vector<std::string>& assignments);   // and for a key that is set twice
 
 // Reads the section's keys into `options`. Throws an Error that names the section and key for a key that no field has (with
-// the nearest one that exists), for a value of the wrong type, and for one outside of what is allowed.
-void read_section(const toml::table& config, const std::string& section, nn::Options& options);
+// the nearest one there or elsewhere), for a value of the wrong type, and for one outside of what is allowed.
+void read_section(const toml::table& config, const std::string& section, nn::Options& options,
+                  const Elsewhere& elsewhere = {});
 
 // The same for a number that a command line gives `option`: `word` in TOML's notation.
 void read_number(const std::string& option, const std::string& word, const nn::Range& range, int64_t& value);
 void read_number(const std::string& option, const std::string& word, const nn::Range& range, double& value);
-std::string range_text(const nn::Range& range);   // "in 1 … 9", "of at least 0, and finite"
+std::string range_text(const nn::Range& range);          // "in 1 … 9", "of at least 0, and finite"
+std::string number_text(const nn::Range& range);         // "a number in 1 … 9"
+std::string whole_number_text(const nn::Range& range);   // "a whole number in 1 … 9"
 
 // Throws the same Error for a section that is none of `known`.
-void require_sections(const toml::table& config, const std::vector<std::string>& known);
+void require_sections(const toml::table& config, const std::vector<std::string>& known, const Elsewhere& elsewhere = {});
 
 // All fields with their values.
 toml::table section_of(nn::Options& options);
 
-std::string node_text(const toml::node& node);   // in TOML's notation, a number with as many digits as it needs
-
-// The word of `known` with the smallest edit distance to `word`, "" if there is none.
-std::string nearest(const std::string& word, const std::vector<std::string>& known);
+// The value in TOML's notation; of a number, as many digits as it takes to read the same one back.
+std::string value_text(const toml::node& value);
 
 }  // namespace tapir

@@ -1,7 +1,11 @@
 #include "attention/reproduce/program/resolve.h"
 
-#include <sstream>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+
+#include "attention/reproduce/program/trial.h"
 #include "attention/zoo.h"
 #include "datasets/text/utf8.h"
 #include "tensor/sha256.h"
@@ -9,25 +13,38 @@
 namespace tapir {
 namespace {
 
-// The sections of an experiment in the order in which they are written.
-template <class Visit>
-void each_section(Experiment& experiment, const Visit& visit) {
-  visit("run", experiment.run);
-  visit("task", experiment.task);
-  if (experiment.task.data) visit("data", *experiment.task.data);
-  visit("model", experiment.model);
-  if (model_row(experiment.model.name).mixes) visit("attention", experiment.attention);
-  visit("train", experiment.train);
-  visit("schedule", experiment.schedule);
-  visit("optimiser", experiment.optimiser);
+std::string written(Experiment& experiment) {
+  std::string all;
+  each_section(experiment, [&](const std::string& section, nn::Options& options) {
+    all += text('[', section, "]\n");
+    for (const auto& [key, value] : section_of(options)) all += text(key.str(), " = ", value_text(value), '\n');
+    all += '\n';
+  });
+  return all;
 }
 
-std::string written(Experiment& experiment) {
-  std::ostringstream out;
-  each_section(experiment, [&](const char* section, nn::Options& options) {
-    out << '[' << section << "]\n" << section_of(options) << "\n\n";
-  });
-  return out.str();
+// Adds those keys that `all` lacks, and the row to the keys that it has. `choice`: the key by which rows of this section are
+// chosen; "": another section chooses, and has a say in keys of its own alone.
+void take_keys(std::vector<Key>& all, nn::Options& options, const std::string& row, const std::string& choice) {
+  for (Key& key : keys_of(options)) {
+    if (key.name == choice) continue;
+    const auto same = std::find_if(all.begin(), all.end(), [&](const Key& one) {
+      return one.name == key.name && one.value == key.value && one.allowed == key.allowed && one.meaning == key.meaning;
+    });
+    if (same == all.end()) key.rows = {row}, all.push_back(std::move(key));
+    else if (!choice.empty()) same->rows.push_back(row);
+  }
+}
+
+// The keys that other rows of this section have, and those of other sections.
+std::vector<KnownWord> keys_beyond(const std::string& own) {
+  std::vector<KnownWord> all, others;
+  for (const Section& section : all_sections())
+    for (const Key& key : section.keys)
+      if (section.name == own) all.push_back({key.name, fmt::format("of {}", fmt::join(key.rows, ", "))});
+      else others.push_back({key.name, fmt::format("of [{}]", section.name)});
+  all.insert(all.end(), others.begin(), others.end());
+  return all;
 }
 
 }  // namespace
@@ -49,7 +66,7 @@ void ModelOptions::fields(nn::FieldVisitor& visit) {
 }
 
 void AttentionOptions::fields(nn::FieldVisitor& visit) {
-  visit("mechanism", mechanism, "a name that `tapir zoo` lists", {});
+  visit("mechanism", mechanism, "how tokens are mixed; `tapir zoo` tells of each", mechanism_names());
   if (!own) own = tapir::mechanism(mechanism).options();
   own->fields(visit);
 }
@@ -62,22 +79,27 @@ const std::string& Experiment::subject() const {
   return model_row(model.name).mixes ? attention.mechanism : model.name;
 }
 
+const char* Experiment::subject_kind() const { return model_row(model.name).mixes ? "attention" : "model"; }
+
 std::string Experiment::toml() { return written(*this); }
 
 std::map<std::string, std::string> Experiment::settings() {
   std::map<std::string, std::string> settings;
-  each_section(*this, [&](const char* section, nn::Options& options) {
-    for (const auto& [key, value] : section_of(options)) settings[text(section, '.', key.str())] = node_text(value);
+  each_section(*this, [&](const std::string& section, nn::Options& options) {
+    for (const auto& [key, value] : section_of(options)) settings[text(section, '.', key.str())] = value_text(value);
   });
   return settings;
 }
 
 std::string Experiment::identity() {
   const RunOptions own = run;
+  const int64_t steps = train.steps;
   run.name = "";
   run.device = RunOptions().device;
+  train.steps = TrainOptions().steps;
   const std::string digest = sha256_hex(written(*this));
   run = own;
+  train.steps = steps;
   return digest;
 }
 
@@ -92,14 +114,54 @@ std::string changed_settings(Experiment& was, Experiment& is, const std::set<std
   return named;
 }
 
+void each_section(Experiment& experiment, const std::function<void(const std::string&, nn::Options&)>& visit) {
+  visit("run", experiment.run);
+  visit("task", experiment.task);
+  if (experiment.task.data) visit("data", *experiment.task.data);
+  visit("model", experiment.model);
+  if (model_row(experiment.model.name).mixes) visit("attention", experiment.attention);
+  visit("train", experiment.train);
+  visit("schedule", experiment.schedule);
+  visit("optimiser", experiment.optimiser);
+}
+
+std::vector<Section> all_sections() {
+  std::vector<Section> all;
+  const auto section_named = [&](const std::string& name) -> Section& {
+    const auto found = std::find_if(all.begin(), all.end(), [&](const Section& one) { return one.name == name; });
+    return found == all.end() ? all.emplace_back(Section{name, {}, {}}) : *found;
+  };
+  Experiment standard;
+  each_section(standard, [&](const std::string& name, nn::Options& options) { section_named(name).keys = keys_of(options); });
+  for (const Section& chooser : std::vector<Section>(all)) {   // the first key may choose a row, which has keys of its own
+    const Key choice = chooser.keys.front();
+    std::map<std::string, std::vector<std::string>> present;   // rows, by sections that there are with them
+    for (const std::string& row : choice.choices) {
+      Experiment variant = resolve(toml::table{{chooser.name, toml::table{{choice.name, row}}}});
+      each_section(variant, [&](const std::string& name, nn::Options& options) {
+        present[name].push_back(row);
+        take_keys(section_named(name).keys, options, row, name == chooser.name ? choice.name : "");
+      });
+    }
+    for (const auto& [name, rows] : present)
+      if (rows.size() < choice.choices.size())
+        section_named(name).condition = fmt::format("{}.{} = {}", chooser.name, choice.name, fmt::join(rows, " or "));
+    for (Key& key : section_named(chooser.name).keys)
+      if (key.rows.size() == choice.choices.size()) key.rows.clear();
+  }
+  TrialOptions criterion;
+  all.push_back(Section{"trial", "`tapir trial` reads it", keys_of(criterion)});
+  return all;
+}
+
 Experiment resolve(const toml::table& config) {
   Experiment experiment;
   std::vector<std::string> sections;
-  each_section(experiment, [&](const char* section, nn::Options& options) {
+  each_section(experiment, [&](const std::string& section, nn::Options& options) {
     sections.push_back(section);
-    read_section(config, section, options);
+    read_section(config, section, options, [&] { return keys_beyond(section); });
   });
-  require_sections(config, sections);
+  require_sections(config, sections, [] { return keys_beyond(""); });
   require(experiment.train.batch % experiment.train.accumulate == 0, "config: train.accumulate",
           [&] { return text(experiment.train.accumulate, " does not divide train.batch, ", experiment.train.batch); });
   require(experiment.precision() == Precision::f32 || experiment.dtype() == DType::f32, "config: run.precision",
@@ -110,6 +172,7 @@ Experiment resolve(const toml::table& config) {
 
 Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
   toml::table config = read_config(file);
+  require(!config.contains("trial"), file.string(), [] { return "has a section [trial]"; }, "`tapir trial` takes it");
   set_values(config, assignments);
   Experiment experiment = resolve(config);
   if (!config["run"]["name"]) experiment.run.name = replace_invalid_utf8(file.stem().string());

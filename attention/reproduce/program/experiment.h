@@ -32,7 +32,7 @@ struct RunOptions : nn::Options {   // [run]
     visit("dtype", dtype, "element type of weights and activations", {"f32", "f64"});
     visit("device", device, "where the run computes", {"cpu", "cuda"});
     visit("precision", precision, "to which matrix products round their operands; of dtype f32 alone", {"f32", "tf32", "bf16"});
-    visit("initial", initial, "safetensors file of initial weights; empty: drawn from the seed", {});
+    visit("initial", initial, "safetensors file of initial weights, or a checkpoint; empty: drawn from the seed", {});
   }
 };
 
@@ -70,9 +70,10 @@ struct Experiment {
   Device device() const { return run.device == "cuda" ? Device::cuda : Device::cpu; }
   Precision precision() const;
   const std::string& subject() const;   // what is on trial: the mechanism, or the model where it has none
+  const char* subject_kind() const;     // "attention" or "model"
   std::string toml();       // resolved, every key with its value
   std::map<std::string, std::string> settings();   // the same, by section.key
-  std::string identity();   // SHA-256 of what is learned from what: all of the above but run.name and run.device
+  std::string identity();   // SHA-256 of what is learned from what: all of the above but run.name, run.device and train.steps
 };
 
 // Keys whose values differ, but for those that are free to: "run.seed is 2, was 1, train.batch is 8, was 4". A key that one of

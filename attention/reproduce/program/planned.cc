@@ -114,7 +114,8 @@ bool has_begun(PlannedRun& run) {
   if (!begun) require_place_for_run(run.folder);
   if (!begun) return false;
   Experiment own = read_run(run.folder);
-  require(own.identity() == run.experiment.identity(), run.folder.string(), [&] {
+  const bool same = own.identity() == run.experiment.identity() && own.train.steps == run.experiment.train.steps;
+  require(same, run.folder.string(), [&] {
     return "belongs to another experiment: " + changed_settings(own, run.experiment, {"run.name", "run.device"});
   }, "give another folder with --out");
   return true;

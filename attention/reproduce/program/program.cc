@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/completion.h"
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/streams.h"
 #include "attention/reproduce/program/version.h"
@@ -47,6 +48,7 @@ struct Common {
   int64_t threads = 0;
   std::string dtype, device, precision;
   std::optional<int64_t> seed;
+  bool json = false;
 
   void add_threads(CLI::App& app) {
     add_number(app, "--threads", nn::between(1, 1024), "threads of the CPU; results do not depend on it", threads);
@@ -63,6 +65,8 @@ struct Common {
     add_number<int64_t>(app, "--seed", nn::between(0, std::numeric_limits<int64_t>::max()), help,
                         [this](int64_t given) { seed = given; });
   }
+
+  void add_json(CLI::App& app) { app.add_flag("--json", json, "one JSON document instead of text"); }
 
   void apply(std::vector<std::string>& assignments) const {
     if (!dtype.empty()) assignments.push_back("run.dtype=\"" + dtype + '"');
@@ -96,12 +100,13 @@ int run(int argc, char** argv) {
 
   std::vector<std::filesystem::path> runs;
   std::string part = "valid";
-  CLI::App* eval_app = app.add_subcommand("eval", "perplexity of trained runs");
-  eval_app->add_option("runs", runs, "run folders")->required();
+  CLI::App* eval_app = app.add_subcommand("eval", "results of trained runs on validation or test");
+  eval_app->add_option("runs", runs, "run folders, or folders of comparisons")->required();
   eval_app->add_option("--part", part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
   std::filesystem::path data;
   eval_app->add_option("--data", data, "text file or folder in place of the run's own")->allow_extra_args(false);
   common.add_device(*eval_app);
+  common.add_json(*eval_app);
 
   GenerateCommand generate;
   CLI::App* generate_app = app.add_subcommand("generate", "text from a trained run");
@@ -134,6 +139,7 @@ int run(int argc, char** argv) {
   compare_app->add_option("--out", compare.out, "folder of the runs (runs/compare-NAME)");
   common.add_types(*compare_app);
   common.add_seed(*compare_app, "the first seed; short for --set run.seed=…");
+  common.add_json(*compare_app);
 
   TrialCommand trial;
   CLI::App* trial_app = app.add_subcommand("trial", "put a claim on trial: its criterion first, then runs, then a verdict");
@@ -161,14 +167,17 @@ int run(int argc, char** argv) {
   bisect_app->add_option("runs", runs, "two run folders")->required()->expected(2);
   common.add_device(*bisect_app);
 
-  CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
-
   std::vector<std::string> names;
+  CLI::App* zoo_app = app.add_subcommand("zoo", "mechanisms, their claims and options");
+  zoo_app->add_option("names", names, "mechanisms; none: all");
+  common.add_json(*zoo_app);
+
   bool all = false;
   CLI::App* check_app = app.add_subcommand("check", "gradients, double gradients and claims, proved now");
   CLI::Option* check_names = check_app->add_option("names", names, "mechanisms and ops; none: all mechanisms");
   check_app->add_flag("--all", all, "every op and every mechanism")->excludes(check_names);
   common.add_seed(*check_app, "of the inputs (1)");
+  common.add_json(*check_app);
 
   std::filesystem::path described;
   std::vector<std::string> changes;
@@ -176,11 +185,21 @@ int run(int argc, char** argv) {
   summary_app->add_option("experiment", described, "TOML file")->required();
   summary_app->add_option("--set", changes, "section.key=value, over what the file says")->allow_extra_args(false);
   common.add_types(*summary_app);
+  common.add_json(*summary_app);
+
+  std::string topic;
+  CLI::App* config_app = app.add_subcommand("config", "what an experiment may say: every key; and what one says, resolved");
+  config_app->add_option("topic", topic, "section, or TOML file; none: all sections");
+  config_app->add_option("--set", changes, "section.key=value, over what the file says")->allow_extra_args(false);
 
   CLI::App* data_app = app.add_subcommand("data", "data sets");
   data_app->require_subcommand(1);
   CLI::App* list_app = data_app->add_subcommand("list", "what is known and what is there");
   CLI::App* verify_app = data_app->add_subcommand("verify", "compare files with their published counts and digests");
+
+  std::string shell;
+  CLI::App* completion_app = app.add_subcommand("completion", "a script that makes a shell complete commands and options");
+  completion_app->add_option("shell", shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
 
   for (CLI::App* command : app.get_subcommands({}))
     for (CLI::Option* option : command->get_options())
@@ -197,9 +216,10 @@ int run(int argc, char** argv) {
       return 0;
     }
     const std::vector<std::string> unknown = app.remaining(true);
+    const std::string hint = unknown.empty() ? "" : meant(unknown.front(), words_after(app));
     throw Error("command line",
                 unknown.empty() ? error.what() : text("there is no command or option '", unknown.front(), "' here"),
-                "tapir --help and tapir COMMAND --help list what there is");
+                hint.empty() ? "tapir --help and tapir COMMAND --help list what there is" : hint);
   }
   if (common.threads) set_threads(static_cast<int>(common.threads));
   if (*train_app) {
@@ -210,6 +230,7 @@ int run(int argc, char** argv) {
   }
   if (*compare_app) {
     common.apply(compare.assignments);
+    compare.json = common.json;
     return run_compare(compare);
   }
   if (*trial_app) {
@@ -217,7 +238,7 @@ int run(int argc, char** argv) {
     return run_trial(trial);
   }
   if (*report_app) return run_report(runs, page, common.device);
-  if (*eval_app) return run_eval(runs, part, common.device, data);
+  if (*eval_app) return run_eval(runs, part, common.device, data, common.json);
   if (*generate_app) {
     generate.seed = static_cast<uint64_t>(common.seed.value_or(1));
     generate.device = common.device;
@@ -228,12 +249,17 @@ int run(int argc, char** argv) {
     return run_replay(replay);
   }
   if (*bisect_app) return run_bisect(runs[0], runs[1], common.device);
-  if (*zoo_app) return run_zoo();
-  if (*check_app) return run_check(names, all, static_cast<uint64_t>(common.seed.value_or(1)));
+  if (*zoo_app) return run_zoo(names, common.json);
+  if (*check_app) return run_check(names, all, static_cast<uint64_t>(common.seed.value_or(1)), common.json);
   if (*summary_app) {
     common.apply(changes);
-    return run_summary(described, changes);
+    return run_summary(described, changes, common.json);
   }
+  if (*completion_app) {
+    std::fputs(completion_script(app, shell).c_str(), stdout);
+    return 0;
+  }
+  if (*config_app) return run_config(topic, changes);
   return *list_app ? run_data_list() : *verify_app ? run_data_verify() : 1;
 }
 

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/folder_kind.h"
@@ -31,11 +30,8 @@ std::map<std::string, std::string> settings_in(const std::filesystem::path& file
   std::map<std::string, std::string> settings;
   for (const auto& [section, keys] : read_config(file)) {
     if (!keys.is_table()) continue;
-    for (const auto& [key, value] : *keys.as_table()) {
-      std::ostringstream shown;
-      value.visit([&](const auto& held) { shown << held; });
-      settings[text(section.str(), '.', key.str())] = shown.str();
-    }
+    for (const auto& [key, value] : *keys.as_table())
+      settings[text(section.str(), '.', key.str())] = value_text(value);
   }
   return settings;
 }
@@ -146,29 +142,6 @@ RunRecord read_record(const std::filesystem::path& folder) {
   }
   read_costs(run);
   return run;
-}
-
-std::vector<std::filesystem::path> runs_in(const std::filesystem::path& path) {
-  const std::filesystem::path file = path / comparison_file;
-  if (!std::filesystem::is_regular_file(file)) {
-    require(kind_of(path) != FolderKind::comparison, path.string(), [] { return "is a comparison that has not ended"; },
-            "the same `tapir compare` goes on with it; or give runs in it, MECHANISM/seed-N");
-    return {path};
-  }
-  const MappedFile bytes(file);
-  require_small(file.string(), bytes.bytes().size(), 8 * small_file);
-  std::vector<std::filesystem::path> folders;
-  try {
-    const auto comparison = nlohmann::json::parse(bytes.bytes().begin(), bytes.bytes().end());
-    for (const auto& group : comparison.at("groups")) {
-      if (group.at("wider").get<bool>()) continue;   // the same runs again
-      for (const auto& arm : group.at("arms"))
-        for (const auto& run : arm.at("runs")) folders.push_back(path / run.at("folder").get<std::string>());
-    }
-  } catch (const Json::exception& error) {
-    throw Error(file.string(), text("is malformed: ", error.what()), "the same `tapir compare` writes it anew");
-  }
-  return folders;
 }
 
 }  // namespace tapir

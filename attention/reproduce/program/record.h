@@ -47,7 +47,4 @@ struct RunRecord {
 // Throws Error when the folder is no run, and for files in it that are malformed.
 RunRecord read_record(const std::filesystem::path& folder);
 
-// The runs for which a path stands: itself, or those of a comparison. Throws Error for a comparison that has not ended.
-std::vector<std::filesystem::path> runs_in(const std::filesystem::path& path);
-
 }  // namespace tapir

@@ -10,6 +10,7 @@
 #include "attention/reproduce/program/commands.h"
 #include "attention/reproduce/program/digests.h"
 #include "attention/reproduce/program/environment.h"
+#include "attention/reproduce/program/named_runs.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
 #include "nn/files/atomic_file.h"
@@ -159,8 +160,7 @@ std::string script_text(const Json& json) {
 
 int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device) {
   std::vector<RunRecord> records;
-  for (const std::filesystem::path& path : paths)
-    for (const std::filesystem::path& folder : runs_in(path)) records.push_back(read_record(folder));
+  for (const std::filesystem::path& folder : named_runs(paths)) records.push_back(read_record(folder));
   const size_t count = records.size();
   std::string page = report_template;
   const std::string place = "@DATA@";

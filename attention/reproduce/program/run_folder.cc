@@ -5,6 +5,7 @@
 
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/digests.h"
@@ -58,7 +59,7 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
 namespace {
 
 void require_same_settings(const std::filesystem::path& folder, Experiment& own, Experiment& found) {
-  std::set<std::string> free{"run.name", "run.device"};
+  std::set<std::string> free{"run.name", "run.device", "train.steps"};   // train() judges other steps
   if (!kept_digests(folder).empty()) free.insert("data.path");   // data that are known by their digests may lie elsewhere
   const std::string changed = changed_settings(own, found, free);
   require(changed.empty(), folder.string(), [&] { return text("was begun with other settings: ", changed); },
@@ -105,7 +106,11 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
   const std::string of_trial = resume ? kept_trial(folder) : trial;
   const auto begin = [&](int64_t steps) {   // another process may have been here before the lock was had
     resume ? require_checkpoint(folder) : require_place_for_run(folder);
-    if (!resume) {
+    if (resume) {
+      Experiment before = read_run(folder);
+      if (std::exchange(before.train.steps, experiment.train.steps) != experiment.train.steps)
+        write_atomically(folder / experiment_file, before.toml());
+    } else {
       write_atomically(folder / experiment_file, experiment.toml());
       for (const char* leftover : {"checkpoints", "metrics.jsonl", "costs.jsonl", environment_file})
         std::filesystem::remove_all(folder / leftover);

@@ -1,12 +1,14 @@
 #include "attention/reproduce/program/streams.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "tensor/error.h"
 
@@ -19,6 +21,17 @@ void claim_streams() {
 }
 
 void note(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+
+void print_json(const nlohmann::ordered_json& document) {
+  fmt::print("{}\n", document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+nlohmann::ordered_json json_of(const std::vector<std::pair<std::string, std::string>>& named) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::object();
+  for (const auto& [name, shown] : named)
+    all[name] = nlohmann::ordered_json::accept(shown) ? nlohmann::ordered_json::parse(shown) : nlohmann::ordered_json(shown);
+  return all;
+}
 
 void flush_output() {
   errno = 0;

@@ -1,7 +1,12 @@
 // The program's standard streams. What a command was asked for goes to standard output and must arrive; what happens meanwhile
 // goes to standard error, and where nobody reads it any more the work goes on.
 #pragma once
+#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <utility>
+#include <vector>
+#include <utility>
+#include <vector>
 
 namespace tapir {
 
@@ -10,6 +15,11 @@ namespace tapir {
 void claim_streams();
 
 void note(const std::string& line);   // on standard error
+
+void print_json(const nlohmann::ordered_json& document);   // on standard output; what is no UTF-8 in it becomes U+FFFD
+
+// An object of what is printed under these names: numbers where the text is one.
+nlohmann::ordered_json json_of(const std::vector<std::pair<std::string, std::string>>& named);
 
 void flush_output();   // throws Error where standard output takes no more
 

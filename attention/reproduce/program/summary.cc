@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/streams.h"
 #include "autograd/node.h"
 #include "nn/optim/ema.h"
 #include "tensor/arena.h"
@@ -14,6 +16,8 @@
 
 namespace tapir {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 // Rows of the modules that own parameters.
 std::vector<ModelSummary::Row> parameter_rows(nn::Module& model) {
@@ -102,6 +106,35 @@ int64_t rehearse(Task& task, const Experiment& experiment) {
 
 namespace {
 
+Json json_of(const ModelSummary::Row& row) {
+  return {{"module", row.path}, {"parameters", row.parameters}, {"operations", row.operations}, {"shapes", row.shapes}};
+}
+
+// `batch`: the largest that fits, up to the experiment's.
+Json json_of(const ModelSummary& summary, int64_t capacity, int64_t batch) {
+  Json modules = Json::array(), total = json_of(summary.total());
+  for (const ModelSummary::Row& row : summary.rows) modules.push_back(json_of(row));
+  return {{"modules", std::move(modules)}, {"parameters", total["parameters"]}, {"operations", total["operations"]},
+          {"unit", summary.unit}, {"units", summary.units}, {"peak_bytes", summary.peak}, {"machine_bytes", capacity},
+          {"fitting_batch", batch}};
+}
+
+void print_table(const ModelSummary& summary, const Experiment& experiment) {
+  const auto print = [&](const ModelSummary::Row& row) {
+    fmt::print("{:<36} {:>12} {:>14} {}\n", row.path, row.parameters,
+               (row.operations + summary.units / 2) / summary.units, row.shapes);
+  };
+  fmt::print("{:<36} {:>12} {:>14} {}\n", "module", "parameters", "FLOPs/" + summary.unit, "shapes");
+  for (const ModelSummary::Row& row : summary.rows) print(row);
+  print(summary.total());
+  const std::string units = text(summary.units, ' ', summary.unit, summary.units == 1 ? "" : "s");
+  fmt::print("FLOPs: forward, 2·m·n·k for each matrix product, and what is done for each pair of tokens, over {}\n", units);
+  fmt::print("memory: {:.1f} MiB at the peak of a training step: {} × {} in {} part{}, {}, products in {}, {}\n",
+             static_cast<double>(summary.peak) / (1 << 20), experiment.train.batch, units,
+             experiment.train.accumulate, experiment.train.accumulate == 1 ? "" : "s", experiment.run.dtype,
+             experiment.run.precision, experiment.optimiser.name);
+}
+
 bool fits(Experiment& experiment) {
   try {
     const Rehearsal rehearsal(experiment.device());
@@ -129,28 +162,16 @@ int64_t fitting_batch(Experiment& experiment) {
   return fitting * unit;
 }
 
-int run_summary(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
+int run_summary(const std::filesystem::path& file, const std::vector<std::string>& assignments, bool json) {
   Experiment experiment = read_experiment(file, assignments);
   const ModelSummary summary = summarise(experiment);
-  const auto print = [&](const ModelSummary::Row& row) {
-    fmt::print("{:<36} {:>12} {:>14} {}\n", row.path, row.parameters,
-               (row.operations + summary.units / 2) / summary.units, row.shapes);
-  };
-  fmt::print("{:<36} {:>12} {:>14} {}\n", "module", "parameters", "FLOPs/" + summary.unit, "shapes");
-  for (const ModelSummary::Row& row : summary.rows) print(row);
-  print(summary.total());
-  const std::string units = text(summary.units, ' ', summary.unit, summary.units == 1 ? "" : "s");
-  fmt::print("FLOPs: forward, 2·m·n·k for each matrix product, and what is done for each pair of tokens, over {}\n", units);
-  fmt::print("memory: {:.1f} MiB at the peak of a training step: {} × {} in {} part{}, {}, products in {}, {}\n",
-             static_cast<double>(summary.peak) / (1 << 20), experiment.train.batch, units,
-             experiment.train.accumulate, experiment.train.accumulate == 1 ? "" : "s", experiment.run.dtype,
-             experiment.run.precision, experiment.optimiser.name);
   const int64_t capacity = Arena::of(experiment.device()).capacity();
-  if (summary.peak > capacity) {
-    const int64_t batch = fitting_batch(experiment);
+  const bool too_large = summary.peak > capacity;
+  const int64_t batch = too_large ? fitting_batch(experiment) : experiment.train.batch;
+  json ? print_json(json_of(summary, capacity, batch)) : print_table(summary, experiment);
+  if (too_large && !json)
     fmt::print("this machine has {:.1f} MiB for it: {}\n", static_cast<double>(capacity) / (1 << 20),
                batch > 0 ? text("train.batch=", batch, " fits") : "no batch fits");
-  }
   return 0;
 }
 

@@ -56,7 +56,7 @@ TrialArm arm_of(const toml::table& config, toml::table own, size_t number) {
           text("config: trial.arm ", number, ": name"),
           [&] { return text("must be made of a … z, 0 … 9 and _, found '", arm.name, "'"); });
   toml::table whole = config;
-  overlay(whole, own);
+  overlay(whole, std::move(own));
   try {
     arm.experiment = resolve(whole);
   } catch (const Error& error) {
@@ -122,7 +122,7 @@ Trial read_trial(const std::filesystem::path& file, const std::vector<std::strin
 
   std::ostringstream all;
   all << section_of(trial.options);
-  for (TrialArm& arm : trial.arms) all << '\n' << arm.name << ' ' << arm.match << ' ' << arm.experiment.identity();
+  for (TrialArm& arm : trial.arms) all << '\n' << arm.name << ' ' << arm.match << ' ' << arm.experiment.identity() << ' ' << arm.experiment.train.steps;
   trial.digest = sha256_hex(all.str());
   return trial;
 }

@@ -1,96 +1,117 @@
 // tapir zoo, tapir check
 #include "attention/zoo.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "attention/claims.h"
 #include "attention/reproduce/program/check_ops.h"
 #include "attention/reproduce/program/commands.h"
+#include "attention/reproduce/program/config.h"
+#include "attention/reproduce/program/keys.h"
 #include "attention/reproduce/program/streams.h"
 
 namespace tapir {
 namespace {
 
-std::string listed(const Claims& claims, bool made) {
-  std::string list;
+using Json = nlohmann::ordered_json;
+using Words = std::vector<std::string>;
+
+Words claims_of(const Claims& claims, bool made) {
+  Words all;
   for (const auto& [name, claim] : all_claims)
-    if (claims.*claim == made) list += (list.empty() ? "" : ", ") + std::string(name);
-  return list.empty() ? "none" : list;
+    if (claims.*claim == made) all.emplace_back(name);
+  return all;
 }
 
-std::string needs_text(const nn::Needs& needs) {
-  std::string list;
-  const auto name = [&](bool needed, const char* what) {
-    if (needed) list += (list.empty() ? "" : ", ") + std::string(what);
-  };
-  name(needs.self, "queries and keys of one sequence");
-  name(needs.all_tokens, "no causal mask");
-  name(needs.every_head, "as many heads of keys as of queries");
-  name(needs.places == nn::Places::Kind::grid, "tokens on a grid");
-  name(needs.places == nn::Places::Kind::coordinates, "tokens with coordinates");
-  return list.empty() ? "nothing" : list;
+Words needs_in_words(const nn::Needs& needs) {
+  Words all;
+  if (needs.self) all.emplace_back("queries and keys of one sequence");
+  if (needs.all_tokens) all.emplace_back("no causal mask");
+  if (needs.every_head) all.emplace_back("as many heads of keys as of queries");
+  if (needs.places == nn::Places::Kind::grid) all.emplace_back("tokens on a grid");
+  if (needs.places == nn::Places::Kind::coordinates) all.emplace_back("tokens with coordinates");
+  return all;
 }
 
-// Prints a line for every field: key, default, help.
-class Help final : public nn::FieldVisitor {
- public:
-  void operator()(const char* key, int64_t& value, const char* help, const nn::Range&) override {
-    line(key, fmt::format("{}", value), help);
-  }
-  void operator()(const char* key, double& value, const char* help, const nn::Range&) override {
-    line(key, fmt::format("{}", value), help);
-  }
-  void operator()(const char* key, bool& value, const char* help) override { line(key, value ? "true" : "false", help); }
-  void operator()(const char* key, std::string& value, const char* help, const nn::Choices& choices) override {
-    std::string listed;
-    for (const std::string& choice : choices) listed += (listed.empty() ? " (" : ", ") + choice;
-    line(key, '"' + value + '"', help + listed + (listed.empty() ? "" : ")"));
-  }
+std::string listed(const Words& words, const char* none) {
+  return words.empty() ? none : fmt::format("{}", fmt::join(words, ", "));
+}
 
- private:
-  static void line(const char* key, const std::string& value, const std::string& help) {
-    fmt::print("    {} = {}   {}\n", key, value, help);
+Json options_of(nn::Options& options) {
+  std::ostringstream values;
+  const toml::table table = section_of(options);
+  values << toml::json_formatter(table);
+  const Json defaults = Json::parse(values.str());
+  Json all = Json::array();
+  for (const Key& key : keys_of(options))
+    all.push_back({{"key", key.name}, {"default", defaults.at(key.name)}, {"allowed", key.allowed}, {"meaning", key.meaning}});
+  return all;
+}
+
+void require_known(const char* where, const char* what, const Words& names, const Words& known, const char* otherwise) {
+  for (const std::string& name : names) {
+    const std::string hint = meant(name, known);
+    require(std::find(known.begin(), known.end(), name) != known.end(), where,
+            [&] { return text("there is no ", what, " '", name, "'"); }, hint.empty() ? otherwise : hint);
   }
-};
+}
+
+bool among(const Words& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 }  // namespace
 
-int run_zoo() {
+int run_zoo(const std::vector<std::string>& names, bool json) {
+  require_known("zoo", "mechanism", names, mechanism_names(), "tapir zoo lists those that exist");
+  Json all = Json::array();
   for (const Mechanism& row : zoo()) {
+    if (!names.empty() && !among(names, row.name)) continue;
     const std::unique_ptr<nn::Options> options = row.options();
     const Claims claims = row.claims(*options);
+    const Words claimed = claims_of(claims, true), not_claimed = claims_of(claims, false),
+                needs = needs_in_words(needs_of(row, *options));
+    if (json) {
+      all.push_back({{"name", row.name}, {"title", row.title}, {"paper", row.paper}, {"equation", row.equation},
+                     {"cost", row.cost}, {"claims", claimed}, {"does_not_claim", not_claimed}, {"needs", needs},
+                     {"options", options_of(*options)}});
+      continue;
+    }
     fmt::print("{}   {}, {}\n    {}\n    cost: {}\n    claims: {}\n    does not claim: {}\n    needs: {}\n", row.name,
-               row.title, row.paper, row.equation, row.cost, listed(claims, true), listed(claims, false),
-               needs_text(needs_of(row, *options)));
-    Help help;
-    options->fields(help);
+               row.title, row.paper, row.equation, row.cost, listed(claimed, "none"), listed(not_claimed, "none"),
+               listed(needs, "nothing"));
+    for (const Key& key : keys_of(*options)) fmt::print("{}", text_of(key));
   }
+  if (json) print_json(all);
   return 0;
 }
 
-int run_check(const std::vector<std::string>& names, bool all, uint64_t seed) {
+int run_check(const std::vector<std::string>& names, bool all, uint64_t seed, bool json) {
+  const std::vector<OpExamples> ops = examples_of_every_op();
+  Words known = mechanism_names();
+  for (const OpExamples& op : ops) known.push_back(op.op);
+  require_known("check", "mechanism or op", names, known, "tapir zoo lists the mechanisms, autograd/ops.h the ops");
   int failures = 0, proofs = 0;
+  Json claims = Json::array();
   const auto show = [&](const std::string& name, const std::vector<Proof>& proved) {
     for (const Proof& proof : proved) {
-      fmt::print("{}  {:<14} {:<16} {}\n", proof.holds ? "holds" : "FAILS", name, proof.claim, proof.evidence);
+      if (json) claims.push_back({{"of", name}, {"claim", proof.claim}, {"holds", proof.holds}, {"evidence", proof.evidence}});
+      else fmt::print("{}  {:<14} {:<16} {}\n", proof.holds ? "holds" : "FAILS", name, proof.claim, proof.evidence);
       ++proofs;
       failures += !proof.holds;
     }
     flush_output();
   };
-  const auto wanted = [&](const std::string& name) {
-    return all || std::find(names.begin(), names.end(), name) != names.end();
-  };
-  const std::vector<OpExamples> ops = examples_of_every_op();
-  for (const std::string& name : names)
-    if (std::none_of(ops.begin(), ops.end(), [&](const OpExamples& op) { return op.op == name; })) mechanism(name);
   for (const OpExamples& op : ops)
-    if (wanted(op.op)) show(op.op, check_op(op, seed));
+    if (all || among(names, op.op)) show(op.op, check_op(op, seed));
   for (const Mechanism& row : zoo())
-    if (wanted(row.name) || names.empty()) show(row.name, prove(row, *row.options(), seed));
-  fmt::print("{} of {} claims hold\n", proofs - failures, proofs);
+    if (all || names.empty() || among(names, row.name)) show(row.name, prove(row, *row.options(), seed));
+  if (json) print_json({{"seed", seed}, {"proved", proofs}, {"failed", failures}, {"claims", std::move(claims)}});
+  else fmt::print("{} of {} claims hold\n", proofs - failures, proofs);
   return failures ? 1 : 0;
 }
 

@@ -141,7 +141,7 @@ Task::Results LanguageTask::evaluate_part(const std::string& part) {
 Task::Results LanguageTask::comparable(const std::string& part) const {
   const TextMeasure& own = text_of(part);
   return {{"data", data().spec.kind},
-          {"text", own.sha256.substr(0, 12)},
+          {"text", "sha256 " + own.sha256.substr(0, 12)},
           {"bytes", fmt::format("{}", own.bytes)},
           {"tokens", fmt::format("{}", ids(part).size())},
           {"tokenizer", fmt::format("{} {} {}", tokenizer().kind(), tokenizer().size(), tokenizer().digest().substr(0, 12))},
@@ -157,7 +157,7 @@ std::optional<Task::Wider> LanguageTask::wider() const {
   Results conditions{{"task", experiment_.task.name},
                      {"part", "valid"},
                      {"data", data().spec.kind},
-                     {"text", own.sha256.substr(0, 12)},
+                     {"text", "sha256 " + own.sha256.substr(0, 12)},
                      {"context in bytes", fmt::format("≈ {:.0f}", bytes * static_cast<double>(context_))},
                      {"per", "byte"}};
   Wider byte;

@@ -1,0 +1,56 @@
+// A text of one's own: the commands of docs/data.md, as they stand there, on a text of a temporary folder.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <regex>
+
+#include "datasets/synthetic/grammar.h"
+#include "tests/messages.h"
+#include "tests/program/program_helpers.h"
+
+namespace tapir {
+namespace {
+
+using namespace testing;
+
+// Commands under the heading, without "$ tapir ".
+std::vector<std::string> commands_under(const std::string& heading) {
+  const std::string page = contents(TAPIR_SOURCE_DIR "/docs/data.md");
+  const size_t begin = page.find("\n## " + heading + '\n');
+  REQUIRE(begin != std::string::npos);
+  std::istringstream section(page.substr(begin, page.find("\n## ", begin + 1) - begin));
+  std::vector<std::string> commands;
+  for (std::string line; std::getline(section, line);)
+    if (line.starts_with("$ tapir ")) commands.push_back(line.substr(8));
+  return commands;
+}
+
+}  // namespace
+
+TEST_CASE("the commands for a text of one's own train on characters, words and byte pairs, generate, and go on") {
+  const TemporaryFolder folder;
+  folder.write("my.txt", std::regex_replace(generated_articles(1, 4000), std::regex("<unk>"), "thing"));
+  std::string kinds;
+  for (std::string command : commands_under("Text of your own")) {
+    CAPTURE(command);
+    command = std::regex_replace(command, std::regex("attention/reproduce"), TAPIR_SOURCE_DIR "/attention/reproduce");
+    command = std::regex_replace(command, std::regex("train.steps=\\d+"), "train.steps=6");
+    command = std::regex_replace(command, std::regex("max_types=\\d+"), "max_types=280");   // the text is short
+    if (contains_text(command, "text.toml")) command += " --set train.steps=4 --set train.batch=4 --set model.width=16";
+    const Outcome outcome = tapir(command, "cd " + in_quotes(folder.path()) + " && ");
+    CAPTURE(outcome.err);
+    CHECK(outcome.status == 0);
+    for (const char* kind : {"character", "word", "bpe"})
+      if (contains_text(outcome.out, std::string("tokenizer ") + kind + ' ')) kinds += std::string(kind) + ' ';
+    if (command.starts_with("generate")) CHECK(outcome.out.starts_with("The "));
+    if (command.starts_with("train --resume")) CHECK(contains_text(outcome.out, "6 steps of 6, "));
+  }
+  CHECK(kinds == "character word bpe ");   // of one line of `tapir eval`
+}
+
+TEST_CASE("the recipe for a text of one's own says that it needs one") {
+  CHECK(refusal("train " TAPIR_SOURCE_DIR "/attention/reproduce/experiments/text.toml --out never") ==
+        "tapir: data.path: the kind \"file\" needs the path of a text file or of a folder");
+}
+
+}  // namespace tapir
