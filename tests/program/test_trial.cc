@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/program/match.h"
 #include "attention/reproduce/program/ruling.h"
 #include "nn/files/folder_lock.h"
@@ -185,6 +186,18 @@ TEST_CASE("every trial that is shipped reads; other commands say who takes it") 
     CHECK(contains_text(refusal(command + in_quotes(place.file)), "has a section [trial]; hint: `tapir trial` takes it"));
 }
 
+TEST_CASE("a run is of a clean commit where every start of it was") {
+  const TemporaryFolder folder;
+  const auto clean = [&](const std::string& lines) {
+    folder.write("environment.jsonl", lines);
+    return is_of_clean_commit(folder.path());
+  };
+  CHECK(!is_of_clean_commit(folder.path()));   // nobody knows
+  CHECK(clean("{\"step\": 0, \"commit\": \"abc\"}\n"));
+  CHECK(!clean("{\"step\": 0, \"commit\": \"unknown\"}\n"));
+  CHECK(!clean("{\"step\": 0, \"commit\": \"abc\"}\n{\"step\": 3, \"commit\": \"abc, with changes\"}\n"));
+}
+
 TEST_CASE("the digest of a trial is that of what is asked and of every arm") {
   const Place place;
   const std::string own = read_trial(place.file, {}).digest;
@@ -232,6 +245,12 @@ TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with
       if (const std::string line = text.substr(begin, end - begin); !contains_text(line, " ms | ")) out += line + '\n';
     return out;
   };
+  CHECK(contains_text(page, "\nMade by tapir "));
+  CHECK(contains_text(page, "Not all of these runs come from a build of a clean commit") ==
+        !is_of_clean_commit(place.out / "plain/seed-1"));
+  const Outcome report = tapir("report " + in_quotes(place.out / "plain/seed-1") + " --out /dev/stdout");
+  CHECK(contains_text(report.out, "\"criterion\":\"" + digest.substr(0, 12) + '"'));
+
   const Outcome again = tapir(place.line());
   CHECK(contains_text(again.err, "expressive/seed-2: finished before"));
   CHECK(contents(place.out / "trial.md") == page);   // measured times are those of the logs

@@ -253,6 +253,7 @@ nlohmann::ordered_json comparison_json(const std::vector<Group>& groups, const s
             {"result", number(run.judged.result)},
             {"step_seconds", number(run.step_seconds)},
             {"peak_bytes", run.peak_bytes},
+            {"criterion", run.trial.empty() ? Json() : Json(run.trial.substr(0, 12))},
             {"diverged", run.diverged.empty() ? Json() : Json(run.diverged)}};
   };
   const auto arm_json = [&](const Arm& arm) {

@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <ctime>
 #include <fstream>
 #include <iterator>
@@ -79,6 +80,14 @@ std::string fact(const MetricsLine& line, const std::string& name) {
   for (const auto& [key, value] : line.values)
     if (const auto* words = std::get_if<std::string>(&value); words && key == name) return *words;
   return unknown;
+}
+
+bool is_of_clean_commit(const std::filesystem::path& run) {
+  const std::vector<MetricsLine> lines = read_environment(run);
+  return !lines.empty() && std::all_of(lines.begin(), lines.end(), [](const MetricsLine& line) {
+    const std::string commit = fact(line, "commit");
+    return commit != unknown && commit.find(',') == commit.npos;
+  });
 }
 
 std::string makers_of(const std::vector<std::filesystem::path>& runs) {

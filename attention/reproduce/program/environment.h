@@ -23,6 +23,9 @@ std::vector<MetricsLine> read_environment(const std::filesystem::path& run);
 
 std::string fact(const MetricsLine& line, const std::string& name);   // "unknown" where there is none
 
+// Whether every start and resume of the run was by a build of a commit as it was.
+bool is_of_clean_commit(const std::filesystem::path& run);
+
 // One sentence on what made these runs: versions, commits, processors, days.
 std::string makers_of(const std::vector<std::filesystem::path>& runs);
 

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "attention/reproduce/program/environment.h"
+
 namespace tapir {
 namespace {
 
@@ -114,7 +116,14 @@ std::string trial_page(const Trial& trial, const std::vector<TrialResult>& arms,
     page += fmt::format("| {} | {} | {} of {} | {} | {} |\n", run.folder.lexically_relative(base).string(), run.seed, run.done, run.steps,
                         run.diverged.empty() ? shown(run.judged.result) : "diverged", counts_for(trial, arms, run));
 
+  std::vector<std::filesystem::path> counted;
+  for (const TrialResult& arm : arms)
+    for (const RunRecord& run : arm.counted) counted.push_back(run.folder);
+  page += fmt::format("\n{}\n", makers_of(counted));
+
   page += fmt::format("\n## Limits\n\n{}\n", criterion.limits);
+  if (!std::all_of(counted.begin(), counted.end(), is_of_clean_commit))
+    page += "\nNot all of these runs come from a build of a clean commit: nobody can repeat them with the code that made them.\n";
   for (const TrialResult& arm : arms)
     if (trial.rates.size() > 1 && (arm.rate == *std::min_element(trial.rates.begin(), trial.rates.end()) ||
                                    arm.rate == *std::max_element(trial.rates.begin(), trial.rates.end())))
