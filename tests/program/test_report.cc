@@ -300,6 +300,30 @@ TEST_CASE("the numbers of a report are those of the logs") {
   CHECK(mechanism);
 }
 
+TEST_CASE("a report says its verdicts on standard output, unless the page goes there") {
+  const Compared& all = compared();
+  const auto verdict_in = [](const json& group) { return group["arms"][1]["difference"]["verdict"].get<std::string>() + '\n'; };
+  CHECK(all.report.out == verdict_in(json::parse(contents(all.path("compared/compare.json")))["groups"][0]));
+
+  REQUIRE(tapir(all.compare_line("shorter", "--seeds 2 --set model.context=6")).status == 0);
+  const std::string both = "report " + in_quotes(all.path("compared")) + ' ' + in_quotes(all.path("shorter"));
+  const Outcome outcome = tapir(both + " --out " + in_quotes(all.path("both.html")));
+  CHECK(outcome.status == 0);
+  const json data = json::parse(block_of(contents(all.path("both.html"))));
+  REQUIRE(data["groups"].size() == 2);
+  std::string said;
+  for (const json& group : data["groups"]) said += group["title"].get<std::string>() + ": " + verdict_in(group);
+  said += data["joint"][0]["statement"].get<std::string>() + '\n';
+  CHECK(outcome.out == said);
+  CHECK(contains_text(outcome.out, "\ncontext 6: "));
+  CHECK(contains_text(outcome.out, "\nscore_mlp against dot_product, 2 groups together: "));
+
+  const Outcome through = tapir(both + " --out /dev/stdout");
+  CHECK(through.status == 0);
+  CHECK(through.out == contents(all.path("both.html")));
+  CHECK(through.err.ends_with(said));
+}
+
 TEST_CASE("attention maps and entropies are those of the model on the first tokens of the validation part") {
   const Compared& all = compared();
   const json data = json::parse(block_of(contents(all.path("page.html"))));

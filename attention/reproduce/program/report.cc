@@ -147,6 +147,17 @@ Json data_of(const std::vector<Group>& groups, const std::string& device, bool& 
   return all;
 }
 
+// Verdicts and joint statements of the page, a line each; where the page itself is standard output they stay out of it.
+void tell_verdicts(const std::vector<Group>& groups, const std::filesystem::path& page) {
+  std::error_code none;
+  const bool taken = std::filesystem::equivalent(page, "/dev/stdout", none);
+  const auto tell = [&](const std::string& line) { taken ? note(line) : fmt::print("{}\n", line); };
+  for (const Group& group : groups)
+    for (const Arm& arm : group.arms)
+      if (arm.difference) tell(text(group.title, group.title.empty() ? "" : ": ", arm.difference->verdict));
+  for (const Joint& joint : joint_statements(groups)) tell(joint.statement);
+}
+
 // The JSON as it may stand in a script element: without "<" no text in it can end the element.
 std::string script_text(const Json& json) {
   std::string out;
@@ -170,6 +181,7 @@ int run_report(const std::vector<std::filesystem::path>& paths, const std::files
   write_atomically(out, page);
   note(fmt::format("{}: {} run{}, {:.0f} kB", out.string(), count, count == 1 ? "" : "s",
                    static_cast<double>(page.size()) / 1000));
+  tell_verdicts(groups, out);
   return finite ? 0 : 1;
 }
 
