@@ -23,3 +23,21 @@ endforeach()
 add_test(NAME docs_snippets COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/check_snippets.sh ${PROJECT_SOURCE_DIR} ${SNIPPETS}
                                     $<TARGET_FILE:tapir_cli> ${PAGES})
 add_test(NAME docs_links COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/check_links.sh ${PROJECT_SOURCE_DIR} ${PAGES})
+
+# What the pages show works.
+add_test(NAME console_faults COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/check_console_faults.sh)
+if(CMAKE_BUILD_TYPE STREQUAL Release)   # the others take long
+  list(REMOVE_ITEM PAGES docs/results.md)   # trainings of hours alone
+  if(NOT CMAKE_GENERATOR STREQUAL Ninja)
+    list(REMOVE_ITEM PAGES docs/4-adding-an-op.md)   # asks ninja
+  endif()
+  foreach(page ${PAGES})
+    file(STRINGS ${PROJECT_SOURCE_DIR}/${page} blocks REGEX "^```(console|sh)$")
+    if(blocks)
+      string(REGEX REPLACE "\\.md$" "" name ${page})
+      string(REPLACE / - name ${name})
+      add_test(NAME console_${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/check_console.sh ${PROJECT_SOURCE_DIR}
+                                            ${PROJECT_BINARY_DIR} $<TARGET_FILE:tapir_cli> ${page})
+    endif()
+  endforeach()
+endif()
