@@ -45,7 +45,7 @@ int run_trial(const TrialCommand& command);
 // `device`: where to compute, as for open_run(). `json`: the result is one JSON document.
 
 // `paths`: run folders, and folders of comparisons, which stand for their runs. 1 when one has diverged, or what it shows is
-// not finite; the page is written all the same, and says so.
+// not finite; the page is written all the same, and says so. Verdicts and joint statements are printed, too.
 int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device);
 
 // `data`: a text file or folder to evaluate in place of the run's own; empty: none.
