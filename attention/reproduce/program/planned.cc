@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <map>
+#include <thread>
 
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/digests.h"
@@ -53,11 +55,26 @@ int train_one(PlannedRun& run, const std::string& trial) {
   }
 }
 
+// fork(2), but signals to stop end the child until its training takes charge of them: those of the parent would wait for its loop.
+pid_t fork_that_stops() {
+  sigset_t stops, before;
+  sigemptyset(&stops);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&stops, number);
+  sigprocmask(SIG_BLOCK, &stops, &before);
+  const pid_t child = fork();
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction own{};
+    if (child == 0 && sigaction(number, nullptr, &own) == 0 && own.sa_handler != SIG_IGN) signal(number, SIG_DFL);
+  }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  return child;
+}
+
 // In a process of its own. Returns its number.
 pid_t start(PlannedRun& run, const std::filesystem::path& log, const std::string& trial) {
   flush_output();
   const Descriptor out(log, O_WRONLY | O_CREAT | O_APPEND);
-  const pid_t child = fork();
+  const pid_t child = fork_that_stops();
   require(child >= 0, run.folder.string(), [] { return "no process can be made for it"; }, "use fewer --jobs");
   if (child > 0) return child;
   dup2(out.get(), STDERR_FILENO);
@@ -90,14 +107,16 @@ int train_side_by_side(std::vector<PlannedRun*> waiting, int64_t jobs, const std
       waiting.pop_back();
       running[start(*next, log, trial)] = {next, steady_seconds()};
     }
-    int status = 0;
-    const pid_t child = waitpid(-1, &status, 0);
     stopped_by = std::max(stopped_by, signals.stop_requested());
     if (stopped_by && !told)
       for (const auto& one : running) kill(one.first, SIGTERM);
     told = stopped_by;
-    const auto ended = running.find(child);
-    if (ended == running.end()) continue;   // a signal woke us
+    int status = 0;
+    const auto ended = running.find(waitpid(-1, &status, WNOHANG));   // a signal that comes just before would not end a wait
+    if (ended == running.end()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      continue;
+    }
     const std::string name = ended->second.run->folder.string();
     if (status == 0) note(fmt::format("{}: done in {:.0f} s", name, steady_seconds() - ended->second.since));
     else if (!stopped_by) failed.push_back(name);
