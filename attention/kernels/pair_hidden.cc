@@ -133,7 +133,7 @@ struct PairHidden {
     const Tensor query = a_.contiguous(), key = view::transpose(c_, 2, 3).contiguous(), w = weight_.contiguous();
     const Tensor y =
         Tensor::empty({a_.size(0), shape.heads, shape.outputs, shape.queries, shape.keys}, a_.dtype(), a_.device());
-    count_passes(1);
+    count_pass();
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
       for_each_row(y.device(), a_.size(0) * shape.heads * shape.outputs * shape.queries, shape.keys * shape.units,
@@ -148,11 +148,12 @@ struct PairHidden {
     const Tensor g = g_.contiguous(), query = a->contiguous(), key = view::transpose(*c, 2, 3).contiguous();
     const Tensor F = Tensor::empty({batch, shape.heads, shape.outputs, shape.queries, shape.units}, g.dtype(), g.device());
     const Tensor G = Tensor::empty({batch, shape.heads, shape.outputs, shape.units, shape.keys}, g.dtype(), g.device());
-    count_passes(2);
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
+      count_pass();
       for_each_row(g.device(), rows * shape.queries, shape.keys * shape.units,
                    QuerySumRow<T, Unit, false>{query.data<T>(), key.data<T>(), g.data<T>(), F.data<T>(), shape});
+      count_pass();
       for_each_row(g.device(), rows * shape.units, shape.keys * shape.queries,
                    KeySumRow<T, Unit>{query.data<T>(), key.data<T>(), g.data<T>(), G.data<T>(), shape});
     });
@@ -166,7 +167,7 @@ struct PairHidden {
       dW = add(from_queries, from_keys);
     } else {
       const Tensor P = Tensor::empty(F.shape(), g.dtype(), g.device());
-      count_passes(1);
+      count_pass();
       with_float(name, g.dtype(), [&](auto zero) {
         using T = decltype(zero);
         for_each_row(g.device(), rows * shape.queries, shape.keys * shape.units,
@@ -193,10 +194,10 @@ struct PairHidden {
 
  private:
   // An addition and a product for each unit of every pair, as if no mask hid any.
-  void count_passes(int64_t passes) const {
+  void count_pass() const {
     const PairShape shape = pairs();
     if (DryRun* dry = DryRun::current())
-      dry->count(2 * passes * a->size(0) * shape.heads * shape.outputs * shape.queries * shape.keys * shape.units);
+      dry->count(2 * a->size(0) * shape.heads * shape.outputs * shape.queries * shape.keys * shape.units);
   }
 
   PairShape pairs() const {
