@@ -44,7 +44,9 @@ template <class F> Function of(F f) {
   return [f](const Inputs& in) { return f(in[0]); };
 }
 
-const Tensor x23 = normal_of({2, 3}), x45 = normal_of({4, 5});
+// Made when asked for: on the default device, which main() sets.
+Tensor x23() { return normal_of({2, 3}); }
+Tensor x45() { return normal_of({4, 5}); }
 
 std::vector<Case> right_ones() {
   const auto product = [](const Tensor& x) {   // of 30 factors
@@ -56,17 +58,17 @@ std::vector<Case> right_ones() {
   std::vector<Case> all;
   const auto add_case = [&](const std::string& name, auto f, const Tensor& x) { all.push_back({name, of(f), {x}}); };
   for (const double steep : {50.0, 200.0, 1000.0}) {
-    add_case(text("softmax(", steep, " x)"), [steep](const Tensor& x) { return softmax(x * steep); }, x45);
-    add_case(text("logsumexp(", steep, " x)"), [steep](const Tensor& x) { return logsumexp(x * steep); }, x45);
+    add_case(text("softmax(", steep, " x)"), [steep](const Tensor& x) { return softmax(x * steep); }, x45());
+    add_case(text("logsumexp(", steep, " x)"), [steep](const Tensor& x) { return logsumexp(x * steep); }, x45());
   }
-  add_case("log_softmax(200 x)", [](const Tensor& x) { return log_softmax(x * 200); }, x45);
-  add_case("tanh(30 x)", [](const Tensor& x) { return tanh(x * 30); }, x23);
-  add_case("sigmoid(100 x)", [](const Tensor& x) { return sigmoid(x * 100); }, x23);
-  add_case("exp(20 x)", [](const Tensor& x) { return exp(x * 20); }, x23);
-  add_case("sin(100 x)", [](const Tensor& x) { return sin(x * 100); }, x23);
-  add_case("cos(1000 x)", [](const Tensor& x) { return cos(x * 1000); }, x23);
-  add_case("softplus(200 x)", [](const Tensor& x) { return softplus(x * 200); }, x23);
-  add_case("erf(30 x)", [](const Tensor& x) { return erf(x * 30); }, x23);
+  add_case("log_softmax(200 x)", [](const Tensor& x) { return log_softmax(x * 200); }, x45());
+  add_case("tanh(30 x)", [](const Tensor& x) { return tanh(x * 30); }, x23());
+  add_case("sigmoid(100 x)", [](const Tensor& x) { return sigmoid(x * 100); }, x23());
+  add_case("exp(20 x)", [](const Tensor& x) { return exp(x * 20); }, x23());
+  add_case("sin(100 x)", [](const Tensor& x) { return sin(x * 100); }, x23());
+  add_case("cos(1000 x)", [](const Tensor& x) { return cos(x * 1000); }, x23());
+  add_case("softplus(200 x)", [](const Tensor& x) { return softplus(x * 200); }, x23());
+  add_case("erf(30 x)", [](const Tensor& x) { return erf(x * 30); }, x23());
   for (const double at : {0.0, 1e-12, 1e-9, -1e-7, 1e-5, -3e-4})
     add_case(text("relu at ", at), [](const Tensor& x) { return relu(x); }, values({at, 1, at, -2}));
   add_case("abs at 0", [](const Tensor& x) { return abs(x); }, values({0, 1, 1e-10, -2}));
@@ -94,15 +96,15 @@ std::vector<Case> right_ones() {
     add_case(text("square at ", scale), [](const Tensor& x) { return square(x); }, positive({2, 3}, scale));
     add_case(
         text("rms_norm at ", scale), [](const Tensor& x) { return rms_norm(x, Tensor::full({5}, 1, DType::f64), 0); },
-        affine(x45, scale, 0));
+        affine(x45(), scale, 0));
     add_case(
         text("layer_norm at ", scale),
         [](const Tensor& x) { return layer_norm(x, Tensor::full({5}, 1, DType::f64), Tensor::zeros({5}, DType::f64), 0); },
-        affine(x45, scale, 0));
+        affine(x45(), scale, 0));
   }
   add_case("sin at 1e6", [](const Tensor& x) { return sin(x); }, positive({2, 3}, 1e6));
-  add_case("norm near 0", [](const Tensor& x) { return norm(x, 2, -1); }, affine(x45, 1e-7, 0));
-  add_case("a product of 30 factors", product, x23);
+  add_case("norm near 0", [](const Tensor& x) { return norm(x, 2, -1); }, affine(x45(), 1e-7, 0));
+  add_case("a product of 30 factors", product, x23());
   add_case("log near 0", [](const Tensor& x) { return log(x); }, values({1e-3, 1e-4, 2}));
   add_case(
       "sort of nearly equal ones", [](const Tensor& x) { return max(x * x, -1) + min(x, -1); },
@@ -147,9 +149,9 @@ std::vector<Case> wrong_ones() {
       {"softplus", [](const Tensor& x) { return softplus(x); }}};
   for (const auto& named : functions) {
     const Function1 f = named.second;
-    one(named.first + " and 1e-4 x", f, [f](const Tensor& x) { return f(x) + x * 1e-4; }, x45);
+    one(named.first + " and 1e-4 x", f, [f](const Tensor& x) { return f(x) + x * 1e-4; }, x45());
     all.back().perhaps = "term -1/10000 g missing";
-    one(named.first + " times 1.0001", f, [f](const Tensor& x) { return f(x) * 1.0001; }, x45);
+    one(named.first + " times 1.0001", f, [f](const Tensor& x) { return f(x) * 1.0001; }, x45());
     all.back().perhaps = named.first == "exp"      ? "term -1/10000 g y missing"
                          : named.first == "square" ? "term -1/5000 g x missing"
                                                    : "";
@@ -160,37 +162,37 @@ std::vector<Case> wrong_ones() {
                      if (x.node) alive->push_back(on_gradient(x, [](const Tensor& g) { return g + 0.1; }));
                      return f(x);
                    },
-                   {x45}, "a constant is added, 0.1"});
+                   {x45()}, "a constant is added, 0.1"});
   }
   // The normalisations, each without what a statistic gives.
   one("rms_norm without −r y mean(g y)", [](const Tensor& x) { return rms_rows(x, true); },
-      [](const Tensor& x) { return rms_rows(x, false); }, x45, "term -1/rms(x) y mean(g y) missing");
+      [](const Tensor& x) { return rms_rows(x, false); }, x45(), "term -1/rms(x) y mean(g y) missing");
   one("layer_norm without the deviation", [](const Tensor& x) { return layer_rows(x, true, true); },
-      [](const Tensor& x) { return layer_rows(x, true, false); }, x45, "term -1/σ(x) y mean(g y) missing");
+      [](const Tensor& x) { return layer_rows(x, true, false); }, x45(), "term -1/σ(x) y mean(g y) missing");
   one("layer_norm without the mean", [](const Tensor& x) { return layer_rows(x, true, true); },
-      [](const Tensor& x) { return layer_rows(x, false, true); }, x45, "term -1/σ(x) mean(g) missing");
+      [](const Tensor& x) { return layer_rows(x, false, true); }, x45(), "term -1/σ(x) mean(g) missing");
   one("layer_norm without both", [](const Tensor& x) { return layer_rows(x, true, true); },
-      [](const Tensor& x) { return layer_rows(x, false, false); }, x45);
+      [](const Tensor& x) { return layer_rows(x, false, false); }, x45());
   one("x / |x| without the norm", [](const Tensor& x) { return x / norm(x, 2, -1, true); },
-      [](const Tensor& x) { return x / norm(x, 2, -1, true).detach(); }, x45, "term -1/|x| y sum(g y) missing");
+      [](const Tensor& x) { return x / norm(x, 2, -1, true).detach(); }, x45(), "term -1/|x| y sum(g y) missing");
   one("x / max without the max", [](const Tensor& x) { return x / max(abs(x), -1, true); },
-      [](const Tensor& x) { return x / max(abs(x), -1, true).detach(); }, x45);
+      [](const Tensor& x) { return x / max(abs(x), -1, true).detach(); }, x45());
   one("softmax without the sum", [](const Tensor& x) { return softmax(x); },
-      [](const Tensor& x) { return x * softmax(x).detach(); }, x45, "term -y sum(g y) missing");
+      [](const Tensor& x) { return x * softmax(x).detach(); }, x45(), "term -y sum(g y) missing");
   one("group_norm, one group of two", [](const Tensor& x) { return layer_rows(reshape(x, {8, 5}), true, true); },
       [](const Tensor& x) { return layer_rows(reshape(x, {8, 5}), true, false); }, normal_of({4, 10}));
   // Arguments exchanged.
   two(
       "a b", [](const Tensor& a, const Tensor& b) { return a * b; },
-      [](const Tensor& a, const Tensor& b) { return (square(a) + square(b)) * 0.5; }, x45, normal_of({4, 5}, 1, "b"),
+      [](const Tensor& a, const Tensor& b) { return (square(a) + square(b)) * 0.5; }, x45(), normal_of({4, 5}, 1, "b"),
       "each has the gradient of the other");
   two(
       "a exp(b)", [](const Tensor& a, const Tensor& b) { return a * exp(b); },
-      [](const Tensor& a, const Tensor& b) { return a * (a * exp(b)).detach() + b * exp(b).detach(); }, x45,
+      [](const Tensor& a, const Tensor& b) { return a * (a * exp(b)).detach() + b * exp(b).detach(); }, x45(),
       normal_of({4, 5}, 1, "b"), "each has the gradient of the other");
   two(
       "a - b", [](const Tensor& a, const Tensor& b) { return a - b; }, [](const Tensor& a, const Tensor& b) { return b - a; },
-      x45, normal_of({4, 5}, 1, "b"), "each has the gradient of the other");
+      x45(), normal_of({4, 5}, 1, "b"), "each has the gradient of the other");
   // Near kinks and at other scales.
   one("relu with a slope of 1.001", [](const Tensor& x) { return relu(x); }, [](const Tensor& x) { return relu(x) * 1.001; },
       values({1e-6, 1, -2, 0}));
@@ -205,7 +207,7 @@ std::vector<Case> wrong_ones() {
   }
   one(
       "exp(20 x) times 1.0001", [](const Tensor& x) { return exp(x * 20); },
-      [](const Tensor& x) { return exp(x * 20) * 1.0001; }, x23);
+      [](const Tensor& x) { return exp(x * 20) * 1.0001; }, x23());
   all.back().perhaps = "term -1/500 g y missing";
   one("one element of 70,000", [](const Tensor& x) { return square(x); },
       [](const Tensor& x) { return square(x) + pad(slice(x, 0, 12345, 1), 0, 12345, 70000 - 12346); }, normal_of({70000}));
