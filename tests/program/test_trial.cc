@@ -265,9 +265,15 @@ TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with
   CHECK(timeless(contents(other.out / "trial.md")) == timeless(page));
 
   fs::rename(other.out / "expressive/seed-1", other.out / "expressive/seed-1-unwanted");   // a discarded run stays in sight
+  fs::rename(other.out / "plain/rate-0.01", other.out / "plain/rate-0.01-unwanted");
   CHECK(tapir(other.line()).status == 0);
   CHECK(contains_text(contents(other.out / "trial.md"), "| expressive/seed-1-unwanted | 1 | 9 of 9 |"));
-  CHECK(contains_text(contents(other.out / "trial.md"), "| nothing: discarded |"));
+  for (const char* run : {"expressive/seed-1-unwanted | 1 | 9 of 9 | ", "plain/rate-0.01-unwanted | 3 | 3 of 3 | "}) {
+    const std::string discarded = contents(other.out / "trial.md");
+    const size_t at = discarded.find(run);
+    REQUIRE(at != std::string::npos);
+    CHECK(discarded.substr(at, discarded.find('\n', at) - at).ends_with("| nothing: discarded |"));
+  }
 }
 
 TEST_CASE("tapir trial: another criterion after the runs, and runs without one, are refused") {

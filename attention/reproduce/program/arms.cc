@@ -73,7 +73,11 @@ std::vector<Group> grouped(std::vector<RunRecord> runs, bool wider) {
     });
     const auto position = static_cast<size_t>(found - groups.begin());
     if (found == groups.end()) {
-      groups.push_back({.title = {}, .conditions = run.judged.conditions, .objective = run.judged.objective, .wider = wider, .arms = {}});
+      groups.push_back({.title = {},
+                        .conditions = run.judged.conditions,
+                        .objective = run.judged.objective,
+                        .wider = wider,
+                        .arms = {}});
       members.emplace_back();
     }
     members[position].push_back(std::move(run));
@@ -139,7 +143,8 @@ void take_differences(std::vector<Group>& groups) {
   for (Group& group : groups)
     for (Arm& arm : group.arms)
       if (&arm != &group.arms.front()) {
-        arm.difference = Difference{.values = paired(arm, group.arms.front()), .interval = {}, .p = 0, .corrected = 0, .verdict = {}};
+        arm.difference.emplace();
+        arm.difference->values = paired(arm, group.arms.front());
         p.push_back(arm.difference->p = student_p(arm.difference->values));
       }
   const std::vector<Corrected> corrected = holm(p);

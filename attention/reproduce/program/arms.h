@@ -15,8 +15,8 @@ namespace tapir {
 // Of an arm minus the baseline of its group, over the seeds that both have finished.
 struct Difference {
   std::vector<double> values;   // none where a run of either has diverged: those that are left do not stand for all
-  Interval interval;            // at the level that Holm's correction asks for
-  double p, corrected;          // Student's; after the correction
+  Interval interval{};          // at the level that Holm's correction asks for
+  double p = 0, corrected = 0;  // Student's; after the correction
   std::string verdict;          // one sentence
 };
 

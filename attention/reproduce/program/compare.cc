@@ -130,12 +130,12 @@ int run_compare(const CompareCommand& command) {
   std::vector<RunRecord> records;
   for (const PlannedRun& run : runs) records.push_back(read_record(run.folder));
   const std::vector<Group> groups = groups_of(std::move(records));
-  if (command.json) print_json(comparison_json(groups, out));
+  const Json comparison = comparison_json(groups, out);
+  if (command.json) print_json(comparison);
   for (const Group& group : groups)
     if (!command.json) print_group(group);
   for (const std::string& line : matched) command.json ? note(line) : fmt::print("matched: {}\n", line);
-  write_atomically(out / comparison_file,
-                   comparison_json(groups, out).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
+  write_atomically(out / comparison_file, comparison.dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
   return tell_diverged(groups) ? 1 : 0;
 }
 

@@ -24,7 +24,8 @@ Experiment read_run(const std::filesystem::path& folder, const std::vector<std::
   require_run(folder);
   std::vector<std::string> all = assignments;
   const toml::table written = read_config(folder / experiment_file);
-  if (written["data"].is_table() && !written["data"]["order"]) all.emplace_back("data.order=contiguous");   // before there was a choice
+  // As text was read before there was a choice.
+  if (written["data"].is_table() && !written["data"]["order"]) all.emplace_back("data.order=contiguous");
   return read_experiment(folder / experiment_file, all);
 }
 

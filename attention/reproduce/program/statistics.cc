@@ -22,19 +22,6 @@ double student_probability(double theta, int64_t degrees) {
   return odd ? 2 / std::numbers::pi * (theta + sine * sum) : sine * sum;
 }
 
-}  // namespace
-
-double student_quantile(int64_t degrees, double probability) {
-  double low = 0, high = std::numbers::pi / 2;
-  for (int step = 0; step < 60; ++step) {
-    const double middle = (low + high) / 2;
-    (student_probability(middle, degrees) < probability ? low : high) = middle;
-  }
-  return std::tan(low) * std::sqrt(static_cast<double>(degrees));
-}
-
-namespace {
-
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 struct Moments {
@@ -54,6 +41,15 @@ Moments moments_of(const std::vector<double>& values) {
 }
 
 }  // namespace
+
+double student_quantile(int64_t degrees, double probability) {
+  double low = 0, high = std::numbers::pi / 2;
+  for (int step = 0; step < 60; ++step) {
+    const double middle = (low + high) / 2;
+    (student_probability(middle, degrees) < probability ? low : high) = middle;
+  }
+  return std::tan(low) * std::sqrt(static_cast<double>(degrees));
+}
 
 Interval mean_interval(const std::vector<double>& values, double probability) {
   if (values.empty()) return {nan, nan};

@@ -122,7 +122,8 @@ Trial read_trial(const std::filesystem::path& file, const std::vector<std::strin
 
   std::ostringstream all;
   all << section_of(trial.options);
-  for (TrialArm& arm : trial.arms) all << '\n' << arm.name << ' ' << arm.match << ' ' << arm.experiment.identity() << ' ' << arm.experiment.train.steps;
+  for (TrialArm& arm : trial.arms)
+    all << '\n' << arm.name << ' ' << arm.match << ' ' << arm.experiment.identity() << ' ' << arm.experiment.train.steps;
   trial.digest = sha256_hex(all.str());
   return trial;
 }

@@ -9,7 +9,8 @@ namespace tapir {
 
 struct GridResult {
   double rate;
-  double result;   // NaN: diverged
+  double result;                  // NaN: diverged
+  std::filesystem::path folder;   // of its run
 };
 
 // What an arm came to.

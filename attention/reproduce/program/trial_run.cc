@@ -77,10 +77,10 @@ void tell_time(Trial& trial, const fs::path& out, int64_t jobs) {
   for (TrialArm& arm : trial.arms)
     seconds += times.at(arm.name) * static_cast<double>(arm.experiment.train.steps) *
                (static_cast<double>(trial.options.seeds) + of_grid);
+  const double minutes = std::ceil(seconds / 60 / static_cast<double>(jobs));
   note(fmt::format("{}: {} arms with {} seeds{}: training takes about {:.0f} min with {} at a time, evaluations come on top",
                    trial.name, trial.arms.size(), trial.options.seeds,
-                   of_grid > 0 ? fmt::format(" and {} rates", trial.rates.size()) : "", std::ceil(seconds / 60 / static_cast<double>(jobs)),
-                   jobs));
+                   of_grid > 0 ? fmt::format(" and {} rates", trial.rates.size()) : "", minutes, jobs));
 }
 
 }  // namespace
@@ -114,7 +114,8 @@ int run_trial(const TrialCommand& command) {
     if (!grid.empty()) {
       for (const double rate : trial.rates) {
         const RunRecord run = read_record(out / arm.name / rate_name(rate));
-        result.grid.push_back({rate, run.finished() ? run.judged.result : std::numeric_limits<double>::quiet_NaN()});
+        constexpr double none = std::numeric_limits<double>::quiet_NaN();
+        result.grid.push_back({rate, run.finished() ? run.judged.result : none, run.folder});
       }
       result.rate = best_rate(result.grid, trial.objective.higher_is_better);
     }
