@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <set>
 
 #include "nn/train/finite.h"
 
@@ -40,6 +41,38 @@ Moments moments_of(const std::vector<double>& values) {
   return {mean, std::sqrt(squares / (n - 1) / n)};
 }
 
+double normal_quantile(double probability) {   // z with P(|Z| < z) = `probability`
+  double low = 0, high = 40;
+  for (int step = 0; step < 60; ++step) {
+    const double middle = (low + high) / 2;
+    (std::erf(middle / std::numbers::sqrt2) < probability ? low : high) = middle;
+  }
+  return low;
+}
+
+std::set<double> ends_of(const std::vector<Lifetime>& lives) {
+  std::set<double> ends;
+  for (const Lifetime& life : lives) {
+    require(life.time >= 0 && std::isfinite(life.time), "survival",
+            [&] { return text("a time must be finite and not negative, found ", life.time); });
+    if (life.ended) ends.insert(life.time);
+  }
+  return ends;
+}
+
+struct AtRisk {
+  double there = 0, ended = 0;
+};
+
+AtRisk at_risk(const std::vector<Lifetime>& lives, double time) {
+  AtRisk found;
+  for (const Lifetime& life : lives) {
+    found.there += life.time >= time;
+    found.ended += life.ended && life.time == time;
+  }
+  return found;
+}
+
 }  // namespace
 
 double student_quantile(int64_t degrees, double probability) {
@@ -56,6 +89,14 @@ Interval mean_interval(const std::vector<double>& values, double probability) {
   const Moments moments = moments_of(values);
   if (values.size() == 1) return {moments.mean, nan};
   return {moments.mean, student_quantile(static_cast<int64_t>(values.size()) - 1, probability) * moments.error};
+}
+
+Interval wilson(int64_t successes, int64_t of, double level) {
+  require(successes >= 0 && successes <= of, "wilson", [&] { return text(successes, " of ", of, " is no share"); });
+  if (of == 0) return {nan, nan};
+  const auto k = static_cast<double>(successes), n = static_cast<double>(of);
+  const double z = normal_quantile(level);
+  return {(k + z * z / 2) / (n + z * z), z * std::sqrt(k * (n - k) / n + z * z / 4) / (n + z * z)};
 }
 
 double student_p(const std::vector<double>& values) {
@@ -89,6 +130,54 @@ std::vector<Corrected> holm(const std::vector<double>& p) {
     corrected[order[k]] = {least, 1 - 0.05 / left};
   }
   return corrected;
+}
+
+Survival survival(const std::vector<Lifetime>& lives) {
+  Survival curve{{}, {}, {}, {}, nan, nan, nan};
+  const auto add = [&](double time, double alive, double low, double high) {
+    curve.times.push_back(time);
+    curve.alive.push_back(alive);
+    curve.low.push_back(low);
+    curve.high.push_back(high);
+  };
+  const auto note_half = [](double& when, double time, double share) {
+    constexpr double half = 0.5 + 1e-12;   // a share is a product, which rounds
+    if (std::isnan(when) && share <= half) when = time;
+  };
+  const double z = normal_quantile(0.95);
+  double alive = 1, variance = 0, last = 0;   // Greenwood's, of log alive
+  const std::set<double> ends = ends_of(lives);
+  for (const Lifetime& life : lives) last = std::max(last, life.time);
+  if (!lives.empty()) add(0, 1, 1, 1);
+  for (const double time : ends) {
+    const auto [there, ended] = at_risk(lives, time);
+    alive *= (there - ended) / there;
+    variance += ended / (there * (there - ended));
+    const double width = alive > 0 ? std::exp(z * std::sqrt(variance) / -std::log(alive)) : 1;
+    add(time, alive, std::pow(alive, width), std::pow(alive, 1 / width));
+    note_half(curve.median, time, alive);
+    note_half(curve.median_low, time, curve.low.back());
+    note_half(curve.median_high, time, curve.high.back());
+  }
+  if (!lives.empty() && curve.times.back() < last) add(last, alive, curve.low.back(), curve.high.back());
+  return curve;
+}
+
+LogRank log_rank(const std::vector<std::pair<std::vector<Lifetime>, std::vector<Lifetime>>>& strata) {
+  double difference = 0, variance = 0;
+  for (const auto& [first, second] : strata) {
+    std::set<double> ends = ends_of(first);
+    ends.merge(ends_of(second));
+    for (const double time : ends) {
+      const AtRisk a = at_risk(first, time), b = at_risk(second, time);
+      const double there = a.there + b.there, ended = a.ended + b.ended, share = a.there / there;
+      difference += a.ended - ended * share;
+      if (there > 1) variance += ended * share * (1 - share) * (there - ended) / (there - 1);
+    }
+  }
+  if (variance == 0) return {nan, nan};
+  const double statistic = difference * difference / variance;
+  return {statistic, std::erfc(std::sqrt(statistic / 2))};
 }
 
 double median(std::vector<double> values) {

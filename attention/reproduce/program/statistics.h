@@ -1,6 +1,8 @@
-// Means over seeds with their uncertainty, tests of differences and of families of them, and entropies of attention weights.
+// Means and shares over seeds with their uncertainty, tests of differences and of families of them, times until something
+// happens, and entropies of attention weights.
 #pragma once
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace tapir {
@@ -17,6 +19,10 @@ struct Interval {
 };
 Interval mean_interval(const std::vector<double>& values, double probability = 0.95);
 
+// Of the probability behind a share k / n (Wilson 1927): (k + z²/2 ± z √(k (n − k) / n + z²/4)) / (n + z²). `mean` is its middle,
+// which lies between the share and 1/2. NaN for n = 0. Throws Error unless 0 ≤ k ≤ n.
+Interval wilson(int64_t successes, int64_t of, double level = 0.95);
+
 // P(|T| ≥ |mean| √n / s): how likely a mean so far from 0 is where the expectation is 0 (Student 1908). NaN for fewer than two
 // values; 1 where all are 0.
 double student_p(const std::vector<double>& values);
@@ -31,6 +37,32 @@ struct Corrected {
   double level;   // 1 − 0.05 / (m − k + 1): of the interval that goes with it
 };
 std::vector<Corrected> holm(const std::vector<double>& p);
+
+// The time until something happened, or, where it had not by the end, until nobody looked any more.
+struct Lifetime {
+  double time;
+  bool ended;                            // false: censored at that time
+};
+
+// Kaplan & Meier 1958: after time t, Π (n − d) / n over the times up to t at which d of the n that were still there ended. Who
+// is censored at a time is still there at that time. The band is pointwise and of 95 %, from Greenwood's variance of
+// log(−log alive); the interval of the median is where the band holds 1/2 (Brookmeyer & Crowley 1982).
+struct Survival {
+  std::vector<double> times, alive;      // alive[i]: share that has not ended after times[i]; from 0, 1 to the last time of all
+  std::vector<double> low, high;         // band
+  double median;                         // first time after which at most half are alive; NaN: there is none
+  double median_low, median_high;        // NaN: no bound
+};
+// Without lives all is empty and NaN. Throws Error for a time that is negative or not finite; so does log_rank().
+Survival survival(const std::vector<Lifetime>& lives);
+
+// Whether two groups end alike (Mantel 1966), in strata that are compared within themselves alone: (Σ (d₁ − d n₁ / n))² / Σ V
+// over all times of all strata at which d of n end, of them d₁ of the first group's n₁;
+// V = d (n₁ / n) (1 − n₁ / n) (n − d) / (n − 1).
+struct LogRank {
+  double statistic, p;                   // χ² of one degree of freedom; NaN: never were both there when one ended
+};
+LogRank log_rank(const std::vector<std::pair<std::vector<Lifetime>, std::vector<Lifetime>>>& strata);
 
 double median(std::vector<double> values);   // mean of the middle two where their number is even; NaN without values
 
