@@ -96,16 +96,9 @@ Parts parts_of(const CorpusSpec& spec) {
   return known_parts(*set);
 }
 
-// The text as a tokenizer of this kind gives it back that knows all of its types.
-std::string decodable(const std::string& text, const Tokenizer& tokenizer) {
-  if (tokenizer.kind() != "word") return text;
-  const WordTokenizer all = WordTokenizer::from_text(text);
-  return all.decode(all.encode(text));
-}
-
 // Of ids that a limit may have cut: of what is left then.
 TextMeasure measure_of(const std::string& whole, const std::vector<int32_t>& ids, bool cut, const Tokenizer& tokenizer) {
-  const std::string decoded = tokenizer.decode(ids), expected = decodable(whole, tokenizer);
+  const std::string decoded = tokenizer.decode(ids), expected = tokenizer.decodable(whole);
   const std::string& own = cut ? decoded : whole;
   return {static_cast<int64_t>(own.size()), count_word_tokens(own), sha256_hex(own),
           cut ? expected.starts_with(decoded) : expected == decoded};

@@ -25,8 +25,8 @@ struct CorpusSpec {
   // last 5 % test. A folder: it has the three parts as train.txt, valid.txt, test.txt.
   std::filesystem::path path;
 
-  std::string tokens = "word";  // "word" | "character" | "bpe" | "gpt2"
-  int64_t max_types = 0;        // size of the vocabulary; 0 is no limit (TypeCounter::types). "bpe" needs it
+  std::string tokens = "word";  // "word" | "character" | "bpe" | "gpt2" | "wordpiece"
+  int64_t max_types = 0;        // size of the vocabulary; 0 is no limit (TypeCounter::types). "bpe" and "wordpiece" need it
   Limits limits;
 };
 
@@ -34,7 +34,7 @@ struct CorpusSpec {
 struct TextMeasure {
   int64_t bytes = 0, words = 0;   // of the text; words and line ends, as count_word_tokens
   std::string sha256;             // of its bytes
-  bool lossless = false;          // no type became the unknown one: decoded, the ids are the text, but for a word's spaces
+  bool lossless = false;          // no type became the unknown one: decoded, the ids are Tokenizer::decodable of the text
 };
 
 struct TextCorpus {

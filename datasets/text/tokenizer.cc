@@ -5,6 +5,7 @@
 #include "datasets/location.h"
 #include "datasets/text/bpe.h"
 #include "datasets/text/utf8.h"
+#include "datasets/text/wordpiece.h"
 #include "tensor/error.h"
 #include "tensor/sha256.h"
 
@@ -108,6 +109,11 @@ std::string WordTokenizer::decode(std::span<const int32_t> ids) const {
   return text;
 }
 
+std::string WordTokenizer::decodable(std::string_view text) const {
+  const WordTokenizer all = from_text(text);
+  return all.decode(all.encode(text));
+}
+
 CharacterTokenizer CharacterTokenizer::from_text(std::string_view training_text, int64_t max_types) {
   TypeCounter counter;
   for_each_character(training_text, {}, [&](std::string_view character, int64_t) { counter.add(character); });
@@ -147,9 +153,11 @@ std::shared_ptr<const Tokenizer> tokenizer_from_text(std::string_view kind, std:
   if (kind == "word") return std::make_shared<WordTokenizer>(WordTokenizer::from_text(training_text, max_types));
   if (kind == "character")
     return std::make_shared<CharacterTokenizer>(CharacterTokenizer::from_text(training_text, max_types));
-  if (kind == "bpe") {
-    require(max_types > 0, "tokenizer", [] { return "the kind \"bpe\" needs max_types, the size of its vocabulary"; });
-    return std::make_shared<BpeTokenizer>(train_bpe(training_text, max_types));
+  if (kind == "bpe" || kind == "wordpiece") {
+    require(max_types > 0, "tokenizer",
+            [&] { return text("the kind ", shown(kind), " needs max_types, the size of its vocabulary"); });
+    if (kind == "bpe") return std::make_shared<BpeTokenizer>(train_bpe(training_text, max_types));
+    return std::make_shared<WordPieceTokenizer>(train_wordpiece(training_text, max_types));
   }
   if (kind == "gpt2") {
     require(max_types == 0, "tokenizer",
@@ -157,7 +165,7 @@ std::shared_ptr<const Tokenizer> tokenizer_from_text(std::string_view kind, std:
     return std::make_shared<BpeTokenizer>(read_gpt2_tokenizer(data_root() / "gpt2-bpe"));
   }
   throw Error("tokenizer",
-              text("expected tokens = \"word\", \"character\", \"bpe\" or \"gpt2\", found ", shown(kind)));
+              text("expected tokens = \"word\", \"character\", \"bpe\", \"gpt2\" or \"wordpiece\", found ", shown(kind)));
 }
 
 }  // namespace tapir

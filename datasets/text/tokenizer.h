@@ -22,7 +22,7 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  virtual std::string_view kind() const = 0;  // "word", "character" or "bpe"
+  virtual std::string_view kind() const = 0;  // "word", "character", "bpe" or "wordpiece"
 
   // Linear in text.size(). A type that the vocabulary lacks becomes the unknown type; where there is none: Error with the
   // type, the file and the line.
@@ -30,6 +30,9 @@ class Tokenizer {
 
   // Error: an id outside [0, size()).
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
+
+  // What decode(encode(text)) is where the vocabulary has all types of `text`, which must be UTF-8.
+  virtual std::string decodable(std::string_view text) const { return std::string(text); }
 
   int64_t size() const { return vocabulary_.size(); }
   const Vocabulary& vocabulary() const { return vocabulary_; }
@@ -62,6 +65,7 @@ class WordTokenizer final : public Tokenizer {
   std::string_view kind() const override { return "word"; }
   std::vector<int32_t> encode(std::string_view text, const Origin& origin = {}) const override;
   std::string decode(std::span<const int32_t> ids) const override;
+  std::string decodable(std::string_view text) const override;
 };
 
 // Characters are Unicode code points, the line end among them. The unknown one is U+FFFD, the replacement character.
@@ -82,8 +86,8 @@ class CharacterTokenizer final : public Tokenizer {
 // Number of tokens that a WordTokenizer makes of a text.
 int64_t count_word_tokens(std::string_view text);
 
-// kind = "word" | "character" | "bpe" (trained, max_types entries) | "gpt2" (from data_root()/gpt2-bpe; datasets/text/bpe.h).
-// Error: another kind; "bpe" without max_types, "gpt2" with it.
+// kind = "word" | "character" | "bpe" | "wordpiece" (both trained, max_types entries; datasets/text/bpe.h, wordpiece.h) |
+// "gpt2" (from data_root()/gpt2-bpe). Error: another kind; "bpe" or "wordpiece" without max_types, "gpt2" with it.
 std::shared_ptr<const Tokenizer> tokenizer_from_text(std::string_view kind, std::string_view training_text,
                                                      int64_t max_types);
 

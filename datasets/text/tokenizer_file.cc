@@ -5,6 +5,7 @@
 #include "datasets/text/text_file.h"
 #include "datasets/text/tokenizer.h"
 #include "datasets/text/utf8.h"
+#include "datasets/text/wordpiece.h"
 #include "tensor/error.h"
 
 namespace tapir {
@@ -27,7 +28,8 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const std::string& kind, std::vect
   if (kind == "word") return std::make_shared<WordTokenizer>(std::move(entries));
   if (kind == "character") return std::make_shared<CharacterTokenizer>(std::move(entries));
   if (kind == "bpe") return std::make_shared<BpeTokenizer>(std::move(entries));
-  throw Error("tokens", text("expected \"word\", \"character\" or \"bpe\", found ", shown(kind)));
+  if (kind == "wordpiece") return std::make_shared<WordPieceTokenizer>(std::move(entries));
+  throw Error("tokens", text("expected \"word\", \"character\", \"bpe\" or \"wordpiece\", found ", shown(kind)));
 }
 
 }  // namespace

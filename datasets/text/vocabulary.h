@@ -42,7 +42,14 @@ class Vocabulary {
 // Counts the types of a training text.
 class TypeCounter {
  public:
+  struct Count {
+    std::string type;
+    int64_t occurrences;
+  };
+
   void add(std::string_view type);
+
+  const std::vector<Count>& counts() const { return counts_; }  // in order of first appearance
 
   // The types in order of first appearance. max_types = 0 keeps every type. Otherwise, where there are more types than
   // that, exactly max_types are kept: `unknown` (last if it never appeared), those of `always` that appeared, and the most
@@ -52,11 +59,7 @@ class TypeCounter {
                                  int64_t max_types) const;
 
  private:
-  struct Count {
-    std::string type;
-    int64_t occurrences;
-  };
-  std::vector<Count> counts_;  // in order of first appearance
+  std::vector<Count> counts_;
   TextMap<size_t> positions_;  // in counts_
 };
 

@@ -2,11 +2,9 @@
 // (golden/bpe.py) on hostile strings and, where TAPIR_DATA has them, on GPT-2's files and WikiText-2.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <fstream>
-#include <map>
+#include <functional>
 #include <nlohmann/json.hpp>
-#include <span>
 
 #include "datasets/catalog.h"
 #include "datasets/location.h"
@@ -17,6 +15,7 @@
 #include "datasets/text/utf8.h"
 #include "tensor/sha256.h"
 #include "tests/datasets/datasets_helpers.h"
+#include "tests/datasets/tokenizer_helpers.h"
 #include "tests/skipped.h"
 
 using namespace tapir;
@@ -24,39 +23,13 @@ using namespace tapir::testing;
 
 namespace {
 
-using Ids = std::vector<int32_t>;
-using Words = std::vector<std::string>;
-
 const nlohmann::json& golden() {
   static const auto values = nlohmann::json::parse(std::ifstream(TAPIR_SOURCE_DIR "/tests/golden/bpe.json"));
   return values;
 }
 
-std::string from_hexadecimal(const std::string& digits) {
-  std::string bytes;
-  for (size_t i = 0; i < digits.size(); i += 2) bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-  return bytes;
-}
-
-// The strings of hostile_strings() in golden/bpe.py.
 const Words& hostile_strings() {
-  static const Words strings = [] {
-    Words fragments, made;
-    for (const std::string digits : golden()["fragments"]) fragments.push_back(from_hexadecimal(digits));
-    for (uint64_t i = 0; i < 10'000; ++i) {
-      uint64_t state = i;
-      const auto below = [&](uint64_t n) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        return (state >> 33) % n;
-      };
-      std::string& string = made.emplace_back();
-      for (uint64_t left = below(12); left > 0; --left) {
-        const std::string& fragment = fragments[below(fragments.size())];
-        for (uint64_t copies = below(8) == 0 ? 1 + below(40) : 1; copies > 0; --copies) string += fragment;
-      }
-    }
-    return made;
-  }();
+  static const Words strings = hostile_strings_of(golden()["fragments"]);
   return strings;
 }
 
@@ -68,21 +41,6 @@ Words runs_of_a_mebibyte() {
     while (run.size() + unit.size() <= 1 << 20) run += unit;
   }
   return runs;
-}
-
-std::string joined(const Words& words) {
-  std::string text;
-  for (const std::string& word : words) text += (&word == &words.front() ? "" : "\n") + word;
-  return text;
-}
-
-std::string digest_of_entries(const BpeTokenizer& tokenizer) {
-  return sha256_hex(joined(tokenizer.vocabulary().entries()) + "\n");
-}
-
-void add_ids(Sha256& sha, Ids ids) {
-  ids.push_back(-1);
-  sha.update(std::as_bytes(std::span(ids)));
 }
 
 Words pieces_of(std::string_view text) {
@@ -110,29 +68,11 @@ Ids merged_by_definition(const BpeTokenizer& tokenizer, Ids ids) {
   }
 }
 
-// Training from the definition: every pair is counted again before each merge.
 Words entries_by_definition(std::string_view text, size_t size) {
-  Words entries = byte_entries();
-  const BpeTokenizer bytes(entries);
+  const BpeTokenizer bytes(byte_entries());
   std::vector<Ids> pieces;
   for_each_piece(text, [&](std::string_view piece) { pieces.push_back(bytes.encode(piece)); });
-  while (entries.size() < size) {
-    std::map<std::pair<int32_t, int32_t>, int> counts;
-    for (const Ids& ids : pieces)
-      for (size_t i = 1; i < ids.size(); ++i) ++counts[{ids[i - 1], ids[i]}];
-    const auto best =
-        std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-    if (best == counts.end()) break;
-    const std::pair<int32_t, int32_t> pair = best->first;  // of equals the first, which is the smallest
-    for (Ids& ids : pieces)
-      for (size_t i = 0; i + 1 < ids.size(); ++i)
-        if (std::pair(ids[i], ids[i + 1]) == pair) {
-          ids[i] = static_cast<int32_t>(entries.size());
-          ids.erase(ids.begin() + static_cast<int64_t>(i) + 1);
-        }
-    entries.push_back(entries[static_cast<size_t>(pair.first)] + entries[static_cast<size_t>(pair.second)]);
-  }
-  return entries;
+  return learned_by_definition(byte_entries(), size, pieces, std::plus<std::string>());
 }
 
 const BpeTokenizer& gpt2() {

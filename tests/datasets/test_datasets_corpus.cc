@@ -156,7 +156,8 @@ TEST_CASE("a corpus that cannot be is refused") {
   CHECK(refused(spec) == "data.limits: expected limits of at least 0, found 0, -1, 0");
   spec = spec_of("generated");
   spec.tokens = "syllable";
-  CHECK(refused(spec) == "tokenizer: expected tokens = \"word\", \"character\", \"bpe\" or \"gpt2\", found \"syllable\"");
+  CHECK(refused(spec) ==
+        "tokenizer: expected tokens = \"word\", \"character\", \"bpe\", \"gpt2\" or \"wordpiece\", found \"syllable\"");
 }
 
 TEST_CASE("the generated corpus: parts from different seeds, one vocabulary") {

@@ -107,7 +107,7 @@ TEST_CASE("a malformed vocabulary is refused") {
   CHECK(characters({"a", "bc"}) == "character vocabulary: entry 1 is not one character: \"bc\"");
   CHECK(characters({"\xC3"}) == "character vocabulary: entry 0 is not one character: \"\\xc3\"");
   CHECK(error_of([] { tokenizer_from_text("syllable", "a\n", 0); }) ==
-        "tokenizer: expected tokens = \"word\", \"character\", \"bpe\" or \"gpt2\", found \"syllable\"");
+        "tokenizer: expected tokens = \"word\", \"character\", \"bpe\", \"gpt2\" or \"wordpiece\", found \"syllable\"");
 }
 
 TEST_CASE("the digest depends on kind, entries and order") {
@@ -152,7 +152,7 @@ TEST_CASE("a malformed tokenizer file is refused in one line") {
   CHECK(refused(R"({"tokens": "word", "entries": ["a", "a"], "sha256": ""})") ==
         "vocabulary: entries 0 and 1 are the same: \"a\"");
   CHECK(refused(R"({"tokens": "byte", "entries": ["a"], "sha256": ""})") ==
-        "tokens: expected \"word\", \"character\" or \"bpe\", found \"byte\"");
+        "tokens: expected \"word\", \"character\", \"bpe\" or \"wordpiece\", found \"byte\"");
   CHECK(refused(R"({"tokens": "character", "entries": ["a"], "sha256": "0"})") ==
         "sha256 is \"0\", expected " + CharacterTokenizer(Words{"a"}).digest() + " for these entries");
   CHECK(refused("{\"tokens\": \"" + std::string(1000, 'x')).size() < 200);

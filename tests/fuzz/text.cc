@@ -70,8 +70,9 @@ void corpus(std::string_view bytes) {
   spec.kind = "file";
   spec.path = file;
   const int how = static_cast<unsigned char>(bytes[0]);
-  spec.tokens = how % 3 == 0 ? "word" : how % 3 == 1 ? "character" : "bpe";
-  spec.max_types = spec.tokens == "bpe" ? 256 + how / 3 : how % 2 ? 0 : 3 + how / 16;
+  constexpr const char* kinds[] = {"word", "character", "bpe", "wordpiece"};
+  spec.tokens = kinds[how % 4];
+  spec.max_types = how % 4 == 2 ? 256 + how / 4 : how % 4 == 3 ? how : how % 8 < 4 ? 0 : 3 + how / 16;
   const auto corpus = value_of("", [&] { return read_corpus(spec); });
   if (!corpus) return;
   for (const auto* part : {&corpus->train, &corpus->valid, &corpus->test}) {

@@ -4,6 +4,7 @@
 #include "datasets/text/bpe.h"
 #include "datasets/text/tokenizer.h"
 #include "datasets/text/utf8.h"
+#include "datasets/text/wordpiece.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/targets.h"
 
@@ -41,7 +42,7 @@ void tokens(std::string_view bytes) {
     if (tokenizer) encode_and_decode(**tokenizer, parts[1]);
   };
   for (const int64_t max_types : {0, 4}) check("word", max_types), check("character", max_types);
-  check("bpe", 300);
+  for (const char* kind : {"bpe", "wordpiece"}) check(kind, 300);
 }
 
 // A text, a zero byte, and the lines of a vocabulary, which each kind takes for its own.
@@ -52,9 +53,10 @@ void entries(std::string_view bytes) {
     end = std::min(parts[1].find('\n', begin), parts[1].size());
     lines.push_back(parts[1].substr(begin, end - begin));
   }
-  std::vector<std::string> pairs = byte_entries(), words{"<eos>"};
+  std::vector<std::string> pairs = byte_entries(), words{"<eos>"}, word_pieces{"[UNK]", "[SEP]"};
   pairs.insert(pairs.end(), lines.begin(), lines.end());
   words.insert(words.end(), lines.begin(), lines.end());
+  word_pieces.insert(word_pieces.end(), lines.begin(), lines.end());
   const auto check = [&](const auto& make) {
     const auto tokenizer = value_of("", make);
     if (!tokenizer) return;
@@ -64,6 +66,7 @@ void entries(std::string_view bytes) {
   check([&] { return WordTokenizer(words); });
   check([&] { return CharacterTokenizer(lines); });
   check([&] { return BpeTokenizer(pairs); });
+  check([&] { return WordPieceTokenizer(word_pieces); });
 }
 
 // tokenizer.json of a run folder.

@@ -2,8 +2,8 @@
 
     python bpe.py DATA        writes bpe.json beside this file; DATA has gpt2-bpe/ and wikitext-2/
 
-The 10,000 hostile strings are made of `fragments` by a linear congruential generator, here and in test_bpe.cc alike; five
-runs of 1 MiB follow. A second reading of encoder.py (Radford et al. 2019) must agree on every short string.
+The 10,000 hostile strings are made of `fragments` by a linear congruential generator, here and in tokenizer_helpers.h
+alike; five runs of 1 MiB follow. A second reading of encoder.py (Radford et al. 2019) must agree on every short string.
 """
 
 import functools
@@ -29,7 +29,7 @@ RUNS = [b"a", b" ", "\u0301".encode(), b"\xe2\x82", b"\r\n"]
 PATTERN = regex.compile(r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""")
 
 
-def hostile_strings():
+def hostile_strings(fragments):
     """String i: fewer than 12 fragments, one in eight of them repeated up to 40 times."""
     for i in range(10_000):
         state, string = i, b""
@@ -40,7 +40,7 @@ def hostile_strings():
             return (state >> 33) % n
 
         for _ in range(below(12)):
-            fragment = FRAGMENTS[below(len(FRAGMENTS))]
+            fragment = fragments[below(len(fragments))]
             string += fragment * (1 + below(40) if below(8) == 0 else 1)
         yield string
 
@@ -101,7 +101,7 @@ def main(data):
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     again = second_reading(data / "gpt2-bpe")
 
-    strings = list(hostile_strings())
+    strings = list(hostile_strings(FRAGMENTS))
     runs = [run * (2**20 // len(run)) for run in RUNS]
     texts = [string.decode(errors="replace") for string in strings + runs]
     ids = [tokenizer.encode(text).ids for text in texts]

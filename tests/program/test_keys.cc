@@ -157,8 +157,9 @@ TEST_CASE("an unknown key: the nearest one of any section and any row, none wher
   CHECK(refused({"attention.hiddne=4"}).ends_with("; hint: did you mean 'hidden' of score_mlp?"));
   CHECK(refused({"task.delay=4"}) == "config: there is no key 'delay' in [task]; hint: did you mean 'delay' of nt?");
   CHECK(refused({"data.tokens=char"}) ==
-        "config: data.tokens: 'char' is none of: word, character, bpe, gpt2; hint: did you mean 'character'?");
-  CHECK(refused({"data.tokens=sentence"}) == "config: data.tokens: 'sentence' is none of: word, character, bpe, gpt2");
+        "config: data.tokens: 'char' is none of: word, character, bpe, gpt2, wordpiece; hint: did you mean 'character'?");
+  CHECK(refused({"data.tokens=sentence"}) ==
+        "config: data.tokens: 'sentence' is none of: word, character, bpe, gpt2, wordpiece");
   CHECK(refused({"attention.mechanism=dotproduct"}).ends_with("; hint: did you mean 'dot_product'?"));
   CHECK(refused({"trian.steps=4"}) == "config: there is no section [trian]; hint: did you mean 'train'?");
   CHECK(refused({"steps.steps=4"}) == "config: there is no section [steps]; hint: did you mean 'steps' of [train]?");

@@ -86,11 +86,12 @@ TEST_CASE("tasks: bits per byte are the nats of all tokens over the bytes of the
   std::string text;
   for (int line = 0; line < 200; ++line) text += tapir::text("line ", line % 7, " has naïve words ", line % 3, "\n");
   const std::filesystem::path file = folder.write("text", text);
-  for (const std::string tokens : {"word", "character", "bpe"}) {
+  for (const std::string tokens : {"word", "character", "bpe", "wordpiece"}) {
     CAPTURE(tokens);
-    Experiment experiment =
-        experiment_of(tokens_of_transformer, {"data.kind=file", tapir::text("data.path=\"", file.string(), '"'),
-                                              "data.tokens=" + tokens, tapir::text("data.max_types=", tokens == "bpe" ? 300 : 0)});
+    const int64_t max_types = tokens == "bpe" || tokens == "wordpiece" ? 300 : 0;
+    Experiment experiment = experiment_of(
+        tokens_of_transformer, {"data.kind=file", tapir::text("data.path=\"", file.string(), '"'), "data.tokens=" + tokens,
+                                tapir::text("data.max_types=", max_types)});
     const std::unique_ptr<Task> task = make_task(experiment);
     const LanguageTask& language = dynamic_cast<LanguageTask&>(*task);
     size_t begin = 0, end = 0;

@@ -27,7 +27,7 @@ std::vector<std::string> commands_under(const std::string& heading) {
 
 }  // namespace
 
-TEST_CASE("the commands for a text of one's own train on characters, words and byte pairs, generate, and go on") {
+TEST_CASE("the commands for a text of one's own train on each kind of tokens, generate, and go on") {
   const TemporaryFolder folder;
   folder.write("my.txt", std::regex_replace(generated_articles(1, 4000), std::regex("<unk>"), "thing"));
   std::string kinds;
@@ -40,12 +40,15 @@ TEST_CASE("the commands for a text of one's own train on characters, words and b
     const Outcome outcome = tapir(command, "cd " + in_quotes(folder.path()) + " && ");
     CAPTURE(outcome.err);
     CHECK(outcome.status == 0);
-    for (const char* kind : {"character", "word", "bpe"})
+    for (const char* kind : {"character", "word", "bpe", "wordpiece"})
       if (contains_text(outcome.out, std::string("tokenizer ") + kind + ' ')) kinds += std::string(kind) + ' ';
     if (command.starts_with("generate")) CHECK(outcome.out.starts_with("The "));
     if (command.starts_with("train --resume")) CHECK(contains_text(outcome.out, "6 steps of 6, "));
   }
-  CHECK(kinds == "character word bpe ");   // of one line of `tapir eval`
+  CHECK(kinds == "character word bpe wordpiece ");   // of one line of `tapir eval`
+  const Outcome generated = tapir("generate runs/word-pieces --prompt The --tokens 8", "cd " + in_quotes(folder.path()) + " && ");
+  CHECK(generated.status == 0);
+  CHECK(generated.out.starts_with("The"));
 }
 
 TEST_CASE("the recipe for a text of one's own says that it needs one") {

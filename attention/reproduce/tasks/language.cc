@@ -17,11 +17,11 @@ void DataOptions::fields(nn::FieldVisitor& visit) {
   std::string path = spec.path.string();
   visit("kind", spec.kind, "the corpus", {"wikitext-2", "wikitext-103", "file", "generated"});
   visit("path", path, "of the kind \"file\": a text file, or a folder with train.txt, valid.txt, test.txt", {});
-  visit("tokens", spec.tokens, "what a token is", {"word", "character", "bpe", "gpt2"});
+  visit("tokens", spec.tokens, "what a token is", {"word", "character", "bpe", "gpt2", "wordpiece"});
   visit("order", order, "of training windows: drawn anew from the seed for each epoch, or one after the other in B streams",
         {"shuffled", "contiguous"});
-  visit("max_types", spec.max_types, "size of the vocabulary, the most frequent types stay; 0: all; needed for bpe",
-        nn::between(0, 1e9));
+  visit("max_types", spec.max_types,
+        "size of the vocabulary, the most frequent types stay; 0: all; needed for bpe and wordpiece", nn::between(0, 1e9));
   visit("train_tokens", spec.limits.train, "tokens of the training part that are used; 0: all", nn::between(0, 1e12));
   visit("valid_tokens", spec.limits.valid, "of the validation part", nn::between(0, 1e12));
   visit("test_tokens", spec.limits.test, "of the test part", nn::between(0, 1e12));
