@@ -12,7 +12,6 @@
 #include "autograd/ops/shape.h"
 #include "nn/files/folder_lock.h"
 #include "nn/train/finite.h"
-#include "nn/train/metrics.h"
 #include "nn/train/progress.h"
 #include "nn/train/signals.h"
 #include "nn/train/training.h"
@@ -49,7 +48,7 @@ class Run {
     const std::filesystem::path log = place_.folder / "metrics.jsonl", cost_log = place_.folder / "costs.jsonl",
                                 weights = place_.folder / "model.safetensors";
     if (place_.resume) restore();
-    if (place_.resume && report_.steps < options_.steps) std::filesystem::remove(weights);   // of fewer steps
+    if (place_.resume && !at_end()) std::filesystem::remove(weights);   // of fewer steps
     if (place_.begin) place_.begin(report_.steps);
     rewind_metrics(log, report_.steps);
     rewind_metrics(cost_log, report_.steps);
@@ -64,7 +63,7 @@ class Run {
       metrics.append({report_.steps, {{diverged_note, error.what()}}});
       throw;
     }
-    if (report_.steps == options_.steps) {
+    if (at_end()) {
       training_.take_averages();
       save_weights(weights, task_.model);
     }
@@ -76,14 +75,15 @@ class Run {
     for (bool stops = ended(); !stops;) {
       step(metrics, costs);
       report_.signal = signals.stop_requested();
-      stops = ended() || report_.signal || report_.seconds >= 60 * place_.minutes;
       improved_ = (report_.steps == options_.steps || due(options_.evaluate_every)) && evaluate(metrics);
+      stops = ended() || report_.signal || report_.seconds >= 60 * place_.minutes;
       if (stops || improved_ || due(options_.save_every)) save(metrics);
     }
   }
 
+  bool at_end() const { return report_.steps >= options_.steps || report_.solved; }
   bool ended() const {
-    return report_.steps >= options_.steps || (place_.stop_after > 0 && report_.steps >= place_.stop_after);
+    return at_end() || (place_.stop_after > 0 && report_.steps >= place_.stop_after);
   }
   bool due(int64_t every) const { return every && report_.steps % every == 0; }
 
@@ -140,10 +140,23 @@ class Run {
     }
     metrics.append(line);
     progress_.message(shown);
+    see_whether_solved(metrics);
     const double loss = report_.validation[0].second;
     const bool improved = loss < best_;
     best_ = std::min(best_, loss);
     return improved;
+  }
+
+  void see_whether_solved(MetricsLog& metrics) {
+    const auto& [metric, higher] = task_.objective;
+    if (options_.solved == 0) return;
+    for (const auto& [name, value] : report_.validation) {
+      if (name != metric || (higher ? value < options_.solved : value > options_.solved)) continue;
+      const std::string words = text(name, " is ", value, higher ? ", at least " : ", at most ", options_.solved);
+      report_.solved = report_.steps;
+      metrics.append({report_.steps, {{solved_note, words}}});
+      progress_.message(text("solved at step ", report_.steps, ": ", words));
+    }
   }
 
   Metrics results() {
@@ -160,6 +173,7 @@ class Run {
     Checkpoint checkpoint = training_.state();
     checkpoint.state["best_validation_loss"] = exact(best_);
     checkpoint.state["steps"] = text(options_.steps);
+    if (report_.solved) checkpoint.state[solved_note] = text(report_.solved);
     for (const NamedTensor& one : checkpoint.tensors)
       require_finite("train", text("'", one.name, "' after step ", report_.steps), one.tensor, hint());
     checkpoints_.save(checkpoint, improved_);
@@ -174,10 +188,14 @@ class Run {
             "remove the folder and start without --resume");
     training_.restore(*checkpoint);
     planned_ = std::strtoll(state_entry(*checkpoint, "steps").c_str(), nullptr, 10);
+    if (checkpoint->state.contains(solved_note)) report_.solved = checkpoint->step;
+    require(!report_.solved || planned_ == options_.steps, "resume",
+            [&] { return text("the run was solved at step ", report_.solved, ", and ends there with any number of steps"); },
+            "begin a new run with train.solved = 0");
     require_same_rates(checkpoint->step);
     best_ = std::strtod(state_entry(*checkpoint, "best_validation_loss").c_str(), nullptr);
     report_.steps = logged_steps_ = saved_ = checkpoint->step;
-    progress_.message(text("resumed after step ", checkpoint->step));
+    progress_.message(text("resumed after step ", checkpoint->step, report_.solved ? ", at which it was solved" : ""));
   }
 
   // A run may be given another number of steps as long as those that are done would have been the same.
@@ -212,6 +230,13 @@ class Run {
 };
 
 }  // namespace
+
+int64_t solved_step(const std::vector<MetricsLine>& log) {
+  for (const MetricsLine& line : log)
+    for (const auto& value : line.values)
+      if (value.first == solved_note && std::holds_alternative<std::string>(value.second)) return line.step;
+  return 0;
+}
 
 std::vector<NamedTensor> evaluated_tensors(const Checkpoint& checkpoint) {
   std::vector<NamedTensor> tensors = tensors_under(checkpoint, "model/");

@@ -6,7 +6,8 @@
 //   lock                 nn/files/folder_lock.h
 //   metrics.jsonl        a line for each logged step; no clock times, so equal runs have equal logs. The last line of a run
 //                        that diverged says so, where it was seen: {"step": 7, "diverged": "train: the loss of step 7 is nan;
-//                        …"}; where a run was given another number of steps there is {"step": 30, "steps": "60 instead of 30"}
+//                        …"}, and that of one that was solved {"step": 20, "solved": "validation_accuracy is 0.97, at least
+//                        0.95"}; where it was given another number of steps there is {"step": 30, "steps": "60 instead of 30"}
 //   costs.jsonl          what they cost: "seconds" of a step, the mean since the line before, and "peak_bytes" of tensors
 //                        so far
 //   checkpoints/         nn/train/checkpoint.h; the first is that of step 0
@@ -27,6 +28,7 @@
 #include "nn/optim/optimiser.h"
 #include "nn/optim/schedule.h"
 #include "nn/train/checkpoint.h"
+#include "nn/train/metrics.h"
 
 namespace tapir {
 
@@ -36,6 +38,7 @@ struct TrainOptions : nn::Options {
   int64_t accumulate = 1;
   double clip = 1;
   double ema = 0;
+  double solved = 0;
   int64_t log_every = 10;
   int64_t evaluate_every = 250;
   int64_t save_every = 250;
@@ -48,6 +51,8 @@ struct TrainOptions : nn::Options {
     visit("clip", clip, "largest global norm of the gradient; 0: no limit", nn::at_least(0));
     visit("ema", ema, "decay of a moving average of the weights that is evaluated in their place; 0: none",
           nn::between(0, 0.9999999));
+    visit("solved", solved, "result of the task's metric that ends the run when an evaluation is as good or better; 0: none",
+          nn::at_least(0));
     visit("log_every", log_every, "steps between lines of metrics.jsonl", nn::between(1, 1e12));
     visit("evaluate_every", evaluate_every, "steps between evaluations on the validation part; 0: at the end alone",
           nn::between(0, 1e12));
@@ -85,6 +90,7 @@ struct TrainTask {
 
 struct TrainReport {
   int64_t steps = 0;          // finished, of the whole run
+  int64_t solved = 0;         // step of the evaluation that ended it (TrainOptions::solved); 0: none
   int signal = 0;             // that stopped it, 0: it came to its end (or to where it was told to stop)
   double loss = 0;            // of the last step, a mean over counted targets
   Metrics validation;         // of the last evaluation
@@ -104,13 +110,17 @@ struct RunPlace {
 };
 
 inline constexpr const char* diverged_note = "diverged";   // in metrics.jsonl
+inline constexpr const char* solved_note = "solved";
 inline constexpr const char* steps_note = "steps";
 
-// Runs `task` and writes the files above. Losses and norms of steps stay on the device until one is logged, evaluated or
-// saved, so steps in between do not wait for it; none is written anywhere before every step up to it was seen to be finite.
+int64_t solved_step(const std::vector<MetricsLine>& log);   // of the run's solved_note, which is text; 0: there is none
+
+// Runs `task` and writes the files above. A run that is solved (TrainOptions::solved) ends there as at its last step. Losses and
+// norms of steps stay on the device until one is logged, evaluated or saved, so steps in between do not wait for it; none is
+// written anywhere before every step up to it was seen to be finite.
 // Throws Error when another process writes there, when a file cannot be written (the last checkpoint stays), when a checkpoint
 // does not belong to the model or the experiment, when with another number of steps those that are done would have had other
-// rates, and NotFinite (nn/train/finite.h), which names the last checkpoint after
+// rates, when a solved run is given another number, and NotFinite (nn/train/finite.h), which names the last checkpoint after
 // which a step was finite, when a loss, a gradient, a result of an evaluation, or a tensor that would be saved is not finite.
 // Under AnomalyMode (autograd/anomaly.h) the error names step, op and module. At the end of the run the model has the weights
 // of model.safetensors.

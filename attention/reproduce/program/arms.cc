@@ -255,6 +255,8 @@ nlohmann::ordered_json comparison_json(const std::vector<Group>& groups, const s
             {"steps", run.steps},
             {"done", run.done},
             {"evaluated", run.evaluated},
+            {"finished", run.finished()},
+            {"solved", run.solved ? Json(run.solved) : Json()},
             {"result", number(run.judged.result)},
             {"step_seconds", number(run.step_seconds)},
             {"peak_bytes", run.peak_bytes},

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -44,12 +45,19 @@ std::string with_interval(const Interval& interval, const char* format) {
   return std::isnan(interval.half_width) ? mean : fmt::format("{} ± {:.4f}", mean, interval.half_width);
 }
 
+bool any_solved(const Group& group) {
+  return std::any_of(group.arms.begin(), group.arms.end(), [](const Arm& arm) {
+    return std::any_of(arm.runs.begin(), arm.runs.end(), [](const RunRecord& run) { return run.solved > 0; });
+  });
+}
+
 void print_group(const Group& group) {
   const RunRecord& first = group.arms.front().runs.front();
   if (!group.title.empty()) fmt::print("{}\n", group.title);
-  fmt::print("{} after {} steps, {} is better\n{:<16} {:>5}  {:<20} {:<20} {:>11} {:>12} {:>10} {:>10}\n",
-             group.objective.metric, first.steps, group.objective.higher_is_better ? "higher" : "lower", "arm", "seeds", "mean",
-             "difference", "parameters", "operations", "step", "memory");
+  fmt::print("{} after {} steps{}, {} is better\n{:<16} {:>5}  {:<20} {:<20} {:>11} {:>12} {:>10} {:>10}\n",
+             group.objective.metric, first.steps, any_solved(group) ? " or when solved" : "",
+             group.objective.higher_is_better ? "higher" : "lower", "arm", "seeds", "mean", "difference", "parameters",
+             "operations", "step", "memory");
   for (const Arm& arm : group.arms)
     fmt::print("{:<16} {:>5}  {:<20} {:<20} {:>11} {:>12.4g} {:>7} ms {:>6.0f} MiB\n", arm.label, arm.runs.size(),
                with_interval(arm.result(), "{:.4f}"), arm.difference ? with_interval(arm.difference->interval, "{:+.4f}") : "",

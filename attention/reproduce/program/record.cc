@@ -140,6 +140,7 @@ RunRecord read_record(const std::filesystem::path& folder) {
       if (run.wider && value.first == run.wider->objective.metric) run.wider->result = number_in(log, line, value.first);
     }
   }
+  if (run.diverged.empty()) run.solved = solved_step(run.metrics);
   read_costs(run);
   return run;
 }

@@ -36,11 +36,12 @@ struct RunRecord {
   std::vector<MetricsLine> metrics;
   int64_t done = 0;                              // last logged step
   int64_t evaluated = 0;                         // step of the last evaluation; 0: none
+  int64_t solved = 0;                            // step of the evaluation at which it was solved; 0: not
   std::string diverged;                          // what was not finite; "": nothing
   double step_seconds = 0;                       // median over logged steps; NaN: none
   int64_t peak_bytes = 0;
 
-  bool finished() const { return evaluated == steps && diverged.empty(); }
+  bool finished() const { return (evaluated == steps || solved) && diverged.empty(); }
   std::string name() const;                      // of the folder, or of the one around a folder seed-…
 };
 

@@ -105,9 +105,11 @@ std::string nearest_logged(const std::vector<MetricsLine>& log, int64_t step) {
 
 int run_replay(const ReplayCommand& command) {
   require_run(command.run);
-  const int64_t steps = read_run(command.run).train.steps;
-  require(command.step <= steps, "--step", [&] { return text("the run has ", steps, " steps, found ", command.step); });
+  const int64_t planned = read_run(command.run).train.steps;
   const std::vector<MetricsLine> log = read_metrics(command.run / "metrics.jsonl");
+  const int64_t solved = solved_step(log), steps = solved ? solved : planned;
+  require(command.step <= steps, "--step",
+          [&] { return text("the run has ", steps, " steps", solved ? ", then it was solved, found " : ", found ", command.step); });
   ReplayedRun run(command.run, command.step - 1, command.device);
   const std::string others = other_arithmetic(command.run, run.experiment(), run.start(), command.step);
   const double tolerance = others.empty() ? 0 : other_kernels_tolerance;

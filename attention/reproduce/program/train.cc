@@ -19,6 +19,7 @@ std::string summary(const Experiment& experiment, Task& task, const TrainReport&
                                   report.seconds > 0 ? static_cast<double>(report.counted) / report.seconds : 0, task.unit(),
                                   static_cast<double>(memory.peak) / (1 << 20));
   for (const auto& [name, value] : report.validation) lines += fmt::format("{} {:.6g}\n", name, value);
+  if (report.solved) lines += fmt::format("solved at step {}\n", report.solved);
   return lines + fmt::format("weights sha256 {}\n", weights_digest(task.model()));
 }
 
@@ -36,7 +37,8 @@ int run_train(const TrainCommand& command) {
   const TrainedRun run = train_run(experiment, folder, resume, command.stop_after, command.minutes);
   const TrainReport& report = run.report;
   fmt::print("{}", summary(experiment, *run.task, report));
-  if (report.steps < experiment.train.steps) fmt::print("stopped; go on with: tapir train --resume {}\n", folder.string());
+  if (report.steps < experiment.train.steps && !report.solved)
+    fmt::print("stopped; go on with: tapir train --resume {}\n", folder.string());
   return report.signal ? 128 + report.signal : 0;
 }
 
