@@ -24,7 +24,7 @@ struct Proof {
 //   distribution  every recorded row "weights" is ≥ 0 and sums to 1 within 1e-12, under every mask
 //   equivariant   permuted tokens give permuted outputs within 1e-10
 //   padding_safe  appended padded tokens, whatever (finite) they hold, change neither outputs nor gradients by more than
-//                 1e-13; a batch row without keys gives exact zeros and zero gradients
+//                 1e-13; a batch row without keys gives exact zeros and zero gradients, but for the output projection's bias
 //   streaming     a prefill of every length, then token by token, with all positions that the mixer accepts: outputs within
 //                 1e-12 of those of the whole sequence
 //   linear        from N to 2 N tokens the operations of a pass and its backward, and its memory, grow at most 2.1 times

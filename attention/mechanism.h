@@ -17,7 +17,8 @@ struct Claims {
   bool causal = false;       // causal mask: ∂out[t]/∂in[t′] = 0 for t′ > t; later tokens change no bit of earlier outputs
   bool distribution = false; // rows of A are ≥ 0 and sum to 1
   bool equivariant = false;  // permuting tokens permutes outputs
-  bool padding_safe = false; // appended padded keys change nothing; a row without keys gives zeros and zero gradients
+  bool padding_safe = false; // appended padded keys change nothing; a row without keys gives zeros and zero gradients, but
+                             // for the bias of the output projection
   bool streaming = false;    // a prefill of any length, then token by token, gives what the whole sequence gives
   bool linear = false;       // operations and memory grow with T, not with T²
   bool batch_independent = false;   // no sample changes what another one gets

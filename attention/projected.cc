@@ -11,23 +11,30 @@ const char* name_of(Projection projection) {
   return names[static_cast<int>(projection)];
 }
 
-int64_t width_of(Projection which, const MixerShape& shape) {
-  return which == Projection::key || which == Projection::value ? shape.head_width() * shape.key_head_count() : shape.width;
+Widths widths_of(Projection which, const MixerShape& shape) {
+  const int64_t C = shape.width, D = shape.head_channels();
+  if (which == Projection::out) return {shape.heads * D, C};
+  return {C, (which == Projection::query ? shape.heads : shape.key_head_count()) * D};
 }
 
 ProjectedAttention::ProjectedAttention(const MixerShape& shape, const std::set<Projection>& replaced) : shape_(shape) {
-  require(shape.width > 0 && shape.heads > 0 && shape.layer >= 0 && shape.key_heads >= 0, "attention", [&] {
-    return text("width and heads must be positive, layer and key heads not negative: got width ", shape.width, ", ",
-                shape.heads, " heads, layer ", shape.layer, ", ", shape.key_heads, " key heads");
-  });
-  require(shape.width % shape.heads == 0, "attention",
-          [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); });
+  require(shape.width > 0 && shape.heads > 0 && shape.layer >= 0 && shape.key_heads >= 0 && shape.head_width >= 0, "attention",
+          [&] {
+            return text("width and heads must be positive, layer, key heads and head width not negative: got width ",
+                        shape.width, ", ", shape.heads, " heads, layer ", shape.layer, ", ", shape.key_heads,
+                        " key heads, head width ", shape.head_width);
+          });
+  require(
+      shape.head_width > 0 || shape.width % shape.heads == 0, "attention",
+      [&] { return text("the width ", shape.width, " is not a multiple of the ", shape.heads, " heads"); },
+      "or choose a head width");
   require(shape.heads % shape.key_head_count() == 0, "attention",
           [&] { return text("the ", shape.heads, " heads are not a multiple of the ", shape.key_heads, " key heads"); });
   for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out})
-    if (!replaced.contains(which))
-      linear_[which] =
-          &child<nn::Linear>(name_of(which), shape.width, width_of(which, shape), false, nn::Init::normal(0.02));
+    if (!replaced.contains(which)) {
+      const Widths widths = widths_of(which, shape);
+      linear_[which] = &child<nn::Linear>(name_of(which), widths.in, widths.out, shape.biases, nn::Init::normal(0.02));
+    }
 }
 
 ProjectedAttention::Heads ProjectedAttention::projected(const Tensor& x, const Tensor& context, const nn::Call& call) const {

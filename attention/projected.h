@@ -1,6 +1,6 @@
 // Attention between its projections: Q, K and V of every head, and what becomes of their results.
 //
-// Letters: B batch, H heads, G heads of keys, T queries, S keys, D head width, C = H·D.
+// Letters: B batch, H heads, G heads of keys, T queries, S keys, D head width, C width: H·D unless D is chosen apart.
 #pragma once
 #include <map>
 #include <set>
@@ -14,12 +14,16 @@ using nn::MixerShape;
 
 enum class Projection { query, key, value, out };
 const char* name_of(Projection projection);
-int64_t width_of(Projection which, const MixerShape& shape);   // G·D of keys and values, C of queries and results
+
+struct Widths {
+  int64_t in, out;
+};
+Widths widths_of(Projection which, const MixerShape& shape);   // C → H·D queries, C → G·D keys and values, H·D → C results
 
 class ProjectedAttention : public nn::TokenMixer {
  public:
   // Makes a linear layer for each projection but those in `replaced`, for which project() must be overridden. Throws Error
-  // unless the heads divide the width, and those of keys the heads.
+  // unless there is a head width or the heads divide the width, and unless the heads of keys divide the heads.
   explicit ProjectedAttention(const MixerShape& shape, const std::set<Projection>& replaced = {});
 
   Tensor forward(const Tensor& x, const Tensor& context, const nn::Call& call) final;
@@ -33,7 +37,7 @@ class ProjectedAttention : public nn::TokenMixer {
   bool accepts(nn::Positions) const override { return true; }
 
  protected:
-  virtual Tensor project(Projection which, const Tensor& x) const;   // (B,T,C)     x Wᵀ, no bias
+  virtual Tensor project(Projection which, const Tensor& x) const;   // (B,T,in) → (B,T,out)   x Wᵀ, + b where there are biases
 
   // Queries or keys, the first of which stands at `begin`: (B,…,T,D), turned where positions are rotary.
   virtual Tensor placed(const Tensor& x, int64_t begin, const nn::Call& call) const;
@@ -50,7 +54,7 @@ class ProjectedAttention : public nn::TokenMixer {
   const MixerShape shape_;
 
  private:
-  std::map<Projection, nn::Linear*> linear_;   // (C,C), keys and values (G·D,C); no bias
+  std::map<Projection, nn::Linear*> linear_;
 };
 
 }  // namespace tapir

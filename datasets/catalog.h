@@ -9,8 +9,9 @@ namespace tapir {
 
 struct KnownFile {
   std::string name;
-  int64_t tokens;      // words and line ends, as published (Merity et al. 2016, table 1)
+  int64_t tokens;      // words and line ends; of WikiText as published (Merity et al. 2016, table 1)
   std::string sha256;  // "" where none is known
+  int64_t types = 0;   // different words, the line end included; 0: not compared
 };
 
 struct DataSet {
@@ -18,16 +19,15 @@ struct DataSet {
   std::string contents;
   std::string source;
   std::string licence;
-  KnownFile train, valid, test;
-  int64_t types;  // different words of the training part, <eos> included
-
+  std::vector<KnownFile> files;  // of the three parts, in order; or one, of which the first 90 % of characters are the training
+                                 // part, the others validation, and there is no test part
   std::filesystem::path folder() const;
-  std::vector<const KnownFile*> files() const { return {&train, &valid, &test}; }
   bool is_present() const;  // all files exist
 };
 
-// Every data set that is read from files: wikitext-2, wikitext-103.
+// Every data set that is read from files: wikitext-2, wikitext-103, tinyshakespeare.
 const std::vector<DataSet>& data_sets();
+const DataSet* find_data_set(const std::string& name);   // null: there is none
 
 // The checked text of one file of `set`. Errors: the file is missing (says what to put where); what read_text_file refuses;
 // a number of tokens other than the published one.
@@ -39,7 +39,7 @@ struct FileCheck {
   std::string name;  // "wikitext-2/wiki.train.tokens"
   FileStatus status;
   int64_t tokens = 0;  // found
-  int64_t types = 0;   // found; counted in the training part alone
+  int64_t types = 0;   // found; counted where they are known
   std::string detail;  // what differs; "" where the file is exact
 };
 

@@ -19,11 +19,13 @@ const char* name_of(Positions positions) {
 
 }  // namespace
 
+std::unique_ptr<Norm> norm_of(const BlockOptions& o) { return make_norm(o.norm_kind, o.width, o.bias); }
+
 FeedForward::FeedForward(const BlockOptions& options)
     : activation_(activation_of(options.activation)),
-      up_(child<Linear>("up", options.width, options.hidden_width(), true, Init::normal(deviation))),
+      up_(child<Linear>("up", options.width, options.hidden_width(), options.bias, Init::normal(deviation))),
       dropout_(child<Dropout>("dropout", options.dropout)),
-      down_(child<Linear>("down", options.hidden_width(), options.width, true, Init::normal(deviation))) {}
+      down_(child<Linear>("down", options.hidden_width(), options.width, options.bias, Init::normal(deviation))) {}
 
 Tensor FeedForward::forward(const Tensor& x, const Call& call) const {
   const Scope scope = enter();
@@ -48,11 +50,11 @@ Tensor Branch::forward(const Tensor& y, const Call& call) const {
 }
 
 Block::Block(const BlockOptions& options, int64_t layer, std::unique_ptr<TokenMixer> mixer, std::unique_ptr<TokenMixer> cross)
-    : post_norm_(options.norm == "post"), norm1_(adopt("norm1", make_norm(options.norm_kind, options.width))),
+    : post_norm_(options.norm == "post"), norm1_(adopt("norm1", norm_of(options))),
       mixer_(adopt("attention", std::move(mixer))),
-      cross_norm_(cross ? &adopt("cross_norm", make_norm(options.norm_kind, options.width)) : nullptr),
+      cross_norm_(cross ? &adopt("cross_norm", norm_of(options)) : nullptr),
       cross_(cross ? &adopt("cross_attention", std::move(cross)) : nullptr),
-      norm2_(adopt("norm2", make_norm(options.norm_kind, options.width))), mlp_(child<FeedForward>("mlp", options)),
+      norm2_(adopt("norm2", norm_of(options))), mlp_(child<FeedForward>("mlp", options)),
       branch1_(child<Branch>("branch1", options, layer)),
       cross_branch_(cross_ ? &child<Branch>("cross_branch", options, layer) : nullptr),
       branch2_(child<Branch>("branch2", options, layer)) {}
@@ -87,11 +89,19 @@ Tensor Block::step(const Tensor& x, MixerState& state, const std::vector<int64_t
 Blocks::Blocks(const char* model, const BlockOptions& options, MixerShape shape, Positions positions, const MixerMaker& mixer,
                const MixerMaker& cross)
     : recompute_(options.recompute) {
-  require(options.width % options.heads == 0, model,
-          [&] { return text("the width ", options.width, " is not a multiple of the ", options.heads, " heads"); });
+  require(
+      options.head_width > 0 || options.width % options.heads == 0, model,
+      [&] { return text("the width ", options.width, " is not a multiple of the ", options.heads, " heads"); },
+      "or set head_width");
   shape.width = options.width;
   shape.heads = options.heads;
   shape.key_heads = options.key_heads;
+  shape.head_width = options.head_width;
+  shape.biases = options.attention_bias;
+  require(
+      positions != Positions::rotary || shape.head_channels() % 2 == 0, model,
+      [&] { return text("rotary positions turn pairs of channels, and a head has ", shape.head_channels()); },
+      "set an even head_width");
   shape.layers = options.layers;
   const auto made = [&](const MixerMaker& make, const MixerShape& own) {
     std::unique_ptr<TokenMixer> result = make(own);

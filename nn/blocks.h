@@ -18,10 +18,13 @@ struct BlockOptions : Options {
   int64_t layers = 4;
   int64_t heads = 4;
   int64_t key_heads = 0;
+  int64_t head_width = 0;
   int64_t hidden = 0;
   std::string norm = "pre";
   std::string norm_kind = "layer";
   std::string activation = "gelu";
+  bool bias = true;
+  bool attention_bias = false;
   double dropout = 0;
   double drop_path = 0;
   double layer_scale = 0;
@@ -32,13 +35,16 @@ struct BlockOptions : Options {
   void fields(FieldVisitor& visit) override {
     visit("width", width, "channels C of the residual stream", between(1, 1 << 16));
     visit("layers", layers, "transformer blocks", between(1, 1024));
-    visit("heads", heads, "attention heads; must divide the width", between(1, 1024));
+    visit("heads", heads, "attention heads; must divide the width where head_width is 0", between(1, 1024));
     visit("key_heads", key_heads, "heads of keys and values, each shared by heads/key_heads queries; 0: as many as heads",
           between(0, 1024));
+    visit("head_width", head_width, "channels of a head; 0: width / heads", between(0, 1 << 16));
     visit("hidden", hidden, "hidden units of the feed-forward layers; 0: 4 × width", between(0, 1 << 20));
     visit("norm", norm, "norm before each sub-layer, or after its residual sum", Choices{"pre", "post"});
     visit("norm_kind", norm_kind, "layer norm or RMS norm", Choices{"layer", "rms"});
     visit("activation", activation, "of the feed-forward layers", Choices{"gelu", "gelu_tanh", "relu"});
+    visit("bias", bias, "the feed-forward layers and layer norms have biases");
+    visit("attention_bias", attention_bias, "the linear projections of attention have biases");
     visit("dropout", dropout,
           "probability: on embedded tokens, after the activation and at the end of every residual branch",
           between(0, 0.99));
@@ -50,6 +56,8 @@ struct BlockOptions : Options {
     visit("recompute", recompute, "run each block again in backward instead of keeping what it computed: same bits");
   }
 };
+
+std::unique_ptr<Norm> norm_of(const BlockOptions& options);
 
 // down(activation(up(x))), (…,C) → (…,C)
 class FeedForward : public Module {
@@ -113,9 +121,10 @@ class Block : public Module {
 // One after the other.
 class Blocks : public Module {
  public:
-  // `shape`: of the mixers, but for width, heads and layers, which are the options'. `cross`: makes the mixers of
-  // cross-attention, to a memory whose tokens have other places. Throws Error, named after `model`, unless the heads divide the
-  // width, the mixers get what they need (require_met), and accept the positions.
+  // `shape`: of the mixers, but for width, heads, biases and layers, which are the options'. `cross`: makes the mixers of
+  // cross-attention, to a memory whose tokens have other places. Throws Error, named after `model`, unless there is a head
+  // width or the heads divide the width, a head has pairs of channels for rotary positions, the mixers get what they need
+  // (require_met), and accept the positions.
   Blocks(const char* model, const BlockOptions& options, MixerShape shape, Positions positions, const MixerMaker& mixer,
          const MixerMaker& cross = nullptr);
 

@@ -26,13 +26,15 @@ struct MixerShape {
   int64_t heads = 0;       // H
   int64_t layer = 0;       // index of the block, from 0
   int64_t key_heads = 0;   // G, divides H; 0: H
+  int64_t head_width = 0;  // D; 0: C/H, and H divides C
+  bool biases = false;     // of the projections
   int64_t layers = 1;      // blocks of the model
   Context context = Context::self;
   bool causal = false;     // every call is; then context is self
   int64_t length = 0;      // most tokens of a sequence; 0: not known
   Places places{};
 
-  int64_t head_width() const { return width / heads; }   // D
+  int64_t head_channels() const { return head_width ? head_width : width / heads; }   // D
   int64_t key_head_count() const { return key_heads ? key_heads : heads; }
 };
 

@@ -31,8 +31,9 @@ struct Alignment : nn::Module {
 class Additive final : public StagedAttention {
  public:
   Additive(const AdditiveOptions& options, const MixerShape& shape)
-      : StagedAttention(shape), alignment_(child<Alignment>("score", shape.heads, options.hidden_width(shape.head_width()),
-                                                            shape.head_width(), options.bias)) {}
+      : StagedAttention(shape),
+        alignment_(child<Alignment>("score", shape.heads, options.hidden_width(shape.head_channels()), shape.head_channels(),
+                                    options.bias)) {}
 
   // As in score_mlp: queries and keys meet in no inner product.
   bool accepts(nn::Positions positions) const override { return positions != nn::Positions::rotary; }

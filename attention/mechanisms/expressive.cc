@@ -15,7 +15,7 @@ class Expressive final : public StagedAttention {
  public:
   Expressive(const ExpressiveOptions& options, const MixerShape& shape)
       : StagedAttention(shape, options.fused()),
-        beta_(options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(shape.head_width()))),
+        beta_(options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(shape.head_channels()))),
         alibi_(options.alibi) {}
 
   // ALiBi is a term of scores that softmax makes a factor; the factor itself is the option `alibi`.

@@ -11,13 +11,12 @@ namespace {
 Tensor activate(const std::string& name, const Tensor& x) { return name == "mish" ? mish(x) : relu(x); }
 
 struct Network : nn::Module {
-  Network(const MlpQkvOptions& o, int64_t width, int64_t out_width, const nn::LayerNorm* shared_norm)
-      : options(o),
-        hidden(child<nn::Linear>("hidden", width, o.hidden_mult * width, true, nn::Init::normal(0.02))),
-        norm(shared_norm || o.norm == "none" ? shared_norm : &child<nn::LayerNorm>("norm", o.hidden_mult * width)),
-        out(child<nn::Linear>("out", o.hidden_mult * width, out_width, o.output_bias, nn::Init::normal(0.02))) {}
+  Network(const MlpQkvOptions& o, const Widths& widths, int64_t units, const nn::LayerNorm* shared_norm)
+      : options(o), hidden(child<nn::Linear>("hidden", widths.in, units, true, nn::Init::normal(0.02))),
+        norm(shared_norm || o.norm == "none" ? shared_norm : &child<nn::LayerNorm>("norm", units)),
+        out(child<nn::Linear>("out", units, widths.out, o.output_bias, nn::Init::normal(0.02))) {}
 
-  Tensor forward(const Tensor& x) const {   // (B,T,C) → (B,T,out_width)
+  Tensor forward(const Tensor& x) const {   // (B,T,in) → (B,T,out)
     const Scope scope = enter();
     const Tensor t = hidden.forward(x);
     const Tensor r = activate(options.activation, options.norm == "before" ? norm->forward(t) : t);
@@ -37,10 +36,10 @@ class MlpQkv final : public StagedAttention {
             "that is dot_product");
     require(!options.norm_shared || options.norm != "none", "mlp_qkv",
             [] { return "norm_shared needs a norm, found norm = \"none\""; });
-    const nn::LayerNorm* shared =
-        options.norm_shared ? &child<nn::LayerNorm>("norm", options.hidden_mult * shape.width) : nullptr;
+    const int64_t units = options.hidden_mult * shape.width;
+    const nn::LayerNorm* shared = options.norm_shared ? &child<nn::LayerNorm>("norm", units) : nullptr;
     for (const Projection which : options.networks())
-      networks_[which] = &child<Network>(name_of(which), options, shape.width, width_of(which, shape), shared);
+      networks_[which] = &child<Network>(name_of(which), options, widths_of(which, shape), units, shared);
   }
 
  private:

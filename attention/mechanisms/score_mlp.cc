@@ -62,9 +62,9 @@ void record_share(const nn::Call& call, const Shape& pairs, int64_t units, const
 // The network of a layer. Its first layer is taken apart into what it does to queries (a) and to keys (c).
 struct ScoreNetwork : nn::Module {
   ScoreNetwork(const ScoreMlpOptions& o, const MixerShape& shape)
-      : reduced(o.reduced_width(shape.head_width())),
-        reduce_query(child<HeadLinear>("reduce_query", shape.heads, o.shared, shape.head_width(), reduced)),
-        reduce_key(child<HeadLinear>("reduce_key", shape.heads, o.shared, shape.head_width(), reduced)),
+      : reduced(o.reduced_width(shape.head_channels())),
+        reduce_query(child<HeadLinear>("reduce_query", shape.heads, o.shared, shape.head_channels(), reduced)),
+        reduce_key(child<HeadLinear>("reduce_key", shape.heads, o.shared, shape.head_channels(), reduced)),
         first(child<HeadLinear>(o.form == "paper" ? "hidden" : "hidden1", shape.heads, o.shared, 2 * reduced,
                                 o.form == "paper" ? o.hidden : reduced)),
         second(o.form == "paper"
@@ -111,7 +111,7 @@ class ScoreMlp final : public StagedAttention {
  public:
   ScoreMlp(const ScoreMlpOptions& options, const MixerShape& shape)
       : StagedAttention(shape, options.fused()), network_(child<ScoreNetwork>("score", options, shape)),
-        factor_(options.scale ? 1 / std::sqrt(static_cast<double>(shape.head_width())) : 1) {}
+        factor_(options.scale ? 1 / std::sqrt(static_cast<double>(shape.head_channels())) : 1) {}
 
   // Turned queries and keys tell of their distance through an inner product, and there is none here.
   bool accepts(nn::Positions positions) const override { return positions != nn::Positions::rotary; }

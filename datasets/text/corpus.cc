@@ -22,7 +22,7 @@ struct Part {
 };
 
 struct Parts {
-  Part train, valid, test;
+  Part train, valid, test;   // test empty: there is none
 };
 
 Part part_of(std::string text, std::string name, int64_t first_line = 1) {
@@ -30,9 +30,20 @@ Part part_of(std::string text, std::string name, int64_t first_line = 1) {
   return {std::move(text), {std::move(name), first_line}};
 }
 
+// Characters [0, ⌊0.9 n⌋) and [⌊0.9 n⌋, n) of n.
+Parts cut_by_characters(const std::string& whole, const std::string& name) {
+  std::vector<size_t> begins;
+  for (size_t i = 0; i < whole.size(); i += utf8_length(whole, i)) begins.push_back(i);
+  const size_t cut = begins[begins.size() * 9 / 10];
+  const auto lines_before = std::count(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(cut), '\n');
+  return {{whole.substr(0, cut), {name, 1}}, {whole.substr(cut), {name, lines_before + 1}}, {}};
+}
+
 Parts known_parts(const DataSet& set) {
-  const auto read = [&](const KnownFile& file) { return part_of(read_known_text(set, file), set.name + "/" + file.name); };
-  return {read(set.train), read(set.valid), read(set.test)};
+  const auto name_of = [&](size_t file) { return set.name + "/" + set.files[file].name; };
+  if (set.files.size() == 1) return cut_by_characters(read_known_text(set, set.files[0]), name_of(0));
+  const auto read = [&](size_t file) { return part_of(read_known_text(set, set.files[file]), name_of(file)); };
+  return {read(0), read(1), read(2)};
 }
 
 Parts folder_parts(const std::filesystem::path& folder) {
@@ -88,11 +99,12 @@ Parts parts_of(const CorpusSpec& spec) {
   require(spec.path.empty(), "data.path",
           [&] { return text("only the kind \"file\" has a path, found kind ", shown(spec.kind)); });
   if (spec.kind == "generated") return generated_parts(spec.limits);
-  const auto& sets = data_sets();
-  const auto set =
-      std::find_if(sets.begin(), sets.end(), [&](const DataSet& candidate) { return candidate.name == spec.kind; });
-  require(set != sets.end(), "data.kind",
-          [&] { return text("expected wikitext-2, wikitext-103, file or generated, found ", shown(spec.kind)); });
+  const DataSet* const set = find_data_set(spec.kind);
+  require(set, "data.kind", [&] {
+    std::string known;
+    for (const DataSet& one : data_sets()) known += one.name + ", ";
+    return text("expected ", known, "file or generated, found ", shown(spec.kind));
+  });
   return known_parts(*set);
 }
 
@@ -112,6 +124,8 @@ TextCorpus read_corpus(const CorpusSpec& spec, std::shared_ptr<const Tokenizer> 
     return text("expected limits of at least 0, found ", limits.train, ", ", limits.valid, ", ", limits.test);
   });
   const Parts parts = parts_of(spec);
+  require(limits.test == 0 || !parts.test.text.empty(), "data.test_tokens",
+          [&] { return text(spec.kind, " has no test part, found ", limits.test); }, "leave it at 0");
   if (!tokenizer) tokenizer = tokenizer_from_text(spec.tokens, parts.train.text, spec.max_types);
 
   const auto encode = [&](const Part& part, int64_t limit, TextMeasure* measure = nullptr) {
@@ -124,7 +138,7 @@ TextCorpus read_corpus(const CorpusSpec& spec, std::shared_ptr<const Tokenizer> 
   TextCorpus corpus;
   corpus.train = encode(parts.train, limits.train);
   corpus.valid = encode(parts.valid, limits.valid, &corpus.valid_text);
-  corpus.test = encode(parts.test, limits.test, &corpus.test_text);
+  if (!parts.test.text.empty()) corpus.test = encode(parts.test, limits.test, &corpus.test_text);
   corpus.tokenizer = std::move(tokenizer);
   return corpus;
 }

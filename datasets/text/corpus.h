@@ -19,7 +19,7 @@ struct CorpusSpec {
     int64_t test = 0;
   };
 
-  std::string kind = "wikitext-2";  // "wikitext-2" | "wikitext-103" | "file" | "generated"
+  std::string kind = "wikitext-2";  // "wikitext-2" | "wikitext-103" | "tinyshakespeare" | "file" | "generated"
 
   // For the kind "file" alone. A text file: its first 90 % of lines are the training part, the next 5 % validation, the
   // last 5 % test. A folder: it has the three parts as train.txt, valid.txt, test.txt.
@@ -38,16 +38,16 @@ struct TextMeasure {
 };
 
 struct TextCorpus {
-  std::vector<int32_t> train, valid, test;
+  std::vector<int32_t> train, valid, test;   // test empty: there is no test part
   TextMeasure valid_text, test_text;
   std::shared_ptr<const Tokenizer> tokenizer;
 };
 
 // Reads (or generates) the text of `spec`. The vocabulary comes from the whole training part, before limits; or from
 // `tokenizer`, as saved with a trained model, and then spec.tokens and spec.max_types do not matter.
-// Every part ends with a line end: where the text has none, one is added.
-// Errors: a field that is not as above; a file that is missing, truncated, malformed, or too short to be cut (20 lines); a
-// type that the vocabulary lacks.
+// Every part ends with a line end: where the text has none, one is added, but for tinyshakespeare, which is cut by characters.
+// Errors: a field that is not as above; a limit of a test part that there is not; a file that is missing, truncated, malformed,
+// or too short to be cut (20 lines); a type that the vocabulary lacks.
 TextCorpus read_corpus(const CorpusSpec& spec, std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 
 }  // namespace tapir

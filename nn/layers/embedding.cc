@@ -4,8 +4,8 @@
 
 namespace tapir::nn {
 
-Embedding::Embedding(int64_t rows, int64_t width, const Init& init)
-    : weight(parameter("weight", {rows, width}, ParameterKind::embedding, init)) {}
+Embedding::Embedding(int64_t rows, int64_t width, const Init& init, ParameterKind kind)
+    : weight(parameter("weight", {rows, width}, kind, init)) {}
 
 Tensor Embedding::forward(const Tensor& indices) const {
   const Scope scope = enter();

@@ -9,11 +9,12 @@ struct Norm : Module {   // along the last axis
 };
 
 struct LayerNorm : Norm {   // Ba et al. 2016
-  explicit LayerNorm(int64_t width, double epsilon = 1e-5);
+  explicit LayerNorm(int64_t width, double epsilon = 1e-5, bool with_bias = true);
   Tensor forward(const Tensor& x) const override;
 
   double epsilon;
-  Parameter &weight, &bias;   // (C)
+  Parameter& weight;   // (C)
+  Parameter* bias;     // (C); null without
 };
 
 struct RmsNorm : Norm {   // y = w x / √(mean x² + ε)      Zhang & Sennrich 2019, eq. 4
@@ -24,6 +25,7 @@ struct RmsNorm : Norm {   // y = w x / √(mean x² + ε)      Zhang & Sennrich 
   Parameter& weight;   // (C)
 };
 
-std::unique_ptr<Norm> make_norm(const std::string& kind, int64_t width);   // "layer" or "rms", else Error
+// "layer" or "rms", which has no bias in any case; else Error.
+std::unique_ptr<Norm> make_norm(const std::string& kind, int64_t width, bool with_bias = true);
 
 }  // namespace tapir::nn

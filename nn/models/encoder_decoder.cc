@@ -3,6 +3,8 @@
 namespace tapir::nn {
 
 Encoder::Encoder(const TransformerOptions& options, const MixerMaker& mixer) : TransformerStack("encoder", options) {
+  require(!options.tied_head && !options.head_bias, "encoder", [] { return "has no head that could be tied or have a bias"; },
+          "of an encoder with a decoder, the target's options say it");
   add_blocks(false, mixer);
 }
 
@@ -26,7 +28,7 @@ Tensor Decoder::forward(const Tensor& tokens, const Memory& memory, const Call& 
 EncoderDecoder::EncoderDecoder(const TransformerOptions& source, const TransformerOptions& target, const MixerMaker& mixer,
                                const MixerMaker& cross)
     : encoder_(child<Encoder>("encoder", source, mixer)), decoder_(child<Decoder>("decoder", target, mixer, cross)),
-      head_(adopt("head", make_head(target))) {
+      head_(adopt("head", decoder_.make_head())) {
   require(source.width == target.width, "encoder-decoder",
           [&] { return text("widths differ: ", source.width, " of the source, ", target.width, " of the target"); });
 }

@@ -8,7 +8,8 @@ namespace tapir::nn {
 // Every token sees every other that is there.
 class Encoder : public TransformerStack {
  public:
-  Encoder(const TransformerOptions& options, const MixerMaker& mixer);   // throws what TransformerStack does
+  // Throws what TransformerStack does, and Error for options of a head, which there is none of.
+  Encoder(const TransformerOptions& options, const MixerMaker& mixer);
 
   // (B,S,C). tokens i32 (B,S), S ≤ context; call.mask.keys hides padded ones.
   Tensor forward(const Tensor& tokens, const Call& call) const;

@@ -54,11 +54,12 @@ void DecoderState::reorder(const std::vector<int64_t>& rows) {
 
 TransformerStack::TransformerStack(const char* name, const TransformerOptions& o)
     : options((require_allowed(name, o), o)), kind_(name),
-      tokens_(child<Embedding>("tokens", o.vocabulary, o.width, Init::normal(deviation))),
+      tokens_(child<Embedding>("tokens", o.vocabulary, o.width, Init::normal(deviation),
+                               o.tied_head ? ParameterKind::head : ParameterKind::embedding)),
       positions_(o.positions == "learned" ? &child<Embedding>("positions", o.context, o.width, Init::normal(deviation))
                                           : nullptr),
       dropout_(child<Dropout>("dropout", o.dropout)),
-      norm_(adopt("norm", make_norm(o.norm_kind, o.width))) {}
+      norm_(adopt("norm", norm_of(o))) {}
 
 void TransformerStack::add_blocks(bool causal, const MixerMaker& mixer, const MixerMaker& cross) {
   blocks_ = &adopt("blocks", std::make_unique<Blocks>(kind_, options, MixerShape{.causal = causal, .length = options.context},
@@ -126,13 +127,14 @@ Tensor TransformerStack::step(const Tensor& tokens, DecoderState& state, Call ca
   return y;
 }
 
-std::unique_ptr<Linear> make_head(const TransformerOptions& o) {
-  return std::make_unique<Linear>(o.width, o.vocabulary, false, Init::normal(deviation), Init::constant(0),
-                                  ParameterKind::head);
+std::unique_ptr<Linear> TransformerStack::make_head() const {
+  if (options.tied_head) return std::make_unique<Linear>(tokens_.weight, options.head_bias);
+  return std::make_unique<Linear>(options.width, options.vocabulary, options.head_bias, Init::normal(deviation),
+                                  Init::constant(0), ParameterKind::head);
 }
 
 LanguageModel::LanguageModel(const TransformerOptions& options, const MixerMaker& mixer)
-    : TransformerStack("language model", options), head_(adopt("head", make_head(options))) {
+    : TransformerStack("language model", options), head_(adopt("head", make_head())) {
   add_blocks(true, mixer);
 }
 

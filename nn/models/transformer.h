@@ -12,12 +12,16 @@ struct TransformerOptions : BlockOptions {
   int64_t vocabulary = 0;            // set by the tokenizer, not by the user
   int64_t context = 256;
   std::string positions = "learned";
+  bool tied_head = false;
+  bool head_bias = false;
 
   void fields(FieldVisitor& visit) override {
     visit("context", context, "tokens of a training sequence", between(1, 1 << 20));
     BlockOptions::fields(visit);
     visit("positions", positions, "vectors added to the token vectors, or places that attention itself knows of",
           Choices{"learned", "sinusoidal", "rotary", "alibi", "none"});
+    visit("tied_head", tied_head, "the matrix of the head is that of the token vectors");
+    visit("head_bias", head_bias, "the head has a bias");
   }
 };
 
@@ -35,11 +39,15 @@ class TransformerStack : public Module {
  public:
   const TransformerOptions options;
 
+  // What gives logits of what run() returns. With a tied head (Press & Wolf 2017) its matrix is tokens.weight, one parameter
+  // that decays as the weight of a linear layer that it is; the stack must outlive it.
+  std::unique_ptr<Linear> make_head() const;
+
   // Whether places beyond `context` have a meaning: rotary, alibi and none.
   bool unlimited() const { return options.positions != "learned" && options.positions != "sinusoidal"; }
 
  protected:
-  // `name`: in errors. Throws Error unless the heads divide the width.
+  // `name`: in errors. Throws Error for options that are not allowed.
   TransformerStack(const char* name, const TransformerOptions& options);
 
   // Throws what Blocks does. `cross`: makes the mixers of cross-attention.
@@ -63,9 +71,6 @@ class TransformerStack : public Module {
   Norm& norm_;
   Blocks* blocks_ = nullptr;
 };
-
-// The head of a model that gives logits: untied, no bias.
-std::unique_ptr<Linear> make_head(const TransformerOptions& options);
 
 // The decoder alone, with a head to the vocabulary.
 class LanguageModel : public TransformerStack {

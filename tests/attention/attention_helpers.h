@@ -49,6 +49,25 @@ inline nn::Call call_with(const Mask& mask, nn::Positions positions = nn::Positi
   return call;
 }
 
+// Shapes that every mixer of width 8 takes: what a model may ask of projections and heads.
+struct NamedShape {
+  std::string name;
+  MixerShape shape;
+};
+
+inline std::vector<NamedShape> shapes_of(const Mechanism& row) {
+  std::vector<NamedShape> all{
+      {"heads of the width", {.width = 8, .heads = 2}},
+      {"one head of keys for two", {.width = 8, .heads = 2, .key_heads = 1}},
+      {"wider heads", {.width = 8, .heads = 2, .head_width = 6}},
+      {"heads that do not divide the width", {.width = 8, .heads = 3, .head_width = 2}},
+      {"biases", {.width = 8, .heads = 2, .biases = true}},
+      {"all of it", {.width = 8, .heads = 4, .key_heads = 2, .head_width = 6, .biases = true}}};
+  if (needs_of(row, *row.options()).every_head)
+    std::erase_if(all, [](const NamedShape& one) { return one.shape.key_heads > 0; });
+  return all;
+}
+
 using Parameters = std::map<std::string, nn::Parameter*>;
 
 inline Parameters parameters_of(nn::Module& model) {   // `module` at the start of a line is a directive of nvcc

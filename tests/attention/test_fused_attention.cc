@@ -60,7 +60,8 @@ std::vector<Tensor> results_of(nn::TokenMixer& mixer, const Tensor& x, const Ten
 
 TEST_CASE("fused attention: every mechanism gives the results and gradients of its stages") {
   const int64_t T = 70, S = 90;
-  for (const int64_t key_heads : {4, 2})
+  for (const MixerShape& shape : {MixerShape{.width = 16, .heads = 4}, MixerShape{.width = 16, .heads = 4, .key_heads = 2},
+                                  MixerShape{.width = 16, .heads = 4, .key_heads = 2, .head_width = 6, .biases = true}})
     for (const auto positions : {nn::Positions::none, nn::Positions::alibi, nn::Positions::rotary})
       for (const bool causal : {false, true}) {
         const Tensor x = requires_grad(random_normal({2, T, 16}, 1, "x"));
@@ -71,9 +72,10 @@ TEST_CASE("fused attention: every mechanism gives the results and gradients of i
           for (int64_t s = 0; s < 2 * S; s += 3) present[s] = 0;
           call.mask.keys = Tensor::from(present, {2, S});
         }
-        for (const Made& made : mechanisms({.width = 16, .heads = 4, .key_heads = key_heads})) {
+        for (const Made& made : mechanisms(shape)) {
           if (!made.naive->accepts(positions)) continue;
-          INFO(made.label, ", ", key_heads, " key heads, positions ", static_cast<int>(positions), causal ? ", causal" : "");
+          INFO(made.label, ", ", shape.key_head_count(), " key heads of ", shape.head_channels(), ", positions ",
+               static_cast<int>(positions), causal ? ", causal" : "");
           const std::vector<Tensor> naive = results_of(*made.naive, x, context, call);
           const std::vector<Tensor> fused = results_of(*made.fused, x, context, call);
           for (size_t i = 0; i < naive.size(); ++i) {

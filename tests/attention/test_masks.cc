@@ -23,7 +23,8 @@ Tensor with_hidden(const Tensor& x, const std::vector<uint8_t>& kept, double num
   return where(condition, x, Tensor::full({}, number, x.dtype()));
 }
 
-// Calls judge(mixer) for every mechanism, naive and fused where it has both, and once more as the other forms of its options.
+// Calls judge(mixer) for every mechanism of every shape, naive and fused where it has both, and once more as the other forms
+// of its options.
 template <class Judge>
 void for_every_mechanism(const Judge& judge) {
   for (const Mechanism& row : zoo())
@@ -37,11 +38,13 @@ void for_every_mechanism(const Judge& judge) {
         else if (auto* expressive = dynamic_cast<ExpressiveOptions*>(options.get())) expressive->alibi = other;
         else if (auto* additive = dynamic_cast<AdditiveOptions*>(options.get())) additive->bias = other;
         else if (other) continue;
-        INFO(row.name, ", ", implementation, ", other ", other);
-        const auto mixer = row.make(*options, {.width = 8, .heads = 2, .layer = 0, .key_heads = 0});
-        mixer->initialise(1, DType::f64);
-        spread_parameters(*mixer, 1);
-        judge(*mixer);
+        for (const NamedShape& one : shapes_of(row)) {
+          INFO(row.name, ", ", implementation, ", other ", other, ", ", one.name);
+          const auto mixer = row.make(*options, one.shape);
+          mixer->initialise(1, DType::f64);
+          spread_parameters(*mixer, 1);
+          judge(*mixer, one.shape);
+        }
       }
 }
 
@@ -51,7 +54,7 @@ TEST_CASE("masks: a key that the key mask hides reaches no result and no gradien
   const std::vector<uint8_t> kept{1, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0};   // of the last sequence none
   const Tensor x = random_normal({3, 4, 8}, 1, "x"), context = random_normal({3, 5, 8}, 1, "context");
   const Mask mask{.causal = false, .offset = 0, .keys = Tensor::from(kept, {3, 5})};
-  for_every_mechanism([&](nn::TokenMixer& mixer) {
+  for_every_mechanism([&](nn::TokenMixer& mixer, const MixerShape&) {
     if (mixer.needs().self) return;   // test_twicing.cc
     const auto evaluate_with = [&](double hidden) {
       std::vector<Tensor> leaves{requires_grad(x), requires_grad(context)};
@@ -79,10 +82,11 @@ TEST_CASE("masks: a key that the key mask hides reaches no result and no gradien
 
 TEST_CASE("masks: the same on heads, of keys and values") {
   const std::vector<uint8_t> kept{1, 0, 1, 1, 0, 0, 1, 0, 1, 1};
-  const Tensor Q = random_normal({2, 2, 4, 4}, 1, "Q"), K = random_normal({2, 2, 5, 4}, 1, "K"),
-               V = random_normal({2, 2, 5, 4}, 1, "V");
-  for_every_mechanism([&](nn::TokenMixer& mixer) {
+  for_every_mechanism([&](nn::TokenMixer& mixer, const MixerShape& shape) {
     if (mixer.needs().self) return;
+    const int64_t H = shape.heads, G = shape.key_head_count(), D = shape.head_channels();
+    const Tensor Q = random_normal({2, H, 4, D}, 1, "Q"), K = random_normal({2, G, 5, D}, 1, "K"),
+                 V = random_normal({2, G, 5, D}, 1, "V");
     const auto& staged = dynamic_cast<const ProjectedAttention&>(mixer);
     const auto evaluate_with = [&](double key, double value) {
       const std::vector<Tensor> leaves{requires_grad(Q), requires_grad(with_hidden(K, kept, key)),
@@ -102,7 +106,7 @@ TEST_CASE("masks: the same on heads, of keys and values") {
 
 TEST_CASE("masks: a later token reaches no earlier result under a causal mask, and every result from its own place on") {
   const Tensor x = random_normal({1, 6, 8}, 1, "x");
-  for_every_mechanism([&](nn::TokenMixer& mixer) {
+  for_every_mechanism([&](nn::TokenMixer& mixer, const MixerShape&) {
     const Mask causal{.causal = true, .offset = 0, .keys = {}};
     const auto y_of = [&](const Tensor& tokens) { return mixer.forward(tokens, tokens, call_with(causal)); };
     const Tensor clean = y_of(x);

@@ -158,11 +158,37 @@ TEST_CASE("grouped heads: equal to all heads with repeated keys and values") {
   }
 }
 
-TEST_CASE("grouped heads: every mechanism keeps its claims with one head of keys for two of queries") {
-  for (const Mechanism& row : zoo()) {
-    CAPTURE(row.name);
-    check_all_hold(prove(row, *row.options(), 1, {.width = 8, .heads = 2, .key_heads = 1}));
-  }
+TEST_CASE("shapes: every mechanism keeps its claims with grouped heads, heads of a width of their own, and biases") {
+  for (const Mechanism& row : zoo())
+    for (const NamedShape& one : shapes_of(row)) {
+      INFO(row.name, ", ", one.name);
+      check_all_hold(prove(row, *row.options(), 1, one.shape));
+    }
+}
+
+TEST_CASE("shapes: every mechanism has projections of the heads' width, and biases where they are asked for") {
+  for (const Mechanism& row : zoo())
+    for (const NamedShape& one : shapes_of(row)) {
+      INFO(row.name, ", ", one.name);
+      const MixerShape& shape = one.shape;
+      const auto mixer = row.make(*row.options(), shape);
+      const int64_t D = shape.head_width ? shape.head_width : shape.width / shape.heads;
+      const int64_t inner = shape.heads * D, keys = (shape.key_heads ? shape.key_heads : shape.heads) * D;
+      const std::map<std::string, Widths> expected{
+          {"query", {8, inner}}, {"key", {8, keys}}, {"value", {8, keys}}, {"out", {inner, 8}}};
+      const Parameters parameters = parameters_of(*mixer);
+      for (const auto& [name, widths] : expected) {
+        const auto linear = parameters.find(name + ".weight");
+        if (linear == parameters.end()) {   // a network
+          CHECK(parameters.at(name + ".hidden.weight")->shape[1] == widths.in);
+          CHECK(parameters.at(name + ".out.weight")->shape[0] == widths.out);
+          continue;
+        }
+        CHECK(linear->second->shape == Shape{widths.out, widths.in});
+        CHECK(parameters.contains(name + ".bias") == shape.biases);
+        if (shape.biases) CHECK(parameters.at(name + ".bias")->shape == Shape{widths.out});
+      }
+    }
 }
 
 TEST_CASE("positions: what does not fit is refused") {
@@ -187,6 +213,11 @@ TEST_CASE("positions: what does not fit is refused") {
         "language model: the attention of block 0 does not accept rotary positions; hint: choose learned, sinusoidal or "
         "none");
   CHECK(contains_text(model_with("additive"), "does not accept rotary positions"));
+  options.head_width = 3;
+  CHECK(model_with("dot_product") ==
+        "language model: rotary positions turn pairs of channels, and a head has 3; hint: set an even head_width");
+  options.head_width = 6;
+  CHECK(model_with("dot_product") == "no error");
   options.positions = "alibi";
   CHECK(model_with("score_mlp") == "no error");
   CHECK(contains_text(model_with("expressive"), "the attention of block 0 does not accept alibi positions"));

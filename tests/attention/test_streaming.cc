@@ -15,8 +15,8 @@ using Values = std::vector<double>;
 
 constexpr int64_t length = 7, vocabulary = 7;
 
-nn::TransformerOptions options_with(const std::string& positions, int64_t key_heads = 0) {
-  nn::TransformerOptions options = tiny_options();
+nn::TransformerOptions options_with(const std::string& positions, int64_t key_heads = 0, bool other_parts = false) {
+  nn::TransformerOptions options = other_parts ? tiny_options_of_other_parts() : tiny_options();
   options.context = length;
   options.positions = positions;
   options.key_heads = key_heads;
@@ -60,17 +60,15 @@ double difference(const Tensor& logits, int64_t sample, const Values& expected) 
 }  // namespace
 
 TEST_CASE(
-    "streaming: prefill at every split, then single tokens, equal the parallel form, for all positions and heads of keys") {
+    "streaming: prefill at every split, then single tokens, equal the parallel form, for all positions, heads and biases") {
   const Tensor tokens = tokens_of({ids_of(0), ids_of(1)});
   for (const std::string& name : causal_mechanisms()) {
     for (const std::string positions : {"learned", "sinusoidal", "rotary", "alibi", "none"}) {
-      for (const int64_t key_heads : {0, 1}) {
-        CAPTURE(name);
-        CAPTURE(positions);
-        CAPTURE(key_heads);
+      for (const auto& options :
+           {options_with(positions), options_with(positions, 1), options_with(positions, 1, true)}) {
+        INFO(name, ", positions ", positions, ", ", options.key_heads, " key heads", options.tied_head ? ", other parts" : "");
         std::unique_ptr<TinyModel> tiny;
-        const std::string refused =
-            message_of([&] { tiny = std::make_unique<TinyModel>(name, options_with(positions, key_heads)); });
+        const std::string refused = message_of([&] { tiny = std::make_unique<TinyModel>(name, options); });
         if (refused != "no error") {
           CHECK((contains_text(refused, "does not accept") || contains_text(refused, "as many heads of keys")));
           continue;

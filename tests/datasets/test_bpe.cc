@@ -214,9 +214,9 @@ TEST_CASE("GPT-2 and training: the ids and the vocabulary of the reference on Wi
   const DataSet& wikitext = data_sets().front();
   if (testing::lacks(data_root() / "gpt2-bpe") || testing::lacks(wikitext.folder())) return;
   Sha256 sha;
-  for (const KnownFile* file : wikitext.files()) add_ids(sha, gpt2().encode(read_file(wikitext.folder() / file->name)));
+  for (const KnownFile& file : wikitext.files) add_ids(sha, gpt2().encode(read_file(wikitext.folder() / file.name)));
   CHECK(sha.hex() == golden()["wikitext2_ids"].get<std::string>());
-  const BpeTokenizer learned = train_bpe(read_file(wikitext.folder() / wikitext.train.name), 8256);
+  const BpeTokenizer learned = train_bpe(read_file(wikitext.folder() / wikitext.files[0].name), 8256);
   CHECK(digest_of_entries(learned) == golden()["wikitext2_entries_8256"].get<std::string>());
 }
 

@@ -10,6 +10,7 @@
 #include "datasets/location.h"
 #include "datasets/synthetic/grammar.h"
 #include "datasets/text/corpus.h"
+#include "datasets/text/text_file.h"
 #include "tensor/sha256.h"
 #include "tests/datasets/datasets_helpers.h"
 #include "tests/skipped.h"
@@ -146,7 +147,7 @@ TEST_CASE("a corpus that cannot be is refused") {
   CHECK(refused(file_spec("/nowhere/text")) == "/nowhere/text: no such file");
   CHECK(refused(file_spec("")) == "data.path: the kind \"file\" needs the path of a text file or of a folder");
   CHECK(refused(spec_of("wikitext-3")) ==
-        "data.kind: expected wikitext-2, wikitext-103, file or generated, found \"wikitext-3\"");
+        "data.kind: expected wikitext-2, wikitext-103, tinyshakespeare, file or generated, found \"wikitext-3\"");
   CHECK(refused(file_spec(file, "syllable")).find("expected at least 20 lines") != std::string::npos);
   auto spec = spec_of("generated");
   spec.path = "text";
@@ -182,10 +183,17 @@ TEST_CASE("missing and truncated WikiText says so") {
   for (const std::string name : {"wikitext-2", "wikitext-103"}) {
     CHECK(refused(spec_of(name)) ==
           name + ": " + root + "/" + name +
-              "/wiki.train.tokens is missing; hint: put the tokenised data set (wiki.train.tokens, "
+              "/wiki.train.tokens is missing; hint: put the data set (wiki.train.tokens, "
               "wiki.valid.tokens, wiki.test.tokens) into " +
               root + "/" + name + ", or set TAPIR_DATA to the folder that has " + name + "/");
   }
+  CHECK(refused(spec_of("tinyshakespeare")) ==
+        "tinyshakespeare: " + root + "/tinyshakespeare/input.txt is missing; hint: put the data set (input.txt) into " + root +
+            "/tinyshakespeare, or set TAPIR_DATA to the folder that has tinyshakespeare/");
+  folder.write("tinyshakespeare/input.txt", "First Citizen:\n");
+  CHECK(refused(spec_of("tinyshakespeare")) ==
+        "tinyshakespeare: expected 242651 tokens in " + root +
+            "/tinyshakespeare/input.txt, found 3; hint: is the file truncated? for another text use the kind \"file\"");
   folder.write("wikitext-2/wiki.train.tokens", " \n = Valkyria Chronicles III = \n");
   CHECK(refused(spec_of("wikitext-2")) ==
         "wikitext-2: expected 2088628 tokens in " + root +
@@ -214,9 +222,9 @@ TEST_CASE("verify notices another word count and a changed byte") {
   const Environment data("TAPIR_DATA", folder.path().c_str());
   const std::string text = "a b\n";
   folder.write("poems/train", text);
-  const KnownFile train{"train", 3, sha256_hex(text)};
+  const KnownFile train{"train", 3, sha256_hex(text), 3};
   const KnownFile unknown_digest{"train", 3, ""};
-  DataSet poems{"poems", "", "", "", train, unknown_digest, {"train", 3, sha256_hex("a c\n")}, 3};
+  DataSet poems{"poems", "", "", "", {train, unknown_digest, {"train", 3, sha256_hex("a c\n")}}};
   CHECK(poems.is_present());
   auto checks = verify(poems);
   CHECK(checks[0].status == FileStatus::exact);
@@ -226,7 +234,7 @@ TEST_CASE("verify notices another word count and a changed byte") {
   CHECK(checks[1].types == 0);
   CHECK(checks[2].status == FileStatus::different);
   CHECK(checks[2].detail == "expected SHA-256 " + sha256_hex("a c\n") + ", found " + sha256_hex(text));
-  poems.types = 4;
+  poems.files[0].types = 4;
   checks = verify(poems);
   CHECK(checks[0].status == FileStatus::different);
   CHECK(checks[0].detail == "expected 4 types");
@@ -260,6 +268,31 @@ TEST_CASE("WikiText: the files that are there are exact") {
     CHECK(check.status != FileStatus::different);
     if (check.status == FileStatus::missing) testing::skipped(check.detail);
   }
+}
+
+// The split of nanoGPT's prepare.py, and its ids but for their order (there sorted, here by first appearance).
+TEST_CASE("Tiny Shakespeare: the first 90 % of characters train, the others validate, and there is no test part") {
+  const DataSet& set = *find_data_set("tinyshakespeare");
+  if (testing::lacks(set.folder() / "input.txt")) return;
+  for (const FileCheck& check : verify(set)) CHECK(check.status == FileStatus::exact);
+  auto spec = spec_of("tinyshakespeare");
+  spec.tokens = "character";
+  const auto corpus = read_corpus(spec);
+  CHECK(corpus.train.size() == 1'003'854);
+  CHECK(corpus.valid.size() == 111'540);
+  CHECK(corpus.test.empty());
+  CHECK(corpus.tokenizer->size() == 65);
+  CHECK(corpus.valid_text.bytes == 111'540);
+  CHECK(corpus.valid_text.lossless);
+  const std::string whole = read_text_file(set.folder() / "input.txt");
+  CHECK(corpus.tokenizer->decode(corpus.train) + corpus.tokenizer->decode(corpus.valid) == whole);
+  CHECK(corpus.tokenizer->decode(corpus.valid).starts_with("?\n\nGREMIO:\nGood morrow, neighbour Baptista."));
+  spec.limits.test = 5;
+  CHECK(refused(spec) == "data.test_tokens: tinyshakespeare has no test part, found 5; hint: leave it at 0");
+  spec.limits.test = 0;
+  spec.tokens = "word";
+  spec.max_types = 2000;
+  CHECK(read_corpus(spec).valid_text.words == count_word_tokens(whole.substr(1'003'854)));
 }
 
 TEST_CASE("Tiny Shakespeare by characters: 65 types") {

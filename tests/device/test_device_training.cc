@@ -123,6 +123,8 @@ TEST_CASE("a language model in f64 trains on CUDA with the losses of the CPU") {
 TEST_CASE("whatever an experiment may ask for, it trains on CUDA with the losses of the CPU") {
   for (const Settings& settings : std::vector<Settings>{
            {"attention.mechanism=score_mlp", "attention.form=paper", "attention.layers=all"},
+           {"model.head_width=12", "model.attention_bias=true", "model.tied_head=true", "model.head_bias=true",
+            "model.bias=false"},
            {"model.positions=rotary", "model.norm_kind=rms", "model.key_heads=1", "optimiser.name=sgd"},
            {"model.positions=alibi", "model.norm=post", "model.activation=relu", "optimiser.name=lion"},
            {"model.positions=sinusoidal", "model.recompute=true", "train.accumulate=2", "optimiser.name=muon"}}) {

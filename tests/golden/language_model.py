@@ -52,6 +52,11 @@ class Settings:
     weight_decay: float = 0.1
     clip: float = 1.0
     seed: int = 1
+    head_width: int = 0  # 0: width / heads
+    bias: bool = True  # of norms and feed-forward layers
+    attention_bias: bool = False
+    tied_head: bool = False
+    head_bias: bool = False
     reduced_width: int = 2  # d' of the score network
     hidden_width: int = 16  # m of the score network in paper form
     wrong: str | None = None
@@ -108,10 +113,13 @@ class Attention(nn.Module):
     def __init__(self, settings, form):
         super().__init__()
         width, self.heads = settings.width, settings.heads
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
+        head_width = settings.head_width or width // self.heads
+        inner, bias = self.heads * head_width, settings.attention_bias
+        self.query, self.key, self.value = (nn.Linear(width, inner, bias=bias) for _ in range(3))
+        self.out = nn.Linear(inner, width, bias=bias)
         self.score = None
         if form:
-            self.score = ScoreNetwork(form, width // self.heads, settings.reduced_width, settings.hidden_width)
+            self.score = ScoreNetwork(form, head_width, settings.reduced_width, settings.hidden_width)
             mask = torch.full((settings.length, settings.length), -math.inf).triu(1)
             self.register_buffer("mask", mask, persistent=False)
 
@@ -129,10 +137,15 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
+def layer_norm(settings):
+    return nn.LayerNorm(settings.width, eps=1e-5, bias=settings.bias)
+
+
 class Mlp(nn.Module):
-    def __init__(self, width, gelu):
+    def __init__(self, width, bias, gelu):
         super().__init__()
-        self.up, self.down, self.gelu = nn.Linear(width, 4 * width), nn.Linear(4 * width, width), gelu
+        self.up, self.down = nn.Linear(width, 4 * width, bias=bias), nn.Linear(4 * width, width, bias=bias)
+        self.gelu = gelu
 
     def forward(self, x):
         return self.down(F.gelu(self.up(x), approximate=self.gelu))
@@ -141,9 +154,9 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     def __init__(self, settings, form):
         super().__init__()
-        self.norm1, self.attention = nn.LayerNorm(settings.width, eps=1e-5), Attention(settings, form)
-        self.norm2 = nn.LayerNorm(settings.width, eps=1e-5)
-        self.mlp = Mlp(settings.width, "tanh" if settings.wrong == "tanh-gelu" else "none")
+        self.norm1, self.attention = layer_norm(settings), Attention(settings, form)
+        self.norm2 = layer_norm(settings)
+        self.mlp = Mlp(settings.width, settings.bias, "tanh" if settings.wrong == "tanh-gelu" else "none")
 
     def forward(self, x):
         x = x + self.attention(self.norm1(x))
@@ -161,8 +174,10 @@ class LanguageModel(nn.Module):
         self.tokens = nn.Embedding(types, settings.width)
         self.positions = nn.Embedding(settings.length, settings.width)
         self.blocks = nn.ModuleList(Block(settings, form) for form in forms)
-        self.norm = nn.LayerNorm(settings.width, eps=1e-5)
-        self.head = nn.Linear(settings.width, types, bias=False)
+        self.norm = layer_norm(settings)
+        self.head = nn.Linear(settings.width, types, bias=settings.head_bias)
+        if settings.tied_head:
+            self.head.weight = self.tokens.weight
 
     def embed(self, ids):
         return self.tokens(ids) + self.positions.weight[: ids.shape[1]]
@@ -335,6 +350,10 @@ def arguments():
     parser.add_argument("--warmup", type=int, default=100)
     parser.add_argument("--max-types", type=int)
     parser.add_argument("--wrong", choices=WRONG)
+    parser.add_argument("--head-width", type=int, default=0)
+    parser.add_argument("--no-bias", action="store_true", help="none in norms and feed-forward layers")
+    for part in ("attention-bias", "tied-head", "head-bias"):
+        parser.add_argument(f"--{part}", action="store_true")
     parser.add_argument("--initial", type=pathlib.Path, help="safetensors file of initial weights; else drawn here")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
@@ -344,7 +363,17 @@ def main():
     options = arguments()
     torch.set_num_threads(options.threads)
     dtype = {"f32": torch.float32, "f64": torch.float64}[options.dtype]
-    settings = Settings(variant=options.variant, steps=options.steps, warmup=options.warmup, wrong=options.wrong)
+    settings = Settings(
+        variant=options.variant,
+        steps=options.steps,
+        warmup=options.warmup,
+        wrong=options.wrong,
+        head_width=options.head_width,
+        bias=not options.no_bias,
+        attention_bias=options.attention_bias,
+        tied_head=options.tied_head,
+        head_bias=options.head_bias,
+    )
     corpus = Corpus(options.data / "wikitext-2", options.max_types)
     rows = streams(corpus.train, settings.batch)
 
@@ -353,7 +382,10 @@ def main():
     if options.initial:
         from safetensors.torch import load_file
 
-        model.load_state_dict(load_file(options.initial))
+        initial = load_file(options.initial)
+        if settings.tied_head:  # the file has the matrix once
+            initial["head.weight"] = initial["tokens.weight"]
+        model.load_state_dict(initial)
     first = batch(rows, settings.length, 0)[0]
     gate = None
     if settings.variant != "dot":
@@ -366,7 +398,10 @@ def main():
     (options.out / "vocabulary.txt").write_bytes(vocabulary)
     from safetensors.torch import save_file
 
-    save_file(model.state_dict(), options.out / "initial.safetensors")
+    initial = model.state_dict()
+    if settings.tied_head:
+        del initial["head.weight"]
+    save_file(initial, options.out / "initial.safetensors")
 
     optimizer, losses, norms, begin = make_optimizer(model, settings), [], [], time.perf_counter()
     for k in range(settings.steps):

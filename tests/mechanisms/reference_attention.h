@@ -19,6 +19,9 @@ struct Sizes {
   bool causal = false;
   int64_t offset = 0;                  // query t sees keys s ≤ t + offset
   std::vector<uint8_t> present = {};   // (B,S); empty: all
+  int64_t width = 0;                   // C of whole mixers; 0: H·D
+
+  int64_t C() const { return width ? width : H * D; }
 
   bool allowed(int64_t b, int64_t t, int64_t s) const {
     return (!causal || s <= t + offset) && (present.empty() || present[b * S + s] != 0);

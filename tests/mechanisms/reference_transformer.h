@@ -20,6 +20,7 @@ struct Transformer {
   bool relu;               // else: exact GELU
   bool rms = false;        // else: layer norm
   int64_t key_heads = 0;   // 0: H
+  int64_t head_width = 0;  // 0: C/H
 
   // y_o = Σ_i W_oi x_i + b_o for each row; no bias where there is none
   Values linear(const Values& x, int64_t in, const std::string& name) const {
@@ -45,7 +46,7 @@ struct Transformer {
       for (int64_t c = 0; c < C; ++c) variance += (x[r + c] - mean) * (x[r + c] - mean) / static_cast<double>(C);
       for (int64_t c = 0; c < C; ++c)
         y[r + c] = w[c] * (x[r + c] - mean) / std::sqrt(variance + (rms ? 1e-6 : 1e-5)) +
-                   (rms ? 0 : parameters.at(name + ".bias")[c]);
+                   (parameters.contains(name + ".bias") ? parameters.at(name + ".bias")[c] : 0);
     }
     return y;
   }
@@ -63,7 +64,8 @@ struct Transformer {
   // Queries of x (T,C), keys and values of z (S,C) where they are present. `placed`: one sequence, so places matter.
   Values attention(const Values& x, const Values& z, const std::string& name, bool causal, bool placed,
                    const std::vector<uint8_t>& present) const {
-    const int64_t T = static_cast<int64_t>(x.size()) / C, S = static_cast<int64_t>(z.size()) / C, D = C / H;
+    const int64_t T = static_cast<int64_t>(x.size()) / C, S = static_cast<int64_t>(z.size()) / C;
+    const int64_t D = head_width ? head_width : C / H;
     const int64_t G = key_heads ? key_heads : H;
     const Sizes n{.B = 1, .H = H, .T = T, .S = S, .D = D, .causal = causal, .present = present};
     const auto heads = [&](const Values& tokens, const std::string& layer, int64_t count) {   // → (H,T,D)
@@ -87,8 +89,8 @@ struct Transformer {
     const Values o = mix(n, softmax(n, e), heads(z, "value", G));
     Values merged(o.size());
     for (int64_t t = 0; t < T; ++t)
-      for (int64_t c = 0; c < C; ++c) merged[t * C + c] = o[(c / D * T + t) * D + c % D];
-    return linear(merged, C, name + ".out");
+      for (int64_t c = 0; c < H * D; ++c) merged[t * H * D + c] = o[(c / D * T + t) * D + c % D];
+    return linear(merged, H * D, name + ".out");
   }
 
   Values feed_forward(const Values& x, const std::string& name) const {
@@ -131,15 +133,22 @@ struct Transformer {
     return norm(x, prefix + "norm");
   }
 
+  // Logits (T,V) of x (T,C); where there is no matrix of the head it is that of the token vectors.
+  Values head(const Values& x, const std::string& prefix) const {
+    Transformer whole = *this;
+    whole.parameters.try_emplace("head.weight", parameters.at(prefix + "tokens.weight"));
+    return whole.linear(x, C, "head");
+  }
+
   Values logits(const std::vector<int32_t>& tokens) const {   // (T,V), of a decoder alone
-    return linear(stack(tokens, "", true, {}, {}), C, "head");
+    return head(stack(tokens, "", true, {}, {}), "");
   }
 
   // (T,V) of the target, from a source whose tokens are `present`
   Values logits(const std::vector<int32_t>& source, const std::vector<uint8_t>& present,
                 const std::vector<int32_t>& target) const {
     const Values memory = stack(source, "encoder.", false, {}, present);
-    return linear(stack(target, "decoder.", true, memory, present), C, "head");
+    return head(stack(target, "decoder.", true, memory, present), "decoder.");
   }
 };
 

@@ -109,11 +109,12 @@ struct MlpQkv {
   Attention mix_tokens(const Sizes& n, const Values& x, const Values& context, const Values& g, MlpQkv& gradient) const {
     const Values q = heads(n, n.T, x, 0), k = heads(n, n.S, context, 1), v = heads(n, n.S, context, 2);
     const Values merged = exchange(n, n.T, attend(DotProduct{}, n, q, k, v, Values(q.size(), 0.0)).output, false);
-    const int64_t C = n.H * n.D;
+    const int64_t C = n.C(), inner_width = n.H * n.D;
     Values y, d_merged;
     for (int64_t row = 0; row < n.B * n.T; ++row) {
-      const Values out = maps[3].apply(merged.data() + row * C, norm(3));
-      const Values d = pull_back(3, merged.data() + row * C, {g.begin() + row * C, g.begin() + (row + 1) * C}, gradient);
+      const double* const mixed = merged.data() + row * inner_width;
+      const Values out = maps[3].apply(mixed, norm(3));
+      const Values d = pull_back(3, mixed, {g.begin() + row * C, g.begin() + (row + 1) * C}, gradient);
       y.insert(y.end(), out.begin(), out.end());
       d_merged.insert(d_merged.end(), d.begin(), d.end());
     }
@@ -132,7 +133,7 @@ struct MlpQkv {
     return maps[which].pull_back(x, dy, norm(which), gradient.maps[which], gradient.norms[norm_shared ? 0 : which]);
   }
 
-  // (B,L,C) to (B,H,L,D), or back.
+  // (B,L,H·D) to (B,H,L,D), or back.
   static Values exchange(const Sizes& n, int64_t length, const Values& from, bool to_heads) {
     Values to(from.size());
     for (int64_t b = 0; b < n.B; ++b)
@@ -148,7 +149,7 @@ struct MlpQkv {
   Values heads(const Sizes& n, int64_t length, const Values& tokens, int which) const {
     Values all;
     for (int64_t row = 0; row < n.B * length; ++row) {
-      const Values y = maps[which].apply(tokens.data() + row * n.H * n.D, norm(which));
+      const Values y = maps[which].apply(tokens.data() + row * n.C(), norm(which));
       all.insert(all.end(), y.begin(), y.end());
     }
     return exchange(n, length, all, true);
@@ -157,11 +158,11 @@ struct MlpQkv {
   Values tokens_gradient(const Sizes& n, int64_t length, const Values& tokens, const Values& d_heads, int which,
                          MlpQkv& gradient) const {
     const Values d = exchange(n, length, d_heads, false);
-    const int64_t C = n.H * n.D;
+    const int64_t inner_width = n.H * n.D;
     Values all;
     for (int64_t row = 0; row < n.B * length; ++row) {
-      const Values dx =
-          pull_back(which, tokens.data() + row * C, {d.begin() + row * C, d.begin() + (row + 1) * C}, gradient);
+      const auto begin = d.begin() + row * inner_width;
+      const Values dx = pull_back(which, tokens.data() + row * n.C(), {begin, begin + inner_width}, gradient);
       all.insert(all.end(), dx.begin(), dx.end());
     }
     return all;
@@ -176,7 +177,7 @@ void each_value(MlpQkv& mixer, const Visit& visit) {
     const std::string name = names[i];
     TokenMap& map = mixer.maps[i];
     visit(name + (map.second.empty() ? ".weight" : ".hidden.weight"), map.first.weight);
-    visit(name + ".hidden.bias", map.first.bias);
+    visit(name + (map.second.empty() ? ".bias" : ".hidden.bias"), map.first.bias);
     for (Layer& layer : map.second) {
       visit(name + ".out.weight", layer.weight);
       visit(name + ".out.bias", layer.bias);
@@ -187,17 +188,18 @@ void each_value(MlpQkv& mixer, const Visit& visit) {
   }
 }
 
-MlpQkv zeros_of(const MlpQkvOptions& o, int64_t width) {
+MlpQkv zeros_of(const MlpQkvOptions& o, const Sizes& n) {
   MlpQkv mixer;
   mixer.norm_shared = o.norm_shared;
   const bool network[] = {o.q, o.k, o.v, o.o};
-  const int64_t hidden = o.hidden_mult * width;
+  const int64_t hidden = o.hidden_mult * n.C();
   const auto layer = [](int64_t out, int64_t in) {
     return Layer{"", out, in, false, Values(out * in, 0.0), Values(out, 0.0)};
   };
   for (int i = 0; i < 4; ++i) {
-    mixer.maps[i].first = layer(network[i] ? hidden : width, width);
-    if (network[i]) mixer.maps[i].second.push_back(layer(width, hidden));
+    const int64_t in = i == 3 ? n.H * n.D : n.C(), out = i == 3 ? n.C() : n.H * n.D;
+    mixer.maps[i].first = layer(network[i] ? hidden : out, in);
+    if (network[i]) mixer.maps[i].second.push_back(layer(out, hidden));
     mixer.maps[i].place = o.norm == "before"  ? NormPlace::before
                           : o.norm == "after" ? NormPlace::after
                                               : NormPlace::none;
@@ -207,8 +209,8 @@ MlpQkv zeros_of(const MlpQkvOptions& o, int64_t width) {
   return mixer;
 }
 
-MlpQkv mlp_qkv_of(const MlpQkvOptions& options, int64_t width, const Parameters& parameters) {
-  MlpQkv mixer = zeros_of(options, width);
+MlpQkv mlp_qkv_of(const MlpQkvOptions& options, const Sizes& sizes, const Parameters& parameters) {
+  MlpQkv mixer = zeros_of(options, sizes);
   size_t found = 0;
   each_value(mixer, [&](const std::string& name, Values& values) {
     const auto parameter = parameters.find(name);
@@ -223,8 +225,8 @@ MlpQkv mlp_qkv_of(const MlpQkvOptions& options, int64_t width, const Parameters&
 Attention mixed(const nn::Options& any, const Parameters& parameters, const Sizes& sizes, const Values& x,
                 const Values& context, const Values& g) {
   const auto& options = static_cast<const MlpQkvOptions&>(any);
-  MlpQkv gradient = zeros_of(options, sizes.H * sizes.D);
-  Attention result = mlp_qkv_of(options, sizes.H * sizes.D, parameters).mix_tokens(sizes, x, context, g, gradient);
+  MlpQkv gradient = zeros_of(options, sizes);
+  Attention result = mlp_qkv_of(options, sizes, parameters).mix_tokens(sizes, x, context, g, gradient);
   each_value(gradient, [&](const std::string& name, Values& values) {
     if (parameters.contains(name)) result.gradients[name] = values;
   });

@@ -13,25 +13,36 @@ using reference::Values;
 
 namespace {
 
-// Head h holds channels h·D … h·D + D − 1 of W x: (B,L,C) → (B,H,L,D).
-Values to_heads(const Sizes& n, int64_t length, const Values& tokens, const Values& W) {
-  const int64_t C = n.H * n.D;
-  Values heads(n.B * length * C, 0.0);
+struct LinearMap {
+  Values W, b;   // b empty: none
+
+  double bias(int64_t o) const { return b.empty() ? 0 : b[o]; }
+};
+
+// Head h holds channels h·D … h·D + D − 1 of W x + b: (B,L,C) → (B,H,L,D).
+Values to_heads(const Sizes& n, int64_t length, const Values& tokens, const LinearMap& map) {
+  const int64_t C = n.C();
+  Values heads(n.B * n.H * length * n.D);
   for (int64_t b = 0; b < n.B; ++b)
     for (int64_t t = 0; t < length; ++t)
-      for (int64_t o = 0; o < C; ++o)
-        for (int64_t i = 0; i < C; ++i)
-          heads[((b * n.H + o / n.D) * length + t) * n.D + o % n.D] += W[o * C + i] * tokens[(b * length + t) * C + i];
+      for (int64_t o = 0; o < n.H * n.D; ++o) {
+        double& y = heads[((b * n.H + o / n.D) * length + t) * n.D + o % n.D];
+        y = map.bias(o);
+        for (int64_t i = 0; i < C; ++i) y += map.W[o * C + i] * tokens[(b * length + t) * C + i];
+      }
   return heads;
 }
 
-Values to_tokens(const Sizes& n, const Values& heads, const Values& W) {
-  const int64_t C = n.H * n.D;
-  Values y(n.B * n.T * C, 0.0);
+Values to_tokens(const Sizes& n, const Values& heads, const LinearMap& map) {
+  const int64_t C = n.C(), inner = n.H * n.D;
+  Values y(n.B * n.T * C);
   for (int64_t b = 0; b < n.B; ++b)
     for (int64_t t = 0; t < n.T; ++t)
-      for (int64_t o = 0; o < C; ++o)
-        for (int64_t c = 0; c < C; ++c) y[(b * n.T + t) * C + o] += W[o * C + c] * heads[n.query(b, c / n.D, t) + c % n.D];
+      for (int64_t o = 0; o < C; ++o) {
+        double& out = y[(b * n.T + t) * C + o];
+        out = map.bias(o);
+        for (int64_t c = 0; c < inner; ++c) out += map.W[o * inner + c] * heads[n.query(b, c / n.D, t) + c % n.D];
+      }
   return y;
 }
 
@@ -39,10 +50,14 @@ Values to_tokens(const Sizes& n, const Values& heads, const Values& W) {
 Values reference_of(const Oracle& oracle, const nn::Options& options, const Parameters& parameters, const Sizes& n,
                     const Values& x, const Values& context) {
   if (oracle.mixer) return oracle.mixer(options, parameters, n, x, context, Values(x.size(), 0.0)).output;
-  const auto weight = [&](const char* layer) { return parameters.at(std::string(layer) + ".weight")->value.values<double>(); };
-  const Values q = to_heads(n, n.T, x, weight("query")), k = to_heads(n, n.S, context, weight("key")),
-               v = to_heads(n, n.S, context, weight("value"));
-  return to_tokens(n, oracle.heads(options, parameters, n, q, k, v, Values(q.size(), 0.0)).output, weight("out"));
+  const auto map = [&](const std::string& layer) {
+    const auto bias = parameters.find(layer + ".bias");
+    return LinearMap{parameters.at(layer + ".weight")->value.values<double>(),
+                     bias == parameters.end() ? Values() : bias->second->value.values<double>()};
+  };
+  const Values q = to_heads(n, n.T, x, map("query")), k = to_heads(n, n.S, context, map("key")),
+               v = to_heads(n, n.S, context, map("value"));
+  return to_tokens(n, oracle.heads(options, parameters, n, q, k, v, Values(q.size(), 0.0)).output, map("out"));
 }
 
 struct Variant {
@@ -119,13 +134,16 @@ std::vector<Sizes> situations(const nn::Needs& needs) {
   return all;
 }
 
-// Largest relative error, over all situations, of the row's mixer and the oracle, which may be that of another row.
-double error_of_row(const Mechanism& row, const nn::Options& options, const Oracle& oracle, DType type) {
+// Largest relative error, over all situations, of the row's mixer and the oracle, which may be that of another row. `apart`:
+// the width is not that of all heads, and projections have biases.
+double error_of_row(const Mechanism& row, const nn::Options& options, const Oracle& oracle, DType type, bool apart = false) {
   double worst = 0;
-  for (const Sizes& n : situations(needs_of(row, options))) {
-    const int64_t C = n.H * n.D;
+  for (Sizes n : situations(needs_of(row, options))) {
+    if (apart) n.width = 7;
+    const int64_t C = n.C();
     const bool other = n.T != n.S && !n.causal;
-    const MixerShape shape{.width = C, .heads = n.H, .context = other ? nn::Context::other : nn::Context::self};
+    MixerShape shape{.width = C, .heads = n.H, .context = other ? nn::Context::other : nn::Context::self};
+    if (apart) shape.head_width = n.D, shape.biases = true;
     const auto mixer = row.make(options, shape);
     mixer->initialise(1, DType::f64);
     spread_parameters(*mixer, 1);
@@ -151,7 +169,7 @@ double error_of_row(const Mechanism& row, const nn::Options& options, const Orac
 
 }  // namespace
 
-TEST_CASE("references: every value of every option of every row, in every situation, in f64 and f32") {
+TEST_CASE("references: every value of every option of every row, every shape of projections, all situations, f64 and f32") {
   for (const Mechanism& row : zoo()) {
     const auto found = oracles().find(row.name);
     const bool has_reference = found != oracles().end() && found->second.has_reference();
@@ -161,8 +179,11 @@ TEST_CASE("references: every value of every option of every row, in every situat
       CHECK_MESSAGE((has_reference || !exact), "claims `exact`: tests/mechanisms/test_", row.name, ".cc has no scalar loops");
       CHECK_MESSAGE((exact || !has_reference), "there are scalar loops, but it does not claim `exact`");
       if (!has_reference) continue;
-      CHECK(error_of_row(row, *variant.options, found->second, DType::f64) <= 1e-12);
-      CHECK(error_of_row(row, *variant.options, found->second, DType::f32) <= 1e-5);
+      for (const bool apart : {false, true}) {
+        CAPTURE(apart);
+        CHECK(error_of_row(row, *variant.options, found->second, DType::f64, apart) <= 1e-12);
+        CHECK(error_of_row(row, *variant.options, found->second, DType::f32, apart) <= 1e-5);
+      }
     }
   }
 }

@@ -35,6 +35,15 @@ nn::MixerMaker maker_of(const std::string& name) {
   return [name](const MixerShape& shape) { return mechanism(name).make(*mechanism(name).options(), shape); };
 }
 
+// Parts that options make otherwise; the head is the target's, and the source has none.
+nn::TransformerOptions of_other_parts(nn::TransformerOptions options, bool has_head) {
+  options.head_width = 6;
+  options.bias = false;
+  options.attention_bias = true;
+  options.tied_head = options.head_bias = has_head;
+  return options;
+}
+
 struct Pair {   // with weights that show what it does
   Pair(const nn::TransformerOptions& source, const nn::TransformerOptions& target, const std::string& cross = "dot_product")
       : model(source, target, maker_of("dot_product"), maker_of(cross)) {
@@ -60,20 +69,25 @@ nn::Call padded() {
 
 TEST_CASE("encoder-decoder: logits equal scalar loops, for either norm and all positions, T ≠ S, padded sources") {
   for (const std::string norm : {"pre", "post"})
-    for (const std::string positions : {"sinusoidal", "learned", "rotary", "alibi", "none"}) {
-      CAPTURE(norm);
-      CAPTURE(positions);
-      Pair pair(tiny(7, norm, positions), tiny(9, norm, positions));
-      reference::Transformer scalar{{}, 8, 2, 2, norm == "pre", positions, true};
-      for (const auto& [name, parameter] : parameters_of(pair.model))
-        scalar.parameters[name] = parameter->value.values<double>();
-      const Tensor logits = pair.model.forward(sources(1), targets(), padded());
-      CHECK(logits.shape() == Shape{2, 3, 9});
-      Values expected = scalar.logits({3, 1, 4, 1, 5}, {}, {0, 2, 7});
-      const Values second = scalar.logits({2, 6, 0, 1, 1}, {1, 1, 1, 0, 0}, {1, 5, 3});
-      expected.insert(expected.end(), second.begin(), second.end());
-      CHECK(frobenius_error(logits.values<double>(), expected) <= 1e-12);
-    }
+    for (const std::string positions : {"sinusoidal", "learned", "rotary", "alibi", "none"})
+      for (const bool other_parts : {false, true}) {
+        CAPTURE(norm);
+        CAPTURE(positions);
+        CAPTURE(other_parts);
+        nn::TransformerOptions source = tiny(7, norm, positions), target = tiny(9, norm, positions);
+        if (other_parts) source = of_other_parts(source, false), target = of_other_parts(target, true);
+        Pair pair(source, target);
+        reference::Transformer scalar{{}, 8, 2, 2, norm == "pre", positions, true};
+        scalar.head_width = source.head_width;
+        for (const auto& [name, parameter] : parameters_of(pair.model))
+          scalar.parameters[name] = parameter->value.values<double>();
+        const Tensor logits = pair.model.forward(sources(1), targets(), padded());
+        CHECK(logits.shape() == Shape{2, 3, 9});
+        Values expected = scalar.logits({3, 1, 4, 1, 5}, {}, {0, 2, 7});
+        const Values second = scalar.logits({2, 6, 0, 1, 1}, {1, 1, 1, 0, 0}, {1, 5, 3});
+        expected.insert(expected.end(), second.begin(), second.end());
+        CHECK(frobenius_error(logits.values<double>(), expected) <= 1e-12);
+      }
 }
 
 TEST_CASE("encoder-decoder: with any mechanism in between, padding and later targets change no bit") {
@@ -105,8 +119,10 @@ TEST_CASE("encoder-decoder: an encoder sees both ways") {
                         slice(slice(y, 0, 1, 1), 1, 0, 1).values<double>()) > 1e-3);
 }
 
-TEST_CASE("encoder-decoder: the loss has the right gradient through every parameter") {
-  Pair pair(tiny(7, "pre"), tiny(9, "pre"));
+namespace {
+
+void check_gradients(const nn::TransformerOptions& source, const nn::TransformerOptions& target) {
+  Pair pair(source, target);
   std::vector<Tensor> values;
   pair.model.each_parameter([&](const std::string&, nn::Parameter& parameter) { values.push_back(parameter.value); });
   const Function loss = [&](const std::vector<Tensor>& in) {
@@ -117,6 +133,13 @@ TEST_CASE("encoder-decoder: the loss has the right gradient through every parame
   };
   const GradcheckResult result = gradcheck("encoder-decoder", loss, values, {.step = 1e-5, .directions = 2});
   CHECK_MESSAGE(result.passed, result.report);
+}
+
+}  // namespace
+
+TEST_CASE("encoder-decoder: the loss has the right gradient through every parameter") {
+  check_gradients(tiny(7, "pre"), tiny(9, "pre"));
+  check_gradients(of_other_parts(tiny(7, "pre"), false), of_other_parts(tiny(9, "pre"), true));
 }
 
 // Sources of 3 or 4 letters 2 … 7, padded with 0 to 4; the target starts with 1 and copies them.
@@ -167,6 +190,13 @@ TEST_CASE("encoder-decoder: what does not fit is refused") {
   wide.width = 16;
   CHECK(message_of([&] { nn::EncoderDecoder(tiny(7), wide, maker_of("dot_product"), maker_of("dot_product")); }) ==
         "encoder-decoder: widths differ: 8 of the source, 16 of the target");
+  nn::TransformerOptions tied = tiny(7), biased = tiny(7);
+  tied.tied_head = true;
+  biased.head_bias = true;
+  for (const nn::TransformerOptions& source : {tied, biased})
+    CHECK(message_of([&] { nn::EncoderDecoder(source, tiny(9), maker_of("dot_product"), maker_of("dot_product")); }) ==
+          "encoder: has no head that could be tied or have a bias; hint: of an encoder with a decoder, the target's options "
+          "say it");
   const Pair pair(tiny(7), tiny(9));
   CHECK(contains_text(message_of([&] { pair.model.forward(Tensor::zeros({1, 9}, DType::i32), targets(), {}); }),
                       "encoder: tokens must be (B,T) with T ≤ 8, got [1,9]"));

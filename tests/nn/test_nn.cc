@@ -12,7 +12,10 @@
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/shape.h"
 #include "nn/models/transformer.h"
+#include "nn/optim/optimiser.h"
+#include "nn/train/weights.h"
 #include "tests/attention/attention_helpers.h"
+#include "tests/datasets/datasets_helpers.h"
 #include "tests/golden_file.h"
 #include "tests/mechanisms/reference_transformer.h"
 
@@ -38,6 +41,17 @@ std::unique_ptr<nn::LanguageModel> tiny_model(const nn::TransformerOptions& opti
   model->initialise(1, DType::f64);
   spread_parameters(*model, 5);
   return model;
+}
+
+// Heads of a width of their own, biases where there are none by default and none where there are, a tied head.
+nn::TransformerOptions other_parts() {
+  nn::TransformerOptions options = tiny();
+  options.head_width = 6;
+  options.bias = false;
+  options.attention_bias = true;
+  options.tied_head = true;
+  options.head_bias = true;
+  return options;
 }
 
 Tensor tiny_tokens() { return Tensor::from(std::vector<int32_t>{3, 1, 4, 1, 5, 9, 2, 6}, {2, 4}); }
@@ -126,6 +140,90 @@ TEST_CASE("nn: options change the parameters as they say") {
   CHECK(count(score) == 16 * 8 + 16 + 80 + 2 * (840 + 35));
 }
 
+TEST_CASE("nn: biases, heads of a width of their own and a tied head change names and shapes as they say") {
+  const nn::TransformerOptions options = other_parts();
+  const std::unique_ptr<nn::LanguageModel> model = tiny_model(options);
+  std::vector<std::string> expected{"tokens.weight", "positions.weight", "norm.weight", "head.bias"};
+  for (const std::string block : {"blocks.0.", "blocks.1."})
+    for (const char* name :
+         {"norm1.weight", "attention.query.weight", "attention.query.bias", "attention.key.weight", "attention.key.bias",
+          "attention.value.weight", "attention.value.bias", "attention.out.weight", "attention.out.bias", "norm2.weight",
+          "mlp.up.weight", "mlp.down.weight"})
+      expected.push_back(block + name);
+  CHECK(names_of(*model) == expected);
+  // Embeddings (10 + 6) 8, norm 8, head's bias 10; a block: 3 (8 · 12 + 12) + 12 · 8 + 8 + 2 · 8 + 2 · 8 · 32
+  CHECK(model->parameter_count() == 16 * 8 + 8 + 10 + 2 * (3 * (8 * 12 + 12) + 12 * 8 + 8 + 2 * 8 + 2 * 8 * 32));
+
+  nn::TransformerOptions plain = tiny();   // each by itself
+  const int64_t all = tiny_model(plain)->parameter_count();
+  const auto more_with = [&](const auto& change) {
+    nn::TransformerOptions changed = tiny();
+    change(changed);
+    return tiny_model(changed)->parameter_count() - all;
+  };
+  CHECK(more_with([](auto& o) { o.head_width = 4; }) == 0);   // 8 / 2
+  CHECK(more_with([](auto& o) { o.head_width = 5; }) == 2 * 4 * 8 * 2);
+  CHECK(more_with([](auto& o) { o.bias = false; }) == -(8 + 2 * (2 * 8 + 32 + 8)));
+  CHECK(more_with([](auto& o) { o.attention_bias = true; }) == 2 * 4 * 8);
+  CHECK(more_with([](auto& o) { o.head_bias = true; }) == 10);
+  CHECK(more_with([](auto& o) { o.tied_head = true; }) == -80);
+}
+
+TEST_CASE("nn: a tied head is the table of token vectors, one parameter that both train and that decays") {
+  nn::TransformerOptions options = tiny();
+  options.tied_head = true;
+  const std::unique_ptr<nn::LanguageModel> tied = tiny_model(options), apart = tiny_model(tiny());
+  Parameters own = parameters_of(*tied);
+  const Parameters other = parameters_of(*apart);
+  for (const auto& [name, parameter] : own) other.at(name)->value = requires_grad(parameter->value.detach());
+  other.at("head.weight")->value = requires_grad(own.at("tokens.weight")->value.detach());
+  const Tensor targets = Tensor::from(std::vector<int32_t>{1, 4, 1, -1, 9, 2, 6, 0}, {2, 4});
+  const auto gradient = [&](nn::LanguageModel& model, const std::string& name) {
+    const Tensor loss = cross_entropy(model.forward(tiny_tokens(), {}), targets);
+    return grad({loss}, {model.parameter_at(name).value})[0].values<double>();
+  };
+  CHECK(tied->forward(tiny_tokens(), {}).values<double>() == apart->forward(tiny_tokens(), {}).values<double>());
+  Values sum = gradient(*apart, "tokens.weight");
+  const Values of_head = gradient(*apart, "head.weight");
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] += of_head[i];
+  CHECK(frobenius_error(gradient(*tied, "tokens.weight"), sum) <= 1e-14);
+
+  CHECK(nn::decays(own.at("tokens.weight")->kind));
+  CHECK(!nn::decays(other.at("tokens.weight")->kind));
+  nn::AdamW optimiser(*tied, {});
+  int64_t slots = 0;
+  for (const auto& [name, state] : optimiser.state()) slots += name.starts_with("tokens.weight") || name.starts_with("head");
+  CHECK(slots == 2);   // m and v of one
+  tied->initialise(2, DType::f64);   // another value of the same parameter
+  own.at("tokens.weight")->value = requires_grad(Tensor::zeros({10, 8}, DType::f64));
+  for (const double logit : tied->forward(tiny_tokens(), {}).values<double>()) CHECK(logit == 0);
+}
+
+TEST_CASE("nn: weights of a tied head are in a file once, and those of another kind of head are refused") {
+  const testing::TemporaryFolder folder;
+  nn::TransformerOptions options = tiny();
+  const std::unique_ptr<nn::LanguageModel> apart = tiny_model(options);
+  options.tied_head = true;
+  const std::unique_ptr<nn::LanguageModel> tied = tiny_model(options);
+  const std::string one = (folder.path() / "tied.safetensors").string(), two = (folder.path() / "apart.safetensors").string();
+  save_weights(one, *tied);
+  save_weights(two, *apart);
+  std::vector<std::string> names;
+  for (const NamedTensor& tensor : load_safetensors(one).tensors()) names.push_back(tensor.name);
+  CHECK(std::count(names.begin(), names.end(), "tokens.weight") == 1);
+  CHECK(std::count(names.begin(), names.end(), "head.weight") == 0);
+  const std::unique_ptr<nn::LanguageModel> again = tiny_model(options);
+  again->initialise(9, DType::f64);
+  load_weights(one, *again);
+  CHECK(flat(*again) == flat(*tied));
+  CHECK(again->forward(tiny_tokens(), {}).values<double>() == tied->forward(tiny_tokens(), {}).values<double>());
+  const std::string hint = "; hint: the file belongs to a model with other options";
+  CHECK(message_of([&] { load_weights(two, *tied); }) ==
+        two + ": 'head.weight' is left over: the model has no such tensor" + hint);
+  CHECK(message_of([&] { load_weights(one, *apart); }) ==
+        one + ": there is no 'head.weight', which the model needs" + hint);
+}
+
 TEST_CASE("nn: the score network of the released code has as many parameters as its paper's code") {
   // f(D,d') = 2 (D d' + d') + (2d'·d' + d') + (d'·⌊d'/2⌋ + ⌊d'/2⌋) + (⌊d'/2⌋ + 1), d' = D/32
   const auto added = [](int64_t head_width, int64_t reduced) {
@@ -184,19 +282,22 @@ TEST_CASE("nn: initial values have the moments of their rules, and are leaves") 
   CHECK(uniform.deviation == doctest::Approx(0.1 / std::sqrt(3.0)).epsilon(0.01));
 }
 
-TEST_CASE("nn: a language model equals scalar loops, with every norm, positions, activation and heads of keys") {
+TEST_CASE("nn: a language model equals scalar loops, with every norm, positions, activation, heads, biases and head") {
   struct Variant {
     std::string norm, norm_kind, positions, activation;
     int64_t key_heads;
+    nn::TransformerOptions options = tiny();
   };
   for (const Variant& variant : {Variant{"pre", "layer", "learned", "gelu", 0}, {"post", "layer", "sinusoidal", "relu", 0},
                                  {"pre", "rms", "sinusoidal", "relu", 1}, {"post", "rms", "learned", "gelu", 2},
                                  {"pre", "rms", "rotary", "gelu", 1}, {"post", "layer", "rotary", "relu", 0},
-                                 {"pre", "layer", "alibi", "gelu", 1}, {"pre", "layer", "none", "gelu", 0}}) {
+                                 {"pre", "layer", "alibi", "gelu", 1}, {"pre", "layer", "none", "gelu", 0},
+                                 {"pre", "layer", "learned", "gelu", 0, other_parts()},
+                                 {"post", "rms", "rotary", "relu", 1, other_parts()}}) {
     CAPTURE(variant.norm);
     CAPTURE(variant.norm_kind);
     CAPTURE(variant.positions);
-    nn::TransformerOptions options = tiny();
+    nn::TransformerOptions options = variant.options;
     options.norm = variant.norm;
     options.norm_kind = variant.norm_kind;
     options.positions = variant.positions;
@@ -204,7 +305,7 @@ TEST_CASE("nn: a language model equals scalar loops, with every norm, positions,
     options.key_heads = variant.key_heads;
     const std::unique_ptr<nn::LanguageModel> model = tiny_model(options);
     reference::Transformer scalar{{}, 8, 2, 2, variant.norm == "pre", variant.positions, variant.activation == "relu",
-                                  variant.norm_kind == "rms", variant.key_heads};
+                                  variant.norm_kind == "rms", variant.key_heads, options.head_width};
     for (const auto& [name, parameter] : parameters_of(*model)) scalar.parameters[name] = parameter->value.values<double>();
     const Tensor logits = model->forward(tiny_tokens(), {});
     CHECK(logits.shape() == Shape{2, 4, 10});
@@ -237,9 +338,9 @@ TEST_CASE("nn: the tanh form of GELU is another function, near the exact one") {
 }
 
 TEST_CASE("nn: the loss of a language model has the right gradient through every parameter") {
-  for (const char* norm : {"pre", "post"}) {
-    nn::TransformerOptions options = tiny();
-    options.norm = norm;
+  nn::TransformerOptions post = tiny();
+  post.norm = "post";
+  for (const nn::TransformerOptions& options : {tiny(), post, other_parts()}) {
     const std::unique_ptr<nn::LanguageModel> model = tiny_model(options);
     const Tensor targets = Tensor::from(std::vector<int32_t>{1, 4, 1, -1, 9, 2, 6, 0}, {2, 4});
     std::vector<Tensor> values;
@@ -325,8 +426,11 @@ TEST_CASE("nn: wrong sizes are errors that say what was expected and found") {
   says([&] { model->forward(Tensor::zeros({1, 2}), {}); }, {"embedding: indices must be i32, got f32"});
   nn::TransformerOptions options = tiny();
   options.width = 9;
-  says([&] { tiny_model(options); }, {"language model: ", "the width 9 is not a multiple of the 2 heads"});
-  says([] { make_dot_product({.width = 9, .heads = 2}); }, {"attention: the width 9 is not a multiple of the 2 heads"});
+  says([&] { tiny_model(options); }, {"language model: the width 9 is not a multiple of the 2 heads; hint: or set head_width"});
+  says([] { make_dot_product({.width = 9, .heads = 2}); },
+       {"attention: the width 9 is not a multiple of the 2 heads; hint: or choose a head width"});
+  options.head_width = 4;
+  says([&] { tiny_model(options); }, {"no error"});
   says([] { make_dot_product({.width = 8, .heads = 0}); }, {"attention: ", "0 heads"});
   says([] { make_score_mlp({}, {.width = 9, .heads = 2}); }, {"attention: the width 9"});
   const auto mixer = make_dot_product({.width = 8, .heads = 2});

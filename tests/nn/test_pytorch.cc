@@ -55,6 +55,12 @@ TEST_CASE("20 training steps give PyTorch's losses: dot product, and its mistake
   CHECK(worst_difference(losses, reference_losses("dot-tanh-gelu")) > tolerance);      // GELU by its tanh approximation
 }
 
+TEST_CASE("20 training steps give PyTorch's losses: heads of a width of their own, biases elsewhere, a tied head") {
+  CHECK(worst_difference(train_losses({"model.head_width=40", "model.bias=false", "model.attention_bias=true",
+                                       "model.tied_head=true", "model.head_bias=true"}),
+                         reference_losses("dot-other-parts")) < tolerance);
+}
+
 TEST_CASE("20 training steps give PyTorch's losses: Neural Attention as released, in block 0") {
   CHECK(worst_difference(train_losses({"attention.mechanism=score_mlp"}), reference_losses("neural-released")) < tolerance);
 }

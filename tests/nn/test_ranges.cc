@@ -115,7 +115,8 @@ TEST_CASE("ranges: mechanisms refuse options and shapes that are none") {
   for (const MixerShape& shape : {MixerShape{.width = 0, .heads = 2}, MixerShape{.width = -8, .heads = 2},
                                   MixerShape{.width = 8, .heads = 0}, MixerShape{.width = 8, .heads = -2},
                                   MixerShape{.width = 8, .heads = 2, .layer = -1},
-                                  MixerShape{.width = 8, .heads = 2, .layer = 0, .key_heads = -1}})
+                                  MixerShape{.width = 8, .heads = 2, .layer = 0, .key_heads = -1},
+                                  MixerShape{.width = 8, .heads = 2, .head_width = -4}})
     CHECK(made(shape).find("attention: width and heads must be positive") == 0);
 }
 

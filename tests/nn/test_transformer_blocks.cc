@@ -143,6 +143,8 @@ TEST_CASE("blocks: a mixer is told which block of how many it is in, the context
   options.vocabulary = 5;
   options.context = 9;
   options.key_heads = 1;
+  options.head_width = 6;
+  options.attention_bias = true;
   const auto keep = [](std::vector<MixerShape>& list) {
     return [&list](const MixerShape& shape) {
       list.push_back(shape);
@@ -154,7 +156,7 @@ TEST_CASE("blocks: a mixer is told which block of how many it is in, the context
   for (int64_t layer = 0; layer < 3; ++layer) {
     const MixerShape &self = told.self[layer], &other = told.other[layer];
     for (const MixerShape& one : {self, other}) {
-      CHECK((one.width == 8 && one.heads == 2 && one.key_heads == 1));
+      CHECK((one.width == 8 && one.heads == 2 && one.key_heads == 1 && one.head_width == 6 && one.biases));
       CHECK((one.layer == layer && one.layers == 3 && one.length == 9));
       CHECK(one.places.kind == nn::Places::Kind::sequence);
     }

@@ -30,6 +30,18 @@ inline nn::TransformerOptions tiny_options() {
   return options;
 }
 
+// The parts that options make otherwise: heads of a width of their own, biases where there are none by default and none where
+// there are, a tied head.
+inline nn::TransformerOptions tiny_options_of_other_parts() {
+  nn::TransformerOptions options = tiny_options();
+  options.head_width = 6;
+  options.bias = false;
+  options.attention_bias = true;
+  options.tied_head = true;
+  options.head_bias = true;
+  return options;
+}
+
 struct TinyModel {
   explicit TinyModel(const std::string& name, const nn::TransformerOptions& options = tiny_options(), uint64_t seed = 3) {
     const Mechanism& row = mechanism(name);

@@ -241,7 +241,8 @@ TEST_CASE("no difference is formed across groups: all pairs of the experiments t
   for (const auto& file : std::filesystem::directory_iterator(TAPIR_SOURCE_DIR "/attention/reproduce/experiments")) {
     std::vector<std::string> little;
     const std::string name = file.path().stem().string();
-    if (name.starts_with("wikitext2") || name == "text") little = {"data.kind=generated"};
+    const bool reads_files = name.starts_with("wikitext2") || name.starts_with("tinyshakespeare") || name == "text";
+    if (reads_files) little = {"data.kind=generated"};
     if (read_experiment(file.path(), little).task.data)
       little.insert(little.end(), {"data.train_tokens=30000", "data.valid_tokens=6000", "data.test_tokens=6000"});
     Experiment experiment = read_experiment(file.path(), little);

@@ -135,6 +135,18 @@ TEST_CASE("summary: parameters and operations are those of a count by hand") {
   CHECK(summary.rows.front().path == "tokens");
 }
 
+TEST_CASE("summary: biases are no operations, a tied head has its product and no parameters, heads count with their width") {
+  const TemporaryFolder folder;
+  Experiment experiment = read_experiment(folder.write("small.toml", wikitext_shape),
+                                          {"model.head_width=12", "model.bias=false", "model.attention_bias=true",
+                                           "model.tied_head=true", "model.head_bias=true"});
+  const ModelSummary summary = summarise(experiment);
+  const int64_t C = 32, T = 32, V = LanguageTask(experiment).tokenizer().size(), layers = 4, inner = 4 * 12;
+  const ModelSummary::Row total = summary.total();
+  CHECK(total.parameters == (V + T) * C + C + V + layers * (4 * C * inner + 3 * inner + C + 2 * C + 8 * C * C));
+  CHECK(total.operations == T * (layers * (2 * (4 * C * inner + 8 * C * C) + 2 * 2 * T * inner) + 2 * C * V));
+}
+
 TEST_CASE("dry run: units of pairs are counted, forward and backward") {
   const DryRun dry;
   const Tensor a = requires_grad(Tensor::zeros({2, 3, 5, 4})), c = requires_grad(Tensor::zeros({2, 3, 7, 4})),

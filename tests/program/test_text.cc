@@ -2,11 +2,14 @@
 #include <doctest/doctest.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <regex>
 
+#include "datasets/catalog.h"
 #include "datasets/synthetic/grammar.h"
 #include "tests/messages.h"
 #include "tests/program/program_helpers.h"
+#include "tests/skipped.h"
 
 namespace tapir {
 namespace {
@@ -54,6 +57,24 @@ TEST_CASE("the commands for a text of one's own train on each kind of tokens, ge
 TEST_CASE("the recipe for a text of one's own says that it needs one") {
   CHECK(refusal("train " TAPIR_SOURCE_DIR "/attention/reproduce/experiments/text.toml --out never") ==
         "tapir: data.path: the kind \"file\" needs the path of a text file or of a folder");
+}
+
+TEST_CASE("a corpus without a test part trains, is judged and resumed, and who asks for that part gets one line") {
+  if (lacks(find_data_set("tinyshakespeare")->folder() / "input.txt")) return;
+  const TemporaryFolder folder;
+  const std::string run = in_quotes(folder.path() / "run"), recipe = TAPIR_SOURCE_DIR "/attention/reproduce/experiments/";
+  const std::string line = "train " + recipe + "tinyshakespeare-nanogpt.toml --set model.width=16 --set train.steps=4" +
+                           " --set data.train_tokens=2000 --set data.valid_tokens=900";
+  REQUIRE(tapir(line + " --stop-after 2 --out " + run).status == 0);
+  REQUIRE(tapir("train --resume " + run).status == 0);
+  const auto digests = nlohmann::json::parse(contents(folder.path() / "run" / "run.json"))["digests"];
+  CHECK(digests.size() == 3);
+  CHECK(!digests.contains("test"));
+  CHECK(tapir("eval " + run).status == 0);
+  CHECK(refusal("eval --part test " + run) ==
+        "tapir: data: tinyshakespeare has no test part; hint: it is judged by its part \"valid\"");
+  CHECK(contains_text(refusal(line + " --set data.test_tokens=5 --out never"),
+                      "data.test_tokens: tinyshakespeare has no test part, found 5; hint: leave it at 0"));
 }
 
 }  // namespace tapir

@@ -12,7 +12,7 @@ namespace tapir {
 int run_data_list() {
   fmt::print("data sets under {} (TAPIR_DATA)\n", data_root().string());
   for (const DataSet& set : data_sets())
-    fmt::print("{:<14} {:<8} {}\n{:<14} {:<8} source: {}; licence: {}\n", set.name,
+    fmt::print("{:<16} {:<8} {}\n{:<16} {:<8} source: {}; licence: {}\n", set.name,
                set.is_present() ? "present" : "missing", set.contents, "", "", set.source, set.licence);
   return 0;
 }

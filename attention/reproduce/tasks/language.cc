@@ -15,7 +15,7 @@ namespace tapir {
 
 void DataOptions::fields(nn::FieldVisitor& visit) {
   std::string path = spec.path.string();
-  visit("kind", spec.kind, "the corpus", {"wikitext-2", "wikitext-103", "file", "generated"});
+  visit("kind", spec.kind, "the corpus", {"wikitext-2", "wikitext-103", "tinyshakespeare", "file", "generated"});
   visit("path", path, "of the kind \"file\": a text file, or a folder with train.txt, valid.txt, test.txt", {});
   visit("tokens", spec.tokens, "what a token is", {"word", "character", "bpe", "gpt2", "wordpiece"});
   visit("order", order, "of training windows: drawn anew from the seed for each epoch, or one after the other in B streams",
@@ -64,12 +64,16 @@ const TextMeasure& LanguageTask::text_of(const std::string& part) const {
 }
 
 const std::vector<int32_t>& LanguageTask::ids(const std::string& part) const {
+  require(part != "test" || !corpus().test.empty(), "data", [&] { return text(data().spec.kind, " has no test part"); },
+          "it is judged by its part \"valid\"");
   return part == "train" ? corpus().train : part == "valid" ? corpus().valid : corpus().test;
 }
 
 Task::Digests LanguageTask::digests(const std::vector<std::string>& parts) const {
   Digests digests{{"tokenizer", tokenizer().digest()}};
-  for (const std::string& part : parts) digests.emplace_back(part, sha256_hex(std::as_bytes(std::span(ids(part)))));
+  for (const std::string& part : parts)
+    if (part != "test" || !corpus().test.empty())
+      digests.emplace_back(part, sha256_hex(std::as_bytes(std::span(ids(part)))));
   return digests;
 }
 
