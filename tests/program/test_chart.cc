@@ -11,6 +11,9 @@
 #include "tests/messages.h"
 
 namespace tapir {
+
+extern const char* const report_template;   // report.html
+
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
@@ -254,6 +257,22 @@ TEST_CASE("charts are well-formed and say what they show, whatever their words; 
   CHECK(contents_of(cut, "title").back() == "a label that is too long");
   CHECK_FALSE(well_formed("<svg><g></svg></g>"));
   CHECK_FALSE(well_formed("<svg>&nbsp;</svg>"));
+}
+
+TEST_CASE("a chart has the colours of the report, light and dark") {
+  const std::string drawn = svg(chart_of({line("a", {0}, {0})})), page = report_template;
+  for (int k = 0; k < 8; ++k) {
+    const auto colours = [&](const std::string& all, const std::string& before) {
+      std::vector<std::string> found;
+      for (size_t at = 0; (at = all.find(before, at)) != all.npos;) found.push_back(all.substr(at += before.size(), 7));
+      return found;
+    };
+    std::vector<std::string> of_report = colours(page, text("--c", k, ": "));
+    REQUIRE(of_report.size() == 3);
+    CHECK(of_report[2] == of_report[0]);   // in print
+    of_report.pop_back();
+    CHECK(colours(drawn, text(".c", k, " { color: ")) == of_report);
+  }
 }
 
 TEST_CASE("what cannot be drawn is refused by series and point") {

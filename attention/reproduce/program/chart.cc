@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "attention/reproduce/program/axis.h"
@@ -32,7 +33,6 @@ text { fill: #5b6472; }
 text { fill: #a0a9b6; }
 .strong { fill: #e6e9ee; }
 .rule { stroke: #363d47; }
-.label { fill: currentColor; }
 .c0 { color: #56b4e9; } .c1 { color: #ff8f50; } .c2 { color: #35cfa0; } .c3 { color: #ea9cc8; }
 .c4 { color: #e8d44a; } .c5 { color: #aaa2ff; } .c6 { color: #55d3e3; } .c7 { color: #bbbbbb; }
 }
@@ -157,7 +157,7 @@ std::string svg(const Chart& chart) {
     out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, attribute, what);
   };
   constexpr const char *start = R"(text-anchor="start")", *middle = R"(text-anchor="middle")", *end = R"(text-anchor="end")";
-  words(margin, 24, R"(class="strong")", fitting(chart.title, 52));
+  words(margin, 24, R"(class="strong")", fitting(chart.title, 56));
   words(margin, 48, start, fitting(chart.y_title, 56));
   words((left + right) / 2, height - margin, middle, fitting(chart.x_title, 32));
   for (size_t k = 0; k < up.ticks().size(); ++k) {
