@@ -21,6 +21,7 @@ struct DataSet {
   std::string licence;
   std::vector<KnownFile> files;  // of the three parts, in order; or one, of which the first 90 % of characters are the training
                                  // part, the others validation, and there is no test part
+
   std::filesystem::path folder() const;
   bool is_present() const;  // all files exist
 };
