@@ -140,6 +140,7 @@ const std::vector<std::pair<std::string, std::string>> commands{
     {"config", "nowhere"},     {"completion", "nowhere"},
     {"data", "lst"},           {"data list", "--nowhere"}, {"data verify", "--nowhere"},
     {"compare", "nowhere.toml --attention dot_product"}, {"trial", "nowhere.toml"}, {"bisect", "nowhere nowhere"},
+    {"dossier", "nowhere.toml"},
 };
 
 }  // namespace

@@ -112,11 +112,20 @@ attention.mechanism = "twicing"
 )"));
 }
 
+// Its runs, made once.
+std::filesystem::path runs_of_trial() {
+  static const TemporaryFolder folder;
+  static const int status = tapir("trial " + in_quotes(trial()) + " --out " + in_quotes(folder.path() / "runs")).status;
+  CHECK(status == 0);
+  return folder.path() / "runs";
+}
+
 std::vector<Writer> writers() {
   const std::string experiment = in_quotes(trained().experiment) + " --set train.steps=1";
   return {{"report", "report " + in_quotes(trained().run), true, "<title>"},
           {"train", "train " + experiment, false, "model.safetensors"},
           {"trial", "trial " + in_quotes(trial()) + " --set train.steps=1", false, "trial.md"},
+          {"dossier", "dossier " + in_quotes(trial()) + " --runs " + in_quotes(runs_of_trial()), false, "trial.md"},
           {"compare", "compare " + experiment + " --set attention.mechanism=dot_product --attention dot_product --seeds 1",
            false, "compare.json"}};
 }

@@ -74,6 +74,7 @@ TEST_CASE("every command refuses the options of others, which are of no use ther
       {"train", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
       {"compare", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
       {"trial", {"--seed", "--dtype", "--device", "--precision", "--set", "--out"}},
+      {"dossier", {"--out"}},
       {"replay", {"--device"}},
       {"bisect", {"--device"}},
       {"summary", {"--dtype", "--device", "--precision", "--set"}},

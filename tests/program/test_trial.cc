@@ -6,7 +6,10 @@
 #include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/program/match.h"
 #include "attention/reproduce/program/ruling.h"
+#include "attention/reproduce/program/resolve.h"
+#include "attention/reproduce/program/trial_page.h"
 #include "nn/files/folder_lock.h"
+#include "tensor/sha256.h"
 #include "tests/messages.h"
 #include "tests/program/program_helpers.h"
 
@@ -68,7 +71,10 @@ struct Place {
     std::string changed = text(experiment, criterion);
     REQUIRE(contains_text(changed, find));
     changed.replace(changed.find(find), find.size(), put);
-    return message_of([&] { read_trial(folder.write("changed.toml", changed), {}); });
+    return message_of([&] {
+      Trial trial = read_trial(folder.write("changed.toml", changed), {});
+      prepare(trial);
+    });
   }
 };
 
@@ -87,54 +93,118 @@ std::vector<RunRecord> runs_of(const std::vector<double>& results) {
   return runs;
 }
 
-Ruling ruling_of(const std::vector<double>& baseline, const std::vector<double>& subject, const std::string& expects,
-                 double difference, bool higher_is_better = true) {
+Ruling ruling_of(const std::vector<double>& gains, const std::string& expects, double difference) {
   TrialOptions options;
   options.expects = expects;
   options.difference = difference;
-  return rulings(options, {"m", higher_is_better}, {runs_of(baseline), runs_of(subject)}, {"a", "b"}).at(0);
+  return rulings(options, {{.cell = "", .subject = "b", .against = "a", .gains = gains}}).at(0);
 }
+
+// Results without experiments: of arms with roles, and what each is matched with.
+struct Results {
+  Objective objective;
+  Trial trial{};
+  std::vector<CellResult> cells{};
+
+  explicit Results(bool higher_is_better) : objective{"m", higher_is_better} {}
+  Results(const Results&) = delete;
+
+  struct Entry {
+    std::string name;
+    Role role;
+    std::string match{};
+  };
+
+  void add(const std::string& cell, const std::vector<Entry>& arms, const std::vector<std::vector<RunRecord>>& runs) {
+    trial.cells.reserve(10);   // results point to them
+    TrialCell& own = trial.cells.emplace_back(TrialCell{.name = cell, .seeds = 3, .arms = {}});
+    for (const Entry& one : arms) own.arms.push_back({one.name, one.role, one.match, "", {}});
+    CellResult& result = cells.emplace_back(CellResult{&own, {}});
+    for (size_t k = 0; k < runs.size(); ++k) {
+      result.arms.push_back({.arm = &own.arms[k], .grid = {}, .counted = runs[k]});
+      for (RunRecord& run : result.arms.back().counted) run.judged.objective = objective;
+    }
+  }
+};
 
 }  // namespace
 
 TEST_CASE("rulings by hand: what the interval of the gain says of the difference that counts") {
-  // gains 0.1, 0.15, 0.1: 0.11667 ± 0.07171
-  const std::vector<double> a{1.0, 1.2, 1.1}, b{1.1, 1.35, 1.2};
-  const Ruling shown = ruling_of(a, b, "better", 0.1);
+  const std::vector<double> gains{0.1, 0.15, 0.1}, losses{-0.1, -0.15, -0.1};   // 0.11667 ± 0.07171
+  const Ruling shown = ruling_of(gains, "better", 0.1);
   CHECK(shown.kind == Ruling::holds);
   CHECK(shown.interval.mean == doctest::Approx(0.35 / 3));
   CHECK(shown.interval.half_width == doctest::Approx(0.0717109).epsilon(1e-5));
   CHECK(shown.seeds_needed == 0);
-  CHECK(ruling_of(a, b, "better", 0.2).kind == Ruling::fails);        // 0.188 is too small to count
-  CHECK(ruling_of(b, a, "better", 0.1).kind == Ruling::fails);
-  CHECK(ruling_of(a, b, "better", 0.1, false).kind == Ruling::fails);   // lower is better
-  CHECK(ruling_of(b, a, "better", 0.1, false).kind == Ruling::holds);
-  CHECK(ruling_of(a, b, "better", 0.15).kind == Ruling::undecided);   // above 0, perhaps too small
-  CHECK(ruling_of(a, b, "not_worse", 0.05).kind == Ruling::holds);
-  CHECK(ruling_of(b, a, "not_worse", 0.04).kind == Ruling::fails);    // −0.188 … −0.045
-  CHECK(ruling_of(b, a, "not_worse", 0.1).kind == Ruling::undecided);
-  CHECK(ruling_of(b, a, "not_worse", 0.19).kind == Ruling::holds);
+  CHECK(ruling_of(gains, "better", 0.2).kind == Ruling::fails);        // 0.188 is too small to count
+  CHECK(ruling_of(losses, "better", 0.1).kind == Ruling::fails);
+  CHECK(ruling_of(gains, "better", 0.15).kind == Ruling::undecided);   // above 0, perhaps too small
+  CHECK(ruling_of(gains, "not_worse", 0.05).kind == Ruling::holds);
+  CHECK(ruling_of(losses, "not_worse", 0.04).kind == Ruling::fails);    // −0.188 … −0.045
+  CHECK(ruling_of(losses, "not_worse", 0.1).kind == Ruling::undecided);
+  CHECK(ruling_of(losses, "not_worse", 0.19).kind == Ruling::holds);
 
   // s = 0.028868, and the interval must end within 0.15 − 0.11667 of its middle: t(n − 1) s / √n, n = 6 is the first
-  CHECK(ruling_of(a, b, "better", 0.15).seeds_needed == 6);
+  CHECK(ruling_of(gains, "better", 0.15).seeds_needed == 6);
 }
 
-TEST_CASE("rulings: a run that diverged counts as the worst of all; several arms are corrected together") {
-  TrialOptions options;
-  options.difference = 0.1;
+TEST_CASE("pairings: every subject against the baseline and controls, but those that are matched with another; signs and divergence") {
+  Results results(true);
   std::vector<RunRecord> subject = runs_of({0.9, 0.9, 0.9});
   subject[1] = run_of(1, 0.95, true);
-  const std::vector<Ruling> all =
-      rulings(options, {"m", true}, {runs_of({0.5, 0.6, 0.7}), subject, runs_of({0.2, 0.3, 0.4})}, {"a", "b", "c"});
+  results.add("", {{"a", Role::baseline}, {"b", Role::subject}, {"c", Role::control}},
+              {runs_of({0.5, 0.6, 0.7}), subject, runs_of({0.2, 0.3, 0.4})});
+  const std::vector<Pairing> all = pairings(results.trial, results.cells);
   REQUIRE(all.size() == 2);
   CHECK(all[0].against == "a");
   CHECK(all[1].against == "c");
-  CHECK(all[0].gains[1] == doctest::Approx(0.2 - 0.6));
+  CHECK(all[0].gains[0] == doctest::Approx(0.9 - 0.5));
+  CHECK(all[0].gains[1] == doctest::Approx(0.2 - 0.6));   // the worst of all
   CHECK(all[1].gains[1] == doctest::Approx(0.2 - 0.3));
-  const auto ruled = [](Ruling::Kind kind) { return Ruling{.against = "", .gains = {}, .interval = {}, .kind = kind}; };
-  CHECK(verdict_of({ruled(Ruling::holds), ruled(Ruling::holds)}) == Ruling::holds);
-  CHECK(verdict_of({ruled(Ruling::holds), ruled(Ruling::undecided)}) == Ruling::undecided);
-  CHECK(verdict_of({ruled(Ruling::fails), ruled(Ruling::undecided)}) == Ruling::fails);
+
+  Results lower(false);
+  lower.add("easy", {{"a", Role::baseline}, {"b", Role::subject}, {"c", Role::subject}, {"d", Role::control, "c"}},
+            {runs_of({3, 3}), runs_of({1, 2}), runs_of({2, 2}), runs_of({5, 5})});
+  lower.add("hard", {{"a", Role::baseline}, {"b", Role::subject}}, {runs_of({3, 3}), runs_of({4, 4})});
+  std::string named;
+  for (const Pairing& one : pairings(lower.trial, lower.cells)) named += text(one.cell, ' ', one.subject, '-', one.against, ' ', one.gains[0], ", ");
+  CHECK(named == "easy b-a 2, easy c-a 1, easy c-d 3, hard b-a -1, ");   // d has what c costs: it stands against c alone
+}
+
+TEST_CASE("steps until solved: what is not solved counts as all of its steps") {
+  Trial trial;
+  trial.options.metric = steps_until_solved;
+  RunRecord run = run_of(1, 0.5);
+  CHECK(value_of(trial, run) == 9);
+  run.solved = 4;
+  CHECK(value_of(trial, run) == 4);
+  CHECK(std::isnan(value_of(trial, run_of(1, 0.5, true))));
+}
+
+TEST_CASE("rulings together are corrected; a verdict over subjects and cells") {
+  TrialOptions options;
+  options.difference = 0.1;
+  const std::vector<double> gains{0.1, 0.15, 0.1};
+  const std::vector<Ruling> two = rulings(options, {{"", "b", "a", gains}, {"", "b", "c", gains}});
+  CHECK(two[0].interval.half_width > ruling_of(gains, "better", 0.1).interval.half_width);
+  CHECK(two[0].corrected == doctest::Approx(2 * ruling_of(gains, "better", 0.1).corrected));
+
+  const auto ruled = [](const std::string& cell, const std::string& subject, Ruling::Kind kind) {
+    return Ruling{.pairing = {cell, subject, "a", {}}, .interval = {}, .kind = kind};
+  };
+  const auto verdict = [&](Ruling::Kind x, Ruling::Kind y, const std::string& cell, const std::string& subject) {
+    return verdict_of({ruled("x", "b", x), ruled(cell, subject, y)});
+  };
+  using enum Ruling::Kind;
+  CHECK(verdict(holds, holds, "x", "b") == Verdict::reproduced);
+  CHECK(verdict(holds, undecided, "x", "b") == Verdict::undecided);        // against another arm in the same cell
+  CHECK(verdict(fails, undecided, "x", "b") == Verdict::not_reproduced);
+  CHECK(verdict(holds, fails, "x", "b") == Verdict::not_reproduced);
+  CHECK(verdict(holds, holds, "y", "b") == Verdict::reproduced);
+  CHECK(verdict(holds, fails, "y", "b") == Verdict::partly);               // in another cell
+  CHECK(verdict(holds, undecided, "x", "c") == Verdict::partly);           // of another subject
+  CHECK(verdict(undecided, fails, "y", "b") == Verdict::not_reproduced);
+  CHECK(verdict(undecided, undecided, "y", "b") == Verdict::undecided);
 }
 
 TEST_CASE("a criterion leaves nothing open") {
@@ -158,7 +228,29 @@ TEST_CASE("a criterion leaves nothing open") {
         "config: trial.arm 3: name: must be made of a … z, 0 … 9 and _, found '../x'");
   CHECK(place.refused("name = \"larger\"", "") == "config: trial.arm 3: name: must be made of a … z, 0 … 9 and _, found ''");
   CHECK(place.refused("name = \"larger\"", "name = 3") == "config: trial.arm 3: name: must be a string");
-  CHECK(place.refused("name = \"larger\"", "name = \"plain\"") == "config: trial.arm: 'plain' is named twice");
+  CHECK(place.refused("name = \"larger\"", "name = \"plain\"") == "config: trial.arm 3: name: 'plain' is taken");
+  CHECK(place.refused("match = \"plain\"", "role = \"judge\"") ==
+        "config: trial.arm 3: role: must be one of subject, control, found 'judge'");
+  CHECK(place.refused("match = \"plain\"", "match_in = \"time\"") == "config: trial.arm 3: match_in: there is no match");
+  CHECK(place.refused("match = \"plain\"", "match = \"plain\"\nmatch_in = \"money\"") ==
+        "config: trial.arm 3: match_in: must be one of parameters, operations, time, found 'money'");
+  CHECK(place.refused("name = \"plain\"", "name = \"plain\"\nrole = \"control\"") ==
+        "config: trial.arm 1: role: the first arm is the baseline");
+  CHECK(place.refused("name = \"expressive\"", "name = \"expressive\"\nrole = \"control\"") ==
+        "config: trial.arm: none is a subject");
+  CHECK(place.refused("metric = \"validation_accuracy\"", "metric = \"steps_until_solved\"") ==
+        "config: trial.metric: steps_until_solved needs train.solved, which plain has not");
+  const auto with = [&](const std::string& tables) { return place.refused("limits = \"all of them\"\n", "limits = \"all of them\"\n" + tables); };
+  CHECK(with("[[trial.set_up]]\nwhat = \"text\"\npaper = \"books\"\n") == "config: trial.set_up 1: must say what, paper and ours");
+  CHECK(contains_text(with("[[trial.set_up]]\nwhere = \"x\"\n"), "there is no key 'where' in [trial.set_up]"));
+  CHECK(with("set_up = 3\n") == "config: trial.set_up: must be tables, [[trial.set_up]]");
+  CHECK(with("[[trial.cell]]\n") == "config: trial.cell 1: name: must be made of a … z, 0 … 9 and _, found ''");
+  CHECK(with("[[trial.cell]]\nname = \"a\"\n[[trial.cell]]\nname = \"a\"\n") == "config: trial.cell 2: name: 'a' is taken");
+  CHECK(with("[[trial.cell]]\nname = \"a\"\narms = \"plain, nobody\"\n") == "config: trial.cell 1: arms: there is no arm 'nobody'");
+  CHECK(with("[[trial.cell]]\nname = \"a\"\narms = \"plain, larger\"\n") ==
+        "config: trial.cell 1: arms: must have the baseline and a subject");
+  CHECK(with("[[trial.cell]]\nname = \"a\"\nseeds = 1\n") == "config: trial.cell 1: seeds: must be a whole number in 2 … 1000, found 1");
+  CHECK(contains_text(with("[[trial.cell]]\nname = \"a\"\ntask.sizes = 1\n"), "trial.arm a/plain: config: there is no key 'sizes' in [task]"));
   CHECK(place.refused("match = \"plain\"", "match = \"none\"") ==
         "config: trial.arm larger: match: must be the name of an arm that is matched with none, found 'none'");
   CHECK(contains_text(place.refused("attention.mechanism = \"mlp_qkv\"", "attention.mechanism = \"dotty\""),
@@ -177,7 +269,7 @@ TEST_CASE("every trial that is shipped reads; other commands say who takes it") 
   size_t trials = 0;
   for (const auto& file : fs::directory_iterator(TAPIR_SOURCE_DIR "/attention/reproduce/trials")) {
     CAPTURE(file.path());
-    CHECK(read_trial(file.path(), {}).arms.size() >= 2);
+    CHECK(read_trial(file.path(), {}).cells.front().arms.size() >= 2);
     ++trials;
   }
   CHECK(trials >= 1);
@@ -198,28 +290,89 @@ TEST_CASE("a run is of a clean commit where every start of it was") {
   CHECK(!clean("{\"step\": 0, \"commit\": \"abc\"}\n{\"step\": 3, \"commit\": \"abc, with changes\"}\n"));
 }
 
-TEST_CASE("the digest of a trial is that of what is asked and of every arm") {
+TEST_CASE("the digest of a trial is that of what its file says, whatever keys the program gains") {
   const Place place;
   const std::string own = read_trial(place.file, {}).digest;
   CHECK(read_trial(place.file, {}).digest == own);
   CHECK(read_trial(place.file, {"run.name=other", "run.device=cpu"}).digest == own);
   for (const char* change : {"trial.difference=0.4", "trial.limits=none", "train.steps=10", "run.seed=2", "trial.rates='1e-2'"})
     CHECK(read_trial(place.file, {change}).digest != own);
+  CHECK(own == sha256_hex(R"(.attention.mechanism = 'dot_product'
+.model.context = 16
+.model.heads = 2
+.model.hidden = 200
+.model.layers = 1
+.model.width = 16
+.task.evaluated = 16
+.task.name = 'copy'
+.task.size = 4
+.train.batch = 4
+.train.log_every = 3
+.train.steps = 9
+.trial.arm.0.name = 'plain'
+.trial.arm.1.attention.mechanism = 'expressive'
+.trial.arm.1.name = 'expressive'
+.trial.arm.2.attention.mechanism = 'mlp_qkv'
+.trial.arm.2.match = 'plain'
+.trial.arm.2.name = 'larger'
+.trial.claim = 'A learns more than B'
+.trial.difference = 0.5
+.trial.limits = 'all of them'
+.trial.metric = 'validation_accuracy'
+.trial.rates = '1e-2, 1e-3'
+.trial.reason = 'half'
+.trial.refuted_by = 'less than half'
+.trial.seeds = 2
+.trial.source = 'nobody'
+)"));
 }
 
 TEST_CASE("arms: the same experiment but for their keys; matched ones have the parameters of another") {
   const Place place;
   Trial trial = read_trial(place.file, {});
-  REQUIRE(trial.arms.size() == 3);
-  const Costs plain = costs_of(trial.arms[0].experiment), larger = costs_of(trial.arms[2].experiment);
+  prepare(trial);
+  REQUIRE(trial.cells.size() == 1);
+  std::vector<TrialArm>& arms = trial.cells[0].arms;
+  REQUIRE(arms.size() == 3);
+  CHECK(arms[0].role == Role::baseline);
+  CHECK(arms[1].role == Role::subject);
+  CHECK(arms[2].role == Role::control);
+  const Costs plain = costs_of(arms[0].experiment), larger = costs_of(arms[2].experiment);
   CHECK(static_cast<double>(larger.parameters) / static_cast<double>(plain.parameters) == doctest::Approx(1).epsilon(0.02));
-  Experiment second = counted_run(trial.arms[1], 1, 0.25);
+  Experiment second = counted_run(arms[1], 1, 0.25);
   CHECK(second.run.seed == 2);
   CHECK(second.schedule.rate == 0.25);
   CHECK(second.attention.mechanism == "expressive");
-  Experiment grid = grid_run(trial, trial.arms[1], 0.25);
+  Experiment grid = grid_run(trial.cells[0], arms[1], 0.25);
   CHECK(grid.run.seed == 3);   // which no counted run has
   CHECK(grid.train.steps == 3);
+}
+
+TEST_CASE("cells ask all again, each with its keys, arms and seeds") {
+  const Place place;
+  std::string whole = text(experiment, criterion);
+  whole += "[[trial.cell]]\nname = \"short\"\ntask.size = 2\n[[trial.cell]]\nname = \"long\"\narms = \"plain, expressive\"\nseeds = 3\n";
+  Trial trial = read_trial(place.folder.write("cells.toml", whole), {});
+  REQUIRE(trial.cells.size() == 2);
+  CHECK(trial.cells[0].arms.size() == 3);
+  CHECK(trial.cells[0].seeds == 2);
+  CHECK(trial.cells[1].arms.size() == 2);
+  CHECK(trial.cells[1].seeds == 3);
+  CHECK(path_of(trial.cells[1], trial.cells[1].arms[1]) == "long/expressive");
+  const auto size = [&](size_t cell) { return trial.cells[cell].arms[1].experiment.settings()["task.size"]; };
+  CHECK(size(0) == "2");
+  CHECK(size(1) == "4");
+}
+
+TEST_CASE("an arm that is matched in time has as many steps as its time takes, from times that are measured once") {
+  const Place place;
+  std::string whole = text(experiment, criterion);
+  whole.replace(whole.find("match = \"plain\""), 15, "match = \"expressive\"\nmatch_in = \"time\"");
+  Trial trial = read_trial(place.folder.write("time.toml", whole), {});
+  match_times(trial, {{"plain", 1.0}, {"expressive", 3.0}, {"larger", 2.0}});
+  CHECK(trial.cells[0].arms[2].experiment.train.steps == 14);   // 9 · 3 / 2
+  CHECK(trial.cells[0].arms[1].experiment.train.steps == 9);
+  CHECK(times_in(trial, place.folder.path() / "nowhere").size() == 3);
 }
 
 TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with two jobs") {
@@ -228,21 +381,22 @@ TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with
   CAPTURE(whole.err);
   REQUIRE(whole.status == 0);
   CHECK(whole.out.starts_with("small: "));
-  CHECK(contains_text(whole.err, "small: 3 arms with 2 seeds and 2 rates: training takes about "));
+  CHECK(contains_text(whole.err, "small: 0 of 12 runs have ended; the others train for about "));
   const std::string page = contents(place.out / "trial.md");
-  for (const char* part : {"# A learns more than B\n", "**Verdict: ", "## Criterion, fixed before the runs\n", "## Results\n",
+  for (const char* part : {"# A learns more than B\n", "**Verdict: ", "## Claim and criterion, fixed before the runs\n", "## Results\n",
                            "## Every run under this name\n", "## Limits\n\nall of them\n", "| refuted by | less than half |",
                            "| plain/rate-0.01 | 3 | 3 of 3 |", "| expressive/seed-2 | 2 | 9 of 9 |",
-                           "at the edge of the grid"})
+                           "At the edge of the grid, beyond which a better rate may lie: "})
     CHECK_MESSAGE(contains_text(page, part), part);
   const std::string digest = read_trial(place.file, {}).digest;
   CHECK(contains_text(page, digest));
   CHECK(contains_text(contents(place.out / "larger/seed-1/run.json"), digest));
 
-  const auto timeless = [](std::string text) {   // without the column of times
+  const auto timeless = [](std::string text) {
     std::string out;
     for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
-      if (const std::string line = text.substr(begin, end - begin); !contains_text(line, " ms | ")) out += line + '\n';
+      if (const std::string line = text.substr(begin, end - begin); !contains_text(line, " ms | ") && !contains_text(line, " hours "))
+        out += line + '\n';
     return out;
   };
   CHECK(contains_text(page, "\nMade by tapir "));
@@ -274,6 +428,46 @@ TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with
     REQUIRE(at != std::string::npos);
     CHECK(discarded.substr(at, discarded.find('\n', at) - at).ends_with("| nothing: discarded |"));
   }
+}
+
+TEST_CASE("tapir dossier: logs of what has ended, then the page from the logs alone, the same bytes each time") {
+  const TemporaryFolder folder;
+  std::string whole = text(experiment, criterion);
+  whole.replace(whole.find("log_every = 3"), 13, "log_every = 3\nevaluate_every = 3");
+  whole += "[[trial.set_up]]\nwhat = \"text\"\npaper = \"books\"\nours = \"a leaflet\"\n"
+           "[[trial.cell]]\nname = \"short\"\ntask.size = 2\n[[trial.cell]]\nname = \"long\"\n";
+  const fs::path file = folder.write("study.toml", whole), runs = folder.path() / "runs", out = folder.path() / "dossiers";
+  const std::string dossier = "dossier " + in_quotes(file) + " --out " + in_quotes(out);
+  CHECK(contains_text(refusal(dossier), "study/short/plain/rate-0.01: is no run: it is not there"));
+  CHECK(contains_text(refusal(dossier + " --runs " + in_quotes(runs)), "runs: there is no such folder; hint: give the folder that `tapir trial` wrote"));
+  REQUIRE(tapir("trial " + in_quotes(file) + " --jobs 2 --out " + in_quotes(runs)).status == 0);
+  fs::rename(runs / "long/larger/seed-2", folder.path() / "aside");
+  const Outcome part = tapir(dossier + " --runs " + in_quotes(runs));
+  CHECK(part.out == "study: 23 of 24 runs have ended; the page is written when all have\n");
+  CHECK(!fs::exists(out / "study.md"));
+  fs::rename(folder.path() / "aside", runs / "long/larger/seed-2");
+  const Outcome all = tapir(dossier + " --runs " + in_quotes(runs));
+  CAPTURE(all.err);
+  REQUIRE(all.status == 0);
+  const std::string page = contents(out / "study.md"), picture = contents(out / "study/short.svg");
+  for (const char* part : {"| text | books | a leaflet |", "| larger | control, with the parameters of plain | ", "### short\n",
+                           "![short.svg](study/short.svg)\n", "| short/plain | ", "expressive against plain, 2 cells together: ",
+                           "| long | `task.size = 4` |", "| long/larger/seed-2 | 2 | 9 of 9 |"})
+    CHECK_MESSAGE(contains_text(page, part), part);
+  CHECK(picture.starts_with("<svg "));
+  CHECK(!fs::exists(out / "study/short/plain/seed-1/model.safetensors"));
+  CHECK(fs::exists(out / "study/short/plain/seed-1/environment.jsonl"));
+
+  fs::remove_all(runs);
+  fs::remove(out / "study.md");
+  CHECK(tapir(dossier).status == 0);
+  CHECK(contents(out / "study.md") == page);
+  CHECK(contents(out / "study/short.svg") == picture);
+  const fs::path other = folder.write("study.toml", whole + "# a comment asks nothing else\n");
+  CHECK(tapir(dossier).status == 0);
+  whole.replace(whole.find("difference = 0.5"), 16, "difference = 0.4");
+  folder.write("study.toml", whole);
+  CHECK(contains_text(refusal(dossier), "rate-0.001: was made under another criterion, "));
 }
 
 TEST_CASE("tapir trial: another criterion after the runs, and runs without one, are refused") {

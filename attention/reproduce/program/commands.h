@@ -42,6 +42,14 @@ struct TrialCommand {
 // Trains what is missing and writes OUT/trial.md; 0 whatever the verdict.
 int run_trial(const TrialCommand& command);
 
+struct DossierCommand {
+  std::filesystem::path experiment;         // of the trial
+  std::filesystem::path runs;               // folder of a trial, whose logs are taken; empty: those that OUT/NAME has
+  std::filesystem::path out;
+};
+// Writes OUT/NAME.md and OUT/NAME/ (dossier.h) where every run has ended; else it takes the logs of those that have, and says so.
+int run_dossier(const DossierCommand& command);
+
 // `device`: where to compute, as for open_run(). `json`: the result is one JSON document.
 
 // `paths`: run folders, and folders of comparisons, which stand for their runs. 1 when one has diverged, or what it shows is

@@ -97,6 +97,10 @@ void keep(const StepTimes& times, const std::filesystem::path& folder) {
   write_atomically(folder / match_file, nlohmann::json{{"seconds_of_step", times}}.dump(2) + '\n');
 }
 
+int64_t steps_in_time(int64_t steps, double seconds_of_one, double seconds_of_other) {
+  return std::max<int64_t>(1, std::llround(static_cast<double>(steps) * seconds_of_one / seconds_of_other));
+}
+
 std::vector<std::string> match_arms(const std::vector<MatchedArm>& arms, const std::string& by, const StepTimes& times) {
   std::vector<std::string> done;
   const std::string& first = arms.front().label;
@@ -105,8 +109,7 @@ std::vector<std::string> match_arms(const std::vector<MatchedArm>& arms, const s
     const std::string& label = arms[k].label;
     Experiment& own = *arms[k].runs.front();
     if (by == "time") {
-      const double ratio = times.at(first) / times.at(label);
-      const auto steps = std::max<int64_t>(1, std::llround(static_cast<double>(to.train.steps) * ratio));
+      const int64_t steps = steps_in_time(to.train.steps, times.at(first), times.at(label));
       for (Experiment* run : arms[k].runs) run->train.steps = steps;
       done.push_back(fmt::format("{} takes {} steps of {:.3g} ms, as long as {} of {:.3g} ms of {}", label, steps,
                                  1e3 * times.at(label), to.train.steps, 1e3 * times.at(first), first));

@@ -34,6 +34,9 @@ using StepTimes = std::map<std::string, double>;
 StepTimes step_times(const std::vector<MatchedArm>& arms, const std::filesystem::path& folder);
 void keep(const StepTimes& times, const std::filesystem::path& folder);   // so that they are never measured again
 
+// As long as `steps` of the first take, in steps of the second; at least one.
+int64_t steps_in_time(int64_t steps, double seconds_of_one, double seconds_of_other);
+
 // Makes every arm cost what the first one does: by "parameters" and "operations" with match_width; by "time" with train.steps,
 // from `times`. Returns what was done, a line for each of the other arms. Throws what match_width throws.
 std::vector<std::string> match_arms(const std::vector<MatchedArm>& arms, const std::string& by, const StepTimes& times);

@@ -150,6 +150,13 @@ int run(int argc, char** argv) {
   common.add_types(*trial_app);
   common.add_seed(*trial_app, "the first seed; short for --set run.seed=…");
 
+  DossierCommand dossier;
+  dossier.out = "docs/dossiers";
+  CLI::App* dossier_app = app.add_subcommand("dossier", "the page of a trial from the logs of its runs alone");
+  dossier_app->add_option("experiment", dossier.experiment, "TOML file with a section [trial]")->required();
+  dossier_app->add_option("--runs", dossier.runs, "folder of the trial, whose logs are taken to OUT/NAME");
+  dossier_app->add_option("--out", dossier.out, "folder of NAME.md and NAME/ (docs/dossiers)")->allow_extra_args(false);
+
   std::filesystem::path page = "report.html";
   CLI::App* report_app = app.add_subcommand("report", "one HTML file of runs: curves, comparison, attention");
   report_app->add_option("runs", runs, "run folders, or folders of comparisons")->required();
@@ -237,6 +244,7 @@ int run(int argc, char** argv) {
     common.apply(trial.assignments);
     return run_trial(trial);
   }
+  if (*dossier_app) return run_dossier(dossier);
   if (*report_app) return run_report(runs, page, common.device);
   if (*eval_app) return run_eval(runs, part, common.device, data, common.json);
   if (*generate_app) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <map>
 
 namespace tapir {
 namespace {
@@ -32,47 +32,52 @@ double gap_of(const TrialOptions& options, double mean) {
 
 }  // namespace
 
-std::vector<Ruling> rulings(const TrialOptions& options, const Objective& objective,
-                            const std::vector<std::vector<RunRecord>>& arms, const std::vector<std::string>& names) {
-  const double sign = objective.higher_is_better ? 1 : -1;
-  double worst = std::numeric_limits<double>::infinity();   // times the sign
-  for (const std::vector<RunRecord>& runs : arms)
-    for (const RunRecord& run : runs)
-      if (run.finished()) worst = std::min(worst, sign * run.judged.result);
-  const auto worth = [&](const RunRecord& run) { return run.finished() ? sign * run.judged.result : worst; };
-
-  std::vector<Ruling> all;
+std::vector<Ruling> rulings(const TrialOptions& options, std::vector<Pairing> pairings) {
   std::vector<double> p;
-  for (size_t k = 0; k < arms.size(); ++k) {
-    if (k == 1) continue;
-    Ruling ruling{.against = names[k], .gains = {}, .interval = {}};
-    for (const RunRecord& own : arms[1])
-      for (const RunRecord& other : arms[k])
-        if (own.seed == other.seed) ruling.gains.push_back(worth(own) - worth(other));
-    p.push_back(student_p(ruling.gains));
-    all.push_back(std::move(ruling));
-  }
+  for (const Pairing& pairing : pairings) p.push_back(student_p(pairing.gains));
   const std::vector<Corrected> corrected = holm(p);
-  for (size_t k = 0; k < all.size(); ++k) {
-    Ruling& ruling = all[k];
+  std::vector<Ruling> all;
+  for (size_t k = 0; k < pairings.size(); ++k) {
+    Ruling& ruling = all.emplace_back(Ruling{.pairing = std::move(pairings[k]), .interval = {}});
+    const std::vector<double>& gains = ruling.pairing.gains;
     ruling.corrected = corrected[k].p;
-    ruling.interval = mean_interval(ruling.gains, corrected[k].level);
+    ruling.interval = mean_interval(gains, corrected[k].level);
     ruling.kind = ruled(options, ruling.interval);
     if (ruling.kind != Ruling::undecided) continue;
-    const auto n = static_cast<int64_t>(ruling.gains.size());
+    const auto n = static_cast<int64_t>(gains.size());
     const double deviation = ruling.interval.half_width / student_quantile(n - 1, corrected[k].level) * std::sqrt(n);
     ruling.seeds_needed = seeds_for(gap_of(options, ruling.interval.mean), deviation, corrected[k].level);
   }
   return all;
 }
 
-Ruling::Kind verdict_of(const std::vector<Ruling>& rulings) {
-  const auto count = [&](Ruling::Kind kind) {
-    return std::count_if(rulings.begin(), rulings.end(), [&](const Ruling& one) { return one.kind == kind; });
-  };
-  return count(Ruling::fails) > 0                                      ? Ruling::fails
-         : count(Ruling::holds) == static_cast<int64_t>(rulings.size()) ? Ruling::holds
-                                                                        : Ruling::undecided;
+Verdict verdict_of(const std::vector<Ruling>& rulings) {
+  std::map<std::pair<std::string, std::string>, std::pair<bool, bool>> units;   // by cell and subject: whether all hold, one fails
+  for (const Ruling& one : rulings) {
+    auto& [all_hold, one_fails] = units.try_emplace({one.pairing.cell, one.pairing.subject}, true, false).first->second;
+    all_hold = all_hold && one.kind == Ruling::holds;
+    one_fails = one_fails || one.kind == Ruling::fails;
+  }
+  const auto standing = std::count_if(units.begin(), units.end(), [](const auto& unit) { return unit.second.first; });
+  const bool falls = std::any_of(units.begin(), units.end(), [](const auto& unit) { return unit.second.second; });
+  return standing == static_cast<int64_t>(units.size()) ? Verdict::reproduced
+         : standing > 0                                 ? Verdict::partly
+         : falls                                        ? Verdict::not_reproduced
+                                                        : Verdict::undecided;
+}
+
+const char* name_of(Ruling::Kind kind) {
+  return kind == Ruling::holds ? "holds" : kind == Ruling::fails ? "does not hold here" : "undecided";
+}
+
+const char* name_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::reproduced: return "reproduced";
+    case Verdict::partly: return "partly reproduced";
+    case Verdict::not_reproduced: return "not reproduced";
+    case Verdict::undecided: break;
+  }
+  return "undecided";
 }
 
 }  // namespace tapir

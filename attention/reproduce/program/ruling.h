@@ -1,20 +1,17 @@
-// What the runs of a trial say of its claim.
+// What the gains of a trial say of its claim.
 #pragma once
 #include <string>
 #include <vector>
 
-#include "attention/reproduce/program/record.h"
 #include "attention/reproduce/program/statistics.h"
-#include "attention/reproduce/program/trial.h"
+#include "attention/reproduce/program/trial_results.h"
 
 namespace tapir {
 
-// The subject against another arm.
 struct Ruling {
   enum Kind { holds, fails, undecided };
-  std::string against;
-  std::vector<double> gains;   // paired by seed, positive where the subject is better
-  Interval interval;           // of the gain, at the level that Holm's correction asks for
+  Pairing pairing;
+  Interval interval;           // of the gain, at the level that Holm's correction over all rulings asks for
   double corrected = 0;        // p
   Kind kind = undecided;
   int64_t seeds_needed = 0;    // that would decide, about, if mean and deviation stayed; 0: it is decided
@@ -22,12 +19,14 @@ struct Ruling {
 
 // "better": holds where the interval is above 0 and its middle is at least the difference that counts; fails where the whole
 // interval is below that difference. "not_worse": holds where the interval is above minus the difference, fails where it is below.
-// A run that diverged counts as the worst result of all runs.
-// `arms`: the counted runs of each, all of them finished or diverged.
-std::vector<Ruling> rulings(const TrialOptions& options, const Objective& objective,
-                            const std::vector<std::vector<RunRecord>>& arms, const std::vector<std::string>& names);
+std::vector<Ruling> rulings(const TrialOptions& options, std::vector<Pairing> pairings);
 
-// Of all together: holds where all hold, fails where one fails.
-Ruling::Kind verdict_of(const std::vector<Ruling>& rulings);
+// A subject stands in a cell where all rulings on it there hold, and falls where one of them fails. reproduced: every one stands;
+// partly: some do; not_reproduced: none stands, and one falls.
+enum class Verdict { reproduced, partly, not_reproduced, undecided };
+Verdict verdict_of(const std::vector<Ruling>& rulings);
+
+const char* name_of(Ruling::Kind kind);   // "holds", "does not hold here", "undecided"
+const char* name_of(Verdict verdict);     // "reproduced", "partly reproduced", "not reproduced", "undecided"
 
 }  // namespace tapir

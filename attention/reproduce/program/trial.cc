@@ -1,5 +1,7 @@
 #include "attention/reproduce/program/trial.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -7,7 +9,6 @@
 #include <sstream>
 
 #include "attention/reproduce/program/config.h"
-#include "attention/reproduce/program/match.h"
 #include "attention/reproduce/program/resolve.h"
 #include "attention/reproduce/tasks/task.h"
 #include "datasets/text/utf8.h"
@@ -16,11 +17,19 @@
 namespace tapir {
 namespace {
 
+std::vector<std::string> words_of(const std::string& list) {   // with commas between
+  std::vector<std::string> words;
+  std::istringstream stream(list);
+  for (std::string word; std::getline(stream, word, ',');) {
+    word.erase(std::remove(word.begin(), word.end(), ' '), word.end());
+    words.push_back(word);
+  }
+  return words;
+}
+
 std::vector<double> rates_of(const std::string& list) {
   std::vector<double> rates;
-  std::istringstream words(list);
-  for (std::string word; std::getline(words, word, ',');) {
-    word.erase(std::remove(word.begin(), word.end(), ' '), word.end());
+  for (const std::string& word : words_of(list)) {
     double rate = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), rate);
     require(error == std::errc{} && end == word.data() + word.size() && rate > 0 && std::isfinite(rate), "config: trial.rates",
@@ -41,31 +50,168 @@ void require_whole(const TrialOptions& options) {
   require(options.difference > 0, "config: trial.difference", [] { return "must be above 0: the difference that would count"; });
 }
 
-// What an arm says of itself, and the experiment that its other keys make of `config`.
-TrialArm arm_of(const toml::table& config, toml::table own, size_t number) {
-  const auto word = [&](const char* key) {
-    const toml::node* node = own.get(key);
-    require(!node || node->is_string(), text("config: trial.arm ", number, ": ", key), [] { return "must be a string"; });
-    const std::string value = node ? node->value_or(std::string()) : "";
-    own.erase(key);
-    return value;
-  };
-  TrialArm arm{.name = word("name"), .match = word("match"), .experiment = {}};
-  require(!arm.name.empty() &&
-              arm.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos,
-          text("config: trial.arm ", number, ": name"),
-          [&] { return text("must be made of a … z, 0 … 9 and _, found '", arm.name, "'"); });
-  toml::table whole = config;
-  overlay(whole, std::move(own));
-  try {
-    arm.experiment = resolve(whole);
-  } catch (const Error& error) {
-    throw Error(text("trial.arm ", arm.name), error.what());
+// [[trial.KEY]], taken out of the section.
+std::vector<toml::table> tables_of(toml::table& section, const char* key) {
+  std::vector<toml::table> tables;
+  if (toml::node* const node = section.get(key)) {
+    require(node->is_array(), text("config: trial.", key), [&] { return text("must be tables, [[trial.", key, "]]"); });
+    for (toml::node& one : *node->as_array()) {
+      require(one.is_table(), text("config: trial.", key), [&] { return text("must be tables, [[trial.", key, "]]"); });
+      tables.push_back(std::move(*one.as_table()));
+    }
   }
-  return arm;
+  section.erase(key);
+  return tables;
+}
+
+// What a cell or an arm says of itself, and the keys of an experiment that it changes.
+class Own {
+ public:
+  Own(const char* kind, size_t number, toml::table table)
+      : where_(text("config: trial.", kind, ' ', number, ": ")), changes(std::move(table)) {}
+
+  // A key taken out of the changes; "" where there is none.
+  std::string word(const char* key, const std::vector<std::string>& choices = {}) {
+    const toml::node* node = changes.get(key);
+    require(!node || node->is_string(), where_ + key, [] { return "must be a string"; });
+    const std::string value = node ? node->value_or(std::string()) : "";
+    require(!node || choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end(), where_ + key,
+            [&] { return fmt::format("must be one of {}, found '{}'", fmt::join(choices, ", "), value); });
+    changes.erase(key);
+    return value;
+  }
+
+  std::string name(std::set<std::string>& taken) {
+    const std::string name = word("name");
+    require(!name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos,
+            where_ + "name", [&] { return text("must be made of a … z, 0 … 9 and _, found '", name, "'"); });
+    require(taken.insert(name).second, where_ + "name", [&] { return text("'", name, "' is taken"); });
+    return name;
+  }
+
+  int64_t number(const char* key, int64_t otherwise, const nn::Range& range) {
+    const toml::node* node = changes.get(key);
+    const int64_t value = node ? node->value_or(int64_t{-1}) : otherwise;
+    require(!node || (node->is_integer() && range.contains(value)), where_ + key,
+            [&] { return text("must be ", whole_number_text(range), ", found ", value_text(*node)); });
+    changes.erase(key);
+    return value;
+  }
+
+  const std::string where_;
+  toml::table changes;
+};
+
+struct ArmEntry {
+  std::string name, match, match_in;
+  Role role;
+  toml::table changes;
+};
+
+std::vector<ArmEntry> arm_entries(std::vector<toml::table> tables) {
+  require(tables.size() >= 2, "config: trial.arm",
+          [&] { return text("there must be a baseline and a subject, [[trial.arm]] twice, found ", tables.size()); });
+  std::vector<ArmEntry> arms;
+  std::set<std::string> names;
+  for (size_t k = 0; k < tables.size(); ++k) {
+    Own own("arm", k + 1, std::move(tables[k]));
+    ArmEntry arm{own.name(names), own.word("match"), own.word("match_in", {"parameters", "operations", "time"}), Role::baseline, {}};
+    const std::string role = own.word("role", {"subject", "control"});
+    require(k > 0 || role.empty(), own.where_ + "role", [] { return "the first arm is the baseline"; });
+    require(arm.match_in.empty() || !arm.match.empty(), own.where_ + "match_in", [] { return "there is no match"; });
+    if (!arm.match.empty() && arm.match_in.empty()) arm.match_in = "parameters";
+    if (k > 0) arm.role = role == "subject" || (role.empty() && k == 1) ? Role::subject : Role::control;
+    arm.changes = std::move(own.changes);
+    arms.push_back(std::move(arm));
+  }
+  require(std::any_of(arms.begin(), arms.end(), [](const ArmEntry& arm) { return arm.role == Role::subject; }),
+          "config: trial.arm", [] { return "none is a subject"; });
+  return arms;
+}
+
+TrialArm* arm_named(TrialCell& cell, const std::string& name) {
+  const auto found = std::find_if(cell.arms.begin(), cell.arms.end(), [&](const TrialArm& one) { return one.name == name; });
+  return found == cell.arms.end() ? nullptr : &*found;
+}
+
+void require_matches(TrialCell& cell) {
+  for (const TrialArm& arm : cell.arms) {
+    if (arm.match.empty()) continue;
+    const TrialArm* const to = arm_named(cell, arm.match);
+    require(to && to->match.empty(), text("config: trial.arm ", arm.name, ": match"),
+            [&] { return text("must be the name of an arm that is matched with none, found '", arm.match, "'"); });
+  }
+}
+
+TrialCell cell_of(const std::string& trial, const toml::table& config, Own own, std::string name, const TrialOptions& options,
+                  const std::vector<ArmEntry>& arms) {
+  TrialCell cell{.name = std::move(name), .seeds = own.number("seeds", options.seeds, nn::between(2, 1000)), .arms = {}};
+  const std::vector<std::string> chosen = words_of(own.word("arms"));
+  for (const std::string& one : chosen)
+    require(std::any_of(arms.begin(), arms.end(), [&](const ArmEntry& arm) { return arm.name == one; }), own.where_ + "arms",
+            [&] { return text("there is no arm '", one, "'"); });
+  for (const ArmEntry& arm : arms) {
+    if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), arm.name) == chosen.end()) continue;
+    toml::table whole = config;
+    overlay(whole, toml::table(own.changes));
+    overlay(whole, toml::table(arm.changes));
+    TrialArm made{arm.name, arm.role, arm.match, arm.match_in, {}};
+    try {
+      made.experiment = resolve(whole);
+    } catch (const Error& error) {
+      throw Error(text("trial.arm ", path_of(cell, made)), error.what());
+    }
+    made.experiment.run.name = trial;
+    cell.arms.push_back(std::move(made));
+  }
+  require(cell.arms.size() >= 2 && cell.arms.front().role == Role::baseline &&
+              std::any_of(cell.arms.begin(), cell.arms.end(), [](const TrialArm& arm) { return arm.role == Role::subject; }),
+          own.where_ + "arms", [] { return "must have the baseline and a subject"; });
+  require_matches(cell);
+  return cell;
+}
+
+// Every value of the table on a line of its own, by its path: whatever keys the program gains, the text stays.
+void write_values(std::ostream& out, const std::string& path, const toml::node& node) {
+  if (const toml::table* table = node.as_table())
+    for (const auto& [key, value] : *table) write_values(out, text(path, '.', key.str()), value);
+  else if (const toml::array* array = node.as_array())
+    for (size_t k = 0; k < array->size(); ++k) write_values(out, text(path, '.', k), (*array)[k]);
+  else
+    out << path << " = " << value_text(node) << '\n';
+}
+
+// But for what says no more than names and places: of the run, of the device, and of files, whose contents runs keep digests of.
+std::string digest_of(toml::table config) {
+  const std::pair<const char*, const char*> free[] = {{"run", "name"}, {"run", "device"}, {"run", "initial"}, {"data", "path"}};
+  for (const auto& [section, key] : free)
+    if (toml::table* own = config[section].as_table()) {
+      own->erase(key);
+      if (own->empty()) config.erase(section);
+    }
+  std::ostringstream all;
+  write_values(all, "", config);
+  return sha256_hex(all.str());
+}
+
+void require_metric(const Trial& trial, TrialCell& cell) {
+  if (trial.options.metric == steps_until_solved) {
+    for (const TrialArm& arm : cell.arms)
+      require(arm.experiment.train.solved != 0, "config: trial.metric",
+              [&] { return text(steps_until_solved, " needs train.solved, which ", path_of(cell, arm), " has not"); });
+    return;
+  }
+  Experiment& first = cell.arms.front().experiment;
+  const std::string metric = task_row(first.task.name).make(first, {})->train_task().objective.metric;
+  require(trial.options.metric == metric, "config: trial.metric",
+          [&] { return text("must be that of the task, ", metric, ", found '", trial.options.metric, "'"); });
 }
 
 }  // namespace
+
+const char* name_of(Role role) {
+  return role == Role::baseline ? "baseline" : role == Role::subject ? "subject" : "control";
+}
 
 Experiment counted_run(TrialArm& arm, int64_t number, double rate) {
   Experiment run = resolve(toml::parse(arm.experiment.toml()));
@@ -74,58 +220,71 @@ Experiment counted_run(TrialArm& arm, int64_t number, double rate) {
   return run;
 }
 
-Experiment grid_run(Trial& trial, TrialArm& arm, double rate) {
-  Experiment run = counted_run(arm, trial.options.seeds, rate);
+Experiment grid_run(const TrialCell& cell, TrialArm& arm, double rate) {
+  Experiment run = counted_run(arm, cell.seeds, rate);
   run.train.steps = std::max<int64_t>(1, run.train.steps / 3);
   run.schedule.warmup /= 3;
   return run;
 }
 
+std::string path_of(const TrialCell& cell, const TrialArm& arm) {
+  return cell.name.empty() ? arm.name : text(cell.name, '/', arm.name);
+}
+
 Trial read_trial(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
   toml::table config = read_config(file);
   set_values(config, assignments);
-  toml::table* const section = config["trial"].as_table();
-  require(section != nullptr, file.string(), [] { return "has no section [trial]"; }, "docs/trials.md says what it needs");
-  toml::table criterion = *section;
-  toml::array arms;
-  if (const toml::array* listed = criterion["arm"].as_array()) arms = *listed;
-  criterion.erase("arm");
-  config.erase("trial");
-
+  require(config["trial"].is_table(), file.string(), [] { return "has no section [trial]"; }, "docs/trials.md says what it needs");
   Trial trial;
+  trial.digest = digest_of(config);
   trial.name = config["run"]["name"].value_or(replace_invalid_utf8(file.stem().string()));
+  toml::table criterion = std::move(*config["trial"].as_table());
+  config.erase("trial");
+  const std::vector<ArmEntry> arms = arm_entries(tables_of(criterion, "arm"));
+  std::vector<toml::table> cells = tables_of(criterion, "cell");
+  for (const toml::table& row : tables_of(criterion, "set_up")) {
+    SetUp& own = trial.set_up.emplace_back();
+    read_section(toml::table{{"trial.set_up", row}}, "trial.set_up", own);
+    require(!own.what.empty() && !own.paper.empty() && !own.ours.empty(), text("config: trial.set_up ", trial.set_up.size()),
+            [] { return "must say what, paper and ours"; });
+  }
   read_section(toml::table{{"trial", criterion}}, "trial", trial.options);
   require_whole(trial.options);
-  require(arms.size() >= 2, "config: trial.arm",
-          [&] { return text("there must be a baseline and a subject, [[trial.arm]] twice, found ", arms.size()); });
-  std::set<std::string> names;
-  for (size_t k = 0; k < arms.size(); ++k) {
-    require(arms[k].is_table(), "config: trial.arm", [] { return "must be tables, [[trial.arm]]"; });
-    trial.arms.push_back(arm_of(config, *arms[k].as_table(), k + 1));
-    require(names.insert(trial.arms.back().name).second, "config: trial.arm",
-            [&] { return text("'", trial.arms.back().name, "' is named twice"); });
-    trial.arms.back().experiment.run.name = trial.name;
-  }
-  for (TrialArm& arm : trial.arms) {
-    if (arm.match.empty()) continue;
-    const auto to = std::find_if(trial.arms.begin(), trial.arms.end(), [&](const TrialArm& one) { return one.name == arm.match; });
-    require(to != trial.arms.end() && to->match.empty(), text("config: trial.arm ", arm.name, ": match"),
-            [&] { return text("must be the name of an arm that is matched with none, found '", arm.match, "'"); });
-    match_width(arm.experiment, to->experiment, "parameters");
-  }
-  Experiment& first = trial.arms.front().experiment;
-  trial.objective = task_row(first.task.name).make(first, {})->train_task().objective;
-  require(trial.options.metric == trial.objective.metric, "config: trial.metric",
-          [&] { return text("must be that of the task, ", trial.objective.metric, ", found '", trial.options.metric, "'"); });
-  trial.rates = rates_of(trial.options.rates);
-  if (trial.rates.empty()) trial.rates = {first.schedule.rate};
+  trial.also = words_of(trial.options.also);
 
-  std::ostringstream all;
-  all << section_of(trial.options);
-  for (TrialArm& arm : trial.arms)
-    all << '\n' << arm.name << ' ' << arm.match << ' ' << arm.experiment.identity() << ' ' << arm.experiment.train.steps;
-  trial.digest = sha256_hex(all.str());
+  std::set<std::string> names;
+  if (cells.empty()) trial.cells.push_back(cell_of(trial.name, config, Own("cell", 1, {}), "", trial.options, arms));
+  for (size_t k = 0; k < cells.size(); ++k) {
+    Own own("cell", k + 1, std::move(cells[k]));
+    std::string name = own.name(names);
+    trial.cells.push_back(cell_of(trial.name, config, std::move(own), std::move(name), trial.options, arms));
+  }
+  trial.rates = rates_of(trial.options.rates);
   return trial;
+}
+
+void prepare(Trial& trial) {
+  for (TrialCell& cell : trial.cells) {
+    require_metric(trial, cell);
+    for (TrialArm& arm : cell.arms)
+      if (!arm.match.empty() && arm.match_in != "time") match_width(arm.experiment, arm_named(cell, arm.match)->experiment, arm.match_in);
+  }
+}
+
+StepTimes times_in(Trial& trial, const std::filesystem::path& folder) {
+  std::vector<MatchedArm> arms;
+  for (TrialCell& cell : trial.cells)
+    for (TrialArm& arm : cell.arms) arms.push_back({path_of(cell, arm), {&arm.experiment}});
+  return step_times(arms, folder);
+}
+
+void match_times(Trial& trial, const StepTimes& times) {
+  for (TrialCell& cell : trial.cells)
+    for (TrialArm& arm : cell.arms) {
+      if (arm.match_in != "time") continue;
+      TrialArm& to = *arm_named(cell, arm.match);
+      arm.experiment.train.steps = steps_in_time(to.experiment.train.steps, times.at(path_of(cell, to)), times.at(path_of(cell, arm)));
+    }
 }
 
 }  // namespace tapir

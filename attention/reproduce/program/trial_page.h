@@ -1,5 +1,7 @@
-// The page of a trial: claim, criterion, arms, results, verdict, every run, limits.
+// The page of a trial, Markdown with pictures: made from the logs of its runs alone, so that it comes out the same again.
 #pragma once
+#include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -7,25 +9,13 @@
 
 namespace tapir {
 
-struct GridResult {
-  double rate;
-  double result;                  // NaN: diverged
-  std::filesystem::path folder;   // of its run
+struct TrialPage {
+  std::string text;
+  std::map<std::string, std::string> pictures;   // SVG by name of file
+  Verdict verdict;
 };
 
-// What an arm came to.
-struct TrialResult {
-  std::string name, changed;         // "attention.mechanism = 'expressive'": against the baseline
-  std::vector<GridResult> grid;      // none where there was one rate
-  double rate = 0;
-  std::vector<RunRecord> counted;    // seed by seed
-};
-
-// As Markdown. `all_runs`: every run in the trial's folder, whatever it counts for; `base`: that folder.
-std::string trial_page(const Trial& trial, const std::vector<TrialResult>& arms, const std::vector<Ruling>& rulings,
-                       const std::vector<RunRecord>& all_runs, const std::filesystem::path& base);
-
-// "holds", "does not hold here", "undecided"
-const char* name_of(Ruling::Kind kind);
+// Of the runs below `folder`. `below`: where the text has the pictures, "" or ending with '/'. Throws what results_in throws.
+TrialPage trial_page(Trial& trial, const std::filesystem::path& folder, const std::string& below);
 
 }  // namespace tapir

@@ -91,7 +91,9 @@ TrainTask LanguageTask::train_task() {
   const auto evaluate = [this, first](const nn::Call&) {
     const Result result = this->evaluate(corpus().valid);
     Metrics metrics{{"validation_loss", result.nll}, {"validation_perplexity", result.perplexity()}};
-    if (corpus().valid_text.lossless) metrics.emplace_back("validation_bits_per_byte", bits_per_byte(result.nll, "valid"));
+    if (corpus().valid_text.lossless)
+      metrics.insert(metrics.end(), {{"validation_perplexity_per_word", perplexity_per_word(result.nll, "valid")},
+                                     {"validation_bits_per_byte", bits_per_byte(result.nll, "valid")}});
     for (const auto& gate : gates(first)) metrics.push_back(gate);
     return metrics;
   };

@@ -1,0 +1,51 @@
+// What the runs of a trial came to, read from their folders: the rate of each arm, its counted runs, and gains over one another.
+//
+// Folders, below that of the trial: [CELL/]ARM/rate-… of the grid, [CELL/]ARM/seed-… of counted runs.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "attention/reproduce/program/planned.h"
+#include "attention/reproduce/program/record.h"
+#include "attention/reproduce/program/trial.h"
+
+namespace tapir {
+
+std::vector<PlannedRun> grid_runs(Trial& trial, const std::filesystem::path& folder);   // none where there is one rate
+// Of all arms, at the rates that the grid has found. Throws what read_record throws.
+std::vector<PlannedRun> counted_runs(Trial& trial, const std::filesystem::path& folder);
+
+struct ArmResult {
+  const TrialArm* arm;
+  std::vector<std::pair<double, RunRecord>> grid;   // by rate; none where there was one
+  double rate = 0;
+  std::vector<RunRecord> counted;                   // seed by seed
+};
+
+struct CellResult {
+  const TrialCell* cell;
+  std::vector<ArmResult> arms;
+};
+
+// By what a run is judged, and what it came to; NaN for one that is not finished.
+Objective objective_of(const Trial& trial, const RunRecord& run);
+double value_of(const Trial& trial, const RunRecord& run);
+
+// Throws Error unless every run is there, has ended, and was made under this criterion, and counted ones at the best rate.
+std::vector<CellResult> results_in(Trial& trial, const std::filesystem::path& folder);
+
+// Every run below the trial's folder, whatever it counts for, in the order of their names.
+std::vector<RunRecord> runs_below(const std::filesystem::path& folder);
+
+// Throws Error for a run that was made under another criterion, or under none.
+void require_criterion(const Trial& trial, const std::vector<RunRecord>& runs);
+
+// A subject against the baseline or a control, in a cell.
+struct Pairing {
+  std::string cell, subject, against;
+  std::vector<double> gains;   // paired by seed, positive where the subject is better; what diverged counts as the worst of the cell
+};
+std::vector<Pairing> pairings(const Trial& trial, const std::vector<CellResult>& cells);
+
+}  // namespace tapir
