@@ -103,8 +103,10 @@ TEST_CASE("tasks: bits per byte are the nats of all tokens over the bytes of the
     CHECK(language.bits_per_byte(1, "valid") == doctest::Approx(tokens_there / std::log(2.0) / bytes));
     CHECK(language.perplexity_per_word(1, "valid") == doctest::Approx(std::exp(tokens_there / (10 * 7))));
     const Metrics metrics = task->train_task().evaluate({});
-    CHECK(metrics[2].first == "validation_bits_per_byte");
-    CHECK(metrics[2].second == language.bits_per_byte(metrics[0].second, "valid"));
+    CHECK(metrics[2].first == "validation_perplexity_per_word");
+    CHECK(metrics[2].second == language.perplexity_per_word(metrics[0].second, "valid"));
+    CHECK(metrics[3].first == "validation_bits_per_byte");
+    CHECK(metrics[3].second == language.bits_per_byte(metrics[0].second, "valid"));
     CHECK(task->wider()->conditions.back() == std::pair<std::string, std::string>{"per", "byte"});
   }
   Experiment lossy = experiment_of(tokens_of_transformer, {"data.kind=file", tapir::text("data.path=\"", file.string(), '"'),
