@@ -1,14 +1,16 @@
-"""Judges the NT grid: differences to the dot product, paired by seed, cell by cell and over all cells.
+"""The NT grid: collects what came out, and judges differences to the dot product, paired by seed, by cell and over all cells.
 
-    python3 nt_grid.py nt-grid.jsonl
+    python3 nt_grid.py runs/nt > nt-grid.jsonl     # from the folders N…-tau… that `tapir compare` wrote
+    python3 nt_grid.py nt-grid.jsonl               # the table as Markdown, then what it says
 
-p is Student's, then corrected (Holm) for the cells of its mechanism, and for those of all mechanisms.
+± are 95 % intervals, Student's. p is Student's, then corrected (Holm) for the cells of its mechanism, and for those of all.
 
 Needs Python's standard library alone.
 """
 
 import json
 import math
+import pathlib
 import statistics
 import sys
 
@@ -31,6 +33,19 @@ def student_p(values):
     return 1 - (2 / math.pi * (theta + inside) if degrees % 2 else inside)
 
 
+def half_width(values):
+    """Of the 95 % interval: t s / √n, with t where P(|T| ≥ t) is 0.05, found by bisection of student_p."""
+    deviation = statistics.stdev(values)
+    if deviation == 0:
+        return 0.0
+    centred = [value - statistics.fmean(values) for value in values]
+    low, high = 0.0, 100 * deviation
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_p([value + middle for value in centred]) > 0.05 else (low, middle)
+    return low
+
+
 def sign_p(wins, losses):
     """Two-sided p of the sign test; ties say nothing."""
     n = wins + losses
@@ -46,16 +61,49 @@ def holm(p):
     return corrected
 
 
+def collect(folder):
+    for file in pathlib.Path(folder).glob("N*-tau*/compare.json"):
+        n, tau = map(int, file.parent.name[1:].split("-tau"))
+        for arm in json.loads(file.read_text())["groups"][0]["arms"]:
+            accuracy = [run["result"] for run in sorted(arm["runs"], key=lambda run: run["seed"])]
+            yield {"N": n, "tau": tau, "mechanism": arm["label"], "accuracy": accuracy}
+
+
+def paired(arms, name):
+    return [own - other for own, other in zip(arms[name], arms[BASELINE], strict=True)]
+
+
+def table(cells, mechanisms):
+    names = [BASELINE, *mechanisms]
+    print("| N | τ | states N^τ | n |", " | ".join([*names, *(f"{name} − {BASELINE}" for name in mechanisms)]), "|")
+    print("|" + "---|" * (4 + len(names) + len(mechanisms)))
+    for (n, tau), arms in cells.items():
+        row = [str(n), str(tau), f"{n ** tau:,}", str(2 * tau + 8)]
+        for name in names:
+            solved = sum(value > SOLVED for value in arms[name])
+            row.append(f"{statistics.fmean(arms[name]):.3f} ± {half_width(arms[name]):.3f} ({solved})")
+        for name in mechanisms:
+            mean, half = statistics.fmean(paired(arms, name)), half_width(paired(arms, name))
+            shown = f"{mean:+.3f} ± {half:.3f}".replace("-", "−")
+            row.append(f"**{shown}**" if abs(mean) > half else shown)
+        print("|", " | ".join(row), "|")
+    print()
+
+
 def main():
+    if pathlib.Path(sys.argv[1]).is_dir():
+        for row in sorted(collect(sys.argv[1]), key=lambda row: (row["tau"], row["N"])):
+            print(json.dumps(row))
+        return
     cells = {}
     with open(sys.argv[1]) as lines:
         for row in map(json.loads, lines):
             cells.setdefault((row["N"], row["tau"]), {})[row["mechanism"]] = row["accuracy"]
     mechanisms = [name for name in next(iter(cells.values())) if name != BASELINE]
+    table(cells, mechanisms)
 
     print(f"{'mechanism':<12}{'N':>4}{'tau':>5}{'difference':>12}{'p':>9}{'of its':>9}{'of all':>9}")
-    paired = lambda name, arms: [own - other for own, other in zip(arms[name], arms[BASELINE], strict=True)]
-    differences = {name: [paired(name, arms) for arms in cells.values()] for name in mechanisms}
+    differences = {name: [paired(arms, name) for arms in cells.values()] for name in mechanisms}
     p = {name: [student_p(values) for values in differences[name]] for name in mechanisms}
     of_all = iter(holm([value for name in mechanisms for value in p[name]]))
     for name in mechanisms:

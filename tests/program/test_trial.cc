@@ -459,6 +459,17 @@ TEST_CASE("tapir dossier: logs of what has ended, then the page from the logs al
   CHECK(fs::exists(out / "study/short/plain/seed-1/environment.jsonl"));
 
   fs::remove_all(runs);
+  fs::create_directories(runs);
+  fs::copy(out / "study", runs, fs::copy_options::recursive);   // the trial goes on from what a dossier keeps
+  fs::remove_all(runs / "long/larger/seed-1");
+  const Outcome on = tapir("trial " + in_quotes(file) + " --out " + in_quotes(runs));
+  CHECK(on.status == 0);
+  CHECK(contains_text(on.err, "23 of 24 runs have ended"));
+  CHECK(contains_text(on.err, "short/plain/seed-1: ended before, as its logs say\n"));
+  CHECK(fs::exists(runs / "long/larger/seed-1/model.safetensors"));
+  CHECK(!fs::exists(runs / "long/larger/seed-2/model.safetensors"));
+
+  fs::remove_all(runs);
   fs::remove(out / "study.md");
   CHECK(tapir(dossier).status == 0);
   CHECK(contents(out / "study.md") == page);

@@ -42,6 +42,9 @@ void write_page(Trial& trial, const fs::path& page, const fs::path& folder) {
 
 int64_t copy_logs(const fs::path& runs, const fs::path& folder) {
   int64_t ended = 0;
+  create_folders(folder);
+  for (const char* name : {trial_file, match_file})
+    if (fs::exists(runs / name)) take_file(runs / name, folder / name);
   for (const RunRecord& run : runs_below(runs)) {
     if (!run.finished() && run.diverged.empty()) continue;
     const fs::path own = folder / run.folder.lexically_relative(runs);
