@@ -1,6 +1,6 @@
 #!/bin/sh
-# check_dossiers.sh SOURCE TAPIR: every dossier comes out of its logs again, byte for byte, by the trial's file as it is and as it was
-# at the commits whose builds made the runs: the criterion is older than they are. Of a trial that goes on there are logs alone.
+# check_dossiers.sh SOURCE TAPIR: every dossier comes out of its logs again, byte for byte, by the trial's file as it is and as it
+# was at the commits whose builds made the runs: the criterion is older than they are. Of a trial that goes on there are logs alone.
 set -eu
 source=$1 tapir=$2
 work=$(mktemp -d)
@@ -45,5 +45,7 @@ for folder in docs/dossiers/*/; do
   # And one run under another criterion would be seen.
   facts=$(find "$work/again/$name" -name run.json | head -n 1)
   sed -i 's/"trial": "[0-9a-f]/"trial": "x/' "$facts"
-  if "$tapir" dossier "$trial" --runs "$work/again/$name" --out "$work/other" 2>/dev/null; then fail "$folder: a run under another criterion is not seen"; fi
+  "$tapir" dossier "$trial" --runs "$work/again/$name" --out "$work/other" 2>/dev/null &&
+    fail "$folder: a run under another criterion is not seen"
+  rm -rf "$work/other"
 done

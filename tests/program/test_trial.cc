@@ -148,7 +148,9 @@ TEST_CASE("rulings by hand: what the interval of the gain says of the difference
   CHECK(ruling_of(gains, "better", 0.15).seeds_needed == 6);
 }
 
-TEST_CASE("pairings: every subject against the baseline and controls, but those that are matched with another; signs and divergence") {
+TEST_CASE(
+    "pairings: every subject against the baseline and controls, but those that are matched with another; signs and "
+    "divergence") {
   Results results(true);
   std::vector<RunRecord> subject = runs_of({0.9, 0.9, 0.9});
   subject[1] = run_of(1, 0.95, true);
@@ -167,7 +169,8 @@ TEST_CASE("pairings: every subject against the baseline and controls, but those 
             {runs_of({3, 3}), runs_of({1, 2}), runs_of({2, 2}), runs_of({5, 5})});
   lower.add("hard", {{"a", Role::baseline}, {"b", Role::subject}}, {runs_of({3, 3}), runs_of({4, 4})});
   std::string named;
-  for (const Pairing& one : pairings(lower.trial, lower.cells)) named += text(one.cell, ' ', one.subject, '-', one.against, ' ', one.gains[0], ", ");
+  for (const Pairing& one : pairings(lower.trial, lower.cells))
+    named += text(one.cell, ' ', one.subject, '-', one.against, ' ', one.gains[0], ", ");
   CHECK(named == "easy b-a 2, easy c-a 1, easy c-d 3, hard b-a -1, ");   // d has what c costs: it stands against c alone
 }
 
@@ -240,17 +243,23 @@ TEST_CASE("a criterion leaves nothing open") {
         "config: trial.arm: none is a subject");
   CHECK(place.refused("metric = \"validation_accuracy\"", "metric = \"steps_until_solved\"") ==
         "config: trial.metric: steps_until_solved needs train.solved, which plain has not");
-  const auto with = [&](const std::string& tables) { return place.refused("limits = \"all of them\"\n", "limits = \"all of them\"\n" + tables); };
-  CHECK(with("[[trial.set_up]]\nwhat = \"text\"\npaper = \"books\"\n") == "config: trial.set_up 1: must say what, paper and ours");
+  const auto with = [&](const std::string& tables) {
+    return place.refused("limits = \"all of them\"\n", "limits = \"all of them\"\n" + tables);
+  };
+  CHECK(with("[[trial.set_up]]\nwhat = \"text\"\npaper = \"books\"\n") ==
+        "config: trial.set_up 1: must say what, paper and ours");
   CHECK(contains_text(with("[[trial.set_up]]\nwhere = \"x\"\n"), "there is no key 'where' in [trial.set_up]"));
   CHECK(with("set_up = 3\n") == "config: trial.set_up: must be tables, [[trial.set_up]]");
   CHECK(with("[[trial.cell]]\n") == "config: trial.cell 1: name: must be made of a … z, 0 … 9 and _, found ''");
   CHECK(with("[[trial.cell]]\nname = \"a\"\n[[trial.cell]]\nname = \"a\"\n") == "config: trial.cell 2: name: 'a' is taken");
-  CHECK(with("[[trial.cell]]\nname = \"a\"\narms = \"plain, nobody\"\n") == "config: trial.cell 1: arms: there is no arm 'nobody'");
+  CHECK(with("[[trial.cell]]\nname = \"a\"\narms = \"plain, nobody\"\n") ==
+        "config: trial.cell 1: arms: there is no arm 'nobody'");
   CHECK(with("[[trial.cell]]\nname = \"a\"\narms = \"plain, larger\"\n") ==
         "config: trial.cell 1: arms: must have the baseline and a subject");
-  CHECK(with("[[trial.cell]]\nname = \"a\"\nseeds = 1\n") == "config: trial.cell 1: seeds: must be a whole number in 2 … 1000, found 1");
-  CHECK(contains_text(with("[[trial.cell]]\nname = \"a\"\ntask.sizes = 1\n"), "trial.arm a/plain: config: there is no key 'sizes' in [task]"));
+  CHECK(with("[[trial.cell]]\nname = \"a\"\nseeds = 1\n") ==
+        "config: trial.cell 1: seeds: must be a whole number in 2 … 1000, found 1");
+  CHECK(contains_text(with("[[trial.cell]]\nname = \"a\"\ntask.sizes = 1\n"),
+                      "trial.arm a/plain: config: there is no key 'sizes' in [task]"));
   CHECK(place.refused("match = \"plain\"", "match = \"none\"") ==
         "config: trial.arm larger: match: must be the name of an arm that is matched with none, found 'none'");
   CHECK(contains_text(place.refused("attention.mechanism = \"mlp_qkv\"", "attention.mechanism = \"dotty\""),
@@ -351,7 +360,9 @@ TEST_CASE("arms: the same experiment but for their keys; matched ones have the p
 TEST_CASE("cells ask all again, each with its keys, arms and seeds") {
   const Place place;
   std::string whole = text(experiment, criterion);
-  whole += "[[trial.cell]]\nname = \"short\"\ntask.size = 2\n[[trial.cell]]\nname = \"long\"\narms = \"plain, expressive\"\nseeds = 3\n";
+  whole +=
+      "[[trial.cell]]\nname = \"short\"\ntask.size = 2\n[[trial.cell]]\nname = \"long\"\narms = \"plain, expressive\"\nseeds = "
+      "3\n";
   Trial trial = read_trial(place.folder.write("cells.toml", whole), {});
   REQUIRE(trial.cells.size() == 2);
   CHECK(trial.cells[0].arms.size() == 3);
@@ -383,10 +394,11 @@ TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with
   CHECK(whole.out.starts_with("small: "));
   CHECK(contains_text(whole.err, "small: 0 of 12 runs have ended; the others train for about "));
   const std::string page = contents(place.out / "trial.md");
-  for (const char* part : {"# A learns more than B\n", "**Verdict: ", "## Claim and criterion, fixed before the runs\n", "## Results\n",
-                           "## Every run under this name\n", "## Limits\n\nall of them\n", "| refuted by | less than half |",
-                           "| plain/rate-0.01 | 3 | 3 of 3 |", "| expressive/seed-2 | 2 | 9 of 9 |",
-                           "At the edge of the grid, beyond which a better rate may lie: "})
+  for (const char* part :
+       {"# A learns more than B\n", "**Verdict: ", "## Claim and criterion, fixed before the runs\n", "## Results\n",
+        "## Every run under this name\n", "## Limits\n\nall of them\n", "| refuted by | less than half |",
+        "| plain/rate-0.01 | 3 | 3 of 3 |", "| expressive/seed-2 | 2 | 9 of 9 |",
+        "At the edge of the grid, beyond which a better rate may lie: "})
     CHECK_MESSAGE(contains_text(page, part), part);
   const std::string digest = read_trial(place.file, {}).digest;
   CHECK(contains_text(page, digest));
@@ -395,7 +407,8 @@ TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with
   const auto timeless = [](std::string text) {
     std::string out;
     for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
-      if (const std::string line = text.substr(begin, end - begin); !contains_text(line, " ms | ") && !contains_text(line, " hours "))
+      if (const std::string line = text.substr(begin, end - begin);
+          !contains_text(line, " ms | ") && !contains_text(line, " hours "))
         out += line + '\n';
     return out;
   };
@@ -439,7 +452,8 @@ TEST_CASE("tapir dossier: logs of what has ended, then the page from the logs al
   const fs::path file = folder.write("study.toml", whole), runs = folder.path() / "runs", out = folder.path() / "dossiers";
   const std::string dossier = "dossier " + in_quotes(file) + " --out " + in_quotes(out);
   CHECK(contains_text(refusal(dossier), "study/short/plain/rate-0.01: is no run: it is not there"));
-  CHECK(contains_text(refusal(dossier + " --runs " + in_quotes(runs)), "runs: there is no such folder; hint: give the folder that `tapir trial` wrote"));
+  CHECK(contains_text(refusal(dossier + " --runs " + in_quotes(runs)),
+                      "runs: there is no such folder; hint: give the folder that `tapir trial` wrote"));
   REQUIRE(tapir("trial " + in_quotes(file) + " --jobs 2 --out " + in_quotes(runs)).status == 0);
   fs::rename(runs / "long/larger/seed-2", folder.path() / "aside");
   const Outcome part = tapir(dossier + " --runs " + in_quotes(runs));
@@ -450,9 +464,10 @@ TEST_CASE("tapir dossier: logs of what has ended, then the page from the logs al
   CAPTURE(all.err);
   REQUIRE(all.status == 0);
   const std::string page = contents(out / "study.md"), picture = contents(out / "study/short.svg");
-  for (const char* part : {"| text | books | a leaflet |", "| larger | control, with the parameters of plain | ", "### short\n",
-                           "![short.svg](study/short.svg)\n", "| short/plain | ", "expressive against plain, 2 cells together: ",
-                           "| long | `task.size = 4` |", "| long/larger/seed-2 | 2 | 9 of 9 |"})
+  for (const char* part :
+       {"| text | books | a leaflet |", "| larger | control, with the parameters of plain | ", "### short\n",
+        "![short.svg](study/short.svg)\n", "| short/plain | ",
+        "expressive against plain, 2 cells together: ", "| long | `task.size = 4` |", "| long/larger/seed-2 | 2 | 9 of 9 |"})
     CHECK_MESSAGE(contains_text(page, part), part);
   CHECK(picture.starts_with("<svg "));
   CHECK(!fs::exists(out / "study/short/plain/seed-1/model.safetensors"));
@@ -487,9 +502,11 @@ TEST_CASE("tapir trial: another criterion after the runs, and runs without one, 
   CHECK(tapir(place.line(quick)).status == 0);
   const std::string said = refusal(place.line(quick + " --set trial.difference=0.1"));
   CHECK(contains_text(said, "/seed-1: was made under another criterion, "));
-  CHECK(contains_text(said, "hint: a criterion that changes after the runs makes another trial, in another folder: give --out"));
+  CHECK(
+      contains_text(said, "hint: a criterion that changes after the runs makes another trial, in another folder: give --out"));
   fs::remove_all(place.out);
-  CHECK(tapir("train " + in_quotes(place.folder.write("plain.toml", experiment)) + " --out " + in_quotes(place.out / "plain/seed-1"))
+  CHECK(tapir("train " + in_quotes(place.folder.write("plain.toml", experiment)) + " --out " +
+              in_quotes(place.out / "plain/seed-1"))
             .status == 0);
   CHECK(contains_text(refusal(place.line(quick)), "plain/seed-1: was made under no criterion, not under "));
 }

@@ -52,7 +52,8 @@ std::vector<Ruling> rulings(const TrialOptions& options, std::vector<Pairing> pa
 }
 
 Verdict verdict_of(const std::vector<Ruling>& rulings) {
-  std::map<std::pair<std::string, std::string>, std::pair<bool, bool>> units;   // by cell and subject: whether all hold, one fails
+  std::map<std::pair<std::string, std::string>, std::pair<bool, bool>>
+      units;   // by cell and subject: whether all hold, one fails
   for (const Ruling& one : rulings) {
     auto& [all_hold, one_fails] = units.try_emplace({one.pairing.cell, one.pairing.subject}, true, false).first->second;
     all_hold = all_hold && one.kind == Ruling::holds;

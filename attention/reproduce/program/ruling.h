@@ -18,11 +18,12 @@ struct Ruling {
 };
 
 // "better": holds where the interval is above 0 and its middle is at least the difference that counts; fails where the whole
-// interval is below that difference. "not_worse": holds where the interval is above minus the difference, fails where it is below.
+// interval is below that difference. "not_worse": holds where the interval is above minus the difference, fails where it is
+// below.
 std::vector<Ruling> rulings(const TrialOptions& options, std::vector<Pairing> pairings);
 
-// A subject stands in a cell where all rulings on it there hold, and falls where one of them fails. reproduced: every one stands;
-// partly: some do; not_reproduced: none stands, and one falls.
+// A subject stands in a cell where all rulings on it there hold, and falls where one of them fails. reproduced: every one
+// stands; partly: some do; not_reproduced: none stands, and one falls.
 enum class Verdict { reproduced, partly, not_reproduced, undecided };
 Verdict verdict_of(const std::vector<Ruling>& rulings);
 

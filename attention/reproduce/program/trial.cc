@@ -47,7 +47,8 @@ void require_whole(const TrialOptions& options) {
                                                               {"refuted_by", &options.refuted_by}, {"limits", &options.limits}};
   for (const auto& part : parts)
     require(!part.second->empty(), text("config: trial.", part.first), [] { return "must be said before the first run"; });
-  require(options.difference > 0, "config: trial.difference", [] { return "must be above 0: the difference that would count"; });
+  require(options.difference > 0, "config: trial.difference",
+          [] { return "must be above 0: the difference that would count"; });
 }
 
 // [[trial.KEY]], taken out of the section.
@@ -115,7 +116,8 @@ std::vector<ArmEntry> arm_entries(std::vector<toml::table> tables) {
   std::set<std::string> names;
   for (size_t k = 0; k < tables.size(); ++k) {
     Own own("arm", k + 1, std::move(tables[k]));
-    ArmEntry arm{own.name(names), own.word("match"), own.word("match_in", {"parameters", "operations", "time"}), Role::baseline, {}};
+    ArmEntry arm{
+        own.name(names), own.word("match"), own.word("match_in", {"parameters", "operations", "time"}), Role::baseline, {}};
     const std::string role = own.word("role", {"subject", "control"});
     require(k > 0 || role.empty(), own.where_ + "role", [] { return "the first arm is the baseline"; });
     require(arm.match_in.empty() || !arm.match.empty(), own.where_ + "match_in", [] { return "there is no match"; });
@@ -181,7 +183,8 @@ void write_values(std::ostream& out, const std::string& path, const toml::node& 
     out << path << " = " << value_text(node) << '\n';
 }
 
-// But for what says no more than names and places: of the run, of the device, and of files, whose contents runs keep digests of.
+// But for what says no more than names and places: of the run, of the device, and of files, whose contents runs keep digests
+// of.
 std::string digest_of(toml::table config) {
   const std::pair<const char*, const char*> free[] = {{"run", "name"}, {"run", "device"}, {"run", "initial"}, {"data", "path"}};
   for (const auto& [section, key] : free)
@@ -234,7 +237,8 @@ std::string path_of(const TrialCell& cell, const TrialArm& arm) {
 Trial read_trial(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
   toml::table config = read_config(file);
   set_values(config, assignments);
-  require(config["trial"].is_table(), file.string(), [] { return "has no section [trial]"; }, "docs/trials.md says what it needs");
+  require(
+      config["trial"].is_table(), file.string(), [] { return "has no section [trial]"; }, "docs/trials.md says what it needs");
   Trial trial;
   trial.digest = digest_of(config);
   trial.name = config["run"]["name"].value_or(replace_invalid_utf8(file.stem().string()));
@@ -267,7 +271,8 @@ void prepare(Trial& trial) {
   for (TrialCell& cell : trial.cells) {
     require_metric(trial, cell);
     for (TrialArm& arm : cell.arms)
-      if (!arm.match.empty() && arm.match_in != "time") match_width(arm.experiment, arm_named(cell, arm.match)->experiment, arm.match_in);
+      if (!arm.match.empty() && arm.match_in != "time")
+        match_width(arm.experiment, arm_named(cell, arm.match)->experiment, arm.match_in);
   }
 }
 
@@ -283,7 +288,8 @@ void match_times(Trial& trial, const StepTimes& times) {
     for (TrialArm& arm : cell.arms) {
       if (arm.match_in != "time") continue;
       TrialArm& to = *arm_named(cell, arm.match);
-      arm.experiment.train.steps = steps_in_time(to.experiment.train.steps, times.at(path_of(cell, to)), times.at(path_of(cell, arm)));
+      arm.experiment.train.steps =
+          steps_in_time(to.experiment.train.steps, times.at(path_of(cell, to)), times.at(path_of(cell, arm)));
     }
 }
 

@@ -42,15 +42,16 @@ struct TrialOptions : nn::Options {   // [trial]
     visit("source", source, "where it says so: paper, section, table", {});
     visit("metric", metric, "by which it is judged: that of the task; or steps_until_solved, of runs that end when solved", {});
     visit("also", also, "further results of an evaluation that the page shows, with commas between", {});
-    visit("expects", expects, "of the subject against every other arm: better by the difference that counts, or not worse by it",
+    visit("expects", expects,
+          "of the subject against every other arm: better by the difference that counts, or not worse by it",
           {"better", "not_worse"});
     visit("difference", difference, "of the metric, that would count; in its unit", nn::between(0, 1e12));
     visit("reason", reason, "why this difference", {});
     visit("published", published, "difference that the paper reports, in the same unit; 0: none that compares",
           nn::between(0, 1e12));
     visit("seeds", seeds, "of each arm, from run.seed on", nn::between(2, 1000));
-    visit("rates", rates, "learning rates of which each arm gets the best, as numbers with commas between; empty: schedule.rate",
-          {});
+    visit("rates", rates,
+          "learning rates of which each arm gets the best, as numbers with commas between; empty: schedule.rate", {});
     visit("refuted_by", refuted_by, "what would speak against the claim", {});
     visit("limits", limits, "what this study cannot say", {});
   }
@@ -102,12 +103,12 @@ Experiment grid_run(const TrialCell& cell, TrialArm& arm, double rate);
 // "n16_delay4/expressive", or "expressive" where there is one cell: its folder below that of the trial.
 std::string path_of(const TrialCell& cell, const TrialArm& arm);
 
-// Needs no data. Throws Error for what read_experiment refuses in any arm, for a criterion that leaves something open, cells and
-// arms without a name of their own, a match that is none, and without a baseline and a subject.
+// Needs no data. Throws Error for what read_experiment refuses in any arm, for a criterion that leaves something open, cells
+// and arms without a name of their own, a match that is none, and without a baseline and a subject.
 Trial read_trial(const std::filesystem::path& file, const std::vector<std::string>& assignments);
 
-// Before runs: gives arms the cost of those that they are matched with, but for their time. Throws Error for a metric that is not
-// the task's, and what match_width (match.h) and the task throw.
+// Before runs: gives arms the cost of those that they are matched with, but for their time. Throws Error for a metric that is
+// not the task's, and what match_width (match.h) and the task throw.
 void prepare(Trial& trial);
 
 // Seconds of a step of every arm, by path_of: those that folder/match.json has, the others measured now.

@@ -48,7 +48,8 @@ std::vector<Lifetime> lifetimes_of(const std::vector<RunRecord>& runs) {
 std::string figure_of(const Trial& trial, const CellResult& cell) {
   const bool until_solved = trial.options.metric == steps_until_solved;
   const std::string& metric = cell.arms.front().counted.front().judged.objective.metric;
-  Chart chart{.title = cell.cell->name, .x_title = "step", .y_title = until_solved ? "share of runs not solved" : metric, .series = {}};
+  Chart chart{
+      .title = cell.cell->name, .x_title = "step", .y_title = until_solved ? "share of runs not solved" : metric, .series = {}};
   for (const ArmResult& arm : cell.arms) {
     Series series = until_solved ? solved_series(arm) : metric_series(arm, metric);
     if (series.x.size() > 1) chart.series.push_back(std::move(series));

@@ -123,12 +123,13 @@ std::vector<RunRecord> runs_below(const fs::path& folder) {
 
 void require_criterion(const Trial& trial, const std::vector<RunRecord>& runs) {
   for (const RunRecord& run : runs)
-    require(run.trial == trial.digest, run.folder.string(),
-            [&] {
-              return text("was made under ", run.trial.empty() ? "no criterion" : "another criterion, " + run.trial.substr(0, 12),
-                          ", not under ", trial.digest.substr(0, 12));
-            },
-            "a criterion that changes after the runs makes another trial, in another folder: give --out");
+    require(
+        run.trial == trial.digest, run.folder.string(),
+        [&] {
+          return text("was made under ", run.trial.empty() ? "no criterion" : "another criterion, " + run.trial.substr(0, 12),
+                      ", not under ", trial.digest.substr(0, 12));
+        },
+        "a criterion that changes after the runs makes another trial, in another folder: give --out");
 }
 
 std::vector<Pairing> pairings(const Trial& trial, const std::vector<CellResult>& cells) {

@@ -1,4 +1,5 @@
-// What the runs of a trial came to, read from their folders: the rate of each arm, its counted runs, and gains over one another.
+// What the runs of a trial came to, read from their folders: the rate of each arm, its counted runs, and gains over one
+// another.
 //
 // Folders, below that of the trial: [CELL/]ARM/rate-… of the grid, [CELL/]ARM/seed-… of counted runs.
 #pragma once
@@ -44,7 +45,8 @@ void require_criterion(const Trial& trial, const std::vector<RunRecord>& runs);
 // A subject against the baseline or a control, in a cell.
 struct Pairing {
   std::string cell, subject, against;
-  std::vector<double> gains;   // paired by seed, positive where the subject is better; what diverged counts as the worst of the cell
+  std::vector<double>
+      gains;   // paired by seed, positive where the subject is better; what diverged counts as the worst of the cell
 };
 std::vector<Pairing> pairings(const Trial& trial, const std::vector<CellResult>& cells);
 

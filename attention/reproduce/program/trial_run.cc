@@ -39,9 +39,11 @@ void tell_time(Trial& trial, const StepTimes& times, const fs::path& out, int64_
       }
     }
   const auto minutes = [&](double of) { return std::ceil(std::max(0.0, of) / 60); };
-  note(fmt::format("{}: {} of {} runs have ended; the others train for {} {:.0f} min, {:.0f} min with {} at a time; evaluations come "
-                   "on top", trial.name, ended, runs, until_solved ? "at most" : "about", minutes(seconds),
-                   minutes(seconds / static_cast<double>(jobs)), jobs));
+  note(fmt::format(
+      "{}: {} of {} runs have ended; the others train for {} {:.0f} min, {:.0f} min with {} at a time; evaluations come "
+      "on top",
+      trial.name, ended, runs, until_solved ? "at most" : "about", minutes(seconds),
+      minutes(seconds / static_cast<double>(jobs)), jobs));
 }
 
 // Takes out the runs of which there are the logs alone, as a dossier keeps them: they have ended.
