@@ -16,7 +16,7 @@ using Values = std::vector<double>;
 constexpr int64_t length = 7, vocabulary = 7;
 
 nn::TransformerOptions options_with(const std::string& positions, int64_t key_heads = 0, bool other_parts = false) {
-  nn::TransformerOptions options = other_parts ? tiny_options_of_other_parts() : tiny_options();
+  nn::TransformerOptions options = other_parts ? with_other_parts(tiny_options()) : tiny_options();
   options.context = length;
   options.positions = positions;
   options.key_heads = key_heads;

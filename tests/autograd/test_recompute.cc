@@ -57,7 +57,7 @@ Trained train(const std::string& mechanism, nn::TransformerOptions options, bool
 
 TEST_CASE("recompute: training takes less memory and gives the same bits, dropout included, with every mechanism") {
   for (const std::string& name : causal_mechanisms())
-    for (const nn::TransformerOptions& options : {tiny_options(), tiny_options_of_other_parts()}) {
+    for (const nn::TransformerOptions& options : {tiny_options(), with_other_parts(tiny_options())}) {
       INFO(name, options.tied_head ? ", of other parts" : "");
       const Trained plain = train(name, options, false), recomputed = train(name, options, true);
       CHECK(recomputed.weights == plain.weights);

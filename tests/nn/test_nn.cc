@@ -18,6 +18,7 @@
 #include "tests/datasets/datasets_helpers.h"
 #include "tests/golden_file.h"
 #include "tests/mechanisms/reference_transformer.h"
+#include "tests/nn/tiny_model.h"
 
 using namespace tapir;
 using reference::Values;
@@ -41,17 +42,6 @@ std::unique_ptr<nn::LanguageModel> tiny_model(const nn::TransformerOptions& opti
   model->initialise(1, DType::f64);
   spread_parameters(*model, 5);
   return model;
-}
-
-// Heads of a width of their own, biases where there are none by default and none where there are, a tied head.
-nn::TransformerOptions other_parts() {
-  nn::TransformerOptions options = tiny();
-  options.head_width = 6;
-  options.bias = false;
-  options.attention_bias = true;
-  options.tied_head = true;
-  options.head_bias = true;
-  return options;
 }
 
 Tensor tiny_tokens() { return Tensor::from(std::vector<int32_t>{3, 1, 4, 1, 5, 9, 2, 6}, {2, 4}); }
@@ -141,7 +131,7 @@ TEST_CASE("nn: options change the parameters as they say") {
 }
 
 TEST_CASE("nn: biases, heads of a width of their own and a tied head change names and shapes as they say") {
-  const nn::TransformerOptions options = other_parts();
+  const nn::TransformerOptions options = with_other_parts(tiny());
   const std::unique_ptr<nn::LanguageModel> model = tiny_model(options);
   std::vector<std::string> expected{"tokens.weight", "positions.weight", "norm.weight", "head.bias"};
   for (const std::string block : {"blocks.0.", "blocks.1."})
@@ -292,8 +282,8 @@ TEST_CASE("nn: a language model equals scalar loops, with every norm, positions,
                                  {"pre", "rms", "sinusoidal", "relu", 1}, {"post", "rms", "learned", "gelu", 2},
                                  {"pre", "rms", "rotary", "gelu", 1}, {"post", "layer", "rotary", "relu", 0},
                                  {"pre", "layer", "alibi", "gelu", 1}, {"pre", "layer", "none", "gelu", 0},
-                                 {"pre", "layer", "learned", "gelu", 0, other_parts()},
-                                 {"post", "rms", "rotary", "relu", 1, other_parts()}}) {
+                                 {"pre", "layer", "learned", "gelu", 0, with_other_parts(tiny())},
+                                 {"post", "rms", "rotary", "relu", 1, with_other_parts(tiny())}}) {
     CAPTURE(variant.norm);
     CAPTURE(variant.norm_kind);
     CAPTURE(variant.positions);
@@ -340,7 +330,7 @@ TEST_CASE("nn: the tanh form of GELU is another function, near the exact one") {
 TEST_CASE("nn: the loss of a language model has the right gradient through every parameter") {
   nn::TransformerOptions post = tiny();
   post.norm = "post";
-  for (const nn::TransformerOptions& options : {tiny(), post, other_parts()}) {
+  for (const nn::TransformerOptions& options : {tiny(), post, with_other_parts(tiny())}) {
     const std::unique_ptr<nn::LanguageModel> model = tiny_model(options);
     const Tensor targets = Tensor::from(std::vector<int32_t>{1, 4, 1, -1, 9, 2, 6, 0}, {2, 4});
     std::vector<Tensor> values;

@@ -32,8 +32,7 @@ inline nn::TransformerOptions tiny_options() {
 
 // The parts that options make otherwise: heads of a width of their own, biases where there are none by default and none where
 // there are, a tied head.
-inline nn::TransformerOptions tiny_options_of_other_parts() {
-  nn::TransformerOptions options = tiny_options();
+inline nn::TransformerOptions with_other_parts(nn::TransformerOptions options) {
   options.head_width = 6;
   options.bias = false;
   options.attention_bias = true;

@@ -46,7 +46,7 @@ int64_t copy_logs(const fs::path& runs, const fs::path& folder) {
   for (const char* name : {trial_file, match_file})
     if (fs::exists(runs / name)) take_file(runs / name, folder / name);
   for (const RunRecord& run : runs_below(runs)) {
-    if (!run.finished() && run.diverged.empty()) continue;
+    if (!run.ended()) continue;
     const fs::path own = folder / run.folder.lexically_relative(runs);
     create_folders(own);
     for (const char* name : {experiment_file, facts_file, "metrics.jsonl", "costs.jsonl", environment_file})

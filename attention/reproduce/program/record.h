@@ -42,6 +42,7 @@ struct RunRecord {
   int64_t peak_bytes = 0;
 
   bool finished() const { return (evaluated == steps || solved) && diverged.empty(); }
+  bool ended() const { return finished() || !diverged.empty(); }
   std::string name() const;                      // of the folder, or of the one around a folder seed-…
 };
 

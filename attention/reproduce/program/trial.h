@@ -43,7 +43,7 @@ struct TrialOptions : nn::Options {   // [trial]
     visit("metric", metric, "by which it is judged: that of the task; or steps_until_solved, of runs that end when solved", {});
     visit("also", also, "further results of an evaluation that the page shows, with commas between", {});
     visit("expects", expects,
-          "of the subject against every other arm: better by the difference that counts, or not worse by it",
+          "of subjects against the baseline and controls: better by the difference that counts, or not worse by it",
           {"better", "not_worse"});
     visit("difference", difference, "of the metric, that would count; in its unit", nn::between(0, 1e12));
     visit("reason", reason, "why this difference", {});

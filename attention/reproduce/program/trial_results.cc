@@ -53,7 +53,7 @@ fs::path seed_folder(const fs::path& arm, const TrialArm& own, int64_t number) {
 
 RunRecord ended_run(const fs::path& folder) {
   RunRecord run = read_record(folder);
-  require(run.finished() || !run.diverged.empty(), folder.string(), [&] { return text("has not ended: step ", run.done); },
+  require(run.ended(), folder.string(), [&] { return text("has not ended: step ", run.done); },
           "`tapir trial` goes on with it");
   return run;
 }
@@ -145,9 +145,9 @@ std::vector<Pairing> pairings(const Trial& trial, const std::vector<CellResult>&
       for (const ArmResult& other : cell.arms) {
         const TrialArm& against = *other.arm;
         if (subject.arm->role != Role::subject || against.role == Role::subject) continue;
-        const auto* own = std::find_if(&cell.arms[0], &cell.arms[0] + cell.arms.size(),
-                                       [&](const ArmResult& one) { return one.arm->name == against.match; });
-        const bool of_another = own != &cell.arms[0] + cell.arms.size() && own->arm->role == Role::subject && own != &subject;
+        const bool of_another = std::any_of(cell.arms.begin(), cell.arms.end(), [&](const ArmResult& one) {
+          return one.arm != subject.arm && one.arm->role == Role::subject && one.arm->name == against.match;
+        });
         if (of_another) continue;
         Pairing pairing{cell.cell->name, subject.arm->name, against.name, {}};
         for (size_t k = 0; k < subject.counted.size(); ++k)

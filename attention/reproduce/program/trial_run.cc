@@ -33,9 +33,8 @@ void tell_time(Trial& trial, const StepTimes& times, const fs::path& out, int64_
       if (trial.rates.size() > 1)
         add(std::max<int64_t>(1, arm.experiment.train.steps / 3), static_cast<int64_t>(trial.rates.size()));
       for (const RunRecord& run : runs_below(out / path_of(cell, arm))) {
-        const bool over = run.finished() || !run.diverged.empty();
-        ended += over;
-        seconds -= of_step * static_cast<double>(over ? run.steps : run.done);
+        ended += run.ended();
+        seconds -= of_step * static_cast<double>(run.ended() ? run.steps : run.done);
       }
     }
   const auto minutes = [&](double of) { return std::ceil(std::max(0.0, of) / 60); };
@@ -50,10 +49,9 @@ void tell_time(Trial& trial, const StepTimes& times, const fs::path& out, int64_
 void leave_out_logged(std::vector<PlannedRun>& runs) {
   std::erase_if(runs, [](const PlannedRun& run) {
     if (!fs::is_regular_file(run.folder / facts_file) || kind_of(run.folder) == FolderKind::run) return false;
-    const RunRecord record = read_record(run.folder);
-    const bool over = record.finished() || !record.diverged.empty();
-    if (over) note(run.folder.string() + ": ended before, as its logs say");
-    return over;
+    const bool ended = read_record(run.folder).ended();
+    if (ended) note(run.folder.string() + ": ended before, as its logs say");
+    return ended;
   });
 }
 
