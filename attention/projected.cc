@@ -70,7 +70,10 @@ Tensor ProjectedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor
 Tensor ProjectedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }
 
 Tensor ProjectedAttention::placed(const Tensor& x, int64_t begin, const nn::Call& call) const {
-  return call.positions == nn::Positions::rotary ? rotary(x, begin) : x;
+  if (call.positions != nn::Positions::rotary) return x;
+  const nn::Places& places = shape_.places;
+  return places.kind == nn::Places::Kind::grid ? rotary_grid(x, places.class_tokens, places.rows, places.columns)
+                                               : rotary(x, begin);
 }
 
 }  // namespace tapir

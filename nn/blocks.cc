@@ -98,10 +98,14 @@ Blocks::Blocks(const char* model, const BlockOptions& options, MixerShape shape,
   shape.key_heads = options.key_heads;
   shape.head_width = options.head_width;
   shape.biases = options.attention_bias;
+  const bool grid = shape.places.kind == Places::Kind::grid;
   require(
-      positions != Positions::rotary || shape.head_channels() % 2 == 0, model,
-      [&] { return text("rotary positions turn pairs of channels, and a head has ", shape.head_channels()); },
-      "set an even head_width");
+      positions != Positions::rotary || shape.head_channels() % (grid ? 4 : 2) == 0, model,
+      [&] {
+        return text("rotary positions turn pairs of channels", grid ? " for rows and as many for columns" : "", ", and a head has ",
+                    shape.head_channels());
+      },
+      grid ? "set a head_width that is a multiple of 4" : "set an even head_width");
   shape.layers = options.layers;
   const auto made = [&](const MixerMaker& make, const MixerShape& own) {
     std::unique_ptr<TokenMixer> result = make(own);

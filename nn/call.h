@@ -13,6 +13,7 @@ namespace tapir::nn {
 enum class Positions {
   none,     // not at all; vectors of the places may have been added to the tokens
   rotary,   // queries and keys are turned by angles proportional to their places      Su et al. 2021
+            // on a grid half of the channels by the row, half by the column; class tokens are not turned
   alibi     // scores fall linearly with the distance                                  Press et al. 2021
 };
 

@@ -15,6 +15,8 @@ struct Places {
   Kind kind = Kind::sequence;
   int64_t class_tokens = 0, rows = 0, columns = 0;   // of a grid: class tokens first, then its cells row by row
   int64_t dimensions = 0;                            // of coordinates, which the call brings
+
+  int64_t tokens() const { return class_tokens + rows * columns; }   // of a grid
 };
 
 // What keys and values come from: the sequence of the queries, or another one.

@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "autograd/apply.h"
+#include "autograd/node.h"
+#include "autograd/ops/shape.h"
 #include "tensor/mask.h"
 #include "tensor/parallel.h"
 #include "tensor/sine.h"
@@ -76,5 +78,21 @@ struct Rotary {
   Gradients backward(const Tensor& g, const Backward&) const { return {apply(Rotary{offset, !back}, g)}; }
 };
 Tensor rotary(const Tensor& x, Count offset) { return apply(Rotary{offset}, x); }
+
+Tensor rotary_grid(const Tensor& x, Count class_tokens, Count rows, Count columns) {
+  const Called called("rotary_grid");
+  const int64_t cells = Shape{rows, columns}.elements("rotary_grid");
+  require(x.rank() >= 2 && x.size(-1) % 4 == 0 && class_tokens >= 0 && class_tokens == x.size(-2) - cells, "rotary_grid", [&] {
+    return text("needs (…,", class_tokens, " + ", rows, " × ", columns, ",D) with D a multiple of 4, got ", x.shape());
+  });
+  const int64_t half = x.size(-1) / 2;
+  Shape grid = x.shape().with(-2, rows).with(-1, columns);
+  grid.push_back(2 * half);
+  const Tensor of_cells = reshape(slice(x, -2, class_tokens, cells), grid);
+  const Tensor by_row = transpose(rotary(transpose(slice(of_cells, -1, 0, half), -3, -2)), -3, -2);
+  const Tensor by_column = rotary(slice(of_cells, -1, half, half));
+  const Tensor turned = reshape(concat({by_row, by_column}, -1), x.shape().with(-2, cells));
+  return class_tokens == 0 ? turned : concat({slice(x, -2, 0, class_tokens), turned}, -2);
+}
 
 }  // namespace tapir

@@ -13,6 +13,12 @@ namespace tapir {
 // x (…,T,D) → (…,T,D). Throws Error unless D is even and |offset| ≤ 2⁵³.
 Tensor rotary(const Tensor& x, Count offset = 0);
 
+// On a grid: x (…,N,D), N = class_tokens + rows · columns, cells row by row. The first D/2 channels of a cell are turned by its
+// row, the others by its column, each with the angles of rotary() for D/2 channels; class tokens are left as they are.
+// (Axial rotary embedding, Heo et al. 2024, arXiv 2403.13298, eq. 6, with the base 10000.) Throws Error unless N fits and 4
+// divides D.
+Tensor rotary_grid(const Tensor& x, Count class_tokens, Count rows, Count columns);
+
 struct Rotary;
 using RotaryOps = OpList<Rotary>;
 template <OneOf<RotaryOps> Op> inline constexpr bool is_listed<Op> = true;

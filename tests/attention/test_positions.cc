@@ -2,15 +2,18 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <complex>
 
 #include "attention/claims.h"
 #include "attention/kernels/alibi.h"
 #include "attention/kernels/rotary.h"
 #include "attention/mechanisms/dot_product.h"
+#include "autograd/gradcheck.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sum.h"
 #include "nn/models/transformer.h"
+#include "tensor/random.h"
 #include "tests/attention/attention_helpers.h"
 #include "tests/golden_file.h"
 
@@ -127,6 +130,34 @@ TEST_CASE("positions: queries from a place on equal those rows of the whole") {
     const Tensor misplaced = mixer->forward(slice(x, 1, 5, 2), x, call_of(nn::Positions::none, true, 5));
     CHECK(frobenius_error(misplaced.values<double>(), last.values<double>()) > 1e-2);
   }
+}
+
+TEST_CASE("positions: on a grid half of the channels turn by the row, half by the column, class tokens not at all") {
+  const int64_t classes = 1, rows = 3, columns = 2, D = 8;
+  Tensor x = Tensor::empty({2, classes + rows * columns, D}, DType::f64);
+  uniform_(x, -1, 1, {.seed = 1, .step = 0, .site = site_of("x")});
+  const std::vector<double> in = x.values<double>(), out = rotary_grid(x, classes, rows, columns).contiguous().values<double>();
+  for (int64_t b = 0; b < 2; ++b)
+    for (int64_t n = 0; n < classes + rows * columns; ++n)
+      for (int64_t pair = 0; pair < D / 2; ++pair) {
+        const int64_t cell = n - classes, i = pair % (D / 4);
+        const auto place = static_cast<double>(n < classes ? 0 : pair < D / 4 ? cell / columns : cell % columns);
+        const std::complex<double> turn = std::polar(1.0, place * std::pow(10000.0, -2.0 * static_cast<double>(i) / (D / 2.0)));
+        const size_t at = (b * (classes + rows * columns) + n) * D + 2 * pair;
+        const std::complex<double> expected = turn * std::complex<double>(in[at], in[at + 1]);
+        CHECK(std::abs(out[at] - expected.real()) < 1e-15);
+        CHECK(std::abs(out[at + 1] - expected.imag()) < 1e-15);
+      }
+  const GradcheckResult result =
+      gradcheck("rotary_grid", [](const std::vector<Tensor>& in) { return rotary_grid(in[0], 1, 3, 2); }, {x});
+  CHECK_MESSAGE(result.passed, result.report);
+  const auto refused = [&](const Shape& shape, int64_t class_tokens, int64_t height, int64_t width) {
+    return message_of([&] { rotary_grid(Tensor::zeros(shape), class_tokens, height, width); });
+  };
+  CHECK(refused({2, 7, 6}, 1, 3, 2) == "rotary_grid: needs (…,1 + 3 × 2,D) with D a multiple of 4, got [2,7,6]");
+  CHECK(refused({2, 7, 8}, 0, 3, 2) == "rotary_grid: needs (…,0 + 3 × 2,D) with D a multiple of 4, got [2,7,8]");
+  CHECK(refused({2, 7, 8}, 8, -1, 1).starts_with("rotary_grid: "));
+  CHECK(refused({2, 7, 8}, 1, int64_t{1} << 40, int64_t{1} << 40).starts_with("rotary_grid: "));
 }
 
 TEST_CASE("positions: with rotary or ALiBi the order of tokens matters, and the other claims hold") {

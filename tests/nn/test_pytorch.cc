@@ -1,47 +1,17 @@
 // The whole of training against PyTorch: same text, same initial weights, same recipe, f64, 20 steps. The losses that
 // tests/golden/language_model.py recorded are in tests/golden/reference/; docs/pytorch.md says how.
-#include <doctest/doctest.h>
-
-#include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "attention/reproduce/tasks/language.h"
-#include "autograd/tolerance.h"
+#include "tests/nn/pytorch_losses.h"
 
 using namespace tapir;
+using testing::worst_difference;
 
 namespace {
 
 const std::filesystem::path golden = std::filesystem::path(TAPIR_SOURCE_DIR) / "tests" / "golden";
 
-std::vector<double> reference_losses(const std::string& name) {
-  std::ifstream file(golden / "reference" / ("generated-" + name + "-f64.json"));
-  REQUIRE(file);
-  return nlohmann::json::parse(file).at("losses");
-}
-
-std::vector<double> train_losses(std::vector<std::string> assignments) {
-  assignments.push_back(text("run.device=", default_device()));
-  Experiment experiment = read_experiment(golden / "generated.toml", assignments);
-  const ComputeAs place(experiment);
-  LanguageTask task(experiment);
-  TrainTask loop = task.train_task();
-  nn::AdamW optimiser(task.model(), experiment.optimiser.adamw);
-  std::vector<double> losses;
-  for (int64_t k = 0; k < experiment.train.steps; ++k) {
-    const StepLoss loss = accumulate_gradients(loop, optimiser, k, 1, 1);
-    losses.push_back(loss.sum.item() / static_cast<double>(loss.count));
-    apply_gradients(optimiser, experiment.schedule.at(k, experiment.train.steps), experiment.train.clip, loss.count);
-  }
-  return losses;
-}
-
-double worst_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double worst = 0;
-  for (size_t k = 0; k < a.size(); ++k) worst = std::max(worst, error_of(a[k], b[k], std::abs(b[k])));
-  return worst;
+std::vector<double> reference_losses(const std::string& name) { return testing::reference_losses(golden, name); }
+std::vector<double> train_losses(const std::vector<std::string>& assignments) {
+  return testing::train_losses(golden / "generated.toml", assignments);
 }
 
 constexpr double tolerance = 1e-9;

@@ -25,7 +25,7 @@ Experiment read_run(const std::filesystem::path& folder, const std::vector<std::
   std::vector<std::string> all = assignments;
   const toml::table written = read_config(folder / experiment_file);
   // As text was read before there was a choice.
-  if (written["data"].is_table() && !written["data"]["order"]) all.emplace_back("data.order=contiguous");
+  if (written["data"]["tokens"] && !written["data"]["order"]) all.emplace_back("data.order=contiguous");
   return read_experiment(folder / experiment_file, all);
 }
 
@@ -34,8 +34,12 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
   auto run = std::make_unique<OpenRun>();
   std::vector<std::string> assignments;
   if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
-  if (!data.empty())
-    assignments.insert(assignments.end(), {"data.kind=file", "data.path=" + std::filesystem::absolute(data).string()});
+  if (!data.empty()) {
+    const TaskRow& row = task_row(read_run(folder).task.name);
+    require(!row.own_data.empty(), folder.string(), [&] { return text("its task '", row.name, "' has no data of its own"); });
+    assignments.insert(assignments.end(),
+                       {"data.kind=" + row.own_data, "data.path=" + std::filesystem::absolute(data).string()});
+  }
   run->experiment = read_run(folder, assignments);
   require_checkpoint(folder);
   run->place.emplace(run->experiment);

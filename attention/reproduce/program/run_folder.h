@@ -20,8 +20,8 @@ struct OpenRun {
 // The experiment of a run folder. Throws Error when it is none, and what read_experiment throws.
 Experiment read_run(const std::filesystem::path& folder, const std::vector<std::string>& assignments = {});
 
-// On the device of this name; "": on the run's own. `data`: a text to take for the run's own, empty: none. No data are read
-// yet. What was passed over is told on standard error. Throws Error when the folder is no run, when its weights are missing, do
+// On the device of this name; "": on the run's own. `data`: a file or folder to take for the run's own, empty: none. No data are
+// read yet. What was passed over is told on standard error. Throws Error when the folder is no run, when its weights are missing, do
 // not fit or are not finite, when what the task saved is not what it saved, and when there is no such device.
 std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std::string& device = "",
                                   const std::filesystem::path& data = {});

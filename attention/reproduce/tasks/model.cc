@@ -3,6 +3,7 @@
 #include "attention/registry.h"
 #include "nn/models/mlp.h"
 #include "nn/models/transformer.h"
+#include "nn/models/vision_transformer.h"
 
 namespace tapir {
 namespace {
@@ -51,15 +52,39 @@ ModelRow mlp_row() {
           }};
 }
 
+ModelRow vit_row() {
+  return {.name = "vit",
+          .title = "vision transformer (Dosovitskiy et al. 2021)",
+          .takes = Takes::image,
+          .gives = Gives::classes,
+          .mixes = true,
+          .options = [] { return std::make_unique<nn::VisionTransformerOptions>(); },
+          .make = [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker& mixer) {
+            auto net = std::make_unique<nn::VisionTransformer>(options_of<nn::VisionTransformerOptions>("vit", options),
+                                                               shape.image, shape.outputs, mixer);
+            const nn::VisionTransformer* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call& call) {
+                           return model->forward(batch.at("pixels"), call);
+                         }};
+          }};
+}
+
 Registry<ModelRow>& registry() {
-  static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row()});
+  static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), vit_row()});
   return all;
 }
 
 }  // namespace
 
-const char* name_of(Takes takes) { return takes == Takes::tokens ? "tokens" : "coordinates"; }
-const char* name_of(Gives gives) { return gives == Gives::next_token ? "the next token" : "values"; }
+const char* name_of(Takes takes) {
+  constexpr const char* names[] = {"tokens", "coordinates", "images"};
+  return names[static_cast<int>(takes)];
+}
+
+const char* name_of(Gives gives) {
+  constexpr const char* names[] = {"the next token", "values", "classes"};
+  return names[static_cast<int>(gives)];
+}
 
 const ModelRow& model_row(const std::string& name) { return registry().at(name); }
 std::vector<std::string> model_names() { return registry().names(); }

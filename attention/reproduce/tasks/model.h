@@ -8,6 +8,7 @@
 
 #include "datasets/batch.h"
 #include "nn/fields.h"
+#include "nn/models/vision_transformer.h"
 #include "nn/token_mixer.h"
 
 namespace tapir {
@@ -15,13 +16,15 @@ namespace tapir {
 // What a model takes: tensors of these names.
 enum class Takes {
   tokens,        // "tokens" i32 (B,T)
-  coordinates    // "coordinates" (B,d)
+  coordinates,   // "coordinates" (B,d)
+  image          // "pixels" (B,H,W,Q), channels last
 };
 
 // What it gives.
 enum class Gives {
   next_token,    // logits (B,T,V) of the token after each
-  values         // (B,n)
+  values,        // (B,n)
+  classes        // logits (B,n)
 };
 
 const char* name_of(Takes takes);
@@ -33,7 +36,8 @@ struct ModelShape {
   Gives gives;
   int64_t vocabulary = 0;   // V, of tokens
   int64_t inputs = 0;       // d, of coordinates
-  int64_t outputs = 0;      // n, of values
+  int64_t outputs = 0;      // n, of values or classes
+  nn::ImageShape image{};   // H, W, Q
 };
 
 struct Model {

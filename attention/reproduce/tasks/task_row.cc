@@ -2,6 +2,7 @@
 
 #include "attention/registry.h"
 #include "attention/reproduce/tasks/function.h"
+#include "attention/reproduce/tasks/image.h"
 #include "attention/reproduce/tasks/language.h"
 #include "attention/reproduce/tasks/sequence.h"
 
@@ -13,6 +14,7 @@ Registry<TaskRow>& registry() {
     std::deque<TaskRow> rows{language_row()};
     for (const std::string& name : sequence_tasks()) rows.push_back(sequence_row(name));
     rows.push_back(function_row());
+    rows.push_back(image_row());
     return Registry<TaskRow>("task", "task", std::move(rows));
   }();
   return all;

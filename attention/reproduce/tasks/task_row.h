@@ -18,6 +18,7 @@ struct TaskRow {
   std::string title;
   std::function<std::unique_ptr<nn::Options>()> options;   // the other keys of [task]
   std::function<std::unique_ptr<nn::Options>()> data{};    // the keys of [data]; empty: there is no such section
+  std::string own_data{};   // [data] kind of what a user has at data.path; "": of tasks that take none
   // With a model, but without weights. `trained`: the folder of a run, which has what the task saved there; empty: a new run.
   std::function<std::unique_ptr<Task>(Experiment& experiment, const std::filesystem::path& trained)> make;
 };

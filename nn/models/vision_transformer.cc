@@ -1,0 +1,94 @@
+#include "nn/models/vision_transformer.h"
+
+#include <cmath>
+
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+
+namespace tapir::nn {
+namespace {
+
+constexpr const char* name = "vision transformer";
+constexpr double deviation = 0.02;   // of initial weights, as in the paper's code
+
+Places grid_of(const VisionTransformerOptions& options, const ImageShape& image) {
+  require_allowed(name, options);
+  require(
+      image.height > 0 && image.width > 0 && image.channels > 0 && image.height % options.patch == 0 &&
+          image.width % options.patch == 0,
+      name,
+      [&] {
+        return text("patches of ", options.patch, " × ", options.patch, " do not tile images of ", image.height, " × ", image.width);
+      },
+      "choose another model.patch, or another size of the images");
+  return {.kind = Places::Kind::grid,
+          .class_tokens = options.pool == "class" ? 1 : 0,
+          .rows = image.height / options.patch,
+          .columns = image.width / options.patch};
+}
+
+}  // namespace
+
+Tensor patches_of(const Tensor& pixels, int64_t p) {
+  require(pixels.rank() == 4 && p > 0 && pixels.size(1) % p == 0 && pixels.size(2) % p == 0, "patches",
+          [&] { return text("needs (B,H,W,Q) whose sides are multiples of ", p, ", got ", pixels.shape()); });
+  const int64_t batch = pixels.size(0), rows = pixels.size(1) / p, columns = pixels.size(2) / p, channels = pixels.size(3);
+  return reshape(transpose(reshape(pixels, {batch, rows, p, columns, p * channels}), 2, 3),
+                 {batch, rows * columns, p * p * channels});
+}
+
+Tensor grid_waves(int64_t rows, int64_t columns, int64_t width) {
+  require(width % 4 == 0, "grid_waves", [&] { return text("the width ", width, " is not a multiple of 4"); },
+          "sine and cosine of row and column share the channels");
+  const int64_t half = width / 2;
+  std::vector<double> table;
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t column = 0; column < columns; ++column)
+      for (int64_t c = 0; c < width; ++c) {
+        const auto place = static_cast<double>(c < half ? row : column);
+        const int64_t own = c % half;
+        const double angle = place / std::pow(10000.0, static_cast<double>(own / 2 * 2) / static_cast<double>(half));
+        table.push_back(own % 2 ? std::cos(angle) : std::sin(angle));
+      }
+  return Tensor::from(table, {rows * columns, width}, Device::cpu);
+}
+
+VisionTransformer::VisionTransformer(const VisionTransformerOptions& o, const ImageShape& image, int64_t classes,
+                                     const MixerMaker& mixer)
+    : image_(image), patch_(o.patch), mixer_positions_(o.positions == "rotary" ? Positions::rotary : Positions::none),
+      places_(grid_of(o, image)),
+      patches_(child<Linear>("patches", patch_ * patch_ * image.channels, o.width, true, Init::normal(deviation))),
+      class_token_(places_.class_tokens
+                       ? &parameter("class_token", {o.width}, ParameterKind::embedding, Init::normal(deviation))
+                       : nullptr),
+      positions_(o.positions == "learned" ? &parameter("positions", {places_.tokens(), o.width}, ParameterKind::embedding,
+                                                       Init::normal(deviation))
+                                          : nullptr),
+      waves_(o.positions == "sinusoidal" ? grid_waves(places_.rows, places_.columns, o.width) : Tensor()),
+      dropout_(child<Dropout>("dropout", o.dropout)),
+      blocks_(child<Blocks>("blocks", name, o, MixerShape{.length = places_.tokens(), .places = places_}, mixer_positions_, mixer)),
+      norm_(adopt("norm", norm_of(o))),
+      head_(child<Linear>("head", o.width, classes, true, Init::normal(deviation), Init::constant(0), ParameterKind::head)) {}
+
+Tensor VisionTransformer::forward(const Tensor& pixels, const Call& call) const {
+  const Scope scope = enter();
+  const Shape expected{pixels.rank() ? pixels.size(0) : 0, image_.height, image_.width, image_.channels};
+  require(pixels.shape() == expected, name, [&] {
+    return text("pixels must be (B,", image_.height, ",", image_.width, ",", image_.channels, "), got ", pixels.shape());
+  });
+  Tensor x = patches_.forward(patches_of(pixels, patch_));
+  if (waves_.defined()) x = add(x, waves_.to(x.dtype()).to(x.device()));
+  if (class_token_) {
+    const int64_t width = x.size(2);
+    x = concat({expand(reshape(class_token_->value, {1, 1, width}), {x.size(0), 1, width}), x}, 1);
+  }
+  if (positions_) x = add(x, positions_->value);
+  Call own = call;
+  own.positions = mixer_positions_;
+  x = norm_.forward(blocks_.forward(dropout_.forward(x, call), own));
+  const Tensor read = class_token_ ? reshape(slice(x, 1, 0, 1), {x.size(0), x.size(2)}) : mean(x, 1);
+  return leave(head_.forward(read), pixels);
+}
+
+}  // namespace tapir::nn

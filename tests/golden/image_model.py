@@ -1,0 +1,171 @@
+"""Reference trainer: a vision transformer on batches of images, written from the formulas with PyTorch alone.
+
+    python image_model.py --data FOLDER --variant dot --dtype f64 --steps 20 OUT
+
+FOLDER has what golden_export writes of an experiment of images: initial.safetensors, the weights, and batches.safetensors,
+the normalised pixels (steps, B, H, W, C) and labels (steps, B) of each step. Writes OUT/reference.json, the losses.
+
+Model: the weights' names and shapes are those of nn/models/vision_transformer.h. The patches come from a convolution, so
+that a wrong order of pixels in a patch shows.
+Variants: `dot`           scaled dot product in all blocks,
+          `neural-paper`  the score network of the paper, one hidden layer of 16 units, in all blocks.
+"""
+
+import argparse
+import json
+import pathlib
+from dataclasses import asdict, dataclass
+
+import pytorch_setup
+
+if __name__ == "__main__":
+    pytorch_setup.configure()
+
+import torch
+import torch.nn.functional as F
+from language_model import ScoreNetwork, clip_gradients, layer_norm, learning_rate, make_optimizer, Mlp
+from torch import nn
+
+VARIANTS = ("dot", "neural-paper")
+WRONG = ("decay-biases", "flipped-patches")  # mistakes on purpose, to show that the comparison sees them
+
+
+@dataclass
+class Settings:
+    variant: str = "dot"
+    patch: int = 4
+    layers: int = 6
+    width: int = 256
+    heads: int = 8
+    pool: str = "mean"
+    steps: int = 20
+    warmup: int = 5
+    learning_rate: float = 1e-3
+    final_rate: float = 0.1  # as a share of learning_rate
+    beta1: float = 0.9
+    beta2: float = 0.95
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    bias: bool = True
+    label_smoothing: float = 0.0
+    reduced_width: int = 2  # d' of the score network
+    hidden_width: int = 16  # m
+    wrong: str | None = None
+
+
+class Attention(nn.Module):
+    def __init__(self, settings):
+        super().__init__()
+        width, self.heads = settings.width, settings.heads
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
+        self.score = None
+        if settings.variant == "neural-paper":
+            self.score = ScoreNetwork("paper", width // self.heads, settings.reduced_width, settings.hidden_width)
+
+    def forward(self, x):
+        q, k, v = (f(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
+        mixed = torch.softmax(self.score(q, k), -1) @ v if self.score else F.scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    def __init__(self, settings):
+        super().__init__()
+        self.norm1, self.attention = layer_norm(settings), Attention(settings)
+        self.norm2, self.mlp = layer_norm(settings), Mlp(settings.width, True, "none")
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class VisionTransformer(nn.Module):
+    def __init__(self, settings, height, width, channels, classes):
+        super().__init__()
+        self.patch, self.channels, self.wrong = settings.patch, channels, settings.wrong
+        tokens = height // settings.patch * (width // settings.patch) + (settings.pool == "class")
+        self.patches = nn.Linear(settings.patch**2 * channels, settings.width)
+        self.class_token = nn.Parameter(torch.zeros(settings.width)) if settings.pool == "class" else None
+        self.positions = nn.Parameter(torch.zeros(tokens, settings.width))
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        self.norm = layer_norm(settings)
+        self.head = nn.Linear(settings.width, classes)
+
+    def forward(self, pixels):
+        """(B, H, W, channels) -> logits (B, classes)"""
+        p = self.patch
+        kernel = self.patches.weight.unflatten(1, (p, p, self.channels)).permute(0, 3, 1, 2)
+        if self.wrong == "flipped-patches":
+            kernel = kernel.transpose(2, 3)
+        x = F.conv2d(pixels.permute(0, 3, 1, 2), kernel, self.patches.bias, stride=p).flatten(2).transpose(1, 2)
+        if self.class_token is not None:
+            x = torch.cat([self.class_token.expand(len(x), 1, -1), x], 1)
+        x = x + self.positions
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        return self.head(x.mean(1) if self.class_token is None else x[:, 0])
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--variant", choices=VARIANTS, default="dot")
+    parser.add_argument("--pool", choices=("mean", "class"), default="mean")
+    parser.add_argument("--label-smoothing", type=float, default=0.0)
+    parser.add_argument("--dtype", choices=("f32", "f64"), default="f32")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--warmup", type=int, default=5)
+    parser.add_argument("--wrong", choices=WRONG)
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+def main():
+    from safetensors.torch import load_file
+
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    dtype = {"f32": torch.float32, "f64": torch.float64}[options.dtype]
+    settings = Settings(
+        variant=options.variant,
+        pool=options.pool,
+        label_smoothing=options.label_smoothing,
+        steps=options.steps,
+        warmup=options.warmup,
+        wrong=options.wrong,
+    )
+    batches = load_file(options.data / "batches.safetensors")
+    pixels, labels = batches["pixels"].to(dtype), batches["labels"].long()
+    initial = load_file(options.data / "initial.safetensors")
+    model = VisionTransformer(settings, *pixels.shape[2:], len(initial["head.bias"])).to(dtype)
+    model.load_state_dict(initial)
+
+    optimizer, losses, norms = make_optimizer(model, settings), [], []
+    for k in range(settings.steps):
+        loss = F.cross_entropy(model(pixels[k]), labels[k], label_smoothing=settings.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norms.append(clip_gradients(model, settings.clip))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(settings, k)
+        optimizer.step()
+        losses.append(loss.item())
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    reference = {
+        "versions": pytorch_setup.versions(),
+        "cpu": pytorch_setup.cpu(),
+        "dtype": options.dtype,
+        "threads": options.threads,
+        "settings": asdict(settings),
+        "losses": losses,
+        "gradient_norms": norms,
+    }
+    (options.out / "reference.json").write_text(json.dumps(reference, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
