@@ -23,11 +23,10 @@ void export_text(const LanguageTask& task, const std::filesystem::path& folder) 
 }
 
 void export_images(const ImageTask& task, int64_t steps, const std::filesystem::path& folder) {
-  ImageBatch all;
-  for (int64_t k = 0; k < steps; ++k) {
+  ImageBatch all = task.training().batch(0);
+  require(all.shares.empty(), "golden_export", [] { return "mixed images have no label"; });
+  for (int64_t k = 1; k < steps; ++k) {
     const ImageBatch own = task.training().batch(k);
-    require(own.shares.empty(), "golden_export", [] { return "mixed images have no label"; });
-    if (k == 0) all = {.rows = own.rows, .height = own.height, .width = own.width, .channels = own.channels};
     all.pixels.insert(all.pixels.end(), own.pixels.begin(), own.pixels.end());
     all.labels.insert(all.labels.end(), own.labels.begin(), own.labels.end());
   }

@@ -56,7 +56,7 @@ int run_dossier(const DossierCommand& command);
 // not finite; the page is written all the same, and says so. Verdicts and joint statements are printed, too.
 int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device);
 
-// `data`: a text file or folder to evaluate in place of the run's own; empty: none.
+// `data`: a text file, or a folder of texts or images, to evaluate in place of the run's own; empty: none.
 int run_eval(const std::vector<std::filesystem::path>& paths, const std::string& part, const std::string& device,
              const std::filesystem::path& data, bool json);
 
@@ -71,6 +71,10 @@ struct GenerateCommand {
   std::string device;
 };
 int run_generate(const GenerateCommand& command);
+
+// The `top` likeliest classes of PNG and JPEG files, by a run that has learned images.
+int run_predict(const std::filesystem::path& run, const std::vector<std::filesystem::path>& files, int64_t top,
+                const std::string& device, bool json);
 
 struct ReplayCommand {
   std::filesystem::path run;

@@ -104,7 +104,7 @@ int run(int argc, char** argv) {
   eval_app->add_option("runs", runs, "run folders, or folders of comparisons")->required();
   eval_app->add_option("--part", part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
   std::filesystem::path data;
-  eval_app->add_option("--data", data, "text file or folder in place of the run's own")->allow_extra_args(false);
+  eval_app->add_option("--data", data, "text file, or folder of texts or images, in place of the run's own")->allow_extra_args(false);
   common.add_device(*eval_app);
   common.add_json(*eval_app);
 
@@ -123,6 +123,16 @@ int run(int argc, char** argv) {
   generate_app->add_option("--stop", generate.stop, "end the text before these words");
   common.add_seed(*generate_app, "of the choice (1)");
   common.add_device(*generate_app);
+
+  std::filesystem::path trained;
+  std::vector<std::filesystem::path> pictures;
+  int64_t top = 3;
+  CLI::App* predict_app = app.add_subcommand("predict", "classes of images, by a trained run");
+  predict_app->add_option("run", trained, "run folder")->required();
+  predict_app->add_option("images", pictures, "PNG or JPEG files")->required();
+  add_number(*predict_app, "--top", nn::between(1, 1e6), "how many of the likeliest classes", top);
+  common.add_device(*predict_app);
+  common.add_json(*predict_app);
 
   CompareCommand compare;
   CLI::App* compare_app = app.add_subcommand("compare", "train mechanisms with several seeds and judge their differences");
@@ -252,6 +262,7 @@ int run(int argc, char** argv) {
     generate.device = common.device;
     return run_generate(generate);
   }
+  if (*predict_app) return run_predict(trained, pictures, top, common.device, common.json);
   if (*replay_app) {
     replay.device = common.device;
     return run_replay(replay);

@@ -12,6 +12,7 @@
 #include "autograd/ops/cross_entropy.h"
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/sum.h"
+#include "datasets/image/resize.h"
 #include "nn/train/finite.h"
 
 namespace tapir {
@@ -116,15 +117,34 @@ TrainTask ImageTask::train_task() {
   return task;
 }
 
+Tensor ImageTask::logits(const ImageBatch& batch) const { return forward({{"pixels", pixels(batch, 0, batch.rows)}}, {}); }
+
+std::vector<double> ImageTask::predict(const DecodedImage& image) const {
+  const NoGrad guard;
+  require(description_.height == description_.width, "predict", [&] {
+    return text("images of ", description_.height, " × ", description_.width, " were learned, and only squares are cut out");
+  });
+  const Images one{.height = description_.height,
+                   .width = description_.width,
+                   .channels = description_.channels,
+                   .pixels = fit_square(image, description_.height),
+                   .labels = {0},
+                   .coarse_labels = {}};
+  const ImageEvaluationBatches batches(one, description_.statistics, 1, data().resize);
+  const Tensor probabilities = softmax(logits(batches.batch(0)).to(DType::f64));
+  require_finite("predict", "the probabilities", probabilities);
+  return probabilities.values<double>();
+}
+
 ImageTask::Judged ImageTask::judge(const std::string& part) {
   const NoGrad guard;
   const ImageEvaluationBatches batches(images(part), description_.statistics, experiment_.train.batch, data().resize);
   Judged judged;
   for (int64_t k = 0; k < batches.size(); ++k) {
     const ImageBatch batch = batches.batch(k);
-    const Tensor logits = forward({{"pixels", pixels(batch, 0, batch.rows)}}, {});
-    judged.loss += cross_entropy(logits, Tensor::from(batch.labels, {batch.rows}, experiment_.device())).item();
-    const std::vector<double> all = softmax(logits.to(DType::f64)).values<double>();
+    const Tensor own = logits(batch);
+    judged.loss += cross_entropy(own, Tensor::from(batch.labels, {batch.rows}, experiment_.device())).item();
+    const std::vector<double> all = softmax(own.to(DType::f64)).values<double>();
     const auto classes = static_cast<int64_t>(all.size()) / batch.rows;
     for (int64_t row = 0; row < batch.rows; ++row)
       judged.probabilities.emplace_back(all.begin() + row * classes, all.begin() + (row + 1) * classes);

@@ -8,6 +8,7 @@
 #include "attention/reproduce/tasks/task.h"
 #include "attention/reproduce/tasks/task_row.h"
 #include "datasets/image/batches.h"
+#include "datasets/image/decode.h"
 #include "datasets/image/images.h"
 #include "datasets/image/loader.h"
 
@@ -51,6 +52,9 @@ class ImageTask final : public Task {
   const ImageDescription& description() const { return description_; }
   const ImageBatches& training() const;
 
+  // Probabilities of the classes of an image, brought to the size of those that were learned (fit_square).
+  std::vector<double> predict(const DecodedImage& image) const;
+
   // Probabilities of the classes, image by image: (rows, classes) of logits that the model gives.
   struct Judged {
     std::vector<std::vector<double>> probabilities;
@@ -68,6 +72,7 @@ class ImageTask final : public Task {
   const Images& images(const std::string& part) const;
   nn::ImageShape shape() const;   // of what the model gets
   Tensor pixels(const ImageBatch& batch, int64_t begin, int64_t rows) const;
+  Tensor logits(const ImageBatch& batch) const;
 
   const ImageTaskOptions& options_;
   mutable std::optional<ImageSet> set_;   // once something has asked for it
