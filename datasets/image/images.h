@@ -53,8 +53,8 @@ struct ImageSpec {
   // empty: where the catalogue expects them. Synthetic images have none.
   std::filesystem::path path;
 
-  // Height and width of images of a folder (0: 32), whose shorter side is made as long, and whose middle is kept; and of
-  // synthetic ones (0: 32, of "synthetic-triangle" 64). Those of CIFAR are 32 × 32 (0 or 32).
+  // Height and width of images of a folder (0: 32), whose middle square is resized; and of synthetic ones (0: 32, of
+  // "synthetic-triangle" 64). Those of CIFAR are 32 × 32 (0 or 32).
   int64_t size = 0;
   Limits limits;
 };
@@ -78,8 +78,8 @@ ChannelStatistics channel_statistics(const Images& images);   // Error: no image
 // SHA-256 of height, width, channels (8 bytes each, little-endian), labels and coarse labels (4 bytes each), pixels.
 std::string digest_of(const Images& images);
 
-// A description as JSON, with a SHA-256 of itself. `load` refuses a file that was cut or edited.
-void save_description(const std::filesystem::path& file, const ImageDescription& description);
+// A description as JSON, with a SHA-256 of itself. `load` gives exactly what was saved, and refuses a file that was cut or edited.
+std::string description_text(const ImageDescription& description);
 ImageDescription load_description(const std::filesystem::path& file);
 
 }  // namespace tapir

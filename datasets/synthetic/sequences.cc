@@ -4,39 +4,17 @@
 #include <numeric>
 #include <span>
 
+#include "datasets/draws.h"
 #include "datasets/text/utf8.h"
 #include "tensor/dry_run.h"
 #include "tensor/error.h"
-#include "tensor/philox.h"
 
 namespace tapir {
 namespace {
 
-// The random numbers of one sequence, in order.
-class Draws {
- public:
-  Draws(std::string_view part, uint64_t seed, uint64_t index)
-      : key_{.seed = seed, .step = static_cast<uint32_t>(index), .site = site_of(part)}, block_(index >> 32 << 32) {}
-
-  // Uniform in 0 … n − 1, exactly (Lemire 2019, arXiv 1805.10941).
-  int32_t below(int64_t n) {
-    const auto bound = static_cast<uint32_t>(n);
-    uint64_t product = uint64_t{next()} * bound;
-    while (static_cast<uint32_t>(product) < -bound % bound) product = uint64_t{next()} * bound;
-    return static_cast<int32_t>(product >> 32);
-  }
-
- private:
-  uint32_t next() {
-    if (used_ % 4 == 0) bits_ = random_block(key_, block_ + used_ / 4);
-    return bits_[used_++ % 4];
-  }
-
-  RandomKey key_;
-  uint64_t block_;
-  Philox4 bits_{};
-  uint32_t used_ = 0;
-};
+Draws draws_of(std::string_view part, uint64_t seed, uint64_t index) {
+  return {{.seed = seed, .step = static_cast<uint32_t>(index), .site = site_of(part)}, index >> 32 << 32};
+}
 
 // Writes one sequence; all targets are ignored_target so far.
 using Write = void (*)(const SequenceSpec& spec, Draws& draws, std::span<int32_t> inputs, std::span<int32_t> targets);
@@ -148,7 +126,7 @@ TokenBatch Sequences::batch(std::string_view part, uint64_t seed, int64_t k, int
   TokenBatch batch = padding_batch(rows, length());
   const size_t drawn = DryRun::current() ? 1 : static_cast<size_t>(rows);   // which computes nothing of them
   for (size_t row = 0; row < drawn; ++row) {
-    Draws draws(part, seed, static_cast<uint64_t>(k * rows) + row);
+    Draws draws = draws_of(part, seed, static_cast<uint64_t>(k * rows) + row);
     task.write(spec_, draws, std::span(batch.inputs).subspan(row * columns, columns),
                std::span(batch.targets).subspan(row * columns, columns));
   }

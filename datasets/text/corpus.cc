@@ -100,9 +100,10 @@ Parts parts_of(const CorpusSpec& spec) {
           [&] { return text("only the kind \"file\" has a path, found kind ", shown(spec.kind)); });
   if (spec.kind == "generated") return generated_parts(spec.limits);
   const DataSet* const set = find_data_set(spec.kind);
-  require(set, "data.kind", [&] {
+  require(set && set->is_text(), "data.kind", [&] {
     std::string known;
-    for (const DataSet& one : data_sets()) known += one.name + ", ";
+    for (const DataSet& one : data_sets())
+      if (one.is_text()) known += one.name + ", ";
     return text("expected ", known, "file or generated, found ", shown(spec.kind));
   });
   return known_parts(*set);

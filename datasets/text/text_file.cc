@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 }  // namespace
 
-std::string read_file(const fs::path& file) {
+void require_regular_file(const fs::path& file) {
   const std::string name = file.string();
   std::error_code failure;
   const auto type = fs::status(file, failure).type();
@@ -33,7 +33,12 @@ std::string read_file(const fs::path& file) {
   require(!failure, name, [&] { return text("cannot be read: ", failure.message()); });
   require(type != fs::file_type::directory, name, [] { return "expected a file, found a directory"; });
   require(type == fs::file_type::regular, name, [] { return "expected a regular file, found a device, pipe or socket"; });
+}
 
+std::string read_file(const fs::path& file) {
+  require_regular_file(file);
+  const std::string name = file.string();
+  std::error_code failure;
   const auto size = static_cast<int64_t>(fs::file_size(file, failure));
   if (!failure) require_memory(name, size, "use less text");
   const auto unreadable = [] { return text("cannot be read: ", std::strerror(errno)); };

@@ -5,7 +5,10 @@
 
 namespace tapir {
 
-// The bytes of a file. Errors name the file: missing, a directory or another thing that is no regular file, unreadable.
+// Error that names the file: missing, a directory or another thing that is no regular file.
+void require_regular_file(const std::filesystem::path& file);
+
+// The bytes of a file. Errors: those of require_regular_file; unreadable.
 std::string read_file(const std::filesystem::path& file);
 
 // The UTF-8 text of a file, with every CRLF made LF and without a byte order mark at its start.

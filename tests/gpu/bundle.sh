@@ -7,8 +7,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../../.ci/packages"
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bundle=$(realpath -m "$1")
-libraries=(libopenblas-pthread-dev libopenblas0-pthread libgfortran5 libquadmath0 libssl3 libfmt9 libpcre2-8-0 pkgconf-bin
-           libpkgconf3)   # what the packages load, and what Debian has behind the names libopenblas-dev and pkg-config
+# What the packages load, and what Debian has behind the names libopenblas-dev and pkg-config.
+libraries=(libopenblas-pthread-dev libopenblas0-pthread libgfortran5 libquadmath0 libssl3 libfmt9 libpcre2-8-0 libarchive13
+           libacl1 libicu72 liblz4-1 libnettle8 libxml2 pkgconf-bin libpkgconf3)
 
 rm -rf "$bundle"
 mkdir -p "$bundle/downloads"

@@ -1,0 +1,104 @@
+#include "datasets/image/archive.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "datasets/text/text_file.h"
+#include "datasets/text/utf8.h"
+#include "tensor/error.h"
+
+namespace tapir {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Reader {
+ public:
+  explicit Reader(const fs::path& file) : name_(file.string()), handle_(archive_read_new(), &archive_read_free) {
+    require_regular_file(file);
+    archive_read_support_filter_gzip(handle());
+    archive_read_support_format_tar(handle());
+    check(archive_read_open_filename(handle(), name_.c_str(), 1 << 16));
+  }
+
+  // The next member; null at the end.
+  archive_entry* next() {
+    archive_entry* entry = nullptr;
+    const int status = archive_read_next_header(handle(), &entry);
+    if (status == ARCHIVE_EOF) return nullptr;
+    check(status);
+    return entry;
+  }
+
+  std::string bytes(int64_t size, const std::string& member) {
+    std::string bytes(static_cast<size_t>(size), '\0');
+    int64_t filled = 0;
+    while (filled < size) {
+      const int64_t count = archive_read_data(handle(), bytes.data() + filled, static_cast<size_t>(size - filled));
+      check(count < 0 ? static_cast<int>(count) : ARCHIVE_OK);
+      require(count > 0, name_, [&] { return text(shown(member), " ends after ", filled, " of ", size, " bytes"); });
+      filled += count;
+    }
+    return bytes;
+  }
+
+  int64_t unpacked() const { return std::max<int64_t>(archive_filter_bytes(handle_.get(), 0), 0); }
+  const std::string& name() const { return name_; }
+
+ private:
+  archive* handle() { return handle_.get(); }
+
+  void check(int status) {
+    require(
+        status >= ARCHIVE_WARN, name_,
+        [&] {
+          const char* const reason = archive_error_string(handle());
+          return text("cannot be read as a tar archive behind ", unpacked(), " bytes: ", reason ? reason : "unknown reason");
+        },
+        "is it complete? expected .tar.gz or .tar");
+  }
+
+  std::string name_;
+  std::unique_ptr<archive, int (*)(archive*)> handle_;
+};
+
+// "./a//b" → "a/b".
+std::string checked_path(archive_entry* entry, const std::string& archive) {
+  const char* const written = archive_entry_pathname(entry);
+  require(written != nullptr, archive, [] { return "has a file whose name cannot be read"; });
+  const fs::path path = fs::path(written).lexically_normal();
+  require(!path.is_absolute() && (path.empty() || *path.begin() != ".."), archive,
+          [&] { return text("has a file outside of its folder: ", shown(written)); });
+  return path.string();
+}
+
+}  // namespace
+
+std::map<std::string, std::string> read_archive(const fs::path& file, const std::map<std::string, int64_t>& wanted) {
+  int64_t most_unpacked = int64_t{64} << 20;
+  for (const auto& [member, most] : wanted) most_unpacked += 2 * most;
+  Reader reader(file);
+  const auto require_size = [&](bool holds, const auto& rule) { require(holds, reader.name(), rule, "is it a zip bomb?"); };
+  std::map<std::string, std::string> found;
+  while (archive_entry* const entry = reader.next()) {
+    const std::string member = checked_path(entry, reader.name());
+    const int64_t size = archive_entry_size(entry);
+    require_size(size >= 0 && size <= most_unpacked - reader.unpacked(),
+                 [&] { return text("unpacks to more than ", most_unpacked, " bytes, at ", shown(member)); });
+    const auto row = wanted.find(member);
+    if (row == wanted.end()) continue;
+    const int64_t most = row->second;
+    require(archive_entry_filetype(entry) == AE_IFREG && !archive_entry_hardlink(entry), reader.name(),
+            [&] { return text(shown(member), " is no regular file"); });
+    require(!found.contains(member), reader.name(), [&] { return text("has ", shown(member), " twice"); });
+    require_size(size <= most,
+                 [&] { return text(shown(member), " has ", size, " bytes, expected at most ", most); });
+    found[member] = reader.bytes(size, member);
+  }
+  return found;
+}
+
+}  // namespace tapir
