@@ -6,6 +6,7 @@
 
 #include "attention/reproduce/program/summary.h"
 #include "attention/reproduce/tasks/function.h"
+#include "attention/reproduce/tasks/image.h"
 #include "attention/reproduce/tasks/language.h"
 #include "attention/reproduce/tasks/sequence.h"
 #include "attention/reproduce/tasks/tokens.h"
@@ -31,12 +32,18 @@ const std::string function_of_mlp =
 const std::string tokens_of_transformer =
     "[model]\ncontext = 32\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = 4\n[run]\ndtype = 'f64'\n";
 
+const std::string images_of_vit =
+    "[task]\nname = 'image'\nlabel_smoothing = 0.1\n[data]\nkind = 'synthetic-shapes'\nsize = 8\ntrain_images = 60\nvalid_images = "
+    "20\ntest_images = 20\ncrop_padding = 1\nflip = 0.5\n[model]\nname = 'vit'\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = "
+    "4\n[run]\ndtype = 'f64'\n";
+
 // Of every row, with a model that fits it, small.
 std::vector<std::pair<std::string, Experiment>> experiments() {
   std::vector<std::pair<std::string, Experiment>> all;
   all.emplace_back("function", experiment_of(function_of_mlp));
   all.emplace_back("language", experiment_of(tokens_of_transformer +
                                              "[data]\nkind = 'generated'\ntrain_tokens = 2000\nvalid_tokens = 300\n"));
+  all.emplace_back("image", experiment_of(images_of_vit));
   for (const std::string& name : sequence_tasks())
     all.emplace_back(name, experiment_of(tokens_of_transformer + "[task]\nname = '" + name + "'\nsize = 4\n"));
   return all;
@@ -174,7 +181,7 @@ TEST_CASE("tasks: a model that does not fit is refused in one line when it is ma
   CHECK(contains_text(refused(function_of_mlp + "[data]\nkind = 'generated'\n", {}), "there is no section [data]"));
   CHECK(contains_text(refused(function_of_mlp, {"model.heads=2"}), "there is no key 'heads' in [model]"));
   CHECK(contains_text(refused(function_of_mlp, {"task.size=2"}), "there is no key 'size' in [task]"));
-  CHECK(contains_text(refused("[model]\nname = 'mpl'\n", {}), "'mpl' is none of: transformer, mlp"));
+  CHECK(contains_text(refused("[model]\nname = 'mpl'\n", {}), "'mpl' is none of: transformer, mlp, vit"));
 }
 
 TEST_CASE("tasks: making one sets nothing for the process; what it computes as is set while that is wanted") {
@@ -206,6 +213,48 @@ TEST_CASE("tasks: a function is learned from points; its values are those of the
     apply_gradients(optimiser, 0.01, 1, loss.count);
   }
   CHECK(loop.evaluate({}).front().second < 0.1 * first);
+}
+
+TEST_CASE("tasks: shares, the likeliest classes and the calibration of images by hand") {
+  ImageTask::Judged judged;
+  judged.probabilities = {{0.5, 0.3, 0.2}, {0.2, 0.4, 0.4}, {0.1, 0.2, 0.7}, {0.4, 0.35, 0.25}};
+  judged.labels = {0, 2, 0, 1};
+  CHECK(judged.right(1) == 1);   // of two that are equally likely the first is taken
+  CHECK(judged.right(2) == 3);
+  CHECK(judged.right(3) == 4);
+  // Bins of 1/2 …: confidences 0.5, 0.4, 0.4 with one right in (0, 0.5], 0.7 with none in (0.5, 1].
+  CHECK(judged.calibration_error(2) == doctest::Approx((std::abs(1 - 1.3) + 0.7) / 4));
+}
+
+TEST_CASE("tasks: images that are mixed are learned from as their shares say") {
+  const auto loss = [](const std::vector<std::string>& changes) {
+    Experiment experiment = experiment_of(images_of_vit, changes);
+    const std::unique_ptr<Task> task = make_task(experiment);
+    const auto& images = dynamic_cast<const ImageTask&>(*task);
+    const ImageBatch batch = images.training().batch(2);
+    const double found = task->train_task().loss(2, 0, 1, {}).sum.item();
+    const Tensor logits = task->forward(
+        {{"pixels", Tensor::from(batch.pixels, {4, 8, 8, 3}, Device::cpu).to(DType::f64).to(default_device())}}, {});
+    const std::vector<double> all = logits.to(DType::f64).values<double>();
+    const auto classes = all.size() / 4;
+    double expected = 0;   // −Σ_b Σ_c p_bc log softmax(logits_b)_c, p by hand
+    for (size_t b = 0; b < 4; ++b) {
+      double total = 0;
+      for (size_t c = 0; c < classes; ++c) total += std::exp(all[b * classes + c]);
+      const double share = batch.shares.empty() ? 1 : batch.shares[b];
+      for (size_t c = 0; c < classes; ++c) {
+        double p = 0.1 / static_cast<double>(classes);
+        if (static_cast<size_t>(batch.labels[b]) == c) p += 0.9 * share;
+        if (!batch.shares.empty() && static_cast<size_t>(batch.other_labels[b]) == c) p += 0.9 * (1 - share);
+        expected -= p * (all[b * classes + c] - std::log(total));
+      }
+    }
+    return std::pair{found, expected};
+  };
+  for (const std::vector<std::string>& changes : std::vector<std::vector<std::string>>{{}, {"data.mixup=0.4"}, {"data.cutmix=1"}}) {
+    const auto [found, expected] = loss(changes);
+    CHECK(found == doctest::Approx(expected).epsilon(1e-6));   // shares are f32
+  }
 }
 
 TEST_CASE("summary: of every task, in its own units") {
