@@ -6,6 +6,6 @@ namespace tapir {
 
 using AllOps = decltype(ArithmeticOps{} + UnaryOps{} + MatmulOps{} + SumOps{} + ReductionOps{} + ScanOps{} + SoftmaxOps{} +
                         ShapeOps{} + EmbeddingOps{} + IndexOps{} + LayerNormOps{} + DropoutOps{} + RmsNormOps{} +
-                        GroupNormOps{} + BatchNormOps{} + CrossEntropyOps{} + PairLossOps{});
+                        GroupNormOps{} + BatchNormOps{} + CrossEntropyOps{} + PairLossOps{} + ConvolutionOps{} + PatchOps{});
 
 }  // namespace tapir

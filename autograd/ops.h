@@ -9,8 +9,8 @@
 // NaN in an input is NaN in every element that depends on it, however little, and in no other. What a mask hides is not read.
 // Only a definition lets 0 hide NaN: x⁰ = 1, p = 0 in kl_div, and this: an element whose cotangent is 0 takes no part in the
 // gradient, even where its derivative is infinite or NaN. So where() hides √x at 0 and a/b at b = 0, forwards and backwards.
-// Excepted are products and rows, where 0 · NaN is NaN: matmul, linear, linear_recurrence, logcumsumexp, logsumexp, softmax,
-// the norms of layers, and attention. Where an op has no derivative, the sub-gradient is named beside it.
+// Excepted are products and rows, where 0 · NaN is NaN: matmul, linear, convolutions, linear_recurrence, logcumsumexp, logsumexp,
+// softmax, the norms of layers, and attention. Where an op has no derivative, the sub-gradient is named beside it.
 //
 // Losses are sums over rows or elements, not means. The caller divides, once, by the count of the whole batch: sums of its
 // parts (accumulated steps, several machines) add up to the loss of the whole; means of parts of different size do not.
@@ -21,6 +21,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/comparison.h"
+#include "autograd/ops/convolution.h"
 #include "autograd/ops/cross_entropy.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/embedding.h"
@@ -29,6 +30,7 @@
 #include "autograd/ops/layer_norm.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pair_loss.h"
+#include "autograd/ops/patches.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/rms_norm.h"
 #include "autograd/ops/scan.h"

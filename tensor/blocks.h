@@ -36,25 +36,33 @@ struct Block {
     for (int i = 0; i < n; ++i) body(Team{}, i);
   }
 
-  // C_ij = step(C_ij, i, k, j) for k = 0 … depth − 1 in this order. C (m,n) is dense in the block's memory.
-  template <class T, class Step>
+  // C_ij = step(C_ij, i, k, j) for k = 0 … depth − 1 in this order. C (m,n) is dense in the block's memory. On the CPU parts of
+  // `height` rows and 32 or 16 columns stay in registers, of which AVX-512 has enough for 8 rows of 32 floats.
+  template <int height = 4, class T, class Step>
   HD void accumulate(int m, int n, int depth, T* C, const Step& step) const {
-    constexpr int height = 4, width = 32;   // of a part of C that stays in registers
-    const int whole = n / width * width;
-    for (int i = 0; i < m; i += height) {
-      for (int j = 0; j < whole; j += width) {
-        if (i + height <= m) accumulate_part<height, width>(i, j, n, depth, C, step);
-        else for (int r = i; r < m; ++r) accumulate_part<1, width>(r, j, n, depth, C, step);
-      }
-      for (int r = i; r < (i + height < m ? i + height : m); ++r)
-        for (int k = 0; k < depth; ++k) {
-#pragma omp simd
-          for (int j = whole; j < n; ++j) C[r * n + j] = step(C[r * n + j], r, k, j);
-        }
+    int j = 0;
+    for (; j + 32 <= n; j += 32) accumulate_columns<height, 32>(0, j, m, n, depth, C, step);
+    if (j + 16 <= n) {
+      accumulate_columns<height, 16>(0, j, m, n, depth, C, step);
+      j += 16;
     }
+    if (j == n) return;
+    for (int i = 0; i < m; ++i)
+      for (int k = 0; k < depth; ++k) {
+#pragma omp simd
+        for (int c = j; c < n; ++c) C[i * n + c] = step(C[i * n + c], i, k, c);
+      }
   }
 
  private:
+  // Rows i … m − 1 of columns j … j + width − 1; those that are left over are a part of less height.
+  template <int height, int width, class T, class Step>
+  HD static void accumulate_columns(int i, int j, int m, int n, int depth, T* C, const Step& step) {
+    for (; i + height <= m; i += height) accumulate_part<height, width>(i, j, n, depth, C, step);
+    if constexpr (height > 1)
+      if (i < m) accumulate_columns<height - 1, width>(i, j, m, n, depth, C, step);
+  }
+
   template <int height, int width, class T, class Step>
   HD static void accumulate_part(int i, int j, int n, int depth, T* C, const Step& step) {
     T part[height][width];

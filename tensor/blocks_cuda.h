@@ -21,8 +21,9 @@ struct Block {
   }
 
   // A thread holds side² numbers of C in registers, whose rows and columns lie apart, so that the threads of a warp read
-  // neighbours. At the edges some are of no element: they read the last one's operands, and are not stored.
-  template <class T, class Step>
+  // neighbours. At the edges some are of no element: they read the last one's operands, and are not stored. `height` is the
+  // CPU's.
+  template <int height = 4, class T, class Step>
   __device__ void accumulate(int m, int n, int depth, T* C, const Step& step) const {
     constexpr int side = 4;
     const int down = (m + side - 1) / side, across = (n + side - 1) / side;

@@ -26,6 +26,53 @@ struct Boundary<Linear> {
   }
 };
 
+// ---- convolutions: products as above; NaN in an image stays in its windows; windows move every bit -----------------------
+
+template <>
+struct Boundary<Conv2d> {
+  static Cases cases(double) {
+    const auto f = [](const Tensor& x, const Tensor& w) { return conv2d(x, w); };
+    return {two("", f, {{1, 1, 4, 1}, {nan, 1, 2, 3}}, {{1, 2, 1, 1}, {1, 2}}, {nan, 5, 8}, {1, 3, 3, 2}, {nan, 6})
+                .second({{1, 2, 2, 1}, {3, 3}}),
+            two("0 · ∞", f, {{1, 2, 1, 1}, {0, 1}}, {{1, 1, 1, 2}, {inf, 2}}, {nan, 0, inf, 2}, {inf, inf}, {1, 1})
+                .second({{2, 2}, {2, 2}})};
+  }
+};
+
+template <>
+struct Boundary<ConvTranspose2d> {
+  static Cases cases(double) {
+    const auto f = [](const Tensor& g, const Tensor& w) { return conv_transpose2d(g, w); };
+    return {two("", f, {{1, 1, 3, 1}, {nan, 1, 2}}, {{1, 2, 1, 1}, {1, 2}}, {nan, nan, 4, 4}, {3, 3, 3}, {nan, nan})
+                .second({{2, 2, 2}, {3, 3}})};
+  }
+};
+
+template <>
+struct Boundary<Conv2dWeight> {
+  static Cases cases(double) {
+    const auto f = [](const Tensor& x, const Tensor& g) { return conv2d_weight(x, g, 1, 2); };
+    return {two("", f, {{1, 1, 4, 1}, {1, 2, 3, nan}}, {{1, 1, 3, 1}, {1, 1, 2}}, {9, nan}, {1, 2, 3, 2}, {3, 5, nan})
+                .second({{1, 2, 2, 1}, {2, 2, 2}})};
+  }
+};
+
+template <>
+struct Boundary<Unfold> {
+  static Cases cases(double s) {
+    return {one("", [](const Tensor& x) { return unfold(x, 1, 2); }, {{1, 1, 4, 1}, {nan, -0.0, inf, s}},
+                {nan, -0.0, -0.0, inf, inf, s}, {1, 2, 2, 1})};
+  }
+};
+
+template <>
+struct Boundary<Fold> {
+  static Cases cases(double s) {
+    return {one("", [](const Tensor& x) { return fold(x, 1, 3, 1, 2); }, {{1, 1, 2, 2}, {nan, s, inf, s}}, {nan, inf, s},
+                {1, 1, 1, 1})};
+  }
+};
+
 // ---- reductions ------------------------------------------------------------------------------------------------------
 
 template <>

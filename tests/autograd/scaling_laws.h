@@ -89,6 +89,16 @@ TAPIR_LAWS(Matmul, {"both", of([](const Tensor& a, const Tensor& b) { return mat
 TAPIR_LAWS(Linear, {"", [](const std::vector<Tensor>& in) { return linear(in[0], in[1], in[2]); },
                     {{{2, 4}, positive}, {{2, 4}, positive, 0}, {{2}, {1, 3}}}, 1})
 
+#define TAPIR_PRODUCT_LAWS(Op, call, shape)                                                              \
+  TAPIR_LAWS(Op, {"both", of([](const Tensor& a, const Tensor& b) { return call; }),                    \
+                  {{{1, 2, 2, 2}, positive}, {shape, positive}}, 2},                                    \
+             {"against each other", of([](const Tensor& a, const Tensor& b) { return call; }),          \
+              {{{1, 2, 2, 2}, eight}, {shape, other, -1}}, 0, false, 64})
+TAPIR_PRODUCT_LAWS(Conv2d, conv2d(a, b), (Shape{1, 2, 2, 2}))
+TAPIR_PRODUCT_LAWS(ConvTranspose2d, conv_transpose2d(a, b), (Shape{1, 2, 2, 2}))
+TAPIR_PRODUCT_LAWS(Conv2dWeight, conv2d_weight(a, b, 1, 1), (Shape{1, 2, 2, 2}))
+#undef TAPIR_PRODUCT_LAWS
+
 // ---- sums, reductions, running totals -------------------------------------------------------------------------------------
 
 TAPIR_LAWS(Sum, {"row", of([](const Tensor& x) { return sum(x, 1); }), {row()}, 1},
@@ -133,6 +143,8 @@ TAPIR_MOVES(Pad, pad(x, 1, 1, 2))
 TAPIR_MOVES(Expand, expand(x, {3, 2, 4}))
 TAPIR_LAWS(Concat, {"", of([](const Tensor& a, const Tensor& b) { return concat({a, b}, 0); }), {row(), row_of_other()}, 1})
 TAPIR_MOVES(Flip, flip(x, 1))
+TAPIR_MOVES(Unfold, unfold(reshape(x, {1, 2, 4, 1}), 2, 3, {.padding = 1}))
+TAPIR_MOVES(Fold, fold(reshape(x, {1, 1, 2, 4}), 1, 3, 1, 2))
 TAPIR_MOVES(Tril, tril(x))
 TAPIR_MOVES(Triu, triu(x))
 TAPIR_MOVES(Embedding, embedding(x, i32({1, 0, 1}, {3})))

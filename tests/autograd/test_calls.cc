@@ -93,6 +93,8 @@ constexpr double lowest = -0x1p63, highest = 0x1.fffffffffffffp62;   // of int64
 
 std::vector<Ranged> ranges() {
   const Tensor x = Tensor::full({2, 3}, 0.5, DType::f64), w = Tensor::full({3}, 1, DType::f64);
+  const Tensor image = Tensor::full({1, 3, 4, 2}, 0.5, DType::f64), kernel = Tensor::full({3, 3, 1, 2}, 0.5, DType::f64);
+  const Tensor sequence = Tensor::full({3, 4, 2}, 0.5, DType::f64);
   const auto count = [](double value) { return static_cast<int64_t>(value); };
   return {
       in(interval::numbers, "affine", "factor", [=](double v) { affine(x, v, 0); }),
@@ -129,6 +131,20 @@ std::vector<Ranged> ranges() {
        [=](double v) { scatter_rows(x, i32({0, 1}, {2}), count(v)); }},
       {"topk", "k", {0, 3}, {-1, 4, lowest, highest}, [=](double v) { topk(x, count(v), 1); }, "[2,3]"},
       {"group_norm", "groups", {1, 3}, {0, 2, -1, lowest, highest}, [=](double v) { group_norm(x, count(v), w, w); }, "[2,3]"},
+      {"conv_transpose2d", "added", {0, 2}, {-1, 3, lowest, highest},
+       [=](double v) { conv_transpose2d(image, kernel, {.stride = 3}, count(v)); }, "added must be in [0, 2], got "},
+      {"conv_transpose1d", "added", {0, 2}, {-1, 3, lowest, highest},
+       [=](double v) { conv_transpose1d(sequence, sequence, {.stride = 3}, count(v)); }, "added must be in [0, 2], got "},
+      {"conv2d_weight", "rows", {2}, {0, 1, 3, 4, -1, lowest, highest},
+       [=](double v) { conv2d_weight(image, Tensor::zeros({1, 2, 3, 2}, DType::f64), count(v), 2); }, "[1,3,4,2]"},
+      {"conv2d_weight", "columns", {2}, {0, 1, 3, 5, -1, lowest, highest},
+       [=](double v) { conv2d_weight(image, Tensor::zeros({1, 2, 3, 2}, DType::f64), 2, count(v)); }, "[1,3,4,2]"},
+      {"unfold", "rows", {1, 3}, {0, 4, -1, lowest, highest}, [=](double v) { unfold(image, count(v), 1); }, "[1,3,4,2]"},
+      {"unfold", "columns", {1, 4}, {0, 5, -1, lowest, highest}, [=](double v) { unfold(image, 1, count(v)); }, "[1,3,4,2]"},
+      {"fold", "height", {3}, {0, 2, 4, -1, lowest, highest}, [=](double v) { fold(image, count(v), 4, 1, 1); }, "[1,3,4,2]"},
+      {"fold", "width", {4}, {0, 3, 5, -1, lowest, highest}, [=](double v) { fold(image, 3, count(v), 1, 1); }, "[1,3,4,2]"},
+      {"fold", "rows", {1}, {0, 2, -1, lowest, highest}, [=](double v) { fold(image, 3, 4, count(v), 1); }, "[1,3,4,2]"},
+      {"fold", "columns", {1}, {0, 2, -1, lowest, highest}, [=](double v) { fold(image, 3, 4, 1, count(v)); }, "[1,3,4,2]"},
       {"tril", "k", {lowest, -1, 0, highest}, {}, [=](double v) { tril(x, count(v)); }},
       {"triu", "k", {lowest, -1, 0, highest}, {}, [=](double v) { triu(x, count(v)); }},
   };
@@ -241,7 +257,7 @@ TEST_CASE("calls: ops.h includes every family, and the lists of families and of 
 
 TEST_CASE("calls: no function takes a bare bool, int or double, which C++ would make of one another") {
   const std::set<std::string> allowed{"const Tensor&", "const std::vector<Tensor>&", "const std::vector<int>&", "const Shape&",
-                                      "const Mask&", "const RandomKey&", "const CrossEntropyOptions&",
+                                      "const Mask&", "const RandomKey&", "const CrossEntropyOptions&", "const ConvolutionOptions&", "const PatchOptions&",
                                       "DType", "Axis", "Flag", "Count", "Number"};
   for (const Declaration& d : declarations())
     for (const Parameter& p : d.parameters) {

@@ -58,6 +58,13 @@ bool flag(const json& options, const char* name) { return options[name].get<bool
 int64_t count(const json& options, const char* name) { return options[name].get<int64_t>(); }
 double real(const json& options, const char* name) { return options[name].get<double>(); }
 
+ConvolutionOptions convolution(const json& o) {
+  return {.stride = count(o, "stride"), .padding = count(o, "padding"), .dilation = count(o, "dilation"), .groups = count(o, "groups")};
+}
+PatchOptions patches(const json& o) {
+  return {.stride = count(o, "stride"), .padding = count(o, "padding"), .dilation = count(o, "dilation")};
+}
+
 // Calls of an op that needs x, or a and b, and nothing else; of one that needs x and options; of a reduction, which is of
 // all elements where the options name no axis.
 using OfOne = Tensor (*)(const Tensor& x);
@@ -128,6 +135,30 @@ const std::map<std::string, Call>& calls() {
       {"linear", [](const Tensors& in, const json&, Tensors&) { return linear(in.at("x"), in.at("weight")); }},
       {"linear, bias",
        [](const Tensors& in, const json&, Tensors&) { return linear(in.at("x"), in.at("weight"), in.at("bias")); }},
+      {"conv2d",
+       [](const Tensors& in, const json& o, Tensors&) { return conv2d(in.at("x"), in.at("weight"), convolution(o)); }},
+      {"conv1d",
+       [](const Tensors& in, const json& o, Tensors&) { return conv1d(in.at("x"), in.at("weight"), convolution(o)); }},
+      {"conv_transpose2d",
+       [](const Tensors& in, const json& o, Tensors&) {
+         return conv_transpose2d(in.at("g"), in.at("weight"), convolution(o), count(o, "added"));
+       }},
+      {"conv_transpose1d",
+       [](const Tensors& in, const json& o, Tensors&) {
+         return conv_transpose1d(in.at("g"), in.at("weight"), convolution(o), count(o, "added"));
+       }},
+      {"conv2d_weight",
+       [](const Tensors& in, const json& o, Tensors&) {
+         return conv2d_weight(in.at("x"), in.at("g"), count(o, "rows"), count(o, "columns"), convolution(o));
+       }},
+      {"unfold",
+       [](const Tensors& in, const json& o, Tensors&) {
+         return unfold(in.at("x"), count(o, "rows"), count(o, "columns"), patches(o));
+       }},
+      {"fold",
+       [](const Tensors& in, const json& o, Tensors&) {
+         return fold(in.at("windows"), count(o, "height"), count(o, "width"), count(o, "rows"), count(o, "columns"), patches(o));
+       }},
       {"linear_recurrence",
        [](const Tensors& in, const json& o, Tensors&) {
          return linear_recurrence(in.at("a"), in.at("b"), axis(o), flag(o, "reverse"));

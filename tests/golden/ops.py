@@ -294,9 +294,88 @@ def moves():
         yield short_case("layer_norm", lambda x, w, b: F.layer_norm(x, (4,), w, b, epsilon), of_rows, epsilon=epsilon)
 
 
+def channels_first(x):
+    """(B,H,W,C) to PyTorch's (B,C,H,W); (B,T,C) to (B,C,T)."""
+    return x.movedim(-1, 1)
+
+
+def channels_last(x):
+    return x.movedim(1, -1)
+
+
+def pytorch_weight(w):
+    """(kh,kw,C/groups,O) to (O,C/groups,kh,kw); (k,C/groups,O) to (O,C/groups,k)."""
+    return w.movedim((-1, -2), (0, 1))
+
+
+def convolutions():
+    cases = (
+        ((2, 4, 5, 3), (3, 2, 3, 4), dict(stride=1, padding=1, dilation=1, groups=1)),
+        ((1, 6, 5, 4), (3, 3, 2, 6), dict(stride=2, padding=1, dilation=1, groups=2)),
+        ((1, 7, 6, 3), (2, 3, 1, 6), dict(stride=1, padding=2, dilation=2, groups=3)),
+        ((1, 5, 4, 2), (1, 1, 2, 3), dict(stride=3, padding=0, dilation=1, groups=1)),
+    )
+    for shape, kernel, options in cases:
+        x, w = normal(*shape), normal(*kernel)
+
+        def convolution(x, w):
+            return channels_last(F.conv2d(channels_first(x), pytorch_weight(w), **options))
+
+        yield case("conv2d", convolution, {"x": x, "weight": w}, **options)
+        g = normal(*convolution(x, w).shape)
+        for added in range(options["stride"]):
+
+            def transposed(g, w):
+                y = F.conv_transpose2d(channels_first(g), pytorch_weight(w), output_padding=added, **options)
+                return channels_last(y)
+
+            yield case("conv_transpose2d", transposed, {"g": g, "weight": w}, added=added, **options)
+
+        def for_weight(x, g):
+            w = torch.nn.grad.conv2d_weight(
+                channels_first(x), pytorch_weight(normal(*kernel)).shape, channels_first(g), **options
+            )
+            return w.movedim((0, 1), (-1, -2))
+
+        yield case("conv2d_weight", for_weight, {"x": x, "g": g}, rows=kernel[0], columns=kernel[1], **options)
+    x, w, g, options = normal(2, 7, 4), normal(3, 2, 6), normal(2, 4, 6), dict(stride=2, padding=1, dilation=1, groups=2)
+
+    def sequences(x, w):
+        return channels_last(F.conv1d(channels_first(x), pytorch_weight(w), **options))
+
+    def transposed_sequences(g, w):
+        return channels_last(F.conv_transpose1d(channels_first(g), pytorch_weight(w), output_padding=1, **options))
+
+    yield case("conv1d", sequences, {"x": x, "weight": w}, **options)
+    yield case("conv_transpose1d", transposed_sequences, {"g": g, "weight": w}, added=1, **options)
+
+
+def patches():
+    for shape, kernel, options in (
+        ((2, 4, 5, 3), (3, 2), dict(stride=1, padding=1, dilation=1)),
+        ((1, 6, 7, 2), (2, 3), dict(stride=2, padding=2, dilation=2)),
+    ):
+        x = normal(*shape)
+
+        def unfold(x):
+            y = F.unfold(channels_first(x), kernel, **options)  # (B, C kh kw, H' W')
+            rows = (shape[1] + 2 * options["padding"] - (kernel[0] - 1) * options["dilation"] - 1) // options["stride"] + 1
+            y = y.reshape(shape[0], shape[3], *kernel, rows, -1)
+            return y.permute(0, 4, 5, 2, 3, 1).flatten(3)
+
+        def fold(windows):
+            y = windows.reshape(*windows.shape[:3], *kernel, shape[3]).permute(0, 5, 3, 4, 1, 2)
+            return channels_last(F.fold(y.flatten(1, 3).flatten(2), shape[1:3], kernel, **options))
+
+        numbers = dict(rows=kernel[0], columns=kernel[1], **options)
+        yield case("unfold", unfold, {"x": x}, **numbers)
+        windows = {"windows": normal(*unfold(x).shape)}
+        yield case("fold", fold, windows, height=shape[1], width=shape[2], **numbers)
+
+
 def main():
     cases = [*norms(), *losses(), *by_index(), *shapes()]
-    cases += [*functions(), *pairs(), *reductions(), *scans(), *softmaxes(), *moves()]
+    cases += [*functions(), *pairs(), *reductions(), *scans(), *softmaxes(), *moves(), *convolutions(), *patches()]
     head = json.dumps({"torch": torch.__version__, "about": "written by ops.py, which says what the fields mean"})
     text = head[:-1] + ',\n"cases": [\n' + ",\n".join(json.dumps(one) for one in cases) + "\n]}\n"
     pathlib.Path(__file__).with_suffix(".json").write_text(text)

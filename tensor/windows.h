@@ -1,0 +1,48 @@
+// Windows that slide along an axis: of convolutions, patches and pooling.
+#pragma once
+#include <cstdint>
+#include <limits>
+
+#include "tensor/error.h"
+
+namespace tapir {
+
+// Window i has the places i · stride − padding + t · dilation, t < kernel. Beyond the axis there is padding.
+struct Windows {
+  int64_t size = 1, kernel = 1, stride = 1, padding = 0, dilation = 1;
+
+  int64_t reach() const { return (kernel - 1) * dilation + 1; }   // places from a window's first to its last
+  int64_t count() const { return (size + 2 * padding - reach()) / stride + 1; }
+};
+
+struct Plane {   // the axes of an image
+  Windows rows, columns;
+};
+
+// Throws an Error named after `op`, which ends with the text of(), unless kernel, stride and dilation are at least 1, a window
+// reaches over fewer than 2³¹ places, and the padding is in [0, (kernel − 1) dilation], so that no window lies beside the axis.
+// The size is not looked at.
+template <class Of>
+void require_window(const char* op, const Windows& w, const Of& of) {
+  const auto within = [&](const char* name, int64_t value, int64_t low, int64_t high) {
+    require(low <= value && value <= high, op,
+            [&] { return text(name, " must be in [", low, ", ", high, "], got ", value, "; ", of()); });
+  };
+  constexpr int64_t limit = std::numeric_limits<int32_t>::max();
+  within("kernel", w.kernel, 1, limit);
+  within("stride", w.stride, 1, limit);
+  within("dilation", w.dilation, 1, w.kernel > 1 ? limit / (w.kernel - 1) : limit);
+  within("padding", w.padding, 0, w.reach() - 1);
+}
+
+// The same, and that the axis is there and a window fits.
+template <class Of>
+void require_windows(const char* op, const Windows& w, const Of& of) {
+  require_window(op, w, of);
+  require(w.size >= 1 && w.size + 2 * w.padding >= w.reach(), op, [&] {
+    return text("a window of ", w.kernel, " with dilation ", w.dilation, " does not fit on ", w.size, " places with padding ",
+                w.padding, "; ", of());
+  });
+}
+
+}  // namespace tapir
