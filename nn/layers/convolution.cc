@@ -1,5 +1,7 @@
 #include "nn/layers/convolution.h"
 
+#include <cmath>
+
 #include "autograd/ops/arithmetic.h"
 
 namespace tapir::nn {
@@ -17,6 +19,10 @@ int64_t inputs(const char* layer, int64_t in, int64_t out, int64_t kernel, const
 Tensor with_bias(const Tensor& y, const Parameter* bias) { return bias ? add(y, bias->value) : y; }
 
 }  // namespace
+
+Init he_of_convolution(int64_t kernel, int64_t inputs) {
+  return Init::normal(std::sqrt(2 / static_cast<double>(kernel * kernel * inputs)));
+}
 
 Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, const ConvolutionOptions& options, bool with_bias)
     : Conv2d(in, out, kernel, options, with_bias, Init::fan_in(kernel * kernel * inputs("conv2d", in, out, kernel, options)),

@@ -11,10 +11,9 @@
 #include <vector>
 
 #include "nn/fields.h"
-#include "nn/layers/batch_norm.h"
-#include "nn/layers/convolution.h"
 #include "nn/layers/linear.h"
-#include "nn/models/vision_transformer.h"
+#include "nn/layers/residual_block.h"
+#include "nn/models/image_stem.h"
 
 namespace tapir::nn {
 
@@ -26,19 +25,6 @@ struct ResNetOptions : Options {
     visit("depth", depth, "layers with weights, 6 n + 2: n blocks of two convolutions in each of three stages", between(8, 1202));
     visit("width", width, "channels of the first stage; the second has twice as many, the third four times", between(1, 1 << 12));
   }
-};
-
-// y = relu(norm(conv(relu(norm(conv x)))) + shortcut x); the shortcut takes every `stride`-th pixel and adds channels of zeros
-// (option A of the paper: no weights).
-class ResidualBlock : public Module {
- public:
-  ResidualBlock(int64_t in, int64_t out, int64_t stride);
-  Tensor forward(const Tensor& x, const Call& call) const;   // (B,H,W,in) → (B,⌈H/stride⌉,⌈W/stride⌉,out)
-
- private:
-  const int64_t out_, stride_;
-  Conv2d &conv1_, &conv2_;
-  BatchNorm &norm1_, &norm2_;
 };
 
 class ResNet : public Module {

@@ -30,14 +30,6 @@ Places grid_of(const VisionTransformerOptions& options, const ImageShape& image)
 
 }  // namespace
 
-Tensor patches_of(const Tensor& pixels, int64_t p) {
-  require(pixels.rank() == 4 && p > 0 && pixels.size(1) % p == 0 && pixels.size(2) % p == 0, "patches",
-          [&] { return text("needs (B,H,W,Q) whose sides are multiples of ", p, ", got ", pixels.shape()); });
-  const int64_t batch = pixels.size(0), rows = pixels.size(1) / p, columns = pixels.size(2) / p, channels = pixels.size(3);
-  return reshape(transpose(reshape(pixels, {batch, rows, p, columns, p * channels}), 2, 3),
-                 {batch, rows * columns, p * p * channels});
-}
-
 Tensor grid_waves(int64_t rows, int64_t columns, int64_t width) {
   require(width % 4 == 0, "grid_waves", [&] { return text("the width ", width, " is not a multiple of 4"); },
           "sine and cosine of row and column share the channels");
@@ -56,9 +48,9 @@ Tensor grid_waves(int64_t rows, int64_t columns, int64_t width) {
 
 VisionTransformer::VisionTransformer(const VisionTransformerOptions& o, const ImageShape& image, int64_t classes,
                                      const MixerMaker& mixer)
-    : image_(image), patch_(o.patch), mixer_positions_(o.positions == "rotary" ? Positions::rotary : Positions::none),
+    : image_(image), mixer_positions_(o.positions == "rotary" ? Positions::rotary : Positions::none),
       places_(grid_of(o, image)),
-      patches_(child<Linear>("patches", patch_ * patch_ * image.channels, o.width, true, Init::normal(deviation))),
+      stem_(adopt(o.stem == "patch" ? "patches" : "stem", make_stem(o.stem, image.channels, o.patch, o.width))),
       class_token_(places_.class_tokens
                        ? &parameter("class_token", {o.width}, ParameterKind::embedding, Init::normal(deviation))
                        : nullptr),
@@ -77,7 +69,7 @@ Tensor VisionTransformer::forward(const Tensor& pixels, const Call& call) const 
   require(pixels.shape() == expected, name, [&] {
     return text("pixels must be (B,", image_.height, ",", image_.width, ",", image_.channels, "), got ", pixels.shape());
   });
-  Tensor x = patches_.forward(patches_of(pixels, patch_));
+  Tensor x = stem_.forward(pixels, call);
   if (waves_.defined()) x = add(x, waves_.to(x.dtype()).to(x.device()));
   if (class_token_) {
     const int64_t width = x.size(2);

@@ -1,10 +1,12 @@
-// Vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929): an image cut into patches, blocks over the grid of patches, a
-// classifier. Letters: B batch, H × W image of Q channels, p side of a patch, R × S patches (R = H/p, S = W/p), C width, N tokens
-// (R·S, and the class token), K classes.
+// Vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929): a stem that cuts an image into a grid of patches, blocks over
+// the grid, a classifier. Letters: B batch, H × W image of Q channels, p side of a patch, R × S patches (R = H/p, S = W/p), C width,
+// N tokens (R·S, and the class token), K classes.
 //
 // Weights and their shapes, beside those of the blocks ("blocks.0.attention.query.weight" …, docs/5-nn.md):
 //   patches.weight (C, p·p·Q), patches.bias (C)   a patch lies row by row, channels last. A convolution's weight (C,Q,p,p) of
-//                                                 PyTorch is permute(0, 2, 3, 1).reshape(C, p·p·Q) of it
+//                                                 PyTorch is permute(0, 2, 3, 1).reshape(C, p·p·Q) of it. Of stem = "patch"
+//   stem.convolutions.k.weight (3,3,·,·), stem.norms.k.*, stem.last.weight (1,1,C,C), stem.last.bias (C)   of "convolution"
+//   stem.first.weight (3,3,Q,·), stem.norm.*, stem.blocks.k.*, as in nn/models/resnet.h                     of "residual"
 //   class_token (C)                               of pool = "class"
 //   positions (N,C)                               of positions = "learned"; the class token's row first
 //   norm.weight, norm.bias (C)                    after the blocks
@@ -13,21 +15,20 @@
 #include <memory>
 
 #include "nn/blocks.h"
+#include "nn/models/image_stem.h"
 
 namespace tapir::nn {
 
-// What a model of images is told of them.
-struct ImageShape {
-  int64_t height = 0, width = 0, channels = 3;
-};
-
 struct VisionTransformerOptions : BlockOptions {
   int64_t patch = 4;
+  std::string stem = "patch";
   std::string positions = "learned";
   std::string pool = "mean";
 
   void fields(FieldVisitor& visit) override {
     visit("patch", patch, "side of a patch in pixels; must divide height and width", between(1, 1 << 12));
+    visit("stem", stem, "a linear map of each patch; convolutions, or residual blocks, that halve the image until a patch is one pixel",
+          Choices{"patch", "convolution", "residual"});
     BlockOptions::fields(visit);
     visit("positions", positions,
           "vectors added to the patch vectors, learned or of sine waves along rows and columns, or queries and keys turned by row "
@@ -46,10 +47,9 @@ class VisionTransformer : public Module {
 
  private:
   const ImageShape image_;
-  const int64_t patch_;
   const Positions mixer_positions_;
   const Places places_;
-  Linear& patches_;
+  ImageStem& stem_;
   Parameter* class_token_;   // (C); null where the mean is taken
   Parameter* positions_;     // (N,C); null unless learned
   const Tensor waves_;       // (R·S,C), of positions = "sinusoidal"; else undefined
@@ -58,9 +58,6 @@ class VisionTransformer : public Module {
   Norm& norm_;
   Linear& head_;
 };
-
-// (B,H,W,Q) → (B, (H/p)·(W/p), p·p·Q): patches row by row, each row by row. Throws Error unless p divides H and W.
-Tensor patches_of(const Tensor& pixels, int64_t p);
 
 // The vectors of a grid, (rows·columns, C), in f64: the first half of the channels those of the row, the second of the column,
 // each pe[t,2r] = sin(t / 10000^(2r/h)), pe[t,2r+1] = cos(…) of h = C/2 channels (Vaswani et al. 2017, section 3.5). Throws Error

@@ -1,14 +1,15 @@
-"""Reference trainer: a vision transformer on batches of images, written from the formulas with PyTorch alone.
+"""Reference trainer: vision transformers and residual networks on batches of images, written with PyTorch alone.
 
     python image_model.py --data FOLDER --variant dot --dtype f64 --steps 20 OUT
 
 FOLDER has what golden_export writes of an experiment of images: initial.safetensors, the weights, and batches.safetensors,
 the normalised pixels (steps, B, H, W, C) and labels (steps, B) of each step. Writes OUT/reference.json, the losses.
 
-Model: the weights' names and shapes are those of nn/models/vision_transformer.h. The patches come from a convolution, so
-that a wrong order of pixels in a patch shows.
-Variants: `dot`           scaled dot product in all blocks,
-          `neural-paper`  the score network of the paper, one hidden layer of 16 units, in all blocks.
+Models: the weights' names are those of nn/models/vision_transformer.h and resnet.h, the weights of convolutions permuted
+as autograd/ops/convolution.h says. Patches come from a convolution, so that a wrong order of pixels in a patch shows.
+Variants: `dot`           vision transformer, scaled dot product in all blocks,
+          `neural-paper`  the score network of the paper, one hidden layer of 16 units, in all blocks,
+          `resnet`        residual network of 20 layers with batch norm.
 """
 
 import argparse
@@ -23,11 +24,11 @@ if __name__ == "__main__":
 
 import torch
 import torch.nn.functional as F
-from language_model import ScoreNetwork, clip_gradients, layer_norm, learning_rate, make_optimizer, Mlp
+from language_model import Mlp, ScoreNetwork, clip_gradients, layer_norm, learning_rate
 from torch import nn
 
-VARIANTS = ("dot", "neural-paper")
-WRONG = ("decay-biases", "flipped-patches")  # mistakes on purpose, to show that the comparison sees them
+VARIANTS = ("dot", "neural-paper", "resnet")
+WRONG = ("decay-biases", "flipped-patches", "norm-epsilon")  # mistakes on purpose, to show that the comparison sees them
 
 
 @dataclass
@@ -108,6 +109,70 @@ class VisionTransformer(nn.Module):
         return self.head(x.mean(1) if self.class_token is None else x[:, 0])
 
 
+class ResidualBlock(nn.Module):
+    def __init__(self, channels, out, stride, epsilon):
+        super().__init__()
+        self.stride, self.more = stride, out - channels
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.norm1, self.norm2 = nn.BatchNorm2d(out, epsilon), nn.BatchNorm2d(out, epsilon)
+
+    def forward(self, x):
+        inner = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        return F.relu(inner + F.pad(shortcut, (0, 0, 0, 0, self.more // 2, self.more - self.more // 2)))
+
+
+class ResNet(nn.Module):
+    def __init__(self, channels, classes, width=16, blocks=3, epsilon=1e-5):
+        super().__init__()
+        self.stem, self.stem_norm = nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width, epsilon)
+        self.stages, inputs = nn.ModuleList(), width
+        for stage in range(3):
+            row = nn.ModuleList()
+            for n in range(blocks):
+                row.append(ResidualBlock(inputs, width << stage, 2 if stage and not n else 1, epsilon))
+                inputs = width << stage
+            self.stages.append(row)
+        self.head = nn.Linear(inputs, classes)
+
+    def forward(self, pixels):
+        """(B, H, W, channels) -> logits (B, classes)"""
+        x = F.relu(self.stem_norm(self.stem(pixels.permute(0, 3, 1, 2))))
+        for block in (block for stage in self.stages for block in stage):
+            x = block(x)
+        return self.head(x.mean((2, 3)))
+
+
+def make_model(settings, pixels, initial):
+    classes = len(initial["head.bias"])
+    if settings.variant != "resnet":
+        return VisionTransformer(settings, *pixels.shape[2:], classes)
+    return ResNet(pixels.shape[-1], classes, epsilon=1e-3 if settings.wrong == "norm-epsilon" else 1e-5)
+
+
+def from_tapir(initial):
+    """PyTorch's names and shapes of what golden_export wrote."""
+    renamed = {}
+    for name, value in initial.items():
+        name = name.replace(".running_variance", ".running_var")
+        renamed[name] = value.permute(3, 2, 0, 1).contiguous() if value.dim() == 4 else value
+    return renamed
+
+
+def make_optimizer(model, settings):
+    """AdamW; weights of linear layers and convolutions decay, biases, norms, places and the class token do not."""
+    decay = {id(m.weight) for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
+    if settings.wrong == "decay-biases":
+        decay |= {id(p) for name, p in model.named_parameters() if name.endswith(".bias")}
+    groups = [
+        {"params": [p for p in model.parameters() if id(p) in decay], "weight_decay": settings.weight_decay},
+        {"params": [p for p in model.parameters() if id(p) not in decay], "weight_decay": 0.0},
+    ]
+    betas = (settings.beta1, settings.beta2)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, eps=settings.epsilon)
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
@@ -140,8 +205,9 @@ def main():
     batches = load_file(options.data / "batches.safetensors")
     pixels, labels = batches["pixels"].to(dtype), batches["labels"].long()
     initial = load_file(options.data / "initial.safetensors")
-    model = VisionTransformer(settings, *pixels.shape[2:], len(initial["head.bias"])).to(dtype)
-    model.load_state_dict(initial)
+    model = make_model(settings, pixels, initial).to(dtype)
+    missing = model.load_state_dict(from_tapir(initial), strict=False).missing_keys
+    assert all(name.endswith(("num_batches_tracked", "running_mean", "running_var")) for name in missing), missing
 
     optimizer, losses, norms = make_optimizer(model, settings), [], []
     for k in range(settings.steps):

@@ -34,3 +34,9 @@ TEST_CASE("20 training steps on images give PyTorch's losses: Neural Attention o
   CHECK(worst_difference(train_losses({"attention.mechanism=score_mlp", "attention.form=paper", "attention.layers=all"}),
                          reference_losses("neural-paper")) < tolerance);
 }
+
+TEST_CASE("20 training steps on images give PyTorch's losses: a residual network with batch norm, and one with another epsilon not") {
+  const std::vector<double> losses = testing::train_losses(golden / "images-resnet.toml", {});
+  CHECK(worst_difference(losses, reference_losses("resnet")) < tolerance);
+  CHECK(worst_difference(losses, reference_losses("resnet-norm-epsilon")) > tolerance);
+}

@@ -2,6 +2,7 @@
 
 #include "attention/registry.h"
 #include "nn/models/mlp.h"
+#include "nn/models/resnet.h"
 #include "nn/models/transformer.h"
 #include "nn/models/vision_transformer.h"
 
@@ -69,8 +70,24 @@ ModelRow vit_row() {
           }};
 }
 
+ModelRow resnet_row() {
+  return {.name = "resnet",
+          .title = "residual network of convolutions, the control without attention (He et al. 2016)",
+          .takes = Takes::image,
+          .gives = Gives::classes,
+          .mixes = false,
+          .options = [] { return std::make_unique<nn::ResNetOptions>(); },
+          .make = [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker&) {
+            auto net = std::make_unique<nn::ResNet>(options_of<nn::ResNetOptions>("resnet", options), shape.image, shape.outputs);
+            const nn::ResNet* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call& call) {
+                           return model->forward(batch.at("pixels"), call);
+                         }};
+          }};
+}
+
 Registry<ModelRow>& registry() {
-  static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), vit_row()});
+  static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), vit_row(), resnet_row()});
   return all;
 }
 
