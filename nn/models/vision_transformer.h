@@ -43,7 +43,8 @@ class VisionTransformer : public Module {
   // Throws Error for options that are not allowed, for patches that do not tile the image, and what Blocks throws.
   VisionTransformer(const VisionTransformerOptions& options, const ImageShape& image, int64_t classes, const MixerMaker& mixer);
 
-  Tensor forward(const Tensor& pixels, const Call& call) const;   // (B,H,W,Q) → logits (B,K)
+  // (B,H,W,Q) → logits (B,K). A recorder hears "grid" first, i32 (3): class tokens, R, S.
+  Tensor forward(const Tensor& pixels, const Call& call) const;
 
  private:
   const ImageShape image_;

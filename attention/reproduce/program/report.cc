@@ -10,6 +10,7 @@
 #include "attention/reproduce/program/commands.h"
 #include "attention/reproduce/program/digests.h"
 #include "attention/reproduce/program/environment.h"
+#include "attention/reproduce/program/image_maps.h"
 #include "attention/reproduce/program/named_runs.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
@@ -26,6 +27,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr int64_t most_points = 2000;   // of a curve: of longer ones every second, third, … is kept, and the last
 constexpr int64_t most_tokens = 32;     // of an attention map
+constexpr int64_t most_images = 8;
 
 // {"name": {"step": […], "value": […]}, …} of all numbers of a log.
 Json curves_of(const std::vector<MetricsLine>& lines) {
@@ -93,6 +95,68 @@ Json attention_of(const std::filesystem::path& folder, const std::string& device
   }
 }
 
+// A map over the cells of an image: thousandths of its largest value.
+Json map_of(const std::vector<double>& cells) {
+  const double most = *std::max_element(cells.begin(), cells.end());
+  Json map = Json::array();
+  for (const double value : cells) map.push_back(most > 0 ? std::llround(1000 * value / most) : 0);
+  return map;
+}
+
+// Held-out images and where the model looks: {"images": [{"height", "width", "pixels": […], "label", "likeliest": [[class,
+// probability], …]}, …], "rows", "columns", "layers": [{"path", "heads": [[map of each image], …]}, …], "rollout": [map of each
+// image]}. Null where the task has no images, or the run cannot be opened; without layers where the model has no grid of tokens or
+// its mechanism no weights.
+Json images_of(const std::filesystem::path& folder, const std::string& device) try {
+  const std::unique_ptr<OpenRun> run = open_run(folder, device);
+  struct Layer {
+    std::string path;
+    Tensor weights;   // (n,H,T,T)
+  };
+  std::vector<Layer> layers;
+  ImageGrid grid;
+  nn::Call call;
+  call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
+    if (name == "weights" && value.rank() == 4) layers.push_back({path, value});
+    if (name != "grid") return;
+    const std::vector<int32_t> extents = value.values<int32_t>();
+    grid = {extents[0], extents[1], extents[2]};
+  };
+  const std::vector<Task::ShownImage> shown = run->task->show_images(most_images, call);
+  if (shown.empty()) return nullptr;
+  require_kept(folder, run->task->digests({"valid"}), "put back the images of the training");
+  Json all = {{"images", Json::array()}, {"rows", grid.rows}, {"columns", grid.columns}, {"layers", Json::array()}};
+  for (const Task::ShownImage& one : shown)
+    all["images"].push_back({{"height", one.height}, {"width", one.width}, {"pixels", one.pixels}, {"label", one.label},
+                             {"likeliest", one.likeliest}});
+  if (grid.cells() == 0 || layers.empty()) return all;
+  const int64_t tokens = grid.tokens(), square = tokens * tokens;
+  std::vector<std::vector<std::vector<double>>> of_images(shown.size());   // of each image, (H,T,T) of each layer
+  for (const Layer& layer : layers) {
+    require_finite(layer.path, "attention weights", layer.weights);
+    const std::vector<double> weights = layer.weights.to(DType::f64).values<double>();
+    const int64_t heads = layer.weights.size(1);
+    Json maps = Json::array();
+    for (int64_t head = 0; head < heads; ++head) {
+      Json of_head = Json::array();
+      for (size_t n = 0; n < shown.size(); ++n) {
+        const auto begin = weights.begin() + (static_cast<int64_t>(n) * heads + head) * square;
+        of_head.push_back(map_of(read_from_cells({begin, begin + square}, grid)));
+      }
+      maps.push_back(std::move(of_head));
+    }
+    for (size_t n = 0; n < shown.size(); ++n) {
+      const auto begin = weights.begin() + static_cast<int64_t>(n) * heads * square;
+      of_images[n].emplace_back(begin, begin + heads * square);
+    }
+    all["layers"].push_back({{"path", layer.path}, {"heads", std::move(maps)}});
+  }
+  for (const auto& own : of_images) all["rollout"].push_back(map_of(read_from_cells(rollout(own, tokens), grid)));
+  return all;
+} catch (const Error&) {
+  return nullptr;   // attention_of() has told why
+}
+
 // Keys of the experiments whose values are not the same in all arms: [{"key": …, "values": [one for each arm]}, …].
 Json differences_of(const std::vector<Arm>& arms) {
   std::set<std::string> keys;
@@ -125,7 +189,8 @@ Json runs_of(const Group& group, const std::string& device, bool& finite) {
                       {"seed", text(run.seed)},   // a number of a page is a double
                       {"curves", curves_of(run.metrics)},
                       {"costs", std::move(seconds)},
-                      {"attention", attention_of(run.folder, device, finite)}});
+                      {"attention", attention_of(run.folder, device, finite)},
+                      {"images", images_of(run.folder, device)}});
     }
   return runs;
 }

@@ -114,10 +114,56 @@ TrainTask ImageTask::train_task() {
   };
   TrainTask task{model(), loss, evaluate, experiment_.identity(), {"validation_accuracy", true}};
   task.unit = unit();
+  task.show = [this](const nn::Call& call) {
+    const NoGrad guard;
+    std::vector<std::string> tokens;
+    nn::Call own = call;
+    own.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
+      if (name == "grid") {
+        const std::vector<int32_t> grid = value.values<int32_t>();   // class tokens, rows, columns
+        for (int32_t k = 0; k < grid[0]; ++k) tokens.emplace_back("class");
+        for (int32_t row = 0; row < grid[1]; ++row)
+          for (int32_t column = 0; column < grid[2]; ++column) tokens.push_back(fmt::format("{}, {}", row + 1, column + 1));
+      } else if (call.recorder) {
+        call.recorder(path, name, value);
+      }
+    };
+    logits(first_images(1), own);
+    return tokens;
+  };
   return task;
 }
 
-Tensor ImageTask::logits(const ImageBatch& batch) const { return forward({{"pixels", pixels(batch, 0, batch.rows)}}, {}); }
+Tensor ImageTask::logits(const ImageBatch& batch, const nn::Call& call) const {
+  return forward({{"pixels", pixels(batch, 0, batch.rows)}}, call);
+}
+
+ImageBatch ImageTask::first_images(int64_t rows) const {
+  return ImageEvaluationBatches(images("valid"), description_.statistics, rows, data().resize).batch(0);
+}
+
+std::vector<Task::ShownImage> ImageTask::show_images(int64_t most, const nn::Call& call) {
+  const NoGrad guard;
+  const ImageBatch batch = first_images(most);
+  const Tensor probabilities = softmax(logits(batch, call).to(DType::f64));
+  require_finite("report", "the probabilities", probabilities);
+  const std::vector<double> all = probabilities.values<double>();
+  const std::vector<std::string>& classes = description_.classes;
+  std::vector<ShownImage> shown;
+  for (int64_t row = 0; row < batch.rows; ++row) {
+    const std::span<const uint8_t> bytes = images("valid").image(row);
+    ShownImage one{.height = description_.height,
+                   .width = description_.width,
+                   .pixels = {bytes.begin(), bytes.end()},
+                   .label = classes[batch.labels[row]],
+                   .likeliest = {}};
+    for (size_t k = 0; k < classes.size(); ++k) one.likeliest.emplace_back(classes[k], all[row * classes.size() + k]);
+    std::stable_sort(one.likeliest.begin(), one.likeliest.end(), [](auto& a, auto& b) { return a.second > b.second; });
+    one.likeliest.resize(std::min<size_t>(classes.size(), 3));
+    shown.push_back(std::move(one));
+  }
+  return shown;
+}
 
 std::vector<double> ImageTask::predict(const DecodedImage& image) const {
   const NoGrad guard;

@@ -48,6 +48,7 @@ class ImageTask final : public Task {
   std::string summary() const override;
   void save(const std::filesystem::path& folder) const override;
   Digests digests(const std::vector<std::string>& parts) const override;
+  std::vector<ShownImage> show_images(int64_t most, const nn::Call& call) override;
 
   const ImageDescription& description() const { return description_; }
   const ImageBatches& training() const;
@@ -72,7 +73,8 @@ class ImageTask final : public Task {
   const Images& images(const std::string& part) const;
   nn::ImageShape shape() const;   // of what the model gets
   Tensor pixels(const ImageBatch& batch, int64_t begin, int64_t rows) const;
-  Tensor logits(const ImageBatch& batch) const;
+  Tensor logits(const ImageBatch& batch, const nn::Call& call = {}) const;
+  ImageBatch first_images(int64_t rows) const;   // of the validation part
 
   const ImageTaskOptions& options_;
   mutable std::optional<ImageSet> set_;   // once something has asked for it

@@ -54,6 +54,16 @@ class Task {
   virtual std::string summary() const = 0;                      // of the data, for the terminal
   virtual void save(const std::filesystem::path&) const {}      // what generation needs beside weights and experiment
 
+  // The first held-out images, from one forward pass, which the call's recorder hears: what a report shows of a task of images.
+  // Others have none.
+  struct ShownImage {
+    int64_t height = 0, width = 0;
+    std::vector<uint8_t> pixels;                           // (height, width, 3)
+    std::string label;
+    std::vector<std::pair<std::string, double>> likeliest;   // classes and probabilities, the likeliest first
+  };
+  virtual std::vector<ShownImage> show_images(int64_t most, const nn::Call& call);
+
   // SHA-256 by name: of what was saved, then of those parts ("train", "valid", "test") of the data that do not follow from the
   // experiment.
   using Digests = std::vector<std::pair<std::string, std::string>>;
