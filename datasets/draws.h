@@ -1,6 +1,7 @@
 // Random numbers in a row, from Philox: the k-th is a function of the key, the first block and k.
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "tensor/philox.h"
 
@@ -32,5 +33,8 @@ class Draws {
   Philox4 bits_{};
   uint32_t used_ = 0;
 };
+
+// 0 … n − 1 in an order that is a function of the key (Fisher & Yates 1938, Durstenfeld 1964).
+std::vector<int64_t> permutation(int64_t n, const RandomKey& key);
 
 }  // namespace tapir

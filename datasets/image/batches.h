@@ -13,7 +13,8 @@ namespace tapir {
 
 struct ImageBatch {
   int64_t rows = 0, height = 0, width = 0, channels = 0;
-  std::vector<float> pixels;              // (rows, height, width, channels): (x − mean) / deviation, x in 0 … 1
+  std::vector<float> pixels;              // (rows, height, width, channels): (x − mean) / deviation, x in 0 … 1; a channel
+                                          // that has no deviation is divided by 1
   std::vector<int32_t> labels;            // rows
   // Where images were mixed: of row b, `shares[b]` is of labels[b] and the rest of other_labels[b]. Else both are empty.
   std::vector<int32_t> other_labels;      // rows
@@ -30,9 +31,10 @@ std::vector<float> target_probabilities(const ImageBatch& batch, int64_t classes
 // epoch.
 class ImageBatches {
  public:
-  // `rows` is B; `size` the height and width of the result, 0: those of the images.
+  // `rows` is B; `size` ≤ 4096 the height and width of the result, 0: those of the images.
   // Error: B or size out of range; fewer than B images; statistics of another number of channels; invalid options.
-  ImageBatches(Images images, ChannelStatistics statistics, AugmentOptions options, uint64_t seed, int64_t rows, int64_t size = 0);
+  ImageBatches(Images images, ChannelStatistics statistics, const AugmentOptions& options, uint64_t seed, int64_t rows,
+               int64_t size = 0);
 
   int64_t batches_per_epoch() const { return images_.size() / rows_; }
 
@@ -40,7 +42,8 @@ class ImageBatches {
   ImageBatch batch(int64_t k) const;
 
  private:
-  std::shared_ptr<const std::vector<int64_t>> order(int64_t epoch) const;
+  using Order = std::shared_ptr<const std::vector<int64_t>>;
+  Order order(int64_t epoch) const;
 
   Images images_;
   ChannelStatistics statistics_;
@@ -48,7 +51,7 @@ class ImageBatches {
   uint64_t seed_;
   int64_t rows_, size_;
   mutable std::mutex mutex_;
-  mutable std::shared_ptr<const std::vector<int64_t>> order_;   // π of epoch_
+  mutable Order order_;   // π of epoch_
   mutable int64_t epoch_ = -1;
 };
 

@@ -1,12 +1,11 @@
 #include "datasets/text/batches.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
+#include "datasets/draws.h"
 #include "tensor/available_memory.h"
 #include "tensor/error.h"
-#include "tensor/philox.h"
 
 namespace tapir {
 namespace {
@@ -86,13 +85,8 @@ TokenBatch ShuffledBatches::batch(int64_t k) const {
   require_number(k);
   const int64_t epoch = k / batches_per_epoch(), first = k % batches_per_epoch() * rows_;
   if (epoch != epoch_) {
-    std::iota(windows_.begin(), windows_.end(), 0);
-    const RandomKey key{.seed = seed_, .step = static_cast<uint32_t>(epoch), .site = site_of("windows")};
-    for (size_t last = windows_.size() - 1; last > 0; --last) {   // Fisher & Yates 1938, Durstenfeld 1964
-      const Philox4 bits = random_block(key, last);
-      const uint64_t drawn = uint64_t{bits[0]} << 32 | bits[1];
-      std::swap(windows_[last], windows_[drawn % (last + 1)]);
-    }
+    windows_ = permutation(static_cast<int64_t>(windows_.size()),
+                           {.seed = seed_, .step = static_cast<uint32_t>(epoch), .site = site_of("windows")});
     epoch_ = epoch;
   }
   TokenBatch batch = padding_batch(rows_, columns_);

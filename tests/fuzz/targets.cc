@@ -21,6 +21,10 @@ const std::vector<Target>& targets() {
       {"run_folder", run_folder},
       {"comparison", comparison},
       {"shapes", shapes},
+      {"cifar", cifar},
+      {"archive", archive},
+      {"image", image},
+      {"description", description},
   };
   return all;
 }

@@ -19,5 +19,9 @@ void assignment(std::string_view bytes);
 void run_folder(std::string_view bytes);
 void comparison(std::string_view bytes);
 void shapes(std::string_view bytes);           // shapes.cc
+void cifar(std::string_view bytes);            // images.cc
+void archive(std::string_view bytes);
+void image(std::string_view bytes);
+void description(std::string_view bytes);
 
 }  // namespace tapir::fuzz

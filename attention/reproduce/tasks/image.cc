@@ -13,7 +13,9 @@
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/sum.h"
 #include "datasets/image/resize.h"
+#include "nn/files/atomic_file.h"
 #include "nn/train/finite.h"
+#include "tensor/sha256.h"
 
 namespace tapir {
 
@@ -265,10 +267,12 @@ std::string ImageTask::summary() const {
                      description_.height, description_.width, images / experiment_.train.batch);
 }
 
-void ImageTask::save(const std::filesystem::path& folder) const { save_description(folder / images_file, description_); }
+void ImageTask::save(const std::filesystem::path& folder) const {
+  write_atomically(folder / images_file, description_text(description_));
+}
 
 Task::Digests ImageTask::digests(const std::vector<std::string>& parts) const {
-  Digests digests;
+  Digests digests{{"images", sha256_hex(std::as_bytes(std::span(description_text(description_))))}};
   for (const std::string& part : parts) digests.emplace_back(part, digest_of(images(part)));
   return digests;
 }

@@ -1,0 +1,19 @@
+#include "datasets/draws.h"
+
+#include <numeric>
+#include <utility>
+
+namespace tapir {
+
+std::vector<int64_t> permutation(int64_t n, const RandomKey& key) {
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  for (size_t last = order.size(); last-- > 1;) {
+    const Philox4 bits = random_block(key, last);
+    const uint64_t drawn = uint64_t{bits[0]} << 32 | bits[1];
+    std::swap(order[last], order[drawn % (last + 1)]);
+  }
+  return order;
+}
+
+}  // namespace tapir
