@@ -31,7 +31,8 @@ TEST_CASE("20 training steps on images give PyTorch's losses: a class token, smo
 }
 
 TEST_CASE("20 training steps on images give PyTorch's losses: Neural Attention of the paper, in all blocks") {
-  CHECK(worst_difference(train_losses({"attention.mechanism=score_mlp", "attention.form=paper", "attention.layers=all"}),
+  CHECK(worst_difference(train_losses({"attention.mechanism=score_mlp", "attention.form=paper", "attention.layers=all",
+                                       "attention.reduced=2"}),
                          reference_losses("neural-paper")) < tolerance);
 }
 

@@ -272,7 +272,7 @@ void ImageTask::save(const std::filesystem::path& folder) const {
 }
 
 Task::Digests ImageTask::digests(const std::vector<std::string>& parts) const {
-  Digests digests{{"images", sha256_hex(std::as_bytes(std::span(description_text(description_))))}};
+  Digests digests{{"images", sha256_hex(description_text(description_))}};
   for (const std::string& part : parts) digests.emplace_back(part, digest_of(images(part)));
   return digests;
 }
