@@ -26,6 +26,7 @@
 #include "autograd/ops/embedding.h"
 #include "autograd/ops/group_norm.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/interpolation.h"
 #include "autograd/ops/layer_norm.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pair_loss.h"

@@ -254,6 +254,32 @@ struct Boundary<Triu> {
   }
 };
 
+// ---- values between elements: what has the weight 0 is not read ---------------------------------------------------------
+
+template <>
+struct Boundary<Interpolate> {
+  static Cases cases(double s) {
+    const double L = Sizes(s).large;
+    return {one("as many", [](const Tensor& x) { return interpolate(x, 0, 4); }, {nan, -0.0, inf, s}, {nan, -0.0, inf, s},
+                {1, 1, 1, 1}),
+            one("twice as many", [](const Tensor& x) { return interpolate(x, 0, 6); }, {2, nan, inf},
+                {2, nan, nan, nan, nan, inf}, {2, 2, 2}),
+            one("corners", [](const Tensor& x) { return interpolate(x, 0, 5, true); }, {-inf, 1, inf}, {-inf, -inf, 1, inf, inf},
+                {1.5, 2, 1.5}),
+            one("large", [](const Tensor& x) { return interpolate(x, 0, 3, true); }, {L, L}, {L, L, L}, {1.5, 1.5})};
+  }
+};
+
+template <>
+struct Boundary<InterpolateAdjoint> {
+  static Cases cases(double) {
+    return {one("half as many", [](const Tensor& y) { return interpolate_adjoint(y, 0, 2); }, {inf, 1, nan, 4}, {nan, nan},
+                {1, 1, 1, 1}),
+            one("corners", [](const Tensor& y) { return interpolate_adjoint(y, 0, 3, true); }, {nan, 2, -0.0, 4, inf},
+                {nan, 3, inf}, {1, 1, 1, 1, 1})};
+  }
+};
+
 // ---- elements and rows by index -----------------------------------------------------------------------------------------
 
 template <>

@@ -144,6 +144,8 @@ TAPIR_LAWS(ScatterAdd, {"", of([](const Tensor& a, const Tensor& b) {
                           return scatter_add(a, 0, i32({1, 1, 0, 0, 1, 0, 1, 0}, {2, 4}), b);
                         }),
                         {row(), row_of_other()}, 1})
+TAPIR_MOVES(Interpolate, interpolate(x, 1, 8))
+TAPIR_MOVES(InterpolateAdjoint, interpolate_adjoint(x, 1, 2))
 TAPIR_MOVES(Dropout, dropout(x, 0.5, {.seed = 1}))
 
 // ---- layers: without epsilon ------------------------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ constexpr double lowest = -0x1p63, highest = 0x1.fffffffffffffp62;   // of int64
 
 std::vector<Ranged> ranges() {
   const Tensor x = Tensor::full({2, 3}, 0.5, DType::f64), w = Tensor::full({3}, 1, DType::f64);
+  const Tensor image = Tensor::full({1, 2, 2, 4}, 0.5, DType::f64);
   const auto count = [](double value) { return static_cast<int64_t>(value); };
   return {
       in(interval::numbers, "affine", "factor", [=](double v) { affine(x, v, 0); }),
@@ -125,6 +126,17 @@ std::vector<Ranged> ranges() {
       {"slice", "length", {0, 3}, {-1, 4, lowest, highest}, [=](double v) { slice(x, 1, 0, count(v)); }, "[2,3]"},
       {"pad", "before", {0, 3}, {-1, lowest, highest}, [=](double v) { pad(x, 1, count(v), 1); }, "[2,3]"},
       {"pad", "after", {0, 3}, {-1, lowest, highest}, [=](double v) { pad(x, 1, 1, count(v)); }, "[2,3]"},
+      {"pixel_shuffle", "r", {1, 2}, {-1, 0, 3, lowest, highest}, [=](double v) { pixel_shuffle(image, count(v)); }, "[1,2,2,4]"},
+      {"pixel_unshuffle", "r", {1, 2}, {-1, 0, 3, lowest, highest}, [=](double v) { pixel_unshuffle(image, count(v)); },
+       "[1,2,2,4]"},
+      {"interpolate", "size", {1, 7}, {-1, 0, 0x1p30 + 1, lowest, highest}, [=](double v) { interpolate(x, 1, count(v)); },
+       "[2,3]"},
+      {"interpolate_adjoint", "size", {1, 7}, {-1, 0, 0x1p30 + 1, lowest, highest},
+       [=](double v) { interpolate_adjoint(x, 1, count(v)); }, "[2,3]"},
+      {"bilinear", "height", {1, 7}, {-1, 0, 0x1p30 + 1, lowest, highest}, [=](double v) { bilinear(image, count(v), 2); },
+       "[1,2,2,4]"},
+      {"bilinear", "width", {1, 7}, {-1, 0, 0x1p30 + 1, lowest, highest}, [=](double v) { bilinear(image, 2, count(v)); },
+       "[1,2,2,4]"},
       {"scatter_rows", "size", {2, 9}, {-1, 0, 1, lowest, highest},
        [=](double v) { scatter_rows(x, i32({0, 1}, {2}), count(v)); }},
       {"topk", "k", {0, 3}, {-1, 4, lowest, highest}, [=](double v) { topk(x, count(v), 1); }, "[2,3]"},

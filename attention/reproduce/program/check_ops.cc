@@ -9,6 +9,7 @@
 #include "autograd/all_ops.h"
 #include "autograd/examples/arithmetic.h"
 #include "autograd/examples/index.h"
+#include "autograd/examples/interpolation.h"
 #include "autograd/examples/loss.h"
 #include "autograd/examples/matrix.h"
 #include "autograd/examples/norm.h"
