@@ -5,7 +5,7 @@
 namespace tapir {
 
 using AllOps = decltype(ArithmeticOps{} + UnaryOps{} + MatmulOps{} + SumOps{} + ReductionOps{} + ScanOps{} + SoftmaxOps{} +
-                        ShapeOps{} + EmbeddingOps{} + IndexOps{} + InterpolationOps{} + LayerNormOps{} + DropoutOps{} +
-                        RmsNormOps{} + GroupNormOps{} + BatchNormOps{} + CrossEntropyOps{} + PairLossOps{});
+                        ShapeOps{} + EmbeddingOps{} + IndexOps{} + InterpolationOps{} + FourierOps{} + LayerNormOps{} +
+                        DropoutOps{} + RmsNormOps{} + GroupNormOps{} + BatchNormOps{} + CrossEntropyOps{} + PairLossOps{});
 
 }  // namespace tapir

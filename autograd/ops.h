@@ -24,6 +24,7 @@
 #include "autograd/ops/cross_entropy.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/embedding.h"
+#include "autograd/ops/fourier.h"
 #include "autograd/ops/group_norm.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/interpolation.h"

@@ -280,6 +280,29 @@ struct Boundary<InterpolateAdjoint> {
   }
 };
 
+// ---- Fourier transforms: every element counts ------------------------------------------------------------------------------
+
+template <>
+struct Boundary<Rfft> {
+  static Cases cases(double s) {
+    const auto f = [](const Tensor& x) { return rfft(x); };
+    const double L = Sizes(s).large;
+    return {one("of one", f, {nan}, {nan, 0}, {1}),
+            one("of two", f, {{2, 2}, {nan, 1, s, s}}, {nan, 0, nan, 0, 2 * s, 0, 0, 0}, {2, 0, 2, 0}),
+            one("large", f, {L, -L}, {0, 0, 2 * L, 0}, {2, 0})};
+  }
+};
+
+template <>
+struct Boundary<Irfft> {  // imaginary parts of X_0 and X_{n/2} are not read
+  static Cases cases(double s) {
+    const double L = Sizes(s).large;
+    return {one("of one", [](const Tensor& X) { return irfft(X, 1); }, {{1, 2}, {5, nan}}, {5}, {1, 0}),
+            one("of two", [](const Tensor& X) { return irfft(X, 2); }, {{2, 2}, {1, nan, 3, inf}}, {2, -1}, {1, 0, 0, 0}),
+            one("large", [](const Tensor& X) { return irfft(X, 2); }, {{2, 2}, {L, 0, L, 0}}, {L, 0}, {1, 0, 0, 0})};
+  }
+};
+
 // ---- elements and rows by index -----------------------------------------------------------------------------------------
 
 template <>

@@ -92,6 +92,8 @@ inline std::vector<OpCall> calls_of_every_op() {
 
   TAPIR_CALL(interpolate, {x}, interpolate(t[0], 1, 6), TAPIR_ALONG(interpolate(x, axis, 6)))
   TAPIR_CALL(interpolate_adjoint, {x}, interpolate_adjoint(t[0], 1, 2), TAPIR_ALONG(interpolate_adjoint(x, axis, 2)))
+  TAPIR_ONE(rfft)
+  TAPIR_CALL(irfft, {eighths({2, 3, 2})}, irfft(t[0], 5))
   TAPIR_CALL(bilinear, {eighths({1, 2, 3, 2})}, bilinear(t[0], 4, 6))
 
   TAPIR_CALL(embedding, TAPIR_LIST(x, i32({1, 0}, {2})), embedding(t[0], t[1]))

@@ -93,7 +93,7 @@ constexpr double lowest = -0x1p63, highest = 0x1.fffffffffffffp62;   // of int64
 
 std::vector<Ranged> ranges() {
   const Tensor x = Tensor::full({2, 3}, 0.5, DType::f64), w = Tensor::full({3}, 1, DType::f64);
-  const Tensor image = Tensor::full({1, 2, 2, 4}, 0.5, DType::f64);
+  const Tensor image = Tensor::full({1, 2, 2, 4}, 0.5, DType::f64), spectrum = Tensor::full({3, 2}, 0.5, DType::f64);
   const auto count = [](double value) { return static_cast<int64_t>(value); };
   return {
       in(interval::numbers, "affine", "factor", [=](double v) { affine(x, v, 0); }),
@@ -137,6 +137,7 @@ std::vector<Ranged> ranges() {
        "[1,2,2,4]"},
       {"bilinear", "width", {1, 7}, {-1, 0, 0x1p30 + 1, lowest, highest}, [=](double v) { bilinear(image, 2, count(v)); },
        "[1,2,2,4]"},
+      {"irfft", "n", {4, 5}, {-1, 0, 3, 6, lowest, highest}, [=](double v) { irfft(spectrum, count(v)); }, "[3,2]"},
       {"scatter_rows", "size", {2, 9}, {-1, 0, 1, lowest, highest},
        [=](double v) { scatter_rows(x, i32({0, 1}, {2}), count(v)); }},
       {"topk", "k", {0, 3}, {-1, 4, lowest, highest}, [=](double v) { topk(x, count(v), 1); }, "[2,3]"},

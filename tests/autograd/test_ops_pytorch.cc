@@ -132,6 +132,7 @@ const std::map<std::string, Call>& calls() {
       {"bilinear", with_options([](const Tensor& x, const json& o) {
          return bilinear(x, count(o, "height"), count(o, "width"), flag(o, "align_corners"));
        })},
+      {"rfft", of_x(rfft)}, {"irfft", with_options([](const Tensor& x, const json& o) { return irfft(x, count(o, "n")); })},
       {"pixel_shuffle", with_options([](const Tensor& x, const json& o) { return pixel_shuffle(x, count(o, "r")); })},
       {"pixel_unshuffle", with_options([](const Tensor& x, const json& o) { return pixel_unshuffle(x, count(o, "r")); })},
       {"where",

@@ -323,9 +323,17 @@ def images():
     yield short_case("pixel_unshuffle", unshuffle, {"x": distinct(2, 4, 6, 2)}, r=2)
 
 
+def spectra():
+    """tapir's complex values have a last axis of 2. Imaginary parts that have to be 0 are not read."""
+    for n in (1, 2, 5, 6, 12):
+        yield short_case("rfft", lambda x: torch.view_as_real(torch.fft.rfft(x)), {"x": distinct(3, n)})
+        X = {"x": distinct(3, n // 2 + 1, 2)}
+        yield short_case("irfft", lambda x: torch.fft.irfft(torch.view_as_complex(x.contiguous()), n), X, n=n)
+
+
 def main():
     cases = [*norms(), *losses(), *by_index(), *shapes()]
-    cases += [*functions(), *pairs(), *reductions(), *scans(), *softmaxes(), *moves(), *images()]
+    cases += [*functions(), *pairs(), *reductions(), *scans(), *softmaxes(), *moves(), *images(), *spectra()]
     head = json.dumps({"torch": torch.__version__, "about": "written by ops.py, which says what the fields mean"})
     text = head[:-1] + ',\n"cases": [\n' + ",\n".join(json.dumps(one) for one in cases) + "\n]}\n"
     pathlib.Path(__file__).with_suffix(".json").write_text(text)

@@ -8,6 +8,7 @@
 #include "attention/kernels/all_ops.h"
 #include "autograd/all_ops.h"
 #include "autograd/examples/arithmetic.h"
+#include "autograd/examples/fourier.h"
 #include "autograd/examples/index.h"
 #include "autograd/examples/interpolation.h"
 #include "autograd/examples/loss.h"
