@@ -5,7 +5,8 @@
 namespace tapir {
 
 using AllOps = decltype(ArithmeticOps{} + UnaryOps{} + MatmulOps{} + SumOps{} + ReductionOps{} + ScanOps{} + SoftmaxOps{} +
-                        ShapeOps{} + EmbeddingOps{} + IndexOps{} + LayerNormOps{} + DropoutOps{} + RmsNormOps{} +
-                        GroupNormOps{} + BatchNormOps{} + CrossEntropyOps{} + PairLossOps{} + ConvolutionOps{} + PatchOps{});
+                        ShapeOps{} + EmbeddingOps{} + IndexOps{} + InterpolationOps{} + FourierOps{} + LayerNormOps{} +
+                        DropoutOps{} + RmsNormOps{} + GroupNormOps{} + BatchNormOps{} + CrossEntropyOps{} + PairLossOps{} +
+                        ConvolutionOps{} + PatchOps{});
 
 }  // namespace tapir

@@ -27,4 +27,9 @@ void copy(void* to, const void* from, int64_t bytes);   // from the device, ther
 template <class T>
 void multiply(const MatrixProduct<T>& product);   // k > 0, and C is not empty
 
+template <class T>
+void real_transform(int64_t rows, int64_t n, const T* x, T* X);   // fft.h
+template <class T>
+void inverse_real_transform(int64_t rows, int64_t n, const T* X, T* x);
+
 }  // namespace tapir::cuda

@@ -15,5 +15,11 @@ void copy(void*, const void*, int64_t) {}
 template <class T> void multiply(const MatrixProduct<T>&) {}
 template void multiply(const MatrixProduct<float>&);
 template void multiply(const MatrixProduct<double>&);
+template <class T> void real_transform(int64_t, int64_t, const T*, T*) {}
+template void real_transform(int64_t, int64_t, const float*, float*);
+template void real_transform(int64_t, int64_t, const double*, double*);
+template <class T> void inverse_real_transform(int64_t, int64_t, const T*, T*) {}
+template void inverse_real_transform(int64_t, int64_t, const float*, float*);
+template void inverse_real_transform(int64_t, int64_t, const double*, double*);
 
 }  // namespace tapir::cuda

@@ -64,18 +64,44 @@ template <> struct Examples<Transpose> {
             });
           });
     };
+    // pixel_shuffle, and back: channel c r² + i r + j is pixel (i, j) of a square of r × r
+    const auto squares = [](const std::string& label, const Shape& from, int64_t r) {
+      return moving(
+          label, from, [=](const std::vector<Tensor>& x) { return pixel_shuffle(x[0], r); },
+          [=](const Arrays& in) {
+            return build({from[0], from[1] * r, from[2] * r, from[3] / (r * r)}, [&](const Index& i) {
+              return at(in[0], {i[0], i[1] / r, i[2] / r, (i[3] * r + i[1] % r) * r + i[2] % r});
+            });
+          });
+    };
+    const auto channels = [](const std::string& label, const Shape& from, int64_t r) {
+      return moving(
+          label, from, [=](const std::vector<Tensor>& x) { return pixel_unshuffle(x[0], r); },
+          [=](const Arrays& in) {
+            return build({from[0], from[1] / r, from[2] / r, from[3] * r * r}, [&](const Index& i) {
+              return at(in[0], {i[0], i[1] * r + i[3] / r % r, i[2] * r + i[3] % r, i[3] / (r * r)});
+            });
+          });
+    };
     return {.op = "transpose",
             .rows = {row("matrix", {3, 4}, -2, -1), row("outer axes", {2, 3, 4}, 0, 2), row("first two", {2, 3, 4}, 1, 0),
                      row("heads", {2, 5, 3, 4}, 1, 2), row("an axis with itself", {3}, 0, -1),
                      row("one element", {1, 1}, 0, 1), row("none", {0, 3}, 0, 1), row("several ranges", {300, 256}, 0, 1),
                      permuted("permute", {2, 3, 4}, {2, 0, 1}),
-                     permuted("permute, four axes", {2, 3, 4, 5}, {3, -3, 0, 2})},
+                     permuted("permute, four axes", {2, 3, 4, 5}, {3, -3, 0, 2}),
+                     squares("pixel_shuffle", {2, 2, 3, 8}, 2), squares("pixel_shuffle, nine channels", {1, 2, 1, 9}, 3),
+                     channels("pixel_unshuffle", {2, 4, 6, 2}, 2), channels("pixel_unshuffle, one channel", {1, 3, 6, 1}, 3)},
             .errors = {{[] { transpose(zeros({3})); }, {"transpose", "axis -2", "[3]"}},
                        {[] { transpose(zeros({2, 3}), 0, 2); }, {"transpose", "axis 2", "[2,3]"}},
                        {[] { permute(zeros({2, 3}), {0, 0}); }, {"permute", "(0,0)", "[2,3]"}},
                        {[] { permute(zeros({2, 3}), {0, 2}); }, {"permute", "(0,2)", "[2,3]"}},
                        {[] { permute(zeros({2, 3}), {1}); }, {"permute", "(1)", "[2,3]"}},
-                       {[] { permute(Tensor(), {}); }, {"permute", "no value"}}},
+                       {[] { permute(Tensor(), {}); }, {"permute", "no value"}},
+                       {[] { pixel_shuffle(zeros({1, 2, 2, 6}), 2); }, {"pixel_shuffle", "[1,2,2,6]", "r = 2"}},
+                       {[] { pixel_shuffle(zeros({2, 2, 4}), 2); }, {"pixel_shuffle", "(B,H,W,C r²)", "[2,2,4]"}},
+                       {[] { pixel_shuffle(zeros({1, 2, 2, 4}), 0); }, {"pixel_shuffle", "[1,2,2,4]", "r = 0"}},
+                       {[] { pixel_unshuffle(zeros({1, 4, 3, 1}), 2); }, {"pixel_unshuffle", "[1,4,3,1]", "r = 2"}},
+                       {[] { pixel_unshuffle(zeros({4, 2}), 2); }, {"pixel_unshuffle", "(B,H r,W r,C)", "[4,2]"}}},
             .any_type = true};
   }
 };

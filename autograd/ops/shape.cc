@@ -179,6 +179,26 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   return y;
 }
 
+Tensor pixel_shuffle(const Tensor& x, Count r) {
+  const Called called("pixel_shuffle");
+  require_same_kind("pixel_shuffle", {&x});
+  require(x.rank() == 4 && r >= 1 && x.size(3) % r == 0 && x.size(3) / r % r == 0, "pixel_shuffle",
+          [&] { return text("images must be (B,H,W,C r²) with r ≥ 1, got shape ", x.shape(), " and r = ", r.value); });
+  const int64_t batch = x.size(0), height = x.size(1), width = x.size(2), channels = x.size(3) / r / r;
+  const Tensor parts = permute(reshape(x, {batch, height, width, channels, r, r}), {0, 1, 4, 2, 5, 3});
+  return reshape(parts, {batch, height * r, width * r, channels});
+}
+
+Tensor pixel_unshuffle(const Tensor& y, Count r) {
+  const Called called("pixel_unshuffle");
+  require_same_kind("pixel_unshuffle", {&y});
+  require(y.rank() == 4 && r >= 1 && y.size(1) % r == 0 && y.size(2) % r == 0, "pixel_unshuffle",
+          [&] { return text("images must be (B,H r,W r,C) with r ≥ 1, got shape ", y.shape(), " and r = ", r.value); });
+  const int64_t batch = y.size(0), height = y.size(1) / r, width = y.size(2) / r, channels = y.size(3);
+  const Tensor parts = permute(reshape(y, {batch, height, r, width, r, channels}), {0, 1, 3, 5, 2, 4});
+  return reshape(parts, {batch, height, width, channels * r * r});
+}
+
 // y = x with an axis reversed;  dx = g with it reversed back
 struct Flip {
   static constexpr const char* name = "flip";

@@ -17,6 +17,10 @@ Tensor stack(const std::vector<Tensor>& parts, Axis axis);                    //
 Tensor pad(const Tensor& x, Axis axis, Count before, Count after);            // zeros around
 Tensor permute(const Tensor& x, const std::vector<int>& axes);                // axis a of y is axis axes[a] of x
 Tensor flip(const Tensor& x, Axis axis);                                      // a copy, last element first
+// Images x (B,H,W,C r²) → (B,H r,W r,C), r ≥ 1, and back (Shi et al. 2016, eq. 4): y[b][h r + i][w r + j][c] is
+// x[b][h][w][c r² + i r + j]. The channels have PyTorch's order, though they are the last axis here, not the second.
+Tensor pixel_shuffle(const Tensor& x, Count r);
+Tensor pixel_unshuffle(const Tensor& y, Count r);
 // Of the last two axes, (…,M,N): a copy where j − i ≤ k (tril) or j − i ≥ k (triu), else exactly 0, even where x is NaN.
 Tensor tril(const Tensor& x, Count k = 0);
 Tensor triu(const Tensor& x, Count k = 0);

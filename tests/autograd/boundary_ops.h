@@ -301,6 +301,55 @@ struct Boundary<Triu> {
   }
 };
 
+// ---- values between elements: what has the weight 0 is not read ---------------------------------------------------------
+
+template <>
+struct Boundary<Interpolate> {
+  static Cases cases(double s) {
+    const double L = Sizes(s).large;
+    return {one("as many", [](const Tensor& x) { return interpolate(x, 0, 4); }, {nan, -0.0, inf, s}, {nan, -0.0, inf, s},
+                {1, 1, 1, 1}),
+            one("twice as many", [](const Tensor& x) { return interpolate(x, 0, 6); }, {2, nan, inf},
+                {2, nan, nan, nan, nan, inf}, {2, 2, 2}),
+            one("corners", [](const Tensor& x) { return interpolate(x, 0, 5, true); }, {-inf, 1, inf}, {-inf, -inf, 1, inf, inf},
+                {1.5, 2, 1.5}),
+            one("large", [](const Tensor& x) { return interpolate(x, 0, 3, true); }, {L, L}, {L, L, L}, {1.5, 1.5})};
+  }
+};
+
+template <>
+struct Boundary<InterpolateAdjoint> {
+  static Cases cases(double) {
+    return {one("half as many", [](const Tensor& y) { return interpolate_adjoint(y, 0, 2); }, {inf, 1, nan, 4}, {nan, nan},
+                {1, 1, 1, 1}),
+            one("corners", [](const Tensor& y) { return interpolate_adjoint(y, 0, 3, true); }, {nan, 2, -0.0, 4, inf},
+                {nan, 3, inf}, {1, 1, 1, 1, 1})};
+  }
+};
+
+// ---- Fourier transforms: every element counts ------------------------------------------------------------------------------
+
+template <>
+struct Boundary<Rfft> {
+  static Cases cases(double s) {
+    const auto f = [](const Tensor& x) { return rfft(x); };
+    const double L = Sizes(s).large;
+    return {one("of one", f, {nan}, {nan, 0}, {1}),
+            one("of two", f, {{2, 2}, {nan, 1, s, s}}, {nan, 0, nan, 0, 2 * s, 0, 0, 0}, {2, 0, 2, 0}),
+            one("large", f, {L, -L}, {0, 0, 2 * L, 0}, {2, 0})};
+  }
+};
+
+template <>
+struct Boundary<Irfft> {  // imaginary parts of X_0 and X_{n/2} are not read
+  static Cases cases(double s) {
+    const double L = Sizes(s).large;
+    return {one("of one", [](const Tensor& X) { return irfft(X, 1); }, {{1, 2}, {5, nan}}, {5}, {1, 0}),
+            one("of two", [](const Tensor& X) { return irfft(X, 2); }, {{2, 2}, {1, nan, 3, inf}}, {2, -1}, {1, 0, 0, 0}),
+            one("large", [](const Tensor& X) { return irfft(X, 2); }, {{2, 2}, {L, 0, L, 0}}, {L, 0}, {1, 0, 0, 0})};
+  }
+};
+
 // ---- elements and rows by index -----------------------------------------------------------------------------------------
 
 template <>

@@ -95,6 +95,14 @@ inline std::vector<OpCall> calls_of_every_op() {
   TAPIR_CALL(permute, {x}, permute(t[0], {1, 0}), TAPIR_ALONG(permute(x, {0, axis})))
   TAPIR_CALL(flip, {x}, flip(t[0], 1), TAPIR_ALONG(flip(x, axis)))
   TAPIR_ONE(tril) TAPIR_ONE(triu)
+  TAPIR_CALL(pixel_shuffle, {eighths({1, 2, 3, 4})}, pixel_shuffle(t[0], 2))
+  TAPIR_CALL(pixel_unshuffle, {eighths({1, 2, 4, 3})}, pixel_unshuffle(t[0], 2))
+
+  TAPIR_CALL(interpolate, {x}, interpolate(t[0], 1, 6), TAPIR_ALONG(interpolate(x, axis, 6)))
+  TAPIR_CALL(interpolate_adjoint, {x}, interpolate_adjoint(t[0], 1, 2), TAPIR_ALONG(interpolate_adjoint(x, axis, 2)))
+  TAPIR_ONE(rfft)
+  TAPIR_CALL(irfft, {eighths({2, 3, 2})}, irfft(t[0], 5))
+  TAPIR_CALL(bilinear, {eighths({1, 2, 3, 2})}, bilinear(t[0], 4, 6))
 
   TAPIR_CALL(embedding, TAPIR_LIST(x, i32({1, 0}, {2})), embedding(t[0], t[1]))
   TAPIR_CALL(scatter_rows, TAPIR_LIST(x, i32({1, 0}, {2})), scatter_rows(t[0], t[1], 4))

@@ -156,6 +156,11 @@ TAPIR_LAWS(ScatterAdd, {"", of([](const Tensor& a, const Tensor& b) {
                           return scatter_add(a, 0, i32({1, 1, 0, 0, 1, 0, 1, 0}, {2, 4}), b);
                         }),
                         {row(), row_of_other()}, 1})
+TAPIR_MOVES(Interpolate, interpolate(x, 1, 8))
+TAPIR_MOVES(InterpolateAdjoint, interpolate_adjoint(x, 1, 2))
+TAPIR_LAWS(Rfft, {"", of([](const Tensor& x) { return rfft(x); }), {row()}, 1, false, 1})
+TAPIR_LAWS(Irfft, {"even", of([](const Tensor& X) { return irfft(reshape(X, {4, 2}), 6); }), {row()}, 1, false, 1},
+           {"odd", of([](const Tensor& X) { return irfft(reshape(X, {4, 2}), 7); }), {row()}, 1, false, 1})
 TAPIR_MOVES(Dropout, dropout(x, 0.5, {.seed = 1}))
 
 // ---- layers: without epsilon ------------------------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ std::vector<Ranged> ranges() {
   const Tensor x = Tensor::full({2, 3}, 0.5, DType::f64), w = Tensor::full({3}, 1, DType::f64);
   const Tensor image = Tensor::full({1, 3, 4, 2}, 0.5, DType::f64), kernel = Tensor::full({3, 3, 1, 2}, 0.5, DType::f64);
   const Tensor sequence = Tensor::full({3, 4, 2}, 0.5, DType::f64);
+  const Tensor cells = Tensor::full({1, 2, 2, 4}, 0.5, DType::f64), spectrum = Tensor::full({3, 2}, 0.5, DType::f64);
   const auto count = [](double value) { return static_cast<int64_t>(value); };
   return {
       in(interval::numbers, "affine", "factor", [=](double v) { affine(x, v, 0); }),
@@ -127,6 +128,18 @@ std::vector<Ranged> ranges() {
       {"slice", "length", {0, 3}, {-1, 4, lowest, highest}, [=](double v) { slice(x, 1, 0, count(v)); }, "[2,3]"},
       {"pad", "before", {0, 3}, {-1, lowest, highest}, [=](double v) { pad(x, 1, count(v), 1); }, "[2,3]"},
       {"pad", "after", {0, 3}, {-1, lowest, highest}, [=](double v) { pad(x, 1, 1, count(v)); }, "[2,3]"},
+      {"pixel_shuffle", "r", {1, 2}, {-1, 0, 3, lowest, highest}, [=](double v) { pixel_shuffle(cells, count(v)); }, "[1,2,2,4]"},
+      {"pixel_unshuffle", "r", {1, 2}, {-1, 0, 3, lowest, highest}, [=](double v) { pixel_unshuffle(cells, count(v)); },
+       "[1,2,2,4]"},
+      {"interpolate", "size", {1, 7}, {-1, 0, 0x1p30 + 1, lowest, highest}, [=](double v) { interpolate(x, 1, count(v)); },
+       "[2,3]"},
+      {"interpolate_adjoint", "size", {1, 7}, {-1, 0, 0x1p30 + 1, lowest, highest},
+       [=](double v) { interpolate_adjoint(x, 1, count(v)); }, "[2,3]"},
+      {"bilinear", "height", {1, 7}, {-1, 0, 0x1p30 + 1, lowest, highest}, [=](double v) { bilinear(cells, count(v), 2); },
+       "[1,2,2,4]"},
+      {"bilinear", "width", {1, 7}, {-1, 0, 0x1p30 + 1, lowest, highest}, [=](double v) { bilinear(cells, 2, count(v)); },
+       "[1,2,2,4]"},
+      {"irfft", "n", {4, 5}, {-1, 0, 3, 6, lowest, highest}, [=](double v) { irfft(spectrum, count(v)); }, "[3,2]"},
       {"scatter_rows", "size", {2, 9}, {-1, 0, 1, lowest, highest},
        [=](double v) { scatter_rows(x, i32({0, 1}, {2}), count(v)); }},
       {"topk", "k", {0, 3}, {-1, 4, lowest, highest}, [=](double v) { topk(x, count(v), 1); }, "[2,3]"},

@@ -130,6 +130,18 @@ const std::map<std::string, Call>& calls() {
       {"permute", with_options([](const Tensor& x, const json& o) { return permute(x, o["axes"].get<std::vector<int>>()); })},
       {"tril", with_options([](const Tensor& x, const json& o) { return tril(x, count(o, "k")); })},
       {"triu", with_options([](const Tensor& x, const json& o) { return triu(x, count(o, "k")); })},
+      {"interpolate", with_options([](const Tensor& x, const json& o) {
+         return interpolate(x, axis(o), count(o, "size"), flag(o, "align_corners"));
+       })},
+      {"interpolate_adjoint", with_options([](const Tensor& x, const json& o) {
+         return interpolate_adjoint(x, axis(o), count(o, "size"), flag(o, "align_corners"));
+       })},
+      {"bilinear", with_options([](const Tensor& x, const json& o) {
+         return bilinear(x, count(o, "height"), count(o, "width"), flag(o, "align_corners"));
+       })},
+      {"rfft", of_x(rfft)}, {"irfft", with_options([](const Tensor& x, const json& o) { return irfft(x, count(o, "n")); })},
+      {"pixel_shuffle", with_options([](const Tensor& x, const json& o) { return pixel_shuffle(x, count(o, "r")); })},
+      {"pixel_unshuffle", with_options([](const Tensor& x, const json& o) { return pixel_unshuffle(x, count(o, "r")); })},
       {"where",
        [](const Tensors& in, const json&, Tensors&) { return where(in.at("condition"), in.at("a"), in.at("b")); }},
       {"linear", [](const Tensors& in, const json&, Tensors&) { return linear(in.at("x"), in.at("weight")); }},

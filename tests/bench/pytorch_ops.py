@@ -23,6 +23,11 @@ def tokens(count, vocabulary):
     return torch.arange(count) * 7919 % vocabulary
 
 
+def of_channels(function, x, *arguments, **options):
+    """The function of images whose channels come last, in memory too."""
+    return function(x.permute(0, 3, 1, 2), *arguments, **options).permute(0, 2, 3, 1)
+
+
 def cases():
     table = {name: ([WIDE], getattr(torch, name)) for name in
              ("neg", "exp", "log", "sqrt", "rsqrt", "square", "sin", "tanh", "sigmoid", "relu", "erf")}
@@ -55,6 +60,11 @@ def cases():
         "index_select": ([WIDE], lambda x, ids=tokens(2048, 2048): x.index_select(0, ids)),
         "sort_rows": ([WIDE], lambda x: x.sort(1).values),
         "bce_with_logits": ([WIDE, WIDE], lambda x, t: F.binary_cross_entropy_with_logits(x, t, reduction="sum")),
+        "bilinear_colours": ([(16, 64, 64, 3)], lambda x: of_channels(F.interpolate, x, (224, 224), mode="bilinear")),
+        "bilinear_channels": ([(16, 14, 14, 384)], lambda x: of_channels(F.interpolate, x, (24, 24), mode="bilinear")),
+        "pixel_shuffle": ([(16, 64, 64, 48)], lambda x: of_channels(F.pixel_shuffle, x, 4).contiguous()),
+        "rfft": ([WIDE], lambda x: torch.view_as_real(torch.fft.rfft(x))),
+        "irfft": ([(2048, 513, 2)], lambda x: torch.fft.irfft(torch.view_as_complex(x), 1024)),
         "concat": ([WIDE, WIDE], lambda a, b: torch.cat([a, b], 1)),
         "transpose_copy": ([WIDE], lambda x: (x.T * x.T).contiguous()),
         "dropout": ([WIDE], lambda x: F.dropout(x, 0.1)),

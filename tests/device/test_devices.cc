@@ -1,5 +1,5 @@
 // A CUDA device against the CPU: every op, every row of its examples, values and gradients. Elementwise and row kernels give
-// the same bits; matrix products sum in another order.
+// the same bits; matrix products and Fourier transforms sum in another order.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -27,7 +27,7 @@ namespace {
 // Every test of this file needs a device. Where there is none they are skipped, unless DEVICE=cuda asks for it: then they fail.
 bool no_device() { return !std::getenv("DEVICE") && message_of(cuda::require_device) != "no error"; }
 
-const std::set<std::string> with_products{"matmul", "linear"};
+const std::set<std::string> by_libraries{"matmul", "linear", "rfft", "irfft"};
 
 // y, then the gradients.
 std::vector<Tensor> results_of(const Example& row, DType type) {
@@ -47,7 +47,7 @@ double largest_difference(const Tensor& a, const Tensor& b) {
 
 TEST_SUITE_BEGIN("needs a CUDA device" * doctest::skip(no_device()));
 
-TEST_CASE("devices: every op gives the CPU's bits on CUDA, or its numbers where it multiplies matrices") {
+TEST_CASE("devices: every op gives the CPU's bits on CUDA, or its numbers where a library sums in another order") {
   std::vector<OpExamples> here, there;
   {
     const OnDevice scope(Device::cpu);
@@ -72,7 +72,7 @@ TEST_CASE("devices: every op gives the CPU's bits on CUDA, or its numbers where 
           const double largest = largest_difference(results[i], expected[i]);
           CAPTURE(largest);
           const double bound = type == DType::f64 ? 1e-13 : 1e-5;
-          CHECK((with_products.contains(here[op].op) ? largest <= bound : same_bits(results[i], expected[i])));
+          CHECK((by_libraries.contains(here[op].op) ? largest <= bound : same_bits(results[i], expected[i])));
         }
       }
 }

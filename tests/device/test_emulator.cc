@@ -18,6 +18,7 @@
 #include "tensor/cuda.h"
 #include "tensor/launch.h"
 #include "tests/emulator/cublas_v2.h"
+#include "tests/emulator/cufft.h"
 #include "tests/emulator/emulator.h"
 #include "tests/messages.h"
 
@@ -341,6 +342,35 @@ TEST_CASE("emulator: cuBLAS refuses small leading dimensions, memory of the host
   CHECK(product(a.host.data(), CUDA_R_32F, 4, CUBLAS_COMPUTE_32F) == CUBLAS_STATUS_INVALID_VALUE);
   CHECK(product(a.data, CUDA_R_64F, 4, CUBLAS_COMPUTE_64F) == CUBLAS_STATUS_NOT_SUPPORTED);
   CHECK(product(a.data, CUDA_R_16BF, 4, CUBLAS_COMPUTE_32F_FAST_TF32) == CUBLAS_STATUS_NOT_SUPPORTED);
+}
+
+TEST_CASE("emulator: cuFFT refuses other layouts, memory of the host and real rows that begin between complex numbers") {
+  Numbers x(count), X(count), real(count);
+  int n = 6, half = 4;
+  cufftHandle plan = 0, back = 0;
+  const auto layout = [&](int width, int batch) {
+    return cufftPlanMany(&plan, 1, &n, &n, 1, n, &half, 1, width, CUFFT_R2C, batch);
+  };
+  CHECK(layout(n, 1) == CUFFT_NOT_SUPPORTED);
+  CHECK(layout(half, 0) == CUFFT_INVALID_VALUE);
+  REQUIRE(layout(half, 2) == CUFFT_SUCCESS);
+  REQUIRE(cufftPlanMany(&back, 1, &n, &half, 1, half, &n, 1, n, CUFFT_C2R, 2) == CUFFT_SUCCESS);
+  auto* const spectrum = reinterpret_cast<cufftComplex*>(X.data);
+  CHECK(cufftExecR2C(plan, x.data, spectrum) == CUFFT_SUCCESS);
+  CHECK(cufftExecR2C(plan, x.data + 1, spectrum) == CUFFT_UNALIGNED_DATA);
+  CHECK(cufftExecR2C(plan, x.host.data(), spectrum) == CUFFT_INVALID_VALUE);
+  CHECK(cufftExecR2C(back, x.data, spectrum) == CUFFT_INVALID_PLAN);
+
+  // What it transforms back is gone, and imaginary parts that are not 0 where they have to be spoil it.
+  X.host = {0, 0, 1, 2, 3, 4, 5, 0, 0, 1, 1, 2, 3, 4, 5, 0};
+  cuda::copy(X.data, X.host.data(), 64);
+  CHECK(cufftExecC2R(back, spectrum, real.data) == CUFFT_SUCCESS);
+  CHECK(std::isnan(X.read()[2]));
+  CHECK(real.read()[0] == 13);
+  CHECK(std::isnan(real.read()[6]));
+  CHECK(cufftDestroy(plan) == CUFFT_SUCCESS);
+  CHECK(cufftDestroy(plan) == CUFFT_INVALID_PLAN);
+  CHECK(cufftDestroy(back) == CUFFT_SUCCESS);
 }
 
 TEST_CASE("emulator: TF32 products read 10 bits of a significand, whoever rounded them") {

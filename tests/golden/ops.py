@@ -373,9 +373,47 @@ def patches():
         yield case("fold", fold, windows, height=shape[1], width=shape[2], **numbers)
 
 
+def images():
+    """tapir's images have their channels last."""
+    x = {"x": distinct(2, 3, 4, 2)}
+    first, last = (0, 3, 1, 2), (0, 2, 3, 1)
+    for height, width in ((5, 7), (2, 3), (6, 2), (3, 4), (1, 9)):
+        for corners in (False, True):
+
+            def bilinear(x):
+                y = F.interpolate(x.permute(first), (height, width), mode="bilinear", align_corners=corners)
+                return y.permute(last)
+
+            yield short_case("bilinear", bilinear, x, height=height, width=width, align_corners=corners)
+    for size in (1, 4, 5, 11):
+        for corners in (False, True):
+            line = functools.partial(F.interpolate, size=size, mode="linear", align_corners=corners)
+            yield short_case("interpolate", line, {"x": distinct(2, 3, 5)}, axis=2, size=size, align_corners=corners)
+            at = torch.zeros(2, 3, 5, dtype=torch.float64, requires_grad=True)
+
+            def adjoint(y):
+                return torch.autograd.grad(line(at), at, y, create_graph=True)[0]
+
+            y = {"x": distinct(2, 3, size)}
+            yield short_case("interpolate_adjoint", adjoint, y, axis=2, size=5, align_corners=corners)
+    shuffle = lambda x: F.pixel_shuffle(x.permute(first), 2).permute(last)
+    yield short_case("pixel_shuffle", shuffle, {"x": distinct(2, 2, 3, 8)}, r=2)
+    unshuffle = lambda x: F.pixel_unshuffle(x.permute(first), 2).permute(last)
+    yield short_case("pixel_unshuffle", unshuffle, {"x": distinct(2, 4, 6, 2)}, r=2)
+
+
+def spectra():
+    """tapir's complex values have a last axis of 2. Imaginary parts that have to be 0 are not read."""
+    for n in (1, 2, 5, 6, 12):
+        yield short_case("rfft", lambda x: torch.view_as_real(torch.fft.rfft(x)), {"x": distinct(3, n)})
+        X = {"x": distinct(3, n // 2 + 1, 2)}
+        yield short_case("irfft", lambda x: torch.fft.irfft(torch.view_as_complex(x.contiguous()), n), X, n=n)
+
+
 def main():
     cases = [*norms(), *losses(), *by_index(), *shapes()]
-    cases += [*functions(), *pairs(), *reductions(), *scans(), *softmaxes(), *moves(), *convolutions(), *patches()]
+    cases += [*functions(), *pairs(), *reductions(), *scans(), *softmaxes(), *moves()]
+    cases += [*convolutions(), *patches(), *images(), *spectra()]
     head = json.dumps({"torch": torch.__version__, "about": "written by ops.py, which says what the fields mean"})
     text = head[:-1] + ',\n"cases": [\n' + ",\n".join(json.dumps(one) for one in cases) + "\n]}\n"
     pathlib.Path(__file__).with_suffix(".json").write_text(text)

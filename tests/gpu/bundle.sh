@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What tapir needs beside nvcc, cuBLAS, CMake, ninja and g++, for a machine that has no more than these and no network:
+# What tapir needs beside nvcc, cuBLAS, cuFFT, CMake, ninja and g++, for a machine that has no more than these and no network:
 # Debian 12's packages, unpacked into a folder. Carry the tree with it there; `./check --gpu` uses the folder `bundle`, and any
 # other build does after `source bundle/env`.
 # Usage: bundle.sh DIR

@@ -2,7 +2,7 @@
 # Everything that needs a GPU, in under 9 minutes, with one report: `./check --gpu`.
 #   run.sh              all parts, each within its time; writes gpu-report.json and gpu-report.md
 #   run.sh PART...      these alone: build, tests, sanitizer, benchmark, peers, reproductions
-# A machine with nvcc, cuBLAS, CMake, ninja and g++ is enough where the folder `bundle` (bundle.sh) lies in the tree.
+# A machine with nvcc, cuBLAS, cuFFT, CMake, ninja and g++ is enough where the folder `bundle` (bundle.sh) lies in the tree.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root" || exit 1
