@@ -1,7 +1,6 @@
 #include "tensor/convolution.h"
 
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "tensor/correlation.h"
@@ -27,20 +26,6 @@ template <class Format> Tensor rounded_as(const Tensor& x) {
 Tensor rounded(const Tensor& x) {
   if (x.dtype() == DType::f64 || precision() == Precision::f32) return x;
   return precision() == Precision::tf32 ? rounded_as<Tf32>(x) : rounded_as<Bf16>(x);
-}
-
-// x(i s − p + t d), all i and t.
-Line line_of(const Windows& w) { return {w.count(), -w.padding, w.stride, w.kernel, w.dilation, 0, 1, 0, 1}; }
-
-// The adjoint: x(h) = Σ_t g((h + p − t d)/s) w(t) where that is whole, for h = r, r + s, r + 2s, … For one r the t that count are
-// k0, k0 + s/γ, …, γ = gcd(s, d), and a step of t is one of −d/γ in g. Taken from the last t to the first.
-Line line_of_adjoint(const Windows& w, int64_t r) {
-  const int64_t common = std::gcd(w.stride, w.dilation), step = w.stride / common;
-  int64_t k0 = 0;
-  while (k0 < std::min(step, w.kernel) && (r + w.padding - k0 * w.dilation) % w.stride != 0) ++k0;
-  const int64_t taps = k0 < std::min(step, w.kernel) ? (w.kernel - k0 + step - 1) / step : 0, last = k0 + (taps - 1) * step;
-  return {(w.size - r + w.stride - 1) / w.stride, (r + w.padding - last * w.dilation) / w.stride, 1, taps, w.dilation / common,
-          last, -step, r, w.stride};
 }
 
 // Images (B,H,W,C) as the kernels read them, some at a time: with zeros around, and channels of a group rounded up to `lanes`;

@@ -12,16 +12,6 @@
 
 namespace tapir {
 
-// One axis of  y(out + i out_step) = Σ_t x(first + i step + t tap_step) w(kernel + t kernel_step),  i < count, t < taps.
-struct Line {
-  int64_t count, first, step, taps, tap_step, kernel, kernel_step, out, out_step;
-
-  int64_t before() const { return std::max<int64_t>(0, -first); }   // zeros that must stand around x
-  int64_t after(int64_t size) const {
-    return std::max<int64_t>(0, first + (count - 1) * step + (taps - 1) * tap_step + 1 - size);
-  }
-};
-
 // Columns of a group's weights, rounded up to 16 by zeros, in panels of 32 and at the end, where half is enough, of 16.
 struct Panels {
   int64_t columns;
