@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tensor/correlation.h"
+#include "tensor/depthwise.h"
 #include "tensor/precision.h"
 
 namespace tapir {
@@ -152,6 +153,10 @@ Tensor convolve(const ConvolutionPlan& plan, const Tensor& x_, const Tensor& w_)
   const Tensor y = Tensor::empty({x.size(0), rows.count, columns.count, w.size(3)}, x.dtype(), x.device());
   count_operations(plan, x, w);
   if (y.elements() == 0) return y;
+  if (is_depthwise(plan.groups, x.size(3), w.size(3), w.size(0) * w.size(1))) {
+    convolve_depthwise(x, w, y, rows, columns);
+    return y;
+  }
   with_float(name, x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     Images<T> images(x, 1, x.size(3), rows.before(), rows.after(x.size(1)), columns.before(), columns.after(x.size(2)));
@@ -163,24 +168,26 @@ Tensor convolve(const ConvolutionPlan& plan, const Tensor& x_, const Tensor& w_)
 Tensor convolve_transposed(const ConvolutionPlan& plan, const Tensor& g_, const Tensor& w_) {
   const Tensor g = rounded(g_), w = rounded(w_);
   const Windows &down = plan.plane.rows, &across = plan.plane.columns;
-  const Tensor x = Tensor::zeros({g.size(0), down.size, across.size, w.size(2) * plan.groups}, g.dtype(), g.device());
+  const std::vector<Line> rows = lines_of_adjoint(down), columns = lines_of_adjoint(across);
+  const Shape shape{g.size(0), down.size, across.size, w.size(2) * plan.groups};
+  const bool all = rows.size() == static_cast<size_t>(down.stride) && columns.size() == static_cast<size_t>(across.stride);
+  const Tensor x = all ? Tensor::empty(shape, g.dtype(), g.device()) : Tensor::zeros(shape, g.dtype(), g.device());
   count_operations(plan, g, w);
   if (x.elements() == 0) return x;
-  std::vector<Line> rows, columns;
-  for (int64_t r = 0; r < std::min(down.stride, down.size); ++r) rows.push_back(line_of_adjoint(down, r));
-  for (int64_t r = 0; r < std::min(across.stride, across.size); ++r) columns.push_back(line_of_adjoint(across, r));
+  if (is_depthwise(plan.groups, x.size(3), g.size(3), w.size(0) * w.size(1))) {
+    for (const Line& row : rows)
+      for (const Line& column : columns) convolve_depthwise(g, w, x, row, column);
+    return x;
+  }
   int64_t top = 0, bottom = 0, left = 0, right = 0;
-  for (const Line& line : rows)
-    if (line.taps > 0) top = std::max(top, line.before()), bottom = std::max(bottom, line.after(down.count()));
-  for (const Line& line : columns)
-    if (line.taps > 0) left = std::max(left, line.before()), right = std::max(right, line.after(across.count()));
+  for (const Line& line : rows) top = std::max(top, line.before()), bottom = std::max(bottom, line.after(down.count()));
+  for (const Line& line : columns) left = std::max(left, line.before()), right = std::max(right, line.after(across.count()));
   with_float(name, g.dtype(), [&](auto zero) {
     using T = decltype(zero);
     Images<T> images(g, 1, g.size(3), top, bottom, left, right);
     for (const Line& row : rows)
       for (const Line& column : columns)
-        if (row.taps > 0 && column.taps > 0)
-          correlate<T>(g, images, w, x, row, column, plan.groups, {w.size(3) / plan.groups, w.size(2), 1, w.size(3)});
+        correlate<T>(g, images, w, x, row, column, plan.groups, {w.size(3) / plan.groups, w.size(2), 1, w.size(3)});
   });
   return x;
 }
@@ -191,6 +198,10 @@ Tensor convolve_for_weight(const ConvolutionPlan& plan, const Tensor& x_, const 
   const Tensor w = Tensor::zeros({rows.taps, columns.taps, x.size(3) / plan.groups, g.size(3)}, x.dtype(), x.device());
   count_operations(plan, x, w);
   if (w.elements() == 0 || x.size(0) == 0) return w;
+  if (is_depthwise(plan.groups, x.size(3), g.size(3), rows.taps * columns.taps)) {
+    convolve_depthwise_for_weight(x, g, w, rows, columns);
+    return w;
+  }
   with_float(name, x.dtype(), [&](auto zero) { correlate_for_weight<decltype(zero)>(x, g, w, rows, columns, plan.groups); });
   return w;
 }

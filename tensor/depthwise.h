@@ -5,6 +5,11 @@
 
 namespace tapir {
 
+// Whether they take these convolutions: a block has room for the windows of 32 channels.
+inline bool is_depthwise(int64_t groups, int64_t channels, int64_t outputs, int64_t taps) {
+  return groups > 1 && groups == channels && groups == outputs && taps <= 384;
+}
+
 // The pixels of y (B,H',W',C) that the lines write, from x (B,H,W,C).
 void convolve_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const Line& rows, const Line& columns);
 

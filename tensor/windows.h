@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "tensor/error.h"
 
@@ -32,9 +33,9 @@ struct Line {
 
 Line line_of(const Windows& w);   // y(i) = Σ_t x(i stride − padding + t dilation) w(t)
 
-// The adjoint, x(h) = Σ_t y((h + padding − t dilation)/stride) w(t) where that is whole, for h = r, r + stride, …; r < stride and
-// r < size. There may be no t.
-Line line_of_adjoint(const Windows& w, int64_t r);
+// The adjoint, x(h) = Σ_t y((h + padding − t dilation)/stride) w(t) where that is whole: a line each for h = r, r + stride, …,
+// r < stride, but for those r where no t is.
+std::vector<Line> lines_of_adjoint(const Windows& w);
 
 // Throws an Error named after `op`, which ends with the text of(), unless kernel, stride and dilation are at least 1, a window
 // reaches over fewer than 2³¹ places, and the padding is in [0, (kernel − 1) dilation], so that no window lies beside the axis.
