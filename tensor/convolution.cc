@@ -79,8 +79,11 @@ Steps windows_in(const Images<T>& images, const Line& rows, const Line& columns,
 Runs runs_of(const Line& rows, const Line& columns, int64_t groups, int64_t depth, int64_t width, int64_t pixel) {
   const bool joined = groups == 1 && columns.tap_step == 1;
   const int64_t across = joined ? 1 : columns.taps, length = joined ? columns.taps * depth : depth;
-  require(length <= std::numeric_limits<int>::max(), name, [&] { return text("too many channels: ", depth); });
-  return {rows.taps * across, across, rows.tap_step * width * pixel, columns.tap_step * pixel, static_cast<int>(length)};
+  require(rows.taps * across * std::max<int64_t>(1, length) <= std::numeric_limits<int>::max() / 32, name, [&] {
+    return text("too many places in a window: ", rows.taps, " × ", columns.taps, " of ", depth, " channels");
+  });
+  return {static_cast<int>(rows.taps * across), static_cast<int>(across), rows.tap_step * width * pixel, columns.tap_step * pixel,
+          static_cast<int>(length)};
 }
 
 // How the sums of a convolution read the weights: which way the channels go.

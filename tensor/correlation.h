@@ -21,7 +21,7 @@ struct Panels {
 };
 
 template <class T> inline constexpr int tile_height = sizeof(T) == 4 ? 8 : 4;   // rows that Block::accumulate has in registers
-inline constexpr int64_t tile_pixels = 64, tile_rows = 192, tile_depth = 256;
+inline constexpr int64_t tile_pixels = 64, tile_rows = 192, tile_depth = 256, shallow = 256;
 
 // Images (count,H,W,C) with zeros around; channels in groups, each rounded up to `lanes`.
 template <class T> struct PadRow {
@@ -84,9 +84,10 @@ struct PlacePixel {   // of each, in the order of rows
 
 // Runs of the taps of a window: `count`, in rows of `across`, each of `depth` numbers that are neighbours in x and in w.
 struct Runs {
-  int64_t count, across, row_step, column_step;
+  int count, across;
+  int64_t row_step, column_step;
   int depth;
-  HD int64_t place(int64_t run) const { return run / across * row_step + run % across * column_step; }
+  HD int64_t place(int run) const { return run / across * row_step + run % across * column_step; }
 };
 
 // A line of pixels, as far as it fits in a tile.
@@ -116,20 +117,31 @@ template <class T> struct Correlate {
     const int64_t i = tile / tiles.across() * tiles.lines, j = tile % tiles.across() * tiles.length;
     const int lines = static_cast<int>(tiles.height - i < tiles.lines ? tiles.height - i : tiles.lines);
     const int m = static_cast<int>(tiles.width - j < tiles.length ? tiles.width - j : tiles.length), width = panels.width(panel);
-    T* const sum = static_cast<T*>(block.memory);
-    block.each(lines * m * width, [&](int k) { sum[k] = T(0); });
-    const T* b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
-    for (int64_t run = 0; run < runs.count; ++run, b += runs.depth * width)
-      for (int line = 0; line < lines; ++line) {
-        const T* const a = x + image * x_image + group * depth + runs.place(run) + from.place(i + line, j);
-        block.template accumulate<tile_height<T>>(m, width, runs.depth, sum + line * m * width, [&](T total, int p, int k, int c) {
-          return std::fma(a[p * from.across + k], b[k * width + c], total);
-        });
-      }
-    T* const out = y + image * y_image + group * panels.columns + 32 * panel;
     const int64_t real = panels.columns - 32 * panel < width ? panels.columns - 32 * panel : width;
+    const T* const a = x + image * x_image + group * depth + from.place(i, j);
+    const T* b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
+    T* const out = y + image * y_image + group * panels.columns + 32 * panel + to.place(i, j);
+    if (runs.count * runs.depth <= shallow) {   // all sums of a few pixels stay in registers
+      for (int line = 0; line < lines; ++line)
+        block.template fold<T, tile_height<T>>(
+            m, width, runs.count, runs.depth,
+            [&](T total, int p, int run, int k, int c) {
+              return std::fma(a[line * from.down + p * from.across + runs.place(run) + k], b[(run * runs.depth + k) * width + c], total);
+            },
+            [&](int p, int c, T value) {
+              if (c < real) out[line * to.down + p * to.across + c] = value;
+            });
+      return;
+    }
+    T* const sum = static_cast<T*>(block.memory);   // else a run's weights stay close for the whole tile
+    block.each(lines * m * width, [&](int k) { sum[k] = T(0); });
+    for (int run = 0; run < runs.count; ++run, b += runs.depth * width)
+      for (int line = 0; line < lines; ++line)
+        block.template accumulate<tile_height<T>>(m, width, runs.depth, sum + line * m * width, [&](T total, int p, int k, int c) {
+          return std::fma(a[line * from.down + p * from.across + runs.place(run) + k], b[k * width + c], total);
+        });
     block.rows(lines * m, [&](const auto& team, int p) {
-      T* const row = out + to.place(i + p / m, j + p % m);
+      T* const row = out + p / m * to.down + p % m * to.across;
       team.each(real, [&](int64_t c) { row[c] = sum[p * width + c]; });
     });
   }
@@ -150,13 +162,14 @@ template <class T> struct CorrelateForWeight {
   HD int64_t blocks() const { return parts * groups * panels.count() * runs.count * tiles; }
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
-    const int64_t row = index % tiles * tile_rows, run = index / tiles % runs.count, column = index / tiles / runs.count;
+    const int64_t row = index % tiles * tile_rows, column = index / tiles / runs.count;
+    const int run = static_cast<int>(index / tiles % runs.count);
     const int64_t panel = column % panels.count(), group = column / panels.count() % groups;
     const int64_t part = column / panels.count() / groups;
     const int m = static_cast<int>(runs.depth - row < tile_rows ? runs.depth - row : tile_rows), width = panels.width(panel);
     T *const sum = static_cast<T*>(block.memory), *const part_sum = sum + m * width;
     T* const out = w + part * size() + (group * panels.padded() + 32 * panel) * runs.count * runs.depth +
-                   (run * runs.depth + row) * width;
+                   (int64_t{run} * runs.depth + row) * width;
     block.each(m * width, [&](int i) { sum[i] = adds ? out[i] : T(0); });
     const int64_t pixel_step = groups * panels.padded();
     for (int64_t image = part * images / parts; image < (part + 1) * images / parts; ++image) {
