@@ -41,7 +41,8 @@ struct Block {
   template <int height = 4, class T, class Step>
   HD void accumulate(int m, int n, int depth, T* C, const Step& step) const {
     const auto element = [&](int i, int j) { return C[i * n + j]; };
-    const int j = fold_wide<height, T>(m, n, One{}, depth, step, element, [&](int i, int j, T value) { C[i * n + j] = value; });
+    const auto once = [&](int) { return step; };
+    const int j = fold_wide<height, T>(m, n, One{}, depth, once, element, [&](int i, int j, T value) { C[i * n + j] = value; });
     if (j == n) return;
     for (int i = 0; i < m; ++i)
       for (int k = 0; k < depth; ++k) {
@@ -50,58 +51,55 @@ struct Block {
       }
   }
 
-  // store(i, j, y_ij) with y_ij = step(y_ij, i, r, k, j) from 0 on, for k = 0 … depth − 1 of r = 0 … runs − 1 in this order.
-  template <class T, int height = 4, class Step, class Store>
-  HD void fold(int m, int n, int runs, int depth, const Step& step, const Store& store) const {
-    for (int c = fold_wide<height, T>(m, n, runs, depth, step, [](int, int) { return T(0); }, store); c < n; ++c)
+  // store(i, j, y_ij) with y_ij = step(y_ij, i, k, j) from 0 on, for k = 0 … depth − 1 and step = steps(r), r = 0 … runs − 1, in
+  // this order.
+  template <class T, int height = 4, class Steps, class Store>
+  HD void fold(int m, int n, int runs, int depth, const Steps& steps, const Store& store) const {
+    for (int c = fold_wide<height, T>(m, n, runs, depth, steps, [](int, int) { return T(0); }, store); c < n; ++c)
       for (int i = 0; i < m; ++i) {
         T value = 0;
-        for (int r = 0; r < runs; ++r)
-          for (int k = 0; k < depth; ++k) value = step(value, i, r, k, c);
+        for (int r = 0; r < runs; ++r) {
+          const auto step = steps(r);
+          for (int k = 0; k < depth; ++k) value = step(value, i, k, c);
+        }
         store(i, c, value);
       }
   }
 
  private:
-  struct One {};   // run, whose number the step is not told: g++ keeps sums in registers where no loop of one turn is around
+  using One = std::integral_constant<int, 1>;
 
   // Columns in 32 and 16 at a time; returns how many that were.
-  template <int height, class T, class Runs, class Step, class Element, class Store>
-  HD static int fold_wide(int m, int n, Runs runs, int depth, const Step& step, const Element& element, const Store& store) {
+  template <int height, class T, class Runs, class Steps, class Element, class Store>
+  HD static int fold_wide(int m, int n, Runs runs, int depth, const Steps& steps, const Element& element, const Store& store) {
     int j = 0;
-    for (; j + 32 <= n; j += 32) fold_columns<height, 32, T>(0, j, m, runs, depth, step, element, store);
+    for (; j + 32 <= n; j += 32) fold_columns<height, 32, T>(0, j, m, runs, depth, steps, element, store);
     if (j + 16 > n) return j;
-    fold_columns<height, 16, T>(0, j, m, runs, depth, step, element, store);
+    fold_columns<height, 16, T>(0, j, m, runs, depth, steps, element, store);
     return j + 16;
   }
 
   // Rows i … m − 1 of columns j … j + width − 1; those that are left over are a part of less height.
-  template <int height, int width, class T, class Runs, class Step, class Element, class Store>
-  HD static void fold_columns(int i, int j, int m, Runs runs, int depth, const Step& step, const Element& element,
+  template <int height, int width, class T, class Runs, class Steps, class Element, class Store>
+  HD static void fold_columns(int i, int j, int m, Runs runs, int depth, const Steps& steps, const Element& element,
                               const Store& store) {
-    for (; i + height <= m; i += height) fold_part<height, width, T>(i, j, runs, depth, step, element, store);
+    for (; i + height <= m; i += height) fold_part<height, width, T>(i, j, runs, depth, steps, element, store);
     if constexpr (height > 1)
-      if (i < m) fold_columns<height - 1, width, T>(i, j, m, runs, depth, step, element, store);
+      if (i < m) fold_columns<height - 1, width, T>(i, j, m, runs, depth, steps, element, store);
   }
 
-  template <int height, int width, class T, class Runs, class Step, class Element, class Store>
-  HD static void fold_part(int i, int j, Runs runs, int depth, const Step& step, const Element& element, const Store& store) {
+  template <int height, int width, class T, class Runs, class Steps, class Element, class Store>
+  HD static void fold_part(int i, int j, Runs runs, int depth, const Steps& steps, const Element& element, const Store& store) {
     T part[height][width];
     for (int r = 0; r < height; ++r)
       for (int c = 0; c < width; ++c) part[r][c] = element(i + r, j + c);
-    if constexpr (std::is_same_v<Runs, One>) {
+    for (int run = 0; run < runs; ++run) {
+      const auto step = steps(run);
       for (int k = 0; k < depth; ++k)
         for (int r = 0; r < height; ++r) {
 #pragma omp simd
           for (int c = 0; c < width; ++c) part[r][c] = step(part[r][c], i + r, k, j + c);
         }
-    } else {
-      for (int run = 0; run < runs; ++run)
-        for (int k = 0; k < depth; ++k)
-          for (int r = 0; r < height; ++r) {
-#pragma omp simd
-            for (int c = 0; c < width; ++c) part[r][c] = step(part[r][c], i + r, run, k, j + c);
-          }
     }
     for (int r = 0; r < height; ++r)
 #pragma omp simd

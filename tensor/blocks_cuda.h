@@ -24,20 +24,20 @@ struct Block {
   template <int height = 4, class T, class Step>
   __device__ void accumulate(int m, int n, int depth, T* C, const Step& step) const {
     const auto element = [&](int i, int j) { return C[i * n + j]; };
-    const auto once = [&](T sum, int i, int, int k, int j) { return step(sum, i, k, j); };
+    const auto once = [&](int) { return step; };
     fold_parts<T>(m, n, 1, depth, once, element, [&](int i, int j, T value) { C[i * n + j] = value; });
   }
 
-  template <class T, int height = 4, class Step, class Store>
-  __device__ void fold(int m, int n, int runs, int depth, const Step& step, const Store& store) const {
-    fold_parts<T>(m, n, runs, depth, step, [](int, int) { return T(0); }, store);
+  template <class T, int height = 4, class Steps, class Store>
+  __device__ void fold(int m, int n, int runs, int depth, const Steps& steps, const Store& store) const {
+    fold_parts<T>(m, n, runs, depth, steps, [](int, int) { return T(0); }, store);
   }
 
  private:
   // A thread holds side² numbers in registers, whose rows and columns lie apart, so that the threads of a warp read
   // neighbours. At the edges some are of no element: they read the last one's operands, and are not stored.
-  template <class T, class Step, class Element, class Store>
-  __device__ static void fold_parts(int m, int n, int runs, int depth, const Step& step, const Element& element,
+  template <class T, class Steps, class Element, class Store>
+  __device__ static void fold_parts(int m, int n, int runs, int depth, const Steps& steps, const Element& element,
                                     const Store& store) {
     constexpr int side = 4;
     const int down = (m + side - 1) / side, across = (n + side - 1) / side;
@@ -50,10 +50,12 @@ struct Block {
       const auto inside = [&](int r, int c) { return first_row + r * down < m && first_column + c * across < n; };
       for (int r = 0; r < side; ++r)
         for (int c = 0; c < side; ++c) sum[r][c] = inside(r, c) ? element(row[r], column[c]) : T(0);
-      for (int run = 0; run < runs; ++run)
+      for (int run = 0; run < runs; ++run) {
+        const auto step = steps(run);
         for (int k = 0; k < depth; ++k)
           for (int r = 0; r < side; ++r)
-            for (int c = 0; c < side; ++c) sum[r][c] = step(sum[r][c], row[r], run, k, column[c]);
+            for (int c = 0; c < side; ++c) sum[r][c] = step(sum[r][c], row[r], k, column[c]);
+      }
       for (int r = 0; r < side; ++r)
         for (int c = 0; c < side; ++c)
           if (inside(r, c)) store(row[r], column[c], sum[r][c]);

@@ -87,7 +87,9 @@ struct Runs {
   int count, across;
   int64_t row_step, column_step;
   int depth;
-  HD int64_t place(int run) const { return run / across * row_step + run % across * column_step; }
+  HD int64_t place(int run) const {
+    return across == 1 ? run * row_step : run / across * row_step + run % across * column_step;   // a division takes its time
+  }
 };
 
 // A line of pixels, as far as it fits in a tile.
@@ -109,25 +111,32 @@ template <class T> struct Correlate {
   Runs runs;
   Panels panels;
 
-  HD int64_t blocks() const { return groups * panels.count() * images * tiles.count(); }   // a panel meets all images in turn
+  HD bool is_shallow() const { return runs.count * runs.depth <= shallow; }   // few weights: all of them stay close
+  HD int64_t blocks() const { return groups * panels.count() * images * tiles.count(); }
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
-    const int64_t tile = index % tiles.count(), image = index / tiles.count() % images, column = index / tiles.count() / images;
-    const int64_t panel = column % panels.count(), group = column / panels.count();
+    const int64_t parts = groups * panels.count(), places = images * tiles.count();
+    const int64_t part = is_shallow() ? index % parts : index / places;   // of many weights, a panel meets all images in turn
+    const int64_t place = is_shallow() ? index / parts : index % places;
+    const int64_t tile = place % tiles.count(), image = place / tiles.count();
+    const int64_t panel = part % panels.count(), group = part / panels.count();
     const int64_t i = tile / tiles.across() * tiles.lines, j = tile % tiles.across() * tiles.length;
     const int lines = static_cast<int>(tiles.height - i < tiles.lines ? tiles.height - i : tiles.lines);
     const int m = static_cast<int>(tiles.width - j < tiles.length ? tiles.width - j : tiles.length), width = panels.width(panel);
     const int64_t real = panels.columns - 32 * panel < width ? panels.columns - 32 * panel : width;
     const T* const a = x + image * x_image + group * depth + from.place(i, j);
-    const T* b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
+    const T* const b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
     T* const out = y + image * y_image + group * panels.columns + 32 * panel + to.place(i, j);
-    if (runs.count * runs.depth <= shallow) {   // all sums of a few pixels stay in registers
+    const auto step_of = [&](int line, int run) {
+      const T *const pixels = a + line * from.down + runs.place(run), *const weights = b + run * runs.depth * width;
+      return [=, across = from.across](T total, int p, int k, int c) {
+        return std::fma(pixels[p * across + k], weights[k * width + c], total);
+      };
+    };
+    if (is_shallow()) {   // all sums of a few pixels stay in registers
       for (int line = 0; line < lines; ++line)
         block.template fold<T, tile_height<T>>(
-            m, width, runs.count, runs.depth,
-            [&](T total, int p, int run, int k, int c) {
-              return std::fma(a[line * from.down + p * from.across + runs.place(run) + k], b[(run * runs.depth + k) * width + c], total);
-            },
+            m, width, runs.count, runs.depth, [&](int run) { return step_of(line, run); },
             [&](int p, int c, T value) {
               if (c < real) out[line * to.down + p * to.across + c] = value;
             });
@@ -135,11 +144,9 @@ template <class T> struct Correlate {
     }
     T* const sum = static_cast<T*>(block.memory);   // else a run's weights stay close for the whole tile
     block.each(lines * m * width, [&](int k) { sum[k] = T(0); });
-    for (int run = 0; run < runs.count; ++run, b += runs.depth * width)
+    for (int run = 0; run < runs.count; ++run)
       for (int line = 0; line < lines; ++line)
-        block.template accumulate<tile_height<T>>(m, width, runs.depth, sum + line * m * width, [&](T total, int p, int k, int c) {
-          return std::fma(a[line * from.down + p * from.across + runs.place(run) + k], b[k * width + c], total);
-        });
+        block.template accumulate<tile_height<T>>(m, width, runs.depth, sum + line * m * width, step_of(line, run));
     block.rows(lines * m, [&](const auto& team, int p) {
       T* const row = out + p / m * to.down + p % m * to.across;
       team.each(real, [&](int64_t c) { row[c] = sum[p * width + c]; });

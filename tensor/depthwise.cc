@@ -75,7 +75,9 @@ template <class T> struct Depthwise {
       const T* const weights = w;
       block.template fold<T, 8>(
           static_cast<int>(tile->pixels), static_cast<int>(channels), 1, static_cast<int>(tile->taps),
-          [&](T total, int p, int, int k, int c) { return std::fma(a[list[k].place + p * step + c], weights[list[k].weight + c], total); },
+          [&](int) {
+            return [=](T total, int p, int k, int c) { return std::fma(a[list[k].place + p * step + c], weights[list[k].weight + c], total); };
+          },
           [&](int p, int c, T value) { out[p * out_step + c] = value; });
     }
   }
