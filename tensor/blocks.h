@@ -83,9 +83,19 @@ struct Block {
   template <int height, int width, class T, class Runs, class Steps, class Element, class Store>
   HD static void fold_columns(int i, int j, int m, Runs runs, int depth, const Steps& steps, const Element& element,
                               const Store& store) {
-    for (; i + height <= m; i += height) fold_part<height, width, T>(i, j, runs, depth, steps, element, store);
+    for (; i + height <= m; i += height) {
+      if constexpr (height > 4 && std::is_same_v<Runs, One>) fold_high_part<height, width, T>(i, j, runs, depth, steps, element, store);
+      else fold_part<height, width, T>(i, j, runs, depth, steps, element, store);
+    }
     if constexpr (height > 1)
       if (i < m) fold_columns<height - 1, width, T>(i, j, m, runs, depth, steps, element, store);
+  }
+
+  // Out of line: what is inlined around it would leave g++ too few registers for the addresses of many rows.
+  template <int height, int width, class T, class Runs, class Steps, class Element, class Store>
+  [[gnu::noinline]] HD static void fold_high_part(int i, int j, Runs runs, int depth, const Steps& steps, const Element& element,
+                                                  const Store& store) {
+    fold_part<height, width, T>(i, j, runs, depth, steps, element, store);
   }
 
   template <int height, int width, class T, class Runs, class Steps, class Element, class Store>

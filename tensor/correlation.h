@@ -127,26 +127,33 @@ template <class T> struct Correlate {
     const T* const a = x + image * x_image + group * depth + from.place(i, j);
     const T* const b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
     T* const out = y + image * y_image + group * panels.columns + 32 * panel + to.place(i, j);
-    const auto step_of = [&](int line, int run) {
-      const T *const pixels = a + line * from.down + runs.place(run), *const weights = b + run * runs.depth * width;
-      return [=, across = from.across](T total, int p, int k, int c) {
-        return std::fma(pixels[p * across + k], weights[k * width + c], total);
-      };
-    };
     if (is_shallow()) {   // all sums of a few pixels stay in registers
-      for (int line = 0; line < lines; ++line)
+      for (int line = 0; line < lines; ++line) {
+        const T* const pixels = a + line * from.down;
+        T* const row = out + line * to.down;
+        const int depth_of_run = runs.depth, last = static_cast<int>(real);
         block.template fold<T, tile_height<T>>(
-            m, width, runs.count, runs.depth, [&](int run) { return step_of(line, run); },
-            [&](int p, int c, T value) {
-              if (c < real) out[line * to.down + p * to.across + c] = value;
+            m, width, runs.count, runs.depth,
+            [=, of = runs, step = from.across](int run) {
+              const T *const of_run = pixels + of.place(run), *const weights = b + run * depth_of_run * width;
+              return [=](T total, int p, int k, int c) { return std::fma(of_run[p * step + k], weights[k * width + c], total); };
+            },
+            [=, step = to.across](int p, int c, T value) {
+              if (c < last) row[p * step + c] = value;
             });
+      }
       return;
     }
     T* const sum = static_cast<T*>(block.memory);   // else a run's weights stay close for the whole tile
     block.each(lines * m * width, [&](int k) { sum[k] = T(0); });
     for (int run = 0; run < runs.count; ++run)
-      for (int line = 0; line < lines; ++line)
-        block.template accumulate<tile_height<T>>(m, width, runs.depth, sum + line * m * width, step_of(line, run));
+      for (int line = 0; line < lines; ++line) {
+        const T *const pixels = a + line * from.down + runs.place(run), *const weights = b + run * runs.depth * width;
+        block.template accumulate<tile_height<T>>(m, width, runs.depth, sum + line * m * width,
+                                                  [=, step = from.across](T total, int p, int k, int c) {
+          return std::fma(pixels[p * step + k], weights[k * width + c], total);
+        });
+      }
     block.rows(lines * m, [&](const auto& team, int p) {
       T* const row = out + p / m * to.down + p % m * to.across;
       team.each(real, [&](int64_t c) { row[c] = sum[p * width + c]; });
