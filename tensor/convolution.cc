@@ -1,10 +1,10 @@
 #include "tensor/convolution.h"
 
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "tensor/correlation.h"
+#include "tensor/depthwise.h"
 #include "tensor/precision.h"
 
 namespace tapir {
@@ -27,20 +27,6 @@ template <class Format> Tensor rounded_as(const Tensor& x) {
 Tensor rounded(const Tensor& x) {
   if (x.dtype() == DType::f64 || precision() == Precision::f32) return x;
   return precision() == Precision::tf32 ? rounded_as<Tf32>(x) : rounded_as<Bf16>(x);
-}
-
-// x(i s − p + t d), all i and t.
-Line line_of(const Windows& w) { return {w.count(), -w.padding, w.stride, w.kernel, w.dilation, 0, 1, 0, 1}; }
-
-// The adjoint: x(h) = Σ_t g((h + p − t d)/s) w(t) where that is whole, for h = r, r + s, r + 2s, … For one r the t that count are
-// k0, k0 + s/γ, …, γ = gcd(s, d), and a step of t is one of −d/γ in g. Taken from the last t to the first.
-Line line_of_adjoint(const Windows& w, int64_t r) {
-  const int64_t common = std::gcd(w.stride, w.dilation), step = w.stride / common;
-  int64_t k0 = 0;
-  while (k0 < std::min(step, w.kernel) && (r + w.padding - k0 * w.dilation) % w.stride != 0) ++k0;
-  const int64_t taps = k0 < std::min(step, w.kernel) ? (w.kernel - k0 + step - 1) / step : 0, last = k0 + (taps - 1) * step;
-  return {(w.size - r + w.stride - 1) / w.stride, (r + w.padding - last * w.dilation) / w.stride, 1, taps, w.dilation / common,
-          last, -step, r, w.stride};
 }
 
 // Images (B,H,W,C) as the kernels read them, some at a time: with zeros around, and channels of a group rounded up to `lanes`;
@@ -93,8 +79,11 @@ Steps windows_in(const Images<T>& images, const Line& rows, const Line& columns,
 Runs runs_of(const Line& rows, const Line& columns, int64_t groups, int64_t depth, int64_t width, int64_t pixel) {
   const bool joined = groups == 1 && columns.tap_step == 1;
   const int64_t across = joined ? 1 : columns.taps, length = joined ? columns.taps * depth : depth;
-  require(length <= std::numeric_limits<int>::max(), name, [&] { return text("too many channels: ", depth); });
-  return {rows.taps * across, across, rows.tap_step * width * pixel, columns.tap_step * pixel, static_cast<int>(length)};
+  require(rows.taps * across * std::max<int64_t>(1, length) <= std::numeric_limits<int>::max() / 32, name, [&] {
+    return text("too many places in a window: ", rows.taps, " × ", columns.taps, " of ", depth, " channels");
+  });
+  return {static_cast<int>(rows.taps * across), static_cast<int>(across), rows.tap_step * width * pixel, columns.tap_step * pixel,
+          static_cast<int>(length)};
 }
 
 // How the sums of a convolution read the weights: which way the channels go.
@@ -167,6 +156,10 @@ Tensor convolve(const ConvolutionPlan& plan, const Tensor& x_, const Tensor& w_)
   const Tensor y = Tensor::empty({x.size(0), rows.count, columns.count, w.size(3)}, x.dtype(), x.device());
   count_operations(plan, x, w);
   if (y.elements() == 0) return y;
+  if (is_depthwise(plan.groups, x.size(3), w.size(3), w.size(0) * w.size(1))) {
+    convolve_depthwise(x, w, y, rows, columns);
+    return y;
+  }
   with_float(name, x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     Images<T> images(x, 1, x.size(3), rows.before(), rows.after(x.size(1)), columns.before(), columns.after(x.size(2)));
@@ -178,24 +171,26 @@ Tensor convolve(const ConvolutionPlan& plan, const Tensor& x_, const Tensor& w_)
 Tensor convolve_transposed(const ConvolutionPlan& plan, const Tensor& g_, const Tensor& w_) {
   const Tensor g = rounded(g_), w = rounded(w_);
   const Windows &down = plan.plane.rows, &across = plan.plane.columns;
-  const Tensor x = Tensor::zeros({g.size(0), down.size, across.size, w.size(2) * plan.groups}, g.dtype(), g.device());
+  const std::vector<Line> rows = lines_of_adjoint(down), columns = lines_of_adjoint(across);
+  const Shape shape{g.size(0), down.size, across.size, w.size(2) * plan.groups};
+  const bool all = rows.size() == static_cast<size_t>(down.stride) && columns.size() == static_cast<size_t>(across.stride);
+  const Tensor x = all ? Tensor::empty(shape, g.dtype(), g.device()) : Tensor::zeros(shape, g.dtype(), g.device());
   count_operations(plan, g, w);
   if (x.elements() == 0) return x;
-  std::vector<Line> rows, columns;
-  for (int64_t r = 0; r < std::min(down.stride, down.size); ++r) rows.push_back(line_of_adjoint(down, r));
-  for (int64_t r = 0; r < std::min(across.stride, across.size); ++r) columns.push_back(line_of_adjoint(across, r));
+  if (is_depthwise(plan.groups, x.size(3), g.size(3), w.size(0) * w.size(1))) {
+    for (const Line& row : rows)
+      for (const Line& column : columns) convolve_depthwise(g, w, x, row, column);
+    return x;
+  }
   int64_t top = 0, bottom = 0, left = 0, right = 0;
-  for (const Line& line : rows)
-    if (line.taps > 0) top = std::max(top, line.before()), bottom = std::max(bottom, line.after(down.count()));
-  for (const Line& line : columns)
-    if (line.taps > 0) left = std::max(left, line.before()), right = std::max(right, line.after(across.count()));
+  for (const Line& line : rows) top = std::max(top, line.before()), bottom = std::max(bottom, line.after(down.count()));
+  for (const Line& line : columns) left = std::max(left, line.before()), right = std::max(right, line.after(across.count()));
   with_float(name, g.dtype(), [&](auto zero) {
     using T = decltype(zero);
     Images<T> images(g, 1, g.size(3), top, bottom, left, right);
     for (const Line& row : rows)
       for (const Line& column : columns)
-        if (row.taps > 0 && column.taps > 0)
-          correlate<T>(g, images, w, x, row, column, plan.groups, {w.size(3) / plan.groups, w.size(2), 1, w.size(3)});
+        correlate<T>(g, images, w, x, row, column, plan.groups, {w.size(3) / plan.groups, w.size(2), 1, w.size(3)});
   });
   return x;
 }
@@ -206,6 +201,10 @@ Tensor convolve_for_weight(const ConvolutionPlan& plan, const Tensor& x_, const 
   const Tensor w = Tensor::zeros({rows.taps, columns.taps, x.size(3) / plan.groups, g.size(3)}, x.dtype(), x.device());
   count_operations(plan, x, w);
   if (w.elements() == 0 || x.size(0) == 0) return w;
+  if (is_depthwise(plan.groups, x.size(3), g.size(3), rows.taps * columns.taps)) {
+    convolve_depthwise_for_weight(x, g, w, rows, columns);
+    return w;
+  }
   with_float(name, x.dtype(), [&](auto zero) { correlate_for_weight<decltype(zero)>(x, g, w, rows, columns, plan.groups); });
   return w;
 }

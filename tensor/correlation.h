@@ -12,16 +12,6 @@
 
 namespace tapir {
 
-// One axis of  y(out + i out_step) = Σ_t x(first + i step + t tap_step) w(kernel + t kernel_step),  i < count, t < taps.
-struct Line {
-  int64_t count, first, step, taps, tap_step, kernel, kernel_step, out, out_step;
-
-  int64_t before() const { return std::max<int64_t>(0, -first); }   // zeros that must stand around x
-  int64_t after(int64_t size) const {
-    return std::max<int64_t>(0, first + (count - 1) * step + (taps - 1) * tap_step + 1 - size);
-  }
-};
-
 // Columns of a group's weights, rounded up to 16 by zeros, in panels of 32 and at the end, where half is enough, of 16.
 struct Panels {
   int64_t columns;
@@ -31,7 +21,7 @@ struct Panels {
 };
 
 template <class T> inline constexpr int tile_height = sizeof(T) == 4 ? 8 : 4;   // rows that Block::accumulate has in registers
-inline constexpr int64_t tile_pixels = 64, tile_rows = 192, tile_depth = 256;
+inline constexpr int64_t tile_pixels = 64, tile_rows = 192, tile_depth = 256, shallow = 256;
 
 // Images (count,H,W,C) with zeros around; channels in groups, each rounded up to `lanes`.
 template <class T> struct PadRow {
@@ -94,9 +84,12 @@ struct PlacePixel {   // of each, in the order of rows
 
 // Runs of the taps of a window: `count`, in rows of `across`, each of `depth` numbers that are neighbours in x and in w.
 struct Runs {
-  int64_t count, across, row_step, column_step;
+  int count, across;
+  int64_t row_step, column_step;
   int depth;
-  HD int64_t place(int64_t run) const { return run / across * row_step + run % across * column_step; }
+  HD int64_t place(int run) const {
+    return across == 1 ? run * row_step : run / across * row_step + run % across * column_step;   // a division takes its time
+  }
 };
 
 // A line of pixels, as far as it fits in a tile.
@@ -118,28 +111,51 @@ template <class T> struct Correlate {
   Runs runs;
   Panels panels;
 
-  HD int64_t blocks() const { return groups * panels.count() * images * tiles.count(); }   // a panel meets all images in turn
+  HD bool is_shallow() const { return runs.count * runs.depth <= shallow; }   // few weights: all of them stay close
+  HD int64_t blocks() const { return groups * panels.count() * images * tiles.count(); }
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
-    const int64_t tile = index % tiles.count(), image = index / tiles.count() % images, column = index / tiles.count() / images;
-    const int64_t panel = column % panels.count(), group = column / panels.count();
+    const int64_t parts = groups * panels.count(), places = images * tiles.count();
+    const int64_t part = is_shallow() ? index % parts : index / places;   // of many weights, a panel meets all images in turn
+    const int64_t place = is_shallow() ? index / parts : index % places;
+    const int64_t tile = place % tiles.count(), image = place / tiles.count();
+    const int64_t panel = part % panels.count(), group = part / panels.count();
     const int64_t i = tile / tiles.across() * tiles.lines, j = tile % tiles.across() * tiles.length;
     const int lines = static_cast<int>(tiles.height - i < tiles.lines ? tiles.height - i : tiles.lines);
     const int m = static_cast<int>(tiles.width - j < tiles.length ? tiles.width - j : tiles.length), width = panels.width(panel);
-    T* const sum = static_cast<T*>(block.memory);
-    block.each(lines * m * width, [&](int k) { sum[k] = T(0); });
-    const T* b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
-    for (int64_t run = 0; run < runs.count; ++run, b += runs.depth * width)
+    const int64_t real = panels.columns - 32 * panel < width ? panels.columns - 32 * panel : width;
+    const T* const a = x + image * x_image + group * depth + from.place(i, j);
+    const T* const b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
+    T* const out = y + image * y_image + group * panels.columns + 32 * panel + to.place(i, j);
+    if (is_shallow()) {   // all sums of a few pixels stay in registers
       for (int line = 0; line < lines; ++line) {
-        const T* const a = x + image * x_image + group * depth + runs.place(run) + from.place(i + line, j);
-        block.template accumulate<tile_height<T>>(m, width, runs.depth, sum + line * m * width, [&](T total, int p, int k, int c) {
-          return std::fma(a[p * from.across + k], b[k * width + c], total);
+        const T* const pixels = a + line * from.down;
+        T* const row = out + line * to.down;
+        const int depth_of_run = runs.depth, last = static_cast<int>(real);
+        block.template fold<T, tile_height<T>>(
+            m, width, runs.count, runs.depth,
+            [=, of = runs, step = from.across](int run) {
+              const T *const of_run = pixels + of.place(run), *const weights = b + run * depth_of_run * width;
+              return [=](T total, int p, int k, int c) { return std::fma(of_run[p * step + k], weights[k * width + c], total); };
+            },
+            [=, step = to.across](int p, int c, T value) {
+              if (c < last) row[p * step + c] = value;
+            });
+      }
+      return;
+    }
+    T* const sum = static_cast<T*>(block.memory);   // else a run's weights stay close for the whole tile
+    block.each(lines * m * width, [&](int k) { sum[k] = T(0); });
+    for (int run = 0; run < runs.count; ++run)
+      for (int line = 0; line < lines; ++line) {
+        const T *const pixels = a + line * from.down + runs.place(run), *const weights = b + run * runs.depth * width;
+        block.template accumulate<tile_height<T>>(m, width, runs.depth, sum + line * m * width,
+                                                  [=, step = from.across](T total, int p, int k, int c) {
+          return std::fma(pixels[p * step + k], weights[k * width + c], total);
         });
       }
-    T* const out = y + image * y_image + group * panels.columns + 32 * panel;
-    const int64_t real = panels.columns - 32 * panel < width ? panels.columns - 32 * panel : width;
     block.rows(lines * m, [&](const auto& team, int p) {
-      T* const row = out + to.place(i + p / m, j + p % m);
+      T* const row = out + p / m * to.down + p % m * to.across;
       team.each(real, [&](int64_t c) { row[c] = sum[p * width + c]; });
     });
   }
@@ -160,13 +176,14 @@ template <class T> struct CorrelateForWeight {
   HD int64_t blocks() const { return parts * groups * panels.count() * runs.count * tiles; }
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
-    const int64_t row = index % tiles * tile_rows, run = index / tiles % runs.count, column = index / tiles / runs.count;
+    const int64_t row = index % tiles * tile_rows, column = index / tiles / runs.count;
+    const int run = static_cast<int>(index / tiles % runs.count);
     const int64_t panel = column % panels.count(), group = column / panels.count() % groups;
     const int64_t part = column / panels.count() / groups;
     const int m = static_cast<int>(runs.depth - row < tile_rows ? runs.depth - row : tile_rows), width = panels.width(panel);
     T *const sum = static_cast<T*>(block.memory), *const part_sum = sum + m * width;
     T* const out = w + part * size() + (group * panels.padded() + 32 * panel) * runs.count * runs.depth +
-                   (run * runs.depth + row) * width;
+                   (int64_t{run} * runs.depth + row) * width;
     block.each(m * width, [&](int i) { sum[i] = adds ? out[i] : T(0); });
     const int64_t pixel_step = groups * panels.padded();
     for (int64_t image = part * images / parts; image < (part + 1) * images / parts; ++image) {

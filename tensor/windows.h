@@ -1,7 +1,9 @@
 // Windows that slide along an axis: of convolutions, patches and pooling.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "tensor/error.h"
 
@@ -18,6 +20,22 @@ struct Windows {
 struct Plane {   // the axes of an image
   Windows rows, columns;
 };
+
+// One axis of  y(out + i out_step) = Σ_t x(first + i step + t tap_step) w(kernel + t kernel_step),  i < count, t < taps.
+struct Line {
+  int64_t count, first, step, taps, tap_step, kernel, kernel_step, out, out_step;
+
+  int64_t before() const { return std::max<int64_t>(0, -first); }   // places that it reads beside an axis of `size`
+  int64_t after(int64_t size) const {
+    return std::max<int64_t>(0, first + (count - 1) * step + (taps - 1) * tap_step + 1 - size);
+  }
+};
+
+Line line_of(const Windows& w);   // y(i) = Σ_t x(i stride − padding + t dilation) w(t)
+
+// The adjoint, x(h) = Σ_t y((h + padding − t dilation)/stride) w(t) where that is whole: a line each for h = r, r + stride, …,
+// r < stride, but for those r where no t is.
+std::vector<Line> lines_of_adjoint(const Windows& w);
 
 // Throws an Error named after `op`, which ends with the text of(), unless kernel, stride and dilation are at least 1, a window
 // reaches over fewer than 2³¹ places, and the padding is in [0, (kernel − 1) dilation], so that no window lies beside the axis.

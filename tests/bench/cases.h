@@ -84,6 +84,19 @@ inline std::map<std::string, Case> cases(int64_t scale) {
       {"transpose_copy", {{wide}, [](const auto& x) { return mul(transpose(x[0]), transpose(x[0])); }}},
       {"dropout", {{wide}, [](const auto& x) { return dropout(x[0], 0.1, {.seed = 1, .step = 0, .site = 1}); }}},
   };
+  const auto convolution = [&](const std::string& name, const Shape& x, const Shape& weight, const ConvolutionOptions& options) {
+    table[name] = {{x, weight}, [options](const auto& in) { return conv2d(in[0], in[1], options); }};
+  };
+  const int64_t images = 32 * scale;
+  convolution("conv2d_3", {images, 32, 32, 3}, {3, 3, 3, 64}, {.padding = 1});
+  convolution("conv2d_16", {images, 32, 32, 16}, {3, 3, 16, 16}, {.padding = 1});
+  convolution("conv2d_64", {images, 32, 32, 64}, {3, 3, 64, 64}, {.padding = 1});
+  convolution("conv2d_128", {images, 16, 16, 128}, {3, 3, 128, 128}, {.padding = 1});
+  convolution("conv2d_256", {images, 8, 8, 256}, {3, 3, 256, 256}, {.padding = 1});
+  convolution("conv2d_stride", {images, 32, 32, 64}, {3, 3, 64, 128}, {.stride = 2, .padding = 1});
+  convolution("conv2d_1x1", {images, 32, 32, 64}, {1, 1, 64, 128}, {.stride = 2});
+  convolution("depthwise_64", {images, 32, 32, 64}, {3, 3, 1, 64}, {.padding = 1, .groups = 64});
+  convolution("depthwise_128", {images, 16, 16, 128}, {3, 3, 1, 128}, {.padding = 1, .groups = 128});
   for (const int64_t vocabulary : {int64_t{10000}, int64_t{33278}})
     table["cross_entropy_" + std::to_string(vocabulary)] = {
         {{lines, vocabulary}},

@@ -19,6 +19,10 @@ LEAST_OF = 3
 WIDE, ROWS, WIDTH = (2048, 1024), (16384, 256), (2048, 768)
 
 
+class ChannelsLast(tuple):
+    """A shape in PyTorch's order whose memory has the channels last, in which its convolutions are fastest."""
+
+
 def tokens(count, vocabulary):
     return torch.arange(count) * 7919 % vocabulary
 
@@ -70,6 +74,20 @@ def cases():
         "dropout": ([WIDE], lambda x: F.dropout(x, 0.1)),
         "embedding": ([(33278, 512)], lambda table, ids=tokens(2048, 33278): F.embedding(ids, table)),
     }
+    for name, size, channels, outputs, kernel, stride, groups in (
+        ("conv2d_3", 32, 3, 64, 3, 1, 1),
+        ("conv2d_16", 32, 16, 16, 3, 1, 1),
+        ("conv2d_64", 32, 64, 64, 3, 1, 1),
+        ("conv2d_128", 16, 128, 128, 3, 1, 1),
+        ("conv2d_256", 8, 256, 256, 3, 1, 1),
+        ("conv2d_stride", 32, 64, 128, 3, 2, 1),
+        ("conv2d_1x1", 32, 64, 128, 1, 2, 1),
+        ("depthwise_64", 32, 64, 64, 3, 1, 64),
+        ("depthwise_128", 16, 128, 128, 3, 1, 128),
+    ):
+        table[name] = (
+            [ChannelsLast((32, channels, size, size)), ChannelsLast((outputs, channels // groups, kernel, kernel))],
+            lambda x, weight, options=dict(stride=stride, padding=kernel // 2, groups=groups): F.conv2d(x, weight, **options))
     for vocabulary in (10000, 33278):
         table[f"cross_entropy_{vocabulary}"] = (
             [(2048, vocabulary)],
@@ -77,8 +95,13 @@ def cases():
     return table
 
 
+def uniform(shape):
+    x = torch.rand(shape) * 0.9 + 0.1
+    return x.contiguous(memory_format=torch.channels_last) if isinstance(shape, ChannelsLast) else x
+
+
 def runner(shapes, f, with_gradient):
-    inputs = [torch.rand(shape) * 0.9 + 0.1 for shape in shapes]
+    inputs = [uniform(shape) for shape in shapes]
     if not with_gradient:
         def forward():
             with torch.no_grad():

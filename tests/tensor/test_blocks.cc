@@ -39,6 +39,26 @@ struct Products {
   }
 };
 
+// The same sums by fold, in runs of the depth; column j of row i is stored at (j, i).
+struct Folds {
+  const float *a, *b;
+  float* c;   // (blocks,n,m)
+  int m, n, runs, depth;
+
+  template <class B> HD void operator()(const B& block, int64_t index) const {
+    const float *const left = a + index * m * runs * depth, *const right = b + index * runs * depth * n;
+    float* const to = c + index * n * m;
+    block.template fold<float, 8>(
+        m, n, runs, depth,
+        [&](int run) {
+          return [=, this](float sum, int i, int k, int j) {
+            return std::fma(left[i * runs * depth + run * depth + k], right[(run * depth + k) * n + j], sum);
+          };
+        },
+        [&](int i, int j, float value) { to[j * m + i] = value; });
+  }
+};
+
 std::vector<float> numbers(int64_t n, float step) {
   std::vector<float> all;
   for (int64_t i = 0; i < n; ++i) all.push_back(static_cast<float>(std::sin(step * static_cast<float>(i))));
@@ -80,6 +100,32 @@ TEST_CASE("blocks: sums in the order of k, at and beside the edges of what fits 
             equal = equal && std::fabs(c[(block * m + i) * (n + 1) + n] - row) <= 1e-5 * depth;
           }
         CHECK(equal);
+      }
+}
+
+TEST_CASE("blocks: sums that stay in registers, of runs in their order") {
+  for (const int m : {1, 7, 8, 19})
+    for (const int n : {1, 15, 16, 50})
+      for (const int runs : {0, 1, 3}) {
+        constexpr int depth = 5;
+        CAPTURE(m);
+        CAPTURE(n);
+        CAPTURE(runs);
+        const std::vector<float> a = numbers(blocks * m * runs * depth, 0.7f), b = numbers(blocks * runs * depth * n, 0.3f);
+        const Device device = default_device();
+        const Tensor left = Tensor::from(a, {blocks, m, runs * depth}, device), right = Tensor::from(b, {blocks, runs * depth, n}, device);
+        const Tensor c = Tensor::empty({blocks, n, m}, DType::f32, device);
+        for_each_block(device, blocks, 0, Folds{left.data<float>(), right.data<float>(), c.data<float>(), m, n, runs, depth});
+        std::vector<float> expected;
+        for (int block = 0; block < blocks; ++block)
+          for (int j = 0; j < n; ++j)
+            for (int i = 0; i < m; ++i) {
+              float sum = 0;
+              for (int k = 0; k < runs * depth; ++k)
+                sum = std::fma(a[(block * m + i) * runs * depth + k], b[(block * runs * depth + k) * n + j], sum);
+              expected.push_back(sum);
+            }
+        CHECK(c.values<float>() == expected);
       }
 }
 
