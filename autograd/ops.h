@@ -33,6 +33,7 @@
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pair_loss.h"
 #include "autograd/ops/patches.h"
+#include "autograd/ops/pooling.h"
 #include "autograd/ops/reduction.h"
 #include "autograd/ops/rms_norm.h"
 #include "autograd/ops/scan.h"

@@ -2,6 +2,7 @@
 #pragma once
 #include "autograd/examples/example.h"
 #include "autograd/ops/convolution.h"
+#include "autograd/ops/pooling.h"
 
 namespace tapir {
 
@@ -103,6 +104,20 @@ inline std::vector<AddedExample> convolution_examples() {
           {{"several ranges, images in turn", {5, 100, 100, 4}, {2, 2, 4, 2}, {}, {}, false, 1e-4}, 0}};
 }
 
+// average_pool2d is a convolution with equal weights.
+inline Example average_row(const std::string& label, const Shape& x, int64_t rows, int64_t columns, const PatchOptions& o) {
+  const ConvolutionExample e{label, x, {rows, columns, 1, x[3]}, {.stride = o.stride, .padding = o.padding, .groups = x[3]}};
+  return {.label = label,
+          .function = [=](const std::vector<Tensor>& in) { return average_pool2d(in[0], rows, columns, o); },
+          .inputs = {{x}},
+          .reference = [=](const Arrays& in) {
+            Array y{e.g, std::vector<double>(e.g.elements(), 0)};
+            const auto n = static_cast<double>(rows * columns);
+            e.each_product([&](int64_t xi, int64_t, int64_t gi) { y.values[gi] += in[0].values[xi] / n; });
+            return y;
+          }};
+}
+
 template <> struct Examples<Conv2d> {
   static OpExamples all() {
     std::vector<Example> rows;
@@ -116,6 +131,9 @@ template <> struct Examples<Conv2d> {
       rows.push_back(convolution_row(e, of_line(e.x), weight_of_line(e.w), of_line(e.g), [o = e.across](const std::vector<Tensor>& in) {
         return conv1d(in[0], in[1], o);
       }, add_result));
+    rows.push_back(average_row("average pooling", {2, 4, 5, 3}, 2, 2, {.stride = 2}));
+    rows.push_back(average_row("average pooling, padding", {1, 5, 4, 2}, 3, 2, {.stride = 2, .padding = 1}));
+    rows.push_back(average_row("average pooling of one channel", {2, 4, 4, 1}, 3, 3, {}));
     const Tensor x = zeros({2, 5, 4, 6});
     return {.op = "conv2d",
             .rows = std::move(rows),
@@ -130,6 +148,9 @@ template <> struct Examples<Conv2d> {
                        {[=] { conv2d(x, zeros({3, 3, 6, 2}), {.dilation = 2}); }, {"conv2d", "window of 3 with dilation 2", "on 4"}},
                        {[=] { conv2d(x, zeros({3, 0, 6, 2})); }, {"conv2d", "kernel must be in [1, 2147483647], got 0", "[3,0,6,2]"}},
                        {[] { conv2d(zeros({2, 0, 4, 6}), zeros({3, 3, 6, 2}), {.padding = 2}); }, {"conv2d", "on 0 places"}},
+                       {[=] { average_pool2d(x, 5, 5, {}); }, {"average_pool2d", "window of 5", "on 4 places", "[2,5,4,6]"}},
+                       {[=] { average_pool2d(x, 2, 2, {.padding = 2}); }, {"average_pool2d", "padding must be in [0, 1], got 2"}},
+                       {[] { average_pool2d(zeros({5, 4, 6}), 2, 2, {}); }, {"average_pool2d", "x (B,H,W,C)", "[5,4,6]"}},
                        {[] { conv1d(zeros({5, 6}), zeros({3, 6, 2})); }, {"conv1d", "x (B,T,C)", "[5,6]", "[3,6,2]"}},
                        {[] { conv1d(zeros({2, 5, 6}), zeros({7, 6, 2})); }, {"conv1d", "window of 7", "on 5 places", "[2,5,6]"}},
                        {[] { conv1d(zeros({2, 5, 6}), zeros({3, 4, 2})); }, {"conv1d", "[2,5,6]", "6 channels", "for 4"}}}};

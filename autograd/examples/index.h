@@ -5,6 +5,7 @@
 
 #include "autograd/examples/rows.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/pooling.h"
 
 namespace tapir {
 
@@ -58,6 +59,25 @@ inline Example sorting(const std::string& label, const Shape& shape, int axis, i
   }, .nan_elsewhere = true};
 }
 
+// max_pool2d gathers the largest of each window.
+inline Example max_pool_row(const std::string& label, const Shape& x, int64_t rows, int64_t columns, const PatchOptions& o) {
+  return {.label = label,
+          .function = [=](const std::vector<Tensor>& in) { return max_pool2d(in[0], rows, columns, o); },
+          .inputs = {{x, -100, 100}},
+          .reference = [=](const Arrays& in) {
+            const auto count = [&](int64_t size, int64_t kernel) { return (size + 2 * o.padding - kernel) / o.stride + 1; };
+            return build({x[0], count(x[1], rows), count(x[2], columns), x[3]}, [&](const Index& at) {
+              double largest = -HUGE_VAL;
+              for (int64_t i = at[1] * o.stride - o.padding; i < at[1] * o.stride - o.padding + rows; ++i)
+                for (int64_t j = at[2] * o.stride - o.padding; j < at[2] * o.stride - o.padding + columns; ++j)
+                  if (i >= 0 && i < x[1] && j >= 0 && j < x[2])
+                    largest = std::max(largest, in[0].values[((at[0] * x[1] + i) * x[2] + j) * x[3] + at[3]]);
+              return largest;
+            });
+          },
+          .nan_elsewhere = true};   // it is the largest of its windows
+}
+
 template <> struct Examples<Gather> {
   static OpExamples all() {
     const auto row = [](const std::string& label, const Shape& from, int axis, int64_t length, bool may_vanish = false) {
@@ -102,6 +122,8 @@ template <> struct Examples<Gather> {
             .rows = {row("first axis", {4, 3}, 0, 5), row("last axis", {2, 5}, -1, 3), row("middle axis", {2, 4, 3}, 1, 6),
                      row("rank 1", {5}, 0, 7), row("a long line", {70}, 0, 2500), row("one element", {1}, 0, 1),
                      row("no indices", {3, 4}, 1, 0, true),
+                     max_pool_row("max_pool2d", {2, 4, 6, 3}, 2, 2, {.stride = 2}),
+                     max_pool_row("max_pool2d, padding", {1, 5, 4, 2}, 3, 2, {.stride = 2, .padding = 1}),
                      row("of none", {0, 3}, 1, 2), row("several ranges", {300, 256}, 0, 40),
                      row("several ranges, last axis", {300, 256}, 1, 200),
                      select("index_select, first axis", {5, 3}, 0, 4), select("index_select, last axis", {2, 5}, -1, 7),

@@ -3,6 +3,7 @@
 #include "autograd/examples/example.h"
 #include "autograd/examples/lines.h"
 #include "autograd/examples/softmax_mask.h"
+#include "autograd/ops/pooling.h"
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/sum.h"
 
@@ -88,13 +89,33 @@ template <> struct Examples<Mean> {
                      .inputs = {{x}},
                      .reference = sums(kept, keep ? kept : x.without(axis), 1 / static_cast<double>(x[axis]))};
     };
+    const auto adaptive = [](const std::string& label, const Shape& x, int64_t height, int64_t width) {
+      return Example{.label = label,
+                     .function = [=](const std::vector<Tensor>& in) { return adaptive_average_pool2d(in[0], height, width); },
+                     .inputs = {{x}},
+                     .reference = [=](const Arrays& in) {
+                       return build({x[0], height, width, x[3]}, [&](const Index& y) {
+                         const auto from = [](int64_t i, int64_t n, int64_t parts) { return i * n / parts; };
+                         const auto to = [](int64_t i, int64_t n, int64_t parts) { return ((i + 1) * n + parts - 1) / parts; };
+                         double total = 0, count = 0;
+                         for (int64_t i = from(y[1], x[1], height); i < to(y[1], x[1], height); ++i)
+                           for (int64_t j = from(y[2], x[2], width); j < to(y[2], x[2], width); ++j, ++count)
+                             total += at(in[0], {y[0], i, j, y[3]});
+                         return total / count;
+                       });
+                     }};
+    };
     return {.op = "mean",
             .rows = {all_of("all", {4, 5}), all_of("all of rank 0", {}), all_of("several ranges", {2, 70000}),
                      along("first axis", {3, 4, 5}, 0), along("middle axis", {2, 4, 5}, -2),
                      along("last axis", {4, 7}, 1, true),
+                     adaptive("adaptive pooling", {2, 4, 6, 3}, 2, 3), adaptive("adaptive pooling, uneven", {1, 5, 7, 2}, 3, 4),
                      along("one element", {1, 1}, 0, true), along("no columns", {3, 0}, 0), along("no rows", {0, 3}, 1),
                      along("several ranges, first axis", {300, 256}, 0), along("several ranges, last axis", {300, 256}, 1)},
             .errors = {{[] { mean(zeros({}), 0); }, {"mean", "axis 0", "[]"}},
+                       {[] { adaptive_average_pool2d(zeros({2, 5, 4, 3}), 6, 2); },
+                        {"adaptive_average_pool2d", "[5,4] has no [6,2] parts", "[2,5,4,3]"}},
+                       {[] { adaptive_average_pool2d(zeros({5, 4, 3}), 2, 2); }, {"adaptive_average_pool2d", "x (B,H,W,C)", "[5,4,3]"}},
                        {[] { mean(zeros({2, 3}), -3, true); }, {"mean", "axis -3", "[2,3]"}}}};
   }
 };

@@ -380,6 +380,10 @@ struct Boundary<Gather> {
     const auto pick = [](const Tensor& x) { return gather(x, 0, Tensor::from(std::vector<int32_t>{2, 0, 2})); };
     const auto sorted = [](const Tensor& x) { return sort(x).values; };
     return {one("", pick, {-0.0, nan, inf}, {inf, -0.0, inf}, {1, 0, 2}),
+            one("pooled: of ties the first", [](const Tensor& x) { return max_pool2d(x, 1, 2, {}); },
+                {{1, 1, 5, 1}, {0, -0.0, 1, -inf, -inf}}, {0, 1, 1, -inf}, {1, 0, 2, 1, 0}),
+            one("pooled: NaN is the largest", [](const Tensor& x) { return max_pool2d(x, 1, 2, {}); },
+                {{1, 1, 6, 1}, {inf, nan, -inf, 1, nan, nan}}, {nan, nan, 1, nan, nan}, {0, 2, 0, 1, 1, 1}),
             one("sorted: NaN is the largest", sorted, {nan, inf, -inf, 1}, {-inf, 1, inf, nan}, {4, 3, 1, 2},
                 {1, 2, 3, 4})};
   }

@@ -64,6 +64,9 @@ inline std::vector<OpCall> calls_of_every_op() {
   TAPIR_CALL(conv_transpose1d, TAPIR_LIST(eighths({2, 3, 4}), eighths({2, 3, 4})), conv_transpose1d(t[0], t[1]))
   TAPIR_CALL(conv2d_weight, TAPIR_LIST(eighths({1, 3, 3, 2}), eighths({1, 2, 2, 3})), conv2d_weight(t[0], t[1], 2, 2))
   TAPIR_CALL(unfold, {eighths({1, 3, 4, 2})}, unfold(t[0], 2, 3, {.padding = 1}))
+  TAPIR_CALL(max_pool2d, {eighths({1, 3, 4, 2})}, max_pool2d(t[0], 2, 3, {.padding = 1}))
+  TAPIR_CALL(average_pool2d, {eighths({1, 3, 4, 2})}, average_pool2d(t[0], 2, 2, {.stride = 2}))
+  TAPIR_CALL(adaptive_average_pool2d, {eighths({1, 3, 4, 2})}, adaptive_average_pool2d(t[0], 2, 4))
   TAPIR_CALL(fold, {eighths({1, 2, 3, 8})}, fold(t[0], 3, 4, 2, 2))
 
   TAPIR_ONE(sum) TAPIR_ONE(mean) TAPIR_ONE(var) TAPIR_ONE(max) TAPIR_ONE(min)

@@ -167,6 +167,15 @@ const std::map<std::string, Call>& calls() {
        [](const Tensors& in, const json& o, Tensors&) {
          return unfold(in.at("x"), count(o, "rows"), count(o, "columns"), patches(o));
        }},
+      {"max_pool2d", with_options([](const Tensor& x, const json& o) {
+         return max_pool2d(x, count(o, "rows"), count(o, "columns"), patches(o));
+       })},
+      {"average_pool2d", with_options([](const Tensor& x, const json& o) {
+         return average_pool2d(x, count(o, "rows"), count(o, "columns"), patches(o));
+       })},
+      {"adaptive_average_pool2d", with_options([](const Tensor& x, const json& o) {
+         return adaptive_average_pool2d(x, count(o, "height"), count(o, "width"));
+       })},
       {"fold",
        [](const Tensors& in, const json& o, Tensors&) {
          return fold(in.at("windows"), count(o, "height"), count(o, "width"), count(o, "rows"), count(o, "columns"), patches(o));

@@ -410,10 +410,33 @@ def spectra():
         yield short_case("irfft", lambda x: torch.fft.irfft(torch.view_as_complex(x.contiguous()), n), X, n=n)
 
 
+def pooling():
+    x = normal(2, 5, 6, 3)
+    x[0, 1, 2, 0] = math.nan
+    x[1, 2, 3, 1] = x[1, 2, 2, 1] = 9  # a tie
+    for kernel, stride, padding in (((2, 2), 2, 0), ((3, 2), 2, 1), ((3, 3), 1, 1)):
+        numbers = dict(rows=kernel[0], columns=kernel[1], stride=stride, padding=padding, dilation=1)
+
+        def largest(x):
+            return channels_last(F.max_pool2d(channels_first(x), kernel, stride, padding))
+
+        def average(x):
+            return channels_last(F.avg_pool2d(channels_first(x), kernel, stride, padding))
+
+        yield case("max_pool2d", largest, {"x": x}, **numbers)
+        yield case("average_pool2d", average, {"x": x}, **numbers)
+    for height, width in ((1, 1), (2, 3), (3, 4)):
+
+        def adaptive(x):
+            return channels_last(F.adaptive_avg_pool2d(channels_first(x), (height, width)))
+
+        yield case("adaptive_average_pool2d", adaptive, {"x": x}, height=height, width=width)
+
+
 def main():
     cases = [*norms(), *losses(), *by_index(), *shapes()]
     cases += [*functions(), *pairs(), *reductions(), *scans(), *softmaxes(), *moves()]
-    cases += [*convolutions(), *patches(), *images(), *spectra()]
+    cases += [*convolutions(), *patches(), *pooling(), *images(), *spectra()]
     head = json.dumps({"torch": torch.__version__, "about": "written by ops.py, which says what the fields mean"})
     text = head[:-1] + ',\n"cases": [\n' + ",\n".join(json.dumps(one) for one in cases) + "\n]}\n"
     pathlib.Path(__file__).with_suffix(".json").write_text(text)
