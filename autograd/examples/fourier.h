@@ -102,10 +102,10 @@ template <> struct Examples<Irfft> {
                       .reference =
                           [=](const Arrays& in) {
                             Array y{to, {}};
-                            const auto width = static_cast<size_t>(n / 2 + 1) * 2;
-                            for (size_t begin = 0; begin < in[0].values.size(); begin += width) {
-                              const auto first = in[0].values.begin() + static_cast<std::ptrdiff_t>(begin);
-                              const std::vector<double> line = signal_of({first, first + static_cast<std::ptrdiff_t>(width)}, n);
+                            const int64_t width = (n / 2 + 1) * 2;
+                            for (int64_t begin = 0; begin < in[0].shape.elements(); begin += width) {
+                              const auto first = in[0].values.begin() + begin;
+                              const std::vector<double> line = signal_of({first, first + width}, n);
                               y.values.insert(y.values.end(), line.begin(), line.end());
                             }
                             return y;

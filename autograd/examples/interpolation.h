@@ -9,9 +9,9 @@ namespace tapir {
 
 // The weight of x_i in y_o when n elements become m.
 inline double line_weight(int64_t n, int64_t m, bool align_corners, int64_t o, int64_t i) {
-  const double place = align_corners ? (m > 1 ? static_cast<double>(o) * static_cast<double>(n - 1) / static_cast<double>(m - 1) : 0)
-                                     : (static_cast<double>(o) + 0.5) * static_cast<double>(n) / static_cast<double>(m) - 0.5;
-  const double within = std::clamp(place, 0.0, static_cast<double>(n - 1));
+  const auto from = static_cast<double>(n), to = static_cast<double>(m), index = static_cast<double>(o);
+  const double corner = m > 1 ? index * (from - 1) / (to - 1) : 0, cell = (index + 0.5) * from / to - 0.5;
+  const double within = std::clamp(align_corners ? corner : cell, 0.0, from - 1);
   return std::max(0.0, 1 - std::fabs(within - static_cast<double>(i)));
 }
 

@@ -1,5 +1,5 @@
-// Real Fourier transforms. Letters: θ = 2π jk/n; c_k = 1 for the frequencies that are their own mirror images, k = 0 and k = n/2,
-// and 2 for the others, each of which stands for two.
+// Real Fourier transforms. Letters: θ = 2π jk/n; c_k = 1 for the frequencies that are their own mirror images, k = 0 and
+// k = n/2, and 2 for the others, each of which stands for two.
 //   Re X_k = Σ_j x_j cos θ,  Im X_k = −Σ_j x_j sin θ          x_j = 1/n Σ_k c_k (Re X_k cos θ − Im X_k sin θ)
 // With these matrices:
 //   rfft:   dx_j = Σ_k (Re G_k cos θ − Im G_k sin θ) = irfft(G n/c)_j

@@ -311,8 +311,8 @@ struct Boundary<Interpolate> {
                 {1, 1, 1, 1}),
             one("twice as many", [](const Tensor& x) { return interpolate(x, 0, 6); }, {2, nan, inf},
                 {2, nan, nan, nan, nan, inf}, {2, 2, 2}),
-            one("corners", [](const Tensor& x) { return interpolate(x, 0, 5, true); }, {-inf, 1, inf}, {-inf, -inf, 1, inf, inf},
-                {1.5, 2, 1.5}),
+            one("corners", [](const Tensor& x) { return interpolate(x, 0, 5, true); }, {-inf, 1, inf},
+                {-inf, -inf, 1, inf, inf}, {1.5, 2, 1.5}),
             one("large", [](const Tensor& x) { return interpolate(x, 0, 3, true); }, {L, L}, {L, L, L}, {1.5, 1.5})};
   }
 };

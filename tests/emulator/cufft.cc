@@ -80,13 +80,13 @@ cufftResult execute(cufftHandle handle, cufftType type, In* in, Out* out, size_t
 
 }  // namespace
 
-cufftResult cufftPlanMany(cufftHandle* handle, int rank, int* n, int* inembed, int istride, int idist, int* onembed, int ostride,
-                          int odist, cufftType type, int batch) {
+cufftResult cufftPlanMany(cufftHandle* handle, int rank, int* n, int* inembed, int istride, int idist, int* onembed,
+                          int ostride, int odist, cufftType type, int batch) {
   if (rank != 1 || *n < 1 || batch < 1) return CUFFT_INVALID_VALUE;
   const bool forwards = type == CUFFT_R2C || type == CUFFT_D2Z;
   const int complex = *n / 2 + 1, from = forwards ? *n : complex, to = forwards ? complex : *n;
-  const bool dense = inembed && onembed && istride == 1 && ostride == 1 && *inembed == from && idist == from && *onembed == to &&
-                     odist == to;
+  const bool dense = inembed && onembed && istride == 1 && ostride == 1 && *inembed == from && idist == from &&
+                     *onembed == to && odist == to;
   if (!dense) return CUFFT_NOT_SUPPORTED;   // by the emulator
   plans[*handle = ++last] = {*n, batch, type};
   return CUFFT_SUCCESS;
@@ -95,7 +95,8 @@ cufftResult cufftPlanMany(cufftHandle* handle, int rank, int* n, int* inembed, i
 cufftResult cufftDestroy(cufftHandle plan) { return plans.erase(plan) ? CUFFT_SUCCESS : CUFFT_INVALID_PLAN; }
 
 cufftResult cufftExecR2C(cufftHandle plan, cufftReal* in, cufftComplex* out) {
-  return execute(plan, CUFFT_R2C, in, out, sizeof *out, [](const Turns& t, const float* x, cufftComplex* X) { forward(t, x, X); });
+  return execute(plan, CUFFT_R2C, in, out, sizeof *out,
+                 [](const Turns& t, const float* x, cufftComplex* X) { forward(t, x, X); });
 }
 cufftResult cufftExecD2Z(cufftHandle plan, cufftDoubleReal* in, cufftDoubleComplex* out) {
   return execute(plan, CUFFT_D2Z, in, out, sizeof *out,
@@ -105,5 +106,6 @@ cufftResult cufftExecC2R(cufftHandle plan, cufftComplex* in, cufftReal* out) {
   return execute(plan, CUFFT_C2R, in, out, sizeof *in, [](const Turns& t, cufftComplex* X, float* x) { inverse(t, X, x); });
 }
 cufftResult cufftExecZ2D(cufftHandle plan, cufftDoubleComplex* in, cufftDoubleReal* out) {
-  return execute(plan, CUFFT_Z2D, in, out, sizeof *in, [](const Turns& t, cufftDoubleComplex* X, double* x) { inverse(t, X, x); });
+  return execute(plan, CUFFT_Z2D, in, out, sizeof *in,
+                 [](const Turns& t, cufftDoubleComplex* X, double* x) { inverse(t, X, x); });
 }

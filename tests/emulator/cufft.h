@@ -2,7 +2,9 @@
 // complex number could be, and leaves nothing of what it transforms back.
 #pragma once
 
-enum cufftResult { CUFFT_SUCCESS = 0, CUFFT_INVALID_PLAN = 1, CUFFT_INVALID_VALUE = 4, CUFFT_UNALIGNED_DATA = 10, CUFFT_NOT_SUPPORTED = 16 };
+enum cufftResult {
+  CUFFT_SUCCESS = 0, CUFFT_INVALID_PLAN = 1, CUFFT_INVALID_VALUE = 4, CUFFT_UNALIGNED_DATA = 10, CUFFT_NOT_SUPPORTED = 16
+};
 enum cufftType { CUFFT_R2C = 0x2a, CUFFT_C2R = 0x2c, CUFFT_D2Z = 0x6a, CUFFT_Z2D = 0x6c };
 using cufftHandle = int;
 using cufftReal = float;
@@ -15,5 +17,6 @@ cufftResult cufftPlanMany(cufftHandle* plan, int rank, int* n, int* inembed, int
 cufftResult cufftDestroy(cufftHandle plan);
 cufftResult cufftExecR2C(cufftHandle plan, cufftReal* in, cufftComplex* out);
 cufftResult cufftExecD2Z(cufftHandle plan, cufftDoubleReal* in, cufftDoubleComplex* out);
-cufftResult cufftExecC2R(cufftHandle plan, cufftComplex* in, cufftReal* out);   // NaN where an imaginary part has to be 0 and is not
+// Rows in which an imaginary part has to be 0 and is not become NaN.
+cufftResult cufftExecC2R(cufftHandle plan, cufftComplex* in, cufftReal* out);
 cufftResult cufftExecZ2D(cufftHandle plan, cufftDoubleComplex* in, cufftDoubleReal* out);

@@ -85,7 +85,7 @@ std::vector<int64_t> lengths() {
 
 // Float is computed in double and rounded once; double loses some roundings in each of log n stages.
 template <class T>
-constexpr double bound = std::is_same_v<T, float> ? std::numeric_limits<float>::epsilon() : 16 * std::numeric_limits<double>::epsilon();
+constexpr double bound = std::numeric_limits<T>::epsilon() * (std::is_same_v<T, float> ? 1 : 16);
 
 template <class T>
 void judge(int64_t n) {
