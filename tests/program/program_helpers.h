@@ -50,6 +50,11 @@ inline std::string refusal(const std::string& arguments, const std::string& befo
   return outcome.err.substr(0, outcome.err.find('\n'));
 }
 
+inline std::string digest_in(const std::string& out) {
+  const size_t at = out.find("weights sha256 ");
+  return at == std::string::npos ? "none" : out.substr(at + 15, 64);
+}
+
 // "", "train", …, "data list": every command, as help lists them.
 inline std::vector<std::string> all_commands(const std::string& above = "") {
   std::vector<std::string> all{above};

@@ -140,7 +140,7 @@ const std::vector<std::pair<std::string, std::string>> commands{
     {"config", "nowhere"},     {"completion", "nowhere"},
     {"data", "lst"},           {"data list", "--nowhere"}, {"data verify", "--nowhere"},
     {"compare", "nowhere.toml --attention dot_product"}, {"trial", "nowhere.toml"}, {"bisect", "nowhere nowhere"},
-    {"dossier", "nowhere.toml"},
+    {"dossier", "nowhere.toml"}, {"predict", "nowhere nowhere.png"},
 };
 
 }  // namespace
@@ -210,8 +210,8 @@ TEST_CASE("every number of a command line is taken, or refused with its option, 
       options.push_back({command, "--" + part(1), bounds, whole});
     }
   }
-  // threads; stop-after, minutes; tokens, temperature, top-k, top-p, samples; seeds; jobs of two commands; a seed of five
-  CHECK(options.size() == 16);
+  // threads; stop-after, minutes; tokens, temperature, top-k, top-p, samples; top; seeds; jobs of two commands; a seed of five
+  CHECK(options.size() == 17);
   for (const Option& option : options) {
     const auto command = std::find_if(commands.begin(), commands.end(), [&](auto& one) { return one.first == option.command; });
     const std::string line = option.command + ' ' + command->second + ' ' + option.name;

@@ -82,6 +82,7 @@ TEST_CASE("every command refuses the options of others, which are of no use ther
       {"config", {"--set"}},
       {"eval", {"--part", "--device"}},
       {"generate", {"--seed", "--device"}},
+      {"predict", {"--device"}},
       {"report", {"--device", "--out"}},
       {"check", {"--seed"}},
       {"zoo", {}},

@@ -33,8 +33,8 @@ const std::string tokens_of_transformer =
     "[model]\ncontext = 32\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = 4\n[run]\ndtype = 'f64'\n";
 
 const std::string images_of_vit =
-    "[task]\nname = 'image'\nlabel_smoothing = 0.1\n[data]\nkind = 'synthetic-shapes'\nsize = 8\ntrain_images = 60\nvalid_images = "
-    "20\ntest_images = 20\ncrop_padding = 1\nflip = 0.5\n[model]\nname = 'vit'\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = "
+    "[task]\nname = 'image'\nlabel_smoothing = 0.1\n[data]\nkind = 'synthetic-shapes'\nsize = 16\ntrain_images = 60\nvalid_images = "
+    "20\ntest_images = 20\ncrop_padding = 1\nflip = 0.5\n[model]\nname = 'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = "
     "4\n[run]\ndtype = 'f64'\n";
 
 // Of every row, with a model that fits it, small.
@@ -234,7 +234,7 @@ TEST_CASE("tasks: images that are mixed are learned from as their shares say") {
     const ImageBatch batch = images.training().batch(2);
     const double found = task->train_task().loss(2, 0, 1, {}).sum.item();
     const Tensor logits = task->forward(
-        {{"pixels", Tensor::from(batch.pixels, {4, 8, 8, 3}, Device::cpu).to(DType::f64).to(default_device())}}, {});
+        {{"pixels", Tensor::from(batch.pixels, {4, 16, 16, 3}, Device::cpu).to(DType::f64).to(default_device())}}, {});
     const std::vector<double> all = logits.to(DType::f64).values<double>();
     const auto classes = all.size() / 4;
     double expected = 0;   // −Σ_b Σ_c p_bc log softmax(logits_b)_c, p by hand

@@ -38,11 +38,6 @@ inline const Trained& trained() {
   return once;
 }
 
-inline std::string digest_in(const std::string& out) {
-  const size_t at = out.find("weights sha256 ");
-  return at == std::string::npos ? "none" : out.substr(at + 15, 64);
-}
-
 inline std::string train_line(const std::string& rest) { return "train " + in_quotes(trained().experiment) + ' ' + rest; }
 
 }  // namespace tapir::testing

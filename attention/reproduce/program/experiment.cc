@@ -23,17 +23,11 @@ std::string written(Experiment& experiment) {
   return all;
 }
 
-// Adds those keys that `all` lacks, and the row to the keys that it has. `choice`: the key by which rows of this section are
-// chosen; "": another section chooses, and has a say in keys of its own alone.
-void take_keys(std::vector<Key>& all, nn::Options& options, const std::string& row, const std::string& choice) {
-  for (Key& key : keys_of(options)) {
-    if (key.name == choice) continue;
-    const auto same = std::find_if(all.begin(), all.end(), [&](const Key& one) {
-      return one.name == key.name && one.value == key.value && one.allowed == key.allowed && one.meaning == key.meaning;
-    });
-    if (same == all.end()) key.rows = {row}, all.push_back(std::move(key));
-    else if (!choice.empty()) same->rows.push_back(row);
-  }
+// The place in `keys` of the same key, with the same default and meaning; its end: there is none.
+std::vector<Key>::iterator find_same(std::vector<Key>& keys, const Key& key) {
+  return std::find_if(keys.begin(), keys.end(), [&](const Key& one) {
+    return one.name == key.name && one.value == key.value && one.allowed == key.allowed && one.meaning == key.meaning;
+  });
 }
 
 // The keys that other rows of this section have, and those of other sections.
@@ -136,18 +130,28 @@ std::vector<Section> all_sections() {
   for (const Section& chooser : std::vector<Section>(all)) {   // the first key may choose a row, which has keys of its own
     const Key choice = chooser.keys.front();
     std::map<std::string, std::vector<std::string>> present;   // rows, by sections that there are with them
+    std::map<std::string, std::vector<Key>> found;             // keys of these, each with the rows that have it
     for (const std::string& row : choice.choices) {
       Experiment variant = resolve(toml::table{{chooser.name, toml::table{{choice.name, row}}}});
       each_section(variant, [&](const std::string& name, nn::Options& options) {
         present[name].push_back(row);
-        take_keys(section_named(name).keys, options, row, name == chooser.name ? choice.name : "");
+        for (Key& key : keys_of(options)) {
+          if (name == chooser.name && key.name == choice.name) continue;
+          const auto same = find_same(found[name], key);
+          (same == found[name].end() ? found[name].emplace_back(std::move(key)) : *same).rows.push_back(row);
+        }
       });
     }
-    for (const auto& [name, rows] : present)
+    for (const auto& [name, rows] : present) {
+      Section& section = section_named(name);
       if (rows.size() < choice.choices.size())
-        section_named(name).condition = fmt::format("{}.{} = {}", chooser.name, choice.name, fmt::join(rows, " or "));
-    for (Key& key : section_named(chooser.name).keys)
-      if (key.rows.size() == choice.choices.size()) key.rows.clear();
+        section.condition = fmt::format("{}.{} = {}", chooser.name, choice.name, fmt::join(rows, " or "));
+      for (Key& key : found[name]) {
+        const auto same = find_same(section.keys, key);
+        if (same == section.keys.end()) section.keys.push_back(std::move(key));
+        else if (key.rows.size() < rows.size()) same->rows = std::move(key.rows);   // else this choice has no say in it
+      }
+    }
   }
   TrialOptions criterion;
   all.push_back(Section{"trial", "`tapir trial` reads it", keys_of(criterion)});

@@ -1,0 +1,121 @@
+// Runs that learn images, as processes: exact resume, threads, what they predict, where they are moved, and reports.
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/program/program_helpers.h"
+
+using namespace tapir::testing;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Everything that has a state or draws something: batch norm, averages, augmentation of every kind, mixing, dropout, parts.
+const char* const everything =
+    "[task]\nname = 'image'\nlabel_smoothing = 0.1\n"
+    "[data]\nkind = 'synthetic-shapes'\nsize = 16\ntrain_images = 40\nvalid_images = 12\ntest_images = 12\ncrop_padding = 1\nflip = "
+    "0.5\nrotation = 10\nbrightness = 0.2\ncontrast = 0.2\nsaturation = 0.2\nhue = 0.1\nerasing = 0.3\nmixup = 0.4\ncutmix = 1\n"
+    "[model]\nname = 'vit'\npatch = 8\nstem = 'convolution'\npool = 'class'\npositions = 'rotary'\nwidth = 16\nlayers = 2\nheads = "
+    "2\ndropout = 0.1\ndrop_path = 0.1\n"
+    "[train]\nsteps = 8\nbatch = 8\naccumulate = 2\nema = 0.9\nlog_every = 1\nevaluate_every = 4\nsave_every = 3\n";
+
+struct Trained {
+  TemporaryFolder folder;
+  fs::path experiment, run;
+  std::string digest;
+};
+
+const Trained& trained() {
+  static const auto* const one = [] {
+    auto* const own = new Trained;
+    own->experiment = own->folder.write("images.toml", everything);
+    own->run = own->folder.path() / "run";
+    const Outcome outcome = tapir("train " + in_quotes(own->experiment) + " --out " + in_quotes(own->run));
+    REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+    own->digest = digest_in(outcome.out);
+    return own;
+  }();
+  return *one;
+}
+
+fs::path png() { return fs::path(TAPIR_SOURCE_DIR) / "tests" / "golden" / "images" / "rgb.png"; }
+
+}  // namespace
+
+TEST_CASE("images: a run that is cut anywhere ends with the bits of one that is not, with everything on") {
+  for (const int cut : {1, 3, 5}) {
+    CAPTURE(cut);
+    const fs::path run = trained().folder.path() / ("cut" + std::to_string(cut));
+    const Outcome stopped = tapir("train " + in_quotes(trained().experiment) + " --out " + in_quotes(run) + " --stop-after " +
+                                  std::to_string(cut));
+    REQUIRE(stopped.status == 0);
+    CHECK(digest_in(tapir("train --resume " + in_quotes(run)).out) == trained().digest);
+    CHECK(contents(run / "metrics.jsonl") == contents(trained().run / "metrics.jsonl"));
+  }
+}
+
+TEST_CASE("images: the same bits with 2 and 3 threads") {
+  for (const char* threads : {"--threads 2", "--threads 3"}) {
+    const fs::path run = trained().folder.path() / threads;
+    const Outcome outcome =
+        tapir("train " + in_quotes(trained().experiment) + " --out " + in_quotes(run), "", threads);
+    REQUIRE(outcome.status == 0);
+    CHECK(digest_in(outcome.out) == trained().digest);
+  }
+}
+
+TEST_CASE("images: a run that was moved predicts from what its folder has; what cannot be predicted is one line") {
+  const fs::path moved = trained().folder.path() / "moved";
+  fs::copy(trained().run, moved, fs::copy_options::recursive);
+  const Outcome shown = tapir("predict " + in_quotes(moved) + ' ' + in_quotes(png()) + " --top 2", "TAPIR_DATA=/nowhere");
+  REQUIRE_MESSAGE(shown.status == 0, shown.err);
+  CHECK(shown.out.starts_with(png().string() + ": "));
+  CHECK(std::count(shown.out.begin(), shown.out.end(), ',') == 1);   // two classes
+  const nlohmann::json json = nlohmann::json::parse(tapir("predict " + in_quotes(moved) + ' ' + in_quotes(png()) + " --json --top 9").out);
+  double sum = 0;
+  for (const auto& one : json.at("images")[0].at("classes")) sum += one.at("probability").get<double>();
+  CHECK(sum == doctest::Approx(1).epsilon(1e-6));   // five classes are all
+
+  CHECK(contains_text(refusal("predict " + in_quotes(moved) + " nowhere.png"), "nowhere.png"));
+  CHECK(contains_text(refusal("predict " + in_quotes(moved) + ' ' + in_quotes(trained().experiment)), "images.toml: "));
+  const fs::path parity = trained().folder.write(
+      "parity.toml", "[task]\nname = 'parity'\nsize = 4\n[model]\ncontext = 16\nwidth = 8\nlayers = 1\nheads = 1\n[train]\nsteps = 1\nbatch = 2\n");
+  REQUIRE(tapir("train " + in_quotes(parity) + " --out " + in_quotes(trained().folder.path() / "parity")).status == 0);
+  CHECK(contains_text(refusal("predict " + in_quotes(trained().folder.path() / "parity") + ' ' + in_quotes(png())),
+                      "parity has learned the task 'parity', not images"));
+  CHECK(contains_text(refusal("generate " + in_quotes(moved)), "moved has learned the task 'image', not a text"));
+}
+
+TEST_CASE("images: a damaged images.json is an error of every command that opens the run") {
+  const fs::path broken = trained().folder.path() / "broken";
+  fs::copy(trained().run, broken, fs::copy_options::recursive);
+  std::string text = contents(broken / "images.json");
+  text.replace(text.find("circle"), 6, "square");
+  std::ofstream(broken / "images.json") << text;
+  for (const std::string command : {"eval ", "train --resume "})
+    CHECK(contains_text(refusal(command + in_quotes(broken)), "images.json"));
+  CHECK(contains_text(refusal("predict " + in_quotes(broken) + ' ' + in_quotes(png())), "images.json"));
+}
+
+TEST_CASE("images: eval has accuracy with its interval; a report has the images, their guesses and maps of every head") {
+  const Outcome outcome = tapir("eval " + in_quotes(trained().run) + " --json");
+  REQUIRE(outcome.status == 0);
+  const nlohmann::json results = nlohmann::json::parse(outcome.out).at("runs")[0].at("results");
+  CHECK(results.contains("accuracy"));
+  CHECK(results.contains("95 %"));
+  CHECK(results.contains("calibration"));
+  const fs::path page = trained().folder.path() / "page.html";
+  REQUIRE(tapir("report " + in_quotes(trained().run) + " --out " + in_quotes(page)).status == 0);
+  const std::string html = contents(page), begin = "<script type=\"application/json\" id=\"data\">";
+  const size_t at = html.find(begin) + begin.size();
+  const nlohmann::json data = nlohmann::json::parse(html.substr(at, html.find("</script>", at) - at));
+  const nlohmann::json images = data.at("groups")[0].at("runs")[0].at("images");
+  CHECK(images.at("images").size() == 8);
+  CHECK(images.at("images")[0].at("pixels").size() == 16 * 16 * 3);
+  CHECK(images.at("images")[0].at("likeliest").size() == 3);
+  CHECK(images.at("rows") == 2);
+  CHECK(images.at("layers").size() == 2);
+  CHECK(images.at("layers")[1].at("heads").size() == 2);
+  CHECK(images.at("layers")[1].at("heads")[1].size() == 8);
+  CHECK(images.at("layers")[1].at("heads")[1][7].size() == 4);
+  CHECK(images.at("rollout").size() == 8);
+}
