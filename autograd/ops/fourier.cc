@@ -16,12 +16,13 @@
 namespace tapir {
 namespace {
 
-// The factor of each frequency, (⌊n/2⌋+1,1): `own` where c_k = 1, else `paired`.
+// The factor of each frequency, (⌊n/2⌋+1,2), for both of its parts, so that products run along whole rows: `own` where c_k = 1,
+// else `paired`.
 Tensor factors(int64_t n, double own, double paired, const Tensor& like) {
-  std::vector<double> values(n / 2 + 1, paired);
-  values.front() = own;
-  if (n % 2 == 0) values.back() = own;
-  return Tensor::from(values, {n / 2 + 1, 1}, Device::cpu).to(like.dtype()).to(like.device());
+  std::vector<double> values((n / 2 + 1) * 2, paired);
+  values[0] = values[1] = own;
+  if (n % 2 == 0) values[n] = values[n + 1] = own;
+  return Tensor::from(values, {n / 2 + 1, 2}, Device::cpu).to(like.dtype()).to(like.device());
 }
 
 // Throws an Error named after `op`, which was given this shape, unless tensor/fft.h takes so many rows of n numbers.
