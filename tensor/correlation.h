@@ -128,20 +128,18 @@ template <class T> struct Correlate {
     const T* const b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
     T* const out = y + image * y_image + group * panels.columns + 32 * panel + to.place(i, j);
     if (is_shallow()) {   // all sums of a few pixels stay in registers
-      for (int line = 0; line < lines; ++line) {
-        const T* const pixels = a + line * from.down;
-        T* const row = out + line * to.down;
-        const int depth_of_run = runs.depth, last = static_cast<int>(real);
+      for (int line = 0; line < lines; ++line)
         block.template fold<T, tile_height<T>>(
             m, width, runs.count, runs.depth,
-            [=, of = runs, step = from.across](int run) {
-              const T *const of_run = pixels + of.place(run), *const weights = b + run * depth_of_run * width;
-              return [=](T total, int p, int k, int c) { return std::fma(of_run[p * step + k], weights[k * width + c], total); };
+            [&](int run) {
+              const T *const pixels = a + line * from.down + runs.place(run), *const weights = b + run * runs.depth * width;
+              return [=, step = from.across](T total, int p, int k, int c) {
+                return std::fma(pixels[p * step + k], weights[k * width + c], total);
+              };
             },
-            [=, step = to.across](int p, int c, T value) {
-              if (c < last) row[p * step + c] = value;
+            [&](int p, int c, T value) {
+              if (c < real) out[line * to.down + p * to.across + c] = value;
             });
-      }
       return;
     }
     T* const sum = static_cast<T*>(block.memory);   // else a run's weights stay close for the whole tile
