@@ -1,8 +1,8 @@
 // The kernels of convolution.cc, tiled for the engine of blocks.
 //
-// A convolution is a sum of matrix products, one for each place in the window: pixels × channels of x, times channels × outputs
-// of w. Nothing is unfolded: windows are read where they lie in x, around which zeros were copied if windows reach beyond. Where
-// the places of a row of the window are neighbours in memory, they and their channels make one product ("run").
+// A convolution is a sum of matrix products, one for each place in the window: pixels × channels of x, times channels ×
+// outputs of w. Nothing is unfolded: windows are read where they lie in x, around which zeros were copied if windows reach
+// beyond. Where the places of a row of the window are neighbours in memory, they and their channels make one product ("run").
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -122,7 +122,8 @@ template <class T> struct Correlate {
     const int64_t panel = part % panels.count(), group = part / panels.count();
     const int64_t i = tile / tiles.across() * tiles.lines, j = tile % tiles.across() * tiles.length;
     const int lines = static_cast<int>(tiles.height - i < tiles.lines ? tiles.height - i : tiles.lines);
-    const int m = static_cast<int>(tiles.width - j < tiles.length ? tiles.width - j : tiles.length), width = panels.width(panel);
+    const int m = static_cast<int>(tiles.width - j < tiles.length ? tiles.width - j : tiles.length),
+              width = panels.width(panel);
     const int64_t real = panels.columns - 32 * panel < width ? panels.columns - 32 * panel : width;
     const T* const a = x + image * x_image + group * depth + from.place(i, j);
     const T* const b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
@@ -159,8 +160,8 @@ template <class T> struct Correlate {
   }
 };
 
-// w (depth, columns of a panel) += Σ_pixel x (pixel, depth) g (pixel, columns), of a run: a block has some of its depth, and the
-// images of one part. Sums are long, and rounded less where 256 pixels at a time are added up first.
+// w (depth, columns of a panel) += Σ_pixel x (pixel, depth) g (pixel, columns), of a run: a block has some of its depth, and
+// the images of one part. Sums are long, and rounded less where 256 pixels at a time are added up first.
 template <class T> struct CorrelateForWeight {
   const T *x, *g;        // padded, the channels of g as panels
   T* w;                  // (part, group, panel, run, depth, column)
