@@ -1,5 +1,5 @@
-// The ops: everything a user calls, one line of mathematics each. All take views of any strides, check what they are given, and
-// throw an Error that names the function that was called and the shapes in full. Those with a result in f32 or f64 are
+// The ops: everything a user calls, one line of mathematics each. All take views of any strides, check what they are given,
+// and throw an Error that names the function that was called and the shapes in full. Those with a result in f32 or f64 are
 // differentiable any number of times that their formulas allow, at least twice; whole numbers have no gradient and no node.
 //
 // Letters: x, a, b inputs; y the result. Axes may be negative: −1 is the last. Arithmetic broadcasts as NumPy does. Numbers
@@ -9,8 +9,8 @@
 // NaN in an input is NaN in every element that depends on it, however little, and in no other. What a mask hides is not read.
 // Only a definition lets 0 hide NaN: x⁰ = 1, p = 0 in kl_div, and this: an element whose cotangent is 0 takes no part in the
 // gradient, even where its derivative is infinite or NaN. So where() hides √x at 0 and a/b at b = 0, forwards and backwards.
-// Excepted are products and rows, where 0 · NaN is NaN: matmul, linear, convolutions, linear_recurrence, logcumsumexp, logsumexp,
-// softmax, the norms of layers, and attention. Where an op has no derivative, the sub-gradient is named beside it.
+// Excepted are products and rows, where 0 · NaN is NaN: matmul, linear, convolutions, linear_recurrence, logcumsumexp,
+// logsumexp, softmax, the norms of layers, and attention. Where an op has no derivative, the sub-gradient is named beside it.
 //
 // Losses are sums over rows or elements, not means. The caller divides, once, by the count of the whole batch: sums of its
 // parts (accumulated steps, several machines) add up to the loss of the whole; means of parts of different size do not.

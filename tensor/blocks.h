@@ -51,8 +51,8 @@ struct Block {
       }
   }
 
-  // store(i, j, y_ij) with y_ij = step(y_ij, i, k, j) from 0 on, for k = 0 … depth − 1 and step = steps(r), r = 0 … runs − 1, in
-  // this order.
+  // store(i, j, y_ij) with y_ij = step(y_ij, i, k, j) from 0 on, for k = 0 … depth − 1 and step = steps(r), r = 0 … runs − 1,
+  // in this order.
   template <class T, int height = 4, class Steps, class Store>
   HD void fold(int m, int n, int runs, int depth, const Steps& steps, const Store& store) const {
     for (int c = fold_wide<height, T>(m, n, runs, depth, steps, [](int, int) { return T(0); }, store); c < n; ++c)
@@ -84,7 +84,8 @@ struct Block {
   HD static void fold_columns(int i, int j, int m, Runs runs, int depth, const Steps& steps, const Element& element,
                               const Store& store) {
     for (; i + height <= m; i += height) {
-      if constexpr (height > 4 && std::is_same_v<Runs, One>) fold_high_part<height, width, T>(i, j, runs, depth, steps, element, store);
+      if constexpr (height > 4 && std::is_same_v<Runs, One>)
+        fold_high_part<height, width, T>(i, j, runs, depth, steps, element, store);
       else fold_part<height, width, T>(i, j, runs, depth, steps, element, store);
     }
     if constexpr (height > 1)
@@ -93,8 +94,8 @@ struct Block {
 
   // Out of line: what is inlined around it would leave g++ too few registers for the addresses of many rows.
   template <int height, int width, class T, class Runs, class Steps, class Element, class Store>
-  [[gnu::noinline]] HD static void fold_high_part(int i, int j, Runs runs, int depth, const Steps& steps, const Element& element,
-                                                  const Store& store) {
+  [[gnu::noinline]] HD static void fold_high_part(int i, int j, Runs runs, int depth, const Steps& steps,
+                                                  const Element& element, const Store& store) {
     fold_part<height, width, T>(i, j, runs, depth, steps, element, store);
   }
 

@@ -41,7 +41,9 @@ class Images {
 
   int64_t width() const { return copy_.padded_width; }
   int64_t image() const { return copy_.padded_height * width() * copy_.groups * copy_.lanes; }
-  int64_t place(int64_t i, int64_t j) const { return ((i + copy_.top) * width() + j + copy_.left) * copy_.groups * copy_.lanes; }
+  int64_t place(int64_t i, int64_t j) const {
+    return ((i + copy_.top) * width() + j + copy_.left) * copy_.groups * copy_.lanes;
+  }
 
   // Images begin … begin + count − 1, valid until the next call.
   const T* read(int64_t begin, int64_t count) {
@@ -82,8 +84,8 @@ Runs runs_of(const Line& rows, const Line& columns, int64_t groups, int64_t dept
   require(rows.taps * across * std::max<int64_t>(1, length) <= std::numeric_limits<int>::max() / 32, name, [&] {
     return text("too many places in a window: ", rows.taps, " × ", columns.taps, " of ", depth, " channels");
   });
-  return {static_cast<int>(rows.taps * across), static_cast<int>(across), rows.tap_step * width * pixel, columns.tap_step * pixel,
-          static_cast<int>(length)};
+  return {static_cast<int>(rows.taps * across), static_cast<int>(across), rows.tap_step * width * pixel,
+          columns.tap_step * pixel, static_cast<int>(length)};
 }
 
 // How the sums of a convolution read the weights: which way the channels go.
@@ -109,8 +111,8 @@ void correlate(const Tensor& x, Images<T>& images, const Tensor& w, const Tensor
   const int64_t at_once = images_at_once(x, images);
   for (int64_t begin = 0; begin < x.size(0); begin += at_once) {
     const int64_t count = std::min(at_once, x.size(0) - begin), y_image = y.size(1) * width;
-    const Correlate<T> kernel{images.read(begin, count), packed.data<T>(), y.data<T>() + begin * y_image, from, to, tiles, count,
-                              images.image(), y_image, groups, way.depth,
+    const Correlate<T> kernel{images.read(begin, count), packed.data<T>(), y.data<T>() + begin * y_image, from, to, tiles,
+                              count, images.image(), y_image, groups, way.depth,
                               runs_of(rows, columns, groups, way.depth, images.width(), pixel), panels};
     for_each_block(device, kernel.blocks(), tile_pixels * 32 * static_cast<int64_t>(sizeof(T)), kernel);
   }
@@ -140,7 +142,8 @@ void correlate_for_weight(const Tensor& x, const Tensor& g, const Tensor& dw, co
                                        tiles, runs, panels, begin > 0};
     for_each_block(device, kernel.blocks(), 2 * tile_rows * 32 * static_cast<int64_t>(sizeof(T)), kernel);
   }
-  for_each_row(device, taps * depth, dw.size(3), UnpackRow<T>{packed.data<T>(), dw.data<T>(), parts, groups, taps, depth, panels});
+  for_each_row(device, taps * depth, dw.size(3),
+               UnpackRow<T>{packed.data<T>(), dw.data<T>(), parts, groups, taps, depth, panels});
 }
 
 void count_operations(const ConvolutionPlan& plan, const Tensor& images, const Tensor& w) {
@@ -173,7 +176,10 @@ Tensor convolve_transposed(const ConvolutionPlan& plan, const Tensor& g_, const 
   const Windows &down = plan.plane.rows, &across = plan.plane.columns;
   const std::vector<Line> rows = lines_of_adjoint(down), columns = lines_of_adjoint(across);
   const Shape shape{g.size(0), down.size, across.size, w.size(2) * plan.groups};
-  const bool all = rows.size() == static_cast<size_t>(down.stride) && columns.size() == static_cast<size_t>(across.stride);
+  const auto meets_all = [](const std::vector<Line>& lines, const Windows& w) {
+    return static_cast<int64_t>(lines.size()) == std::min(w.stride, w.size);
+  };
+  const bool all = meets_all(rows, down) && meets_all(columns, across);
   const Tensor x = all ? Tensor::empty(shape, g.dtype(), g.device()) : Tensor::zeros(shape, g.dtype(), g.device());
   count_operations(plan, g, w);
   if (x.elements() == 0) return x;

@@ -2,8 +2,8 @@
 //
 //   ⟨g, conv(x, w)⟩ = Σ g(b, i, j, o) x(b, i s − p + u d, j s − p + v d, c) w(u, v, c, o)
 //
-// with x (B,H,W,C), g (B,H',W',O) and w (kh,kw,C/groups,O); o and c are of one group. Each function below is the derivative of this
-// form by one of the three. Operands are dense and of one kind; shapes are those of the plane, which is not checked.
+// with x (B,H,W,C), g (B,H',W',O) and w (kh,kw,C/groups,O); o and c are of one group. Each function below is the derivative of
+// this form by one of the three. Operands are dense and of one kind; shapes are those of the plane, which is not checked.
 #pragma once
 #include "tensor/tensor.h"
 #include "tensor/windows.h"

@@ -1,8 +1,8 @@
 // The kernels of convolution.cc, tiled for the engine of blocks.
 //
-// A convolution is a sum of matrix products, one for each place in the window: pixels × channels of x, times channels × outputs
-// of w. Nothing is unfolded: windows are read where they lie in x, around which zeros were copied if windows reach beyond. Where
-// the places of a row of the window are neighbours in memory, they and their channels make one product ("run").
+// A convolution is a sum of matrix products, one for each place in the window: pixels × channels of x, times channels ×
+// outputs of w. Nothing is unfolded: windows are read where they lie in x, around which zeros were copied if windows reach
+// beyond. Where the places of a row of the window are neighbours in memory, they and their channels make one product ("run").
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -122,26 +122,25 @@ template <class T> struct Correlate {
     const int64_t panel = part % panels.count(), group = part / panels.count();
     const int64_t i = tile / tiles.across() * tiles.lines, j = tile % tiles.across() * tiles.length;
     const int lines = static_cast<int>(tiles.height - i < tiles.lines ? tiles.height - i : tiles.lines);
-    const int m = static_cast<int>(tiles.width - j < tiles.length ? tiles.width - j : tiles.length), width = panels.width(panel);
+    const int m = static_cast<int>(tiles.width - j < tiles.length ? tiles.width - j : tiles.length),
+              width = panels.width(panel);
     const int64_t real = panels.columns - 32 * panel < width ? panels.columns - 32 * panel : width;
     const T* const a = x + image * x_image + group * depth + from.place(i, j);
     const T* const b = w + (group * panels.padded() + 32 * panel) * runs.count * runs.depth;
     T* const out = y + image * y_image + group * panels.columns + 32 * panel + to.place(i, j);
     if (is_shallow()) {   // all sums of a few pixels stay in registers
-      for (int line = 0; line < lines; ++line) {
-        const T* const pixels = a + line * from.down;
-        T* const row = out + line * to.down;
-        const int depth_of_run = runs.depth, last = static_cast<int>(real);
+      for (int line = 0; line < lines; ++line)
         block.template fold<T, tile_height<T>>(
             m, width, runs.count, runs.depth,
-            [=, of = runs, step = from.across](int run) {
-              const T *const of_run = pixels + of.place(run), *const weights = b + run * depth_of_run * width;
-              return [=](T total, int p, int k, int c) { return std::fma(of_run[p * step + k], weights[k * width + c], total); };
+            [&](int run) {
+              const T *const pixels = a + line * from.down + runs.place(run), *const weights = b + run * runs.depth * width;
+              return [=, step = from.across](T total, int p, int k, int c) {
+                return std::fma(pixels[p * step + k], weights[k * width + c], total);
+              };
             },
-            [=, step = to.across](int p, int c, T value) {
-              if (c < last) row[p * step + c] = value;
+            [&](int p, int c, T value) {
+              if (c < real) out[line * to.down + p * to.across + c] = value;
             });
-      }
       return;
     }
     T* const sum = static_cast<T*>(block.memory);   // else a run's weights stay close for the whole tile
@@ -161,8 +160,8 @@ template <class T> struct Correlate {
   }
 };
 
-// w (depth, columns of a panel) += Σ_pixel x (pixel, depth) g (pixel, columns), of a run: a block has some of its depth, and the
-// images of one part. Sums are long, and rounded less where 256 pixels at a time are added up first.
+// w (depth, columns of a panel) += Σ_pixel x (pixel, depth) g (pixel, columns), of a run: a block has some of its depth, and
+// the images of one part. Sums are long, and rounded less where 256 pixels at a time are added up first.
 template <class T> struct CorrelateForWeight {
   const T *x, *g;        // padded, the channels of g as panels
   T* w;                  // (part, group, panel, run, depth, column)

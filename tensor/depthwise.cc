@@ -1,5 +1,5 @@
-// Pixels whose windows lie in the image with the same taps make one tile, (pixels, channels), whose sums stay in registers; taps
-// beside the image are not among them.
+// Pixels whose windows lie in the image with the same taps make one tile, (pixels, channels), whose sums stay in registers;
+// taps beside the image are not among them.
 #include "tensor/depthwise.h"
 
 #include <cmath>
@@ -76,7 +76,9 @@ template <class T> struct Depthwise {
       block.template fold<T, 8>(
           static_cast<int>(tile->pixels), static_cast<int>(channels), 1, static_cast<int>(tile->taps),
           [&](int) {
-            return [=](T total, int p, int k, int c) { return std::fma(a[list[k].place + p * step + c], weights[list[k].weight + c], total); };
+            return [=](T total, int p, int k, int c) {
+              return std::fma(a[list[k].place + p * step + c], weights[list[k].weight + c], total);
+            };
           },
           [&](int p, int c, T value) { out[p * out_step + c] = value; });
     }
@@ -111,9 +113,10 @@ template <class T> struct DepthwiseForWeight {
             const int64_t j = columns.first + s->begin * columns.step + s->first_tap * columns.tap_step;
             const T* const a = x + ((image * height + at) * width + j) * channels + channel;
             const T* const b = g + ((image * rows.count + i) * columns.count + s->begin) * channels + channel;
-            block.template accumulate<8>(
-                static_cast<int>(s->taps), n, static_cast<int>(s->count), sum + (u * columns.taps + s->first_tap) * n,
-                [&](T total, int t, int k, int c) { return std::fma(a[k * step + t * tap_step + c], b[k * pixel + c], total); });
+            block.template accumulate<8>(static_cast<int>(s->taps), n, static_cast<int>(s->count),
+                                         sum + (u * columns.taps + s->first_tap) * n, [&](T total, int t, int k, int c) {
+                                           return std::fma(a[k * step + t * tap_step + c], b[k * pixel + c], total);
+                                         });
           }
         }
     T* const out = w + part * taps * channels + channel;
@@ -138,8 +141,8 @@ void convolve_depthwise_for_weight(const Tensor& x, const Tensor& g, const Tenso
   const Tensor partial = Tensor::empty({parts * size}, x.dtype(), x.device());
   with_float("convolution", x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const DepthwiseForWeight<T> kernel{x.data<T>(), g.data<T>(), partial.data<T>(), stretches.data(), x.size(0), parts, x.size(1),
-                                       x.size(2), x.size(3), panel, stretches.count(), rows, columns};
+    const DepthwiseForWeight<T> kernel{x.data<T>(), g.data<T>(), partial.data<T>(), stretches.data(), x.size(0), parts,
+                                       x.size(1), x.size(2), x.size(3), panel, stretches.count(), rows, columns};
     for_each_block(x.device(), kernel.blocks(), taps * panel * static_cast<int64_t>(sizeof(T)), kernel);
     column_sum(x.device(), parts, size, PartTerm<T>{partial.data<T>(), size}, w.data<T>());
   });
@@ -155,16 +158,18 @@ void convolve_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const
       tiles.push_back({r.begin, r.count, c.begin, c.count, static_cast<int64_t>(taps.size()), r.taps * c.taps});
       for (int64_t u = r.first_tap; u < r.first_tap + r.taps; ++u)
         for (int64_t v = c.first_tap; v < c.first_tap + c.taps; ++v)
-          taps.push_back({(u * rows.tap_step * width + v * columns.tap_step) * channels,
-                          ((rows.kernel + u * rows.kernel_step) * w.size(1) + columns.kernel + v * columns.kernel_step) * channels});
+          taps.push_back(
+              {(u * rows.tap_step * width + v * columns.tap_step) * channels,
+               ((rows.kernel + u * rows.kernel_step) * w.size(1) + columns.kernel + v * columns.kernel_step) * channels});
     }
   const OnDevice<Tile> tile_list(tiles, x.device());
   const OnDevice<Tap> tap_list(taps, x.device());
   with_float("convolution", x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for_each_block(x.device(), x.size(0) * rows.count, 0,
-                   Depthwise<T>{x.data<T>(), w.data<T>(), y.data<T>(), tile_list.data(), tap_list.data(), x.size(1), width, channels,
-                                rows.count, y.size(1), y.size(2), static_cast<int64_t>(right.size()), rows, columns});
+    for_each_block(
+        x.device(), x.size(0) * rows.count, 0,
+        Depthwise<T>{x.data<T>(), w.data<T>(), y.data<T>(), tile_list.data(), tap_list.data(), x.size(1), width, channels,
+                     rows.count, y.size(1), y.size(2), static_cast<int64_t>(right.size()), rows, columns});
   });
 }
 

@@ -33,8 +33,8 @@ struct Line {
 
 Line line_of(const Windows& w);   // y(i) = Σ_t x(i stride − padding + t dilation) w(t)
 
-// The adjoint, x(h) = Σ_t y((h + padding − t dilation)/stride) w(t) where that is whole: a line each for h = r, r + stride, …,
-// r < stride, but for those r where no t is.
+// The adjoint, x(h) = Σ_t y((h + padding − t dilation)/stride) w(t) where that is whole: a line each for those h = r, r +
+// stride, …, r < stride, that have a t.
 std::vector<Line> lines_of_adjoint(const Windows& w);
 
 // Throws an Error named after `op`, which ends with the text of(), unless kernel, stride and dilation are at least 1, a window

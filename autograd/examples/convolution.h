@@ -32,7 +32,8 @@ struct ConvolutionExample {
             const int64_t i = at[1] * down.stride - down.padding + u * down.dilation;
             const int64_t j = at[2] * across.stride - across.padding + v * across.dilation;
             if (i < 0 || i >= x[1] || j < 0 || j >= x[2]) continue;
-            product(((at[0] * x[1] + i) * x[2] + j) * x[3] + at[3] / outputs * inputs + c, ((u * w[1] + v) * inputs + c) * w[3] + at[3],
+            product(((at[0] * x[1] + i) * x[2] + j) * x[3] + at[3] / outputs * inputs + c,
+                    ((u * w[1] + v) * inputs + c) * w[3] + at[3],
                     ((at[0] * g[1] + at[1]) * g[2] + at[2]) * g[3] + at[3]);
           }
       return 0.0;
@@ -45,7 +46,8 @@ inline ConvolutionExample of_sequence(const std::string& label, const Shape& x, 
 }
 
 // For the row of one op: its operands, its call, and where a product of the operands at a and b goes.
-inline Example convolution_row(const ConvolutionExample& e, const Shape& a, const Shape& b, const Shape& result, const Function& call,
+inline Example convolution_row(const ConvolutionExample& e, const Shape& a, const Shape& b, const Shape& result,
+                               const Function& call,
                                const std::function<void(const ConvolutionExample&, const Arrays&, Array&)>& add) {
   return {.label = e.label,
           .function = call,
@@ -88,8 +90,10 @@ inline std::vector<AddedExample> convolution_examples() {
           {{"stride 2, 1 × 1", {1, 5, 3, 2}, {1, 1, 2, 2}, {.stride = 2}}, 0},
           {{"stride 3", {1, 10, 8, 1}, {4, 2, 1, 2}, {.stride = 3, .padding = 1}}, 2},
           {{"dilation", {1, 6, 7, 2}, {3, 2, 2, 2}, {.padding = 2, .dilation = 2}}, 0},
-          {{"stride and dilation, no common factor", {1, 7, 9, 1}, {3, 3, 1, 2}, {.stride = 2, .padding = 3, .dilation = 3}}, 0},
-          {{"stride and dilation, a common factor", {1, 9, 13, 1}, {3, 3, 1, 2}, {.stride = 4, .padding = 2, .dilation = 2}}, 0},
+          {{"stride and dilation, no common factor", {1, 7, 9, 1}, {3, 3, 1, 2},
+            {.stride = 2, .padding = 3, .dilation = 3}}, 0},
+          {{"stride and dilation, a common factor", {1, 9, 13, 1}, {3, 3, 1, 2},
+            {.stride = 4, .padding = 2, .dilation = 2}}, 0},
           {{"padding all around", {1, 2, 1, 2}, {3, 3, 2, 2}, {.padding = 2}}, 0},
           {{"groups", {2, 4, 4, 4}, {3, 2, 2, 6}, {.padding = 1, .groups = 2}}, 0},
           {{"depthwise", {2, 4, 5, 3}, {3, 3, 1, 3}, {.padding = 1, .groups = 3}}, 0},
@@ -128,7 +132,8 @@ template <> struct Examples<Conv2d> {
     for (const ConvolutionExample& e :
          {of_sequence("sequence", {2, 7, 3}, {3, 3, 4}, {.padding = 1}),
           of_sequence("sequence, groups", {2, 7, 4}, {2, 2, 6}, {.stride = 2, .dilation = 2, .groups = 2})})
-      rows.push_back(convolution_row(e, of_line(e.x), weight_of_line(e.w), of_line(e.g), [o = e.across](const std::vector<Tensor>& in) {
+      rows.push_back(convolution_row(e, of_line(e.x), weight_of_line(e.w), of_line(e.g),
+                                     [o = e.across](const std::vector<Tensor>& in) {
         return conv1d(in[0], in[1], o);
       }, add_result));
     rows.push_back(average_row("average pooling", {2, 4, 5, 3}, 2, 2, {.stride = 2}));
@@ -137,22 +142,28 @@ template <> struct Examples<Conv2d> {
     const Tensor x = zeros({2, 5, 4, 6});
     return {.op = "conv2d",
             .rows = std::move(rows),
-            .errors = {{[] { conv2d(zeros({5, 4, 6}), zeros({3, 3, 6, 2})); }, {"conv2d", "x (B,H,W,C)", "[5,4,6]", "[3,3,6,2]"}},
+            .errors = {{[] { conv2d(zeros({5, 4, 6}), zeros({3, 3, 6, 2})); },
+                        {"conv2d", "x (B,H,W,C)", "[5,4,6]", "[3,3,6,2]"}},
                        {[=] { conv2d(x, zeros({3, 3, 6})); }, {"conv2d", "weight (kh,kw,C/groups,O)", "[2,5,4,6]", "[3,3,6]"}},
                        {[=] { conv2d(x, zeros({3, 3, 5, 2})); }, {"conv2d", "[2,5,4,6]", "6 channels", "[3,3,5,2]", "for 5"}},
                        {[=] { conv2d(x, zeros({3, 3, 6, 2}), {.groups = 2}); }, {"conv2d", "6 channels", "for 6", "2 groups"}},
-                       {[=] { conv2d(x, zeros({3, 3, 2, 4}), {.groups = 3}); }, {"conv2d", "6 channels and 4 outputs", "3 groups"}},
+                       {[=] { conv2d(x, zeros({3, 3, 2, 4}), {.groups = 3}); },
+                        {"conv2d", "6 channels and 4 outputs", "3 groups"}},
                        {[=] { conv2d(x, zeros({3, 3, 2, 4}), {.groups = 0}); }, {"conv2d", "0 groups"}},
                        {[=] { conv2d(x, zeros({3, 5, 6, 2})); },
                         {"conv2d", "window of 5", "does not fit on 4 places with padding 0", "[2,5,4,6]", "[3,5,6,2]"}},
-                       {[=] { conv2d(x, zeros({3, 3, 6, 2}), {.dilation = 2}); }, {"conv2d", "window of 3 with dilation 2", "on 4"}},
-                       {[=] { conv2d(x, zeros({3, 0, 6, 2})); }, {"conv2d", "kernel must be in [1, 2147483647], got 0", "[3,0,6,2]"}},
+                       {[=] { conv2d(x, zeros({3, 3, 6, 2}), {.dilation = 2}); },
+                        {"conv2d", "window of 3 with dilation 2", "on 4"}},
+                       {[=] { conv2d(x, zeros({3, 0, 6, 2})); },
+                        {"conv2d", "kernel must be in [1, 2147483647], got 0", "[3,0,6,2]"}},
                        {[] { conv2d(zeros({2, 0, 4, 6}), zeros({3, 3, 6, 2}), {.padding = 2}); }, {"conv2d", "on 0 places"}},
                        {[=] { average_pool2d(x, 5, 5, {}); }, {"average_pool2d", "window of 5", "on 4 places", "[2,5,4,6]"}},
-                       {[=] { average_pool2d(x, 2, 2, {.padding = 2}); }, {"average_pool2d", "padding must be in [0, 1], got 2"}},
+                       {[=] { average_pool2d(x, 2, 2, {.padding = 2}); },
+                        {"average_pool2d", "padding must be in [0, 1], got 2"}},
                        {[] { average_pool2d(zeros({5, 4, 6}), 2, 2, {}); }, {"average_pool2d", "x (B,H,W,C)", "[5,4,6]"}},
                        {[] { conv1d(zeros({5, 6}), zeros({3, 6, 2})); }, {"conv1d", "x (B,T,C)", "[5,6]", "[3,6,2]"}},
-                       {[] { conv1d(zeros({2, 5, 6}), zeros({7, 6, 2})); }, {"conv1d", "window of 7", "on 5 places", "[2,5,6]"}},
+                       {[] { conv1d(zeros({2, 5, 6}), zeros({7, 6, 2})); },
+                        {"conv1d", "window of 7", "on 5 places", "[2,5,6]"}},
                        {[] { conv1d(zeros({2, 5, 6}), zeros({3, 4, 2})); }, {"conv1d", "[2,5,6]", "6 channels", "for 4"}}}};
   }
 };
@@ -161,7 +172,8 @@ template <> struct Examples<ConvTranspose2d> {
   static OpExamples all() {
     std::vector<Example> rows;
     for (const AddedExample& a : convolution_examples())
-      rows.push_back(convolution_row(a.of, a.of.g, a.of.w, a.of.x, [o = a.of.across, added = a.added](const std::vector<Tensor>& in) {
+      rows.push_back(convolution_row(a.of, a.of.g, a.of.w, a.of.x,
+                                     [o = a.of.across, added = a.added](const std::vector<Tensor>& in) {
         return conv_transpose2d(in[0], in[1], o, added);
       }, add_image));
     for (const AddedExample& a :
@@ -174,17 +186,21 @@ template <> struct Examples<ConvTranspose2d> {
     const Tensor g = zeros({2, 5, 4, 6}), w = zeros({3, 3, 2, 6});
     return {.op = "conv_transpose2d",
             .rows = std::move(rows),
-            .errors = {{[=] { conv_transpose2d(zeros({5, 4, 6}), w); }, {"conv_transpose2d", "g (B,H',W',O)", "[5,4,6]", "[3,3,2,6]"}},
+            .errors = {{[=] { conv_transpose2d(zeros({5, 4, 6}), w); },
+                        {"conv_transpose2d", "g (B,H',W',O)", "[5,4,6]", "[3,3,2,6]"}},
                        {[=] { conv_transpose2d(g, zeros({3, 3, 2, 5})); },
                         {"conv_transpose2d", "[2,5,4,6]", "6 channels", "[3,3,2,5]", "for 5"}},
                        {[=] { conv_transpose2d(g, w, {.groups = 4}); }, {"conv_transpose2d", "6 outputs", "4 groups"}},
                        {[=] { conv_transpose2d(g, w, {}, 1); }, {"conv_transpose2d", "added must be in [0, 0], got 1"}},
-                       {[=] { conv_transpose2d(g, w, {.stride = 2}, -1); }, {"conv_transpose2d", "added must be in [0, 1], got -1"}},
-                       {[=] { conv_transpose2d(zeros({2, 0, 4, 6}), w); }, {"conv_transpose2d", "g must have 1 to", "[2,0,4,6]"}},
+                       {[=] { conv_transpose2d(g, w, {.stride = 2}, -1); },
+                        {"conv_transpose2d", "added must be in [0, 1], got -1"}},
+                       {[=] { conv_transpose2d(zeros({2, 0, 4, 6}), w); },
+                        {"conv_transpose2d", "g must have 1 to", "[2,0,4,6]"}},
                        {[=] { conv_transpose2d(zeros({2, 1, 4, 6}), w, {.padding = 2}); },
                         {"conv_transpose2d", "padding 2 on both sides leaves -1", "[2,1,4,6]"}},
                        {[] { conv_transpose1d(zeros({5, 6}), zeros({3, 2, 6})); }, {"conv_transpose1d", "g (B,T',O)", "[5,6]"}},
-                       {[] { conv_transpose1d(zeros({2, 5, 6}), zeros({3, 2, 5})); }, {"conv_transpose1d", "6 channels", "for 5"}}}};
+                       {[] { conv_transpose1d(zeros({2, 5, 6}), zeros({3, 2, 5})); },
+                        {"conv_transpose1d", "6 channels", "for 5"}}}};
   }
 };
 
@@ -198,11 +214,14 @@ template <> struct Examples<Conv2dWeight> {
     const Tensor x = zeros({2, 5, 4, 6});
     return {.op = "conv2d_weight",
             .rows = std::move(rows),
-            .errors = {{[=] { conv2d_weight(x, zeros({2, 3, 2}), 3, 3); }, {"conv2d_weight", "g (B,H',W',O)", "[2,5,4,6]", "[2,3,2]"}},
+            .errors = {{[=] { conv2d_weight(x, zeros({2, 3, 2}), 3, 3); },
+                        {"conv2d_weight", "g (B,H',W',O)", "[2,5,4,6]", "[2,3,2]"}},
                        {[=] { conv2d_weight(x, zeros({2, 3, 3, 4}), 3, 3); },
                         {"conv2d_weight", "[2,5,4,6] makes [2,3,2] windows of [3,3]", "[2,3,3,4]"}},
-                       {[=] { conv2d_weight(x, zeros({2, 3, 2, 4}), 3, 3, {.groups = 3}); }, {"conv2d_weight", "4 outputs", "3 groups"}},
-                       {[=] { conv2d_weight(x, zeros({2, 3, 2, 4}), 3, 5); }, {"conv2d_weight", "window of 5", "on 4 places"}}}};
+                       {[=] { conv2d_weight(x, zeros({2, 3, 2, 4}), 3, 3, {.groups = 3}); },
+                        {"conv2d_weight", "4 outputs", "3 groups"}},
+                       {[=] { conv2d_weight(x, zeros({2, 3, 2, 4}), 3, 5); },
+                        {"conv2d_weight", "window of 5", "on 4 places"}}}};
   }
 };
 

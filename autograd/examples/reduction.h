@@ -115,7 +115,8 @@ template <> struct Examples<Mean> {
             .errors = {{[] { mean(zeros({}), 0); }, {"mean", "axis 0", "[]"}},
                        {[] { adaptive_average_pool2d(zeros({2, 5, 4, 3}), 6, 2); },
                         {"adaptive_average_pool2d", "[5,4] has no [6,2] parts", "[2,5,4,3]"}},
-                       {[] { adaptive_average_pool2d(zeros({5, 4, 3}), 2, 2); }, {"adaptive_average_pool2d", "x (B,H,W,C)", "[5,4,3]"}},
+                       {[] { adaptive_average_pool2d(zeros({5, 4, 3}), 2, 2); },
+                        {"adaptive_average_pool2d", "x (B,H,W,C)", "[5,4,3]"}},
                        {[] { mean(zeros({2, 3}), -3, true); }, {"mean", "axis -3", "[2,3]"}}}};
   }
 };

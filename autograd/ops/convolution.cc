@@ -1,4 +1,5 @@
-// Convolutions. Each of the three ops is linear in both of its inputs, and its gradients are the other two: tensor/convolution.h.
+// Convolutions. Each of the three ops is linear in both of its inputs, and its gradients are the other two:
+// tensor/convolution.h.
 #include "autograd/ops/convolution.h"
 
 #include <limits>
@@ -16,13 +17,15 @@ Windows windows(int64_t size, int64_t kernel, const ConvolutionOptions& options)
 
 // The least size that `count` windows need, and `added` more.
 template <class Of>
-Windows windows_of_count(const char* op, int64_t count, int64_t kernel, const ConvolutionOptions& options, int64_t added, const Of& of) {
+Windows windows_of_count(const char* op, int64_t count, int64_t kernel, const ConvolutionOptions& options, int64_t added,
+                         const Of& of) {
   Windows all = windows(0, kernel, options);
   require_window(op, all, of);
   require(0 <= added && added < all.stride, op,
           [&] { return text("added must be in [0, ", all.stride - 1, "], got ", added, "; ", of()); });
   constexpr int64_t limit = std::numeric_limits<int32_t>::max();
-  require(1 <= count && count <= limit, op, [&] { return text("g must have 1 to ", limit, " places, found ", count, "; ", of()); });
+  require(1 <= count && count <= limit, op,
+          [&] { return text("g must have 1 to ", limit, " places, found ", count, "; ", of()); });
   all.size = (count - 1) * all.stride + all.reach() - 2 * all.padding + added;
   require(all.size >= 1, op, [&] {
     return text("padding ", all.padding, " on both sides leaves ", all.size, " of the places; ", of());
@@ -35,7 +38,8 @@ void require_operands(const char* op, const Tensor& x, const Tensor& weight, int
   require(x.defined() && weight.defined(), op, [] { return "an input has no value"; });
   require_same_kind(op, {&x, &weight});
   with_float(op, x.dtype(), [](auto) {});
-  require(x.rank() == rank && weight.rank() == rank, op, [&] { return text("needs ", form, ", got ", x.shape(), " and ", weight.shape()); });
+  require(x.rank() == rank && weight.rank() == rank, op,
+          [&] { return text("needs ", form, ", got ", x.shape(), " and ", weight.shape()); });
 }
 
 auto shapes_of(const Tensor& a, const Tensor& b) {
@@ -49,8 +53,8 @@ void require_plane(const char* op, const Plane& plane, const Tensor& a, const Te
 
 void require_groups(const char* op, int64_t groups, int64_t channels, int64_t outputs, const Tensor& a, const Tensor& b) {
   require(groups >= 1 && channels % groups == 0 && outputs % groups == 0, op, [&] {
-    return text(channels, " channels and ", outputs, " outputs do not make ", groups, " groups; shapes are ", a.shape(), " and ",
-                b.shape());
+    return text(channels, " channels and ", outputs, " outputs do not make ", groups, " groups; shapes are ", a.shape(),
+                " and ", b.shape());
   });
 }
 
@@ -58,8 +62,8 @@ void require_groups(const char* op, int64_t groups, int64_t channels, int64_t ou
 void require_channels(const char* op, int64_t groups, const Tensor& x, const Tensor& weight) {
   require_groups(op, groups, x.size(-1), weight.size(-1), x, weight);
   require(weight.size(-2) == x.size(-1) / groups, op, [&] {
-    return text("x ", x.shape(), " has ", x.size(-1), " channels, weight ", weight.shape(), " is for ", weight.size(-2), " in each of ",
-                groups, " groups");
+    return text("x ", x.shape(), " has ", x.size(-1), " channels, weight ", weight.shape(), " is for ", weight.size(-2),
+                " in each of ", groups, " groups");
   });
 }
 
@@ -124,8 +128,12 @@ struct Conv2dWeight {
 };
 
 namespace {
-Tensor convolution(const ConvolutionPlan& plan, const Tensor& x, const Tensor& weight) { return apply(Conv2d{plan}, x, weight); }
-Tensor transposed(const ConvolutionPlan& plan, const Tensor& g, const Tensor& weight) { return apply(ConvTranspose2d{plan}, g, weight); }
+Tensor convolution(const ConvolutionPlan& plan, const Tensor& x, const Tensor& weight) {
+  return apply(Conv2d{plan}, x, weight);
+}
+Tensor transposed(const ConvolutionPlan& plan, const Tensor& g, const Tensor& weight) {
+  return apply(ConvTranspose2d{plan}, g, weight);
+}
 Tensor for_weight(const ConvolutionPlan& plan, const Tensor& x, const Tensor& g) { return apply(Conv2dWeight{plan}, x, g); }
 }  // namespace
 
@@ -175,8 +183,8 @@ Tensor conv2d_weight(const Tensor& x, const Tensor& g, Count rows, Count columns
   require_plane(name, plane, x, g);
   require_groups(name, options.groups, x.size(3), g.size(3), x, g);
   require(x.size(0) == g.size(0) && g.size(1) == plane.rows.count() && g.size(2) == plane.columns.count(), name, [&] {
-    return text("x ", x.shape(), " makes [", x.size(0), ",", plane.rows.count(), ",", plane.columns.count(), "] windows of [", rows.value,
-                ",", columns.value, "], g has ", g.shape());
+    return text("x ", x.shape(), " makes [", x.size(0), ",", plane.rows.count(), ",", plane.columns.count(), "] windows of [",
+                rows.value, ",", columns.value, "], g has ", g.shape());
   });
   return for_weight({plane, options.groups}, x, g);
 }

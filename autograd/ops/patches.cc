@@ -66,7 +66,8 @@ Tensor moved(const char* op, const Tensor& from, const Shape& shape, const Plane
   return to;
 }
 
-Plane plane_of(const char* op, int64_t height, int64_t width, int64_t rows, int64_t columns, const PatchOptions& o, const Tensor& x) {
+Plane plane_of(const char* op, int64_t height, int64_t width, int64_t rows, int64_t columns, const PatchOptions& o,
+               const Tensor& x) {
   const Plane plane{{height, rows, o.stride, o.padding, o.dilation}, {width, columns, o.stride, o.padding, o.dilation}};
   const auto shape = [&] { return text("the shape is ", x.shape()); };
   require_windows(op, plane.rows, shape);
@@ -104,10 +105,11 @@ struct Fold {
   Tensor forward(const Tensor& y) {
     require(y.rank() == 4, name, [&] { return text("needs windows (B,H',W',rows·columns·C), got ", y.shape()); });
     const Plane plane = plane_of(name, height, width, rows, columns, options, y);
-    require(y.size(1) == plane.rows.count() && y.size(2) == plane.columns.count() && y.size(3) % (rows * columns) == 0, name, [&] {
-      return text("an image of [", height, ",", width, "] has [", plane.rows.count(), ",", plane.columns.count(), "] windows of [", rows,
-                  ",", columns, "], got ", y.shape());
-    });
+    require(y.size(1) == plane.rows.count() && y.size(2) == plane.columns.count() && y.size(3) % (rows * columns) == 0, name,
+            [&] {
+              return text("an image of [", height, ",", width, "] has [", plane.rows.count(), ",", plane.columns.count(),
+                          "] windows of [", rows, ",", columns, "], got ", y.shape());
+            });
     const int64_t channels = y.size(3) / (rows * columns);
     return moved<FoldRow>(name, y, {y.size(0), height, width, channels}, plane, y.size(0) * height * width, channels);
   }

@@ -15,7 +15,8 @@ struct PatchOptions {
 // y(b,i,j,(u,v,c)) = x(b, i stride − padding + u dilation, j stride − padding + v dilation, c). Also known as im2col.
 Tensor unfold(const Tensor& x, Count rows, Count columns, const PatchOptions& options = {});
 
-// The adjoint, onto images of `height` × `width`: what windows have of one place is added.   (B,H',W',rows·columns·C) → (B,H,W,C)
+// The adjoint, onto images of `height` × `width`: what windows have of one place is added.   (B,H',W',rows·columns·C) →
+// (B,H,W,C)
 Tensor fold(const Tensor& windows, Count height, Count width, Count rows, Count columns, const PatchOptions& options = {});
 
 struct Unfold;

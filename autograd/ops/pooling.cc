@@ -71,13 +71,15 @@ Tensor max_pool2d(const Tensor& x, Count rows, Count columns, const PatchOptions
   const Plane plane = plane_of(name, x, rows, columns, options);
   const int64_t down = plane.rows.count(), across = plane.columns.count(), channels = x.size(3), places = x.size(1) * x.size(2);
   require(places <= std::numeric_limits<int32_t>::max(), name, [&] { return text("too many places: ", x.shape()); });
-  const Tensor dense = x.detach().contiguous(), largest = Tensor::empty({x.size(0), down * across, channels}, x.dtype(), x.device());
+  const Tensor dense = x.detach().contiguous(),
+               largest = Tensor::empty({x.size(0), down * across, channels}, x.dtype(), x.device());
   // Zeros at first, which are places too: a dry run finds none.
   const Tensor place = Tensor::from(std::vector<int32_t>(largest.elements()), largest.shape(), x.device());
   with_type(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for_each_row(x.device(), x.size(0) * down * across, plane.rows.kernel * plane.columns.kernel * channels,
-                 LargestRow<T>{dense.data<T>(), largest.data<T>(), place.data<int32_t>(), plane, across, down * across, channels});
+    for_each_row(
+        x.device(), x.size(0) * down * across, plane.rows.kernel * plane.columns.kernel * channels,
+        LargestRow<T>{dense.data<T>(), largest.data<T>(), place.data<int32_t>(), plane, across, down * across, channels});
   });
   place.wrote();
   return reshape(gather(reshape(x, {x.size(0), places, channels}), 1, place), {x.size(0), down, across, channels});
@@ -89,7 +91,8 @@ Tensor average_pool2d(const Tensor& x, Count rows, Count columns, const PatchOpt
   plane_of(name, x, rows, columns, options);
   with_float(name, x.dtype(), [](auto) {});
   const int64_t channels = x.size(3);
-  const Tensor weight = Tensor::full({rows, columns, 1, channels}, 1 / (static_cast<double>(rows) * static_cast<double>(columns)), x.dtype(), x.device());
+  const Tensor weight = Tensor::full({rows, columns, 1, channels},
+                                     1 / (static_cast<double>(rows) * static_cast<double>(columns)), x.dtype(), x.device());
   return conv2d(x, weight, {.stride = options.stride, .padding = options.padding, .groups = channels});
 }
 
@@ -100,8 +103,8 @@ Tensor adaptive_average_pool2d(const Tensor& x, Count height, Count width) {
   with_float(name, x.dtype(), [](auto) {});
   require(x.rank() == 4, name, [&] { return text("needs x (B,H,W,C), got ", x.shape()); });
   require(1 <= height && height <= x.size(1) && 1 <= width && width <= x.size(2), name, [&] {
-    return text("an image of [", x.size(1), ",", x.size(2), "] has no [", height.value, ",", width.value, "] parts; the shape is ",
-                x.shape());
+    return text("an image of [", x.size(1), ",", x.size(2), "] has no [", height.value, ",", width.value,
+                "] parts; the shape is ", x.shape());
   });
   return means_along(means_along(x, 1, height), 2, width);
 }

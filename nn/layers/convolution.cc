@@ -28,10 +28,11 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, const ConvolutionOptions
     : Conv2d(in, out, kernel, options, with_bias, Init::fan_in(kernel * kernel * inputs("conv2d", in, out, kernel, options)),
              Init::fan_in(kernel * kernel * inputs("conv2d", in, out, kernel, options))) {}
 
-Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, const ConvolutionOptions& options, bool with_bias, const Init& weight_init,
-               const Init& bias_init)
+Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, const ConvolutionOptions& options, bool with_bias,
+               const Init& weight_init, const Init& bias_init)
     : options(options),
-      weight(parameter("weight", {kernel, kernel, inputs("conv2d", in, out, kernel, options), out}, ParameterKind::weight, weight_init)),
+      weight(parameter("weight", {kernel, kernel, inputs("conv2d", in, out, kernel, options), out}, ParameterKind::weight,
+                       weight_init)),
       bias(with_bias ? &parameter("bias", {out}, ParameterKind::bias, bias_init) : nullptr) {}
 
 Tensor Conv2d::forward(const Tensor& x) const {
@@ -43,10 +44,11 @@ Conv1d::Conv1d(int64_t in, int64_t out, int64_t kernel, const ConvolutionOptions
     : Conv1d(in, out, kernel, options, with_bias, Init::fan_in(kernel * inputs("conv1d", in, out, kernel, options)),
              Init::fan_in(kernel * inputs("conv1d", in, out, kernel, options))) {}
 
-Conv1d::Conv1d(int64_t in, int64_t out, int64_t kernel, const ConvolutionOptions& options, bool with_bias, const Init& weight_init,
-               const Init& bias_init)
+Conv1d::Conv1d(int64_t in, int64_t out, int64_t kernel, const ConvolutionOptions& options, bool with_bias,
+               const Init& weight_init, const Init& bias_init)
     : options(options),
-      weight(parameter("weight", {kernel, inputs("conv1d", in, out, kernel, options), out}, ParameterKind::weight, weight_init)),
+      weight(
+          parameter("weight", {kernel, inputs("conv1d", in, out, kernel, options), out}, ParameterKind::weight, weight_init)),
       bias(with_bias ? &parameter("bias", {out}, ParameterKind::bias, bias_init) : nullptr) {}
 
 Tensor Conv1d::forward(const Tensor& x) const {

@@ -5,11 +5,11 @@
 
 namespace tapir::nn {
 
-// Initial values where none are given are PyTorch's: W and b uniform in ±1/√fan_in, with the fan_in = kernel² in/groups inputs of an
-// output, of a sequence kernel in/groups. Groups that do not fit throw Error.
 // Normal, deviation √(2/fan_in) of fan_in = kernel² inputs: for layers before a ReLU.   He et al. 2015, arXiv 1502.01852, eq. 10
 Init he_of_convolution(int64_t kernel, int64_t inputs);
 
+// Initial values where none are given are PyTorch's: W and b uniform in ±1/√fan_in, with the fan_in = kernel² in/groups inputs
+// of an output, of a sequence kernel in/groups. Groups that do not fit throw Error.
 struct Conv2d : Module {   // y = conv2d(x, W) + b, of a square kernel
   Conv2d(int64_t in, int64_t out, int64_t kernel, const ConvolutionOptions& options = {}, bool with_bias = true);
   Conv2d(int64_t in, int64_t out, int64_t kernel, const ConvolutionOptions& options, bool with_bias, const Init& weight_init,

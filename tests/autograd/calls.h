@@ -60,7 +60,8 @@ inline std::vector<OpCall> calls_of_every_op() {
 
   TAPIR_CALL(conv2d, TAPIR_LIST(eighths({1, 3, 3, 2}), eighths({2, 2, 1, 4})), conv2d(t[0], t[1], {.padding = 1, .groups = 2}))
   TAPIR_CALL(conv1d, TAPIR_LIST(eighths({2, 5, 2}), eighths({2, 2, 3})), conv1d(t[0], t[1], {.stride = 2, .padding = 1}))
-  TAPIR_CALL(conv_transpose2d, TAPIR_LIST(eighths({1, 2, 3, 4}), eighths({2, 2, 3, 4})), conv_transpose2d(t[0], t[1], {.stride = 2}, 1))
+  TAPIR_CALL(conv_transpose2d, TAPIR_LIST(eighths({1, 2, 3, 4}), eighths({2, 2, 3, 4})),
+             conv_transpose2d(t[0], t[1], {.stride = 2}, 1))
   TAPIR_CALL(conv_transpose1d, TAPIR_LIST(eighths({2, 3, 4}), eighths({2, 3, 4})), conv_transpose1d(t[0], t[1]))
   TAPIR_CALL(conv2d_weight, TAPIR_LIST(eighths({1, 3, 3, 2}), eighths({1, 2, 2, 3})), conv2d_weight(t[0], t[1], 2, 2))
   TAPIR_CALL(unfold, {eighths({1, 3, 4, 2})}, unfold(t[0], 2, 3, {.padding = 1}))

@@ -155,8 +155,10 @@ std::vector<Ranged> ranges() {
        [=](double v) { conv2d_weight(image, Tensor::zeros({1, 2, 3, 2}, DType::f64), 2, count(v)); }, "[1,3,4,2]"},
       {"unfold", "rows", {1, 3}, {0, 4, -1, lowest, highest}, [=](double v) { unfold(image, count(v), 1); }, "[1,3,4,2]"},
       {"unfold", "columns", {1, 4}, {0, 5, -1, lowest, highest}, [=](double v) { unfold(image, 1, count(v)); }, "[1,3,4,2]"},
-      {"max_pool2d", "rows", {1, 3}, {0, 4, -1, lowest, highest}, [=](double v) { max_pool2d(image, count(v), 1, {}); }, "[1,3,4,2]"},
-      {"max_pool2d", "columns", {1, 4}, {0, 5, -1, lowest, highest}, [=](double v) { max_pool2d(image, 1, count(v), {}); }, "[1,3,4,2]"},
+      {"max_pool2d", "rows", {1, 3}, {0, 4, -1, lowest, highest},
+       [=](double v) { max_pool2d(image, count(v), 1, {}); }, "[1,3,4,2]"},
+      {"max_pool2d", "columns", {1, 4}, {0, 5, -1, lowest, highest},
+       [=](double v) { max_pool2d(image, 1, count(v), {}); }, "[1,3,4,2]"},
       {"average_pool2d", "rows", {1, 3}, {0, 4, -1, lowest, highest},
        [=](double v) { average_pool2d(image, count(v), 1, {}); }, "[1,3,4,2]"},
       {"average_pool2d", "columns", {1, 4}, {0, 5, -1, lowest, highest},
@@ -281,7 +283,8 @@ TEST_CASE("calls: ops.h includes every family, and the lists of families and of 
 
 TEST_CASE("calls: no function takes a bare bool, int or double, which C++ would make of one another") {
   const std::set<std::string> allowed{"const Tensor&", "const std::vector<Tensor>&", "const std::vector<int>&", "const Shape&",
-                                      "const Mask&", "const RandomKey&", "const CrossEntropyOptions&", "const ConvolutionOptions&", "const PatchOptions&",
+                                      "const Mask&", "const RandomKey&", "const CrossEntropyOptions&",
+                                      "const ConvolutionOptions&", "const PatchOptions&",
                                       "DType", "Axis", "Flag", "Count", "Number"};
   for (const Declaration& d : declarations())
     for (const Parameter& p : d.parameters) {

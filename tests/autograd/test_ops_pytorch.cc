@@ -59,7 +59,8 @@ int64_t count(const json& options, const char* name) { return options[name].get<
 double real(const json& options, const char* name) { return options[name].get<double>(); }
 
 ConvolutionOptions convolution(const json& o) {
-  return {.stride = count(o, "stride"), .padding = count(o, "padding"), .dilation = count(o, "dilation"), .groups = count(o, "groups")};
+  return {.stride = count(o, "stride"), .padding = count(o, "padding"), .dilation = count(o, "dilation"),
+          .groups = count(o, "groups")};
 }
 PatchOptions patches(const json& o) {
   return {.stride = count(o, "stride"), .padding = count(o, "padding"), .dilation = count(o, "dilation")};
@@ -178,7 +179,8 @@ const std::map<std::string, Call>& calls() {
        })},
       {"fold",
        [](const Tensors& in, const json& o, Tensors&) {
-         return fold(in.at("windows"), count(o, "height"), count(o, "width"), count(o, "rows"), count(o, "columns"), patches(o));
+         return fold(in.at("windows"), count(o, "height"), count(o, "width"), count(o, "rows"), count(o, "columns"),
+                     patches(o));
        }},
       {"linear_recurrence",
        [](const Tensors& in, const json& o, Tensors&) {

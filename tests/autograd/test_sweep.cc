@@ -270,7 +270,8 @@ bool zero_wins(const std::string& op) { return std::set<std::string>{"chain", "p
 // The ops that the head of ops.h excepts: where a cotangent is 0, their gradient reads what belongs to it all the same.
 bool reads_all(const std::string& op) {
   static const std::set<std::string> ops{
-      "matmul", "linear", "conv2d", "conv_transpose2d", "conv2d_weight", "linear_recurrence", "logcumsumexp", "logsumexp", "softmax",
+      "matmul", "linear", "conv2d", "conv_transpose2d", "conv2d_weight",
+      "linear_recurrence", "logcumsumexp", "logsumexp", "softmax",
       "layer_norm", "rms_norm", "group_norm", "batch_norm",
       "mix", "expressive_weights", "pair_hidden", "pair_hidden_tanh",
       "dot_product_attention", "expressive_attention", "network_attention", "deep_network_attention"};

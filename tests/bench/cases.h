@@ -84,7 +84,8 @@ inline std::map<std::string, Case> cases(int64_t scale) {
       {"transpose_copy", {{wide}, [](const auto& x) { return mul(transpose(x[0]), transpose(x[0])); }}},
       {"dropout", {{wide}, [](const auto& x) { return dropout(x[0], 0.1, {.seed = 1, .step = 0, .site = 1}); }}},
   };
-  const auto convolution = [&](const std::string& name, const Shape& x, const Shape& weight, const ConvolutionOptions& options) {
+  const auto convolution = [&](const std::string& name, const Shape& x, const Shape& weight,
+                               const ConvolutionOptions& options) {
     table[name] = {{x, weight}, [options](const auto& in) { return conv2d(in[0], in[1], options); }};
   };
   const int64_t images = 32 * scale;

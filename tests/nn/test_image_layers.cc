@@ -1,5 +1,5 @@
-// Layers of images: three steps of a small network give PyTorch's values (tests/golden/image_layers.py); what layers have, refuse
-// and leave behind.
+// Layers of images: three steps of a small network give PyTorch's values (tests/golden/image_layers.py); what layers have,
+// refuse and leave behind.
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -113,7 +113,8 @@ TEST_CASE("blocks: sums that stay in registers, of runs in their order") {
         CAPTURE(runs);
         const std::vector<float> a = numbers(blocks * m * runs * depth, 0.7f), b = numbers(blocks * runs * depth * n, 0.3f);
         const Device device = default_device();
-        const Tensor left = Tensor::from(a, {blocks, m, runs * depth}, device), right = Tensor::from(b, {blocks, runs * depth, n}, device);
+        const Tensor left = Tensor::from(a, {blocks, m, runs * depth}, device),
+                     right = Tensor::from(b, {blocks, runs * depth, n}, device);
         const Tensor c = Tensor::empty({blocks, n, m}, DType::f32, device);
         for_each_block(device, blocks, 0, Folds{left.data<float>(), right.data<float>(), c.data<float>(), m, n, runs, depth});
         std::vector<float> expected;
