@@ -1,5 +1,5 @@
-// The binary layout of CIFAR-10 and CIFAR-100 (Krizhevsky: Learning Multiple Layers of Features from Tiny Images, 2009): records
-// of the labels, one byte each, the coarse one first where there are two, then the red, the green and the blue plane.
+// The binary layout of CIFAR-10 and CIFAR-100 (Krizhevsky: Learning Multiple Layers of Features from Tiny Images, 2009):
+// records of the labels, one byte each, the coarse one first where there are two, then the red, the green and the blue plane.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -39,6 +39,7 @@ struct CifarParts {
 CifarParts read_cifar(const CifarLayout& layout, const std::filesystem::path& place);
 
 // Appends the images of `bytes` of the file `name`, channels last. Errors as above.
-void append_records(Images& images, const CifarLayout& layout, std::string_view bytes, int64_t records, const std::string& name);
+void append_records(Images& images, const CifarLayout& layout, std::string_view bytes, int64_t records,
+                    const std::string& name);
 
 }  // namespace tapir

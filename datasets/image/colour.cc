@@ -15,8 +15,8 @@ void for_each_pixel(FloatImage& image, const Change& change) {
   for (float* pixel = image.values.data(); pixel != image.values.data() + image.values.size(); pixel += 3) change(pixel);
 }
 
-// One channel of the colour with hue `sixths` / 6, saturation and value: v − v s max(0, min(k, 4 − k, 1)), k = (n + sixths) mod 6;
-// n is 5 for red, 3 for green, 1 for blue.
+// One channel of the colour with hue `sixths` / 6, saturation and value: v − v s max(0, min(k, 4 − k, 1)) with
+// k = (n + sixths) mod 6; n is 5 for red, 3 for green, 1 for blue.
 float channel(float n, float sixths, float saturation, float value) {
   float k = n + sixths;
   if (k >= 6) k -= 6;

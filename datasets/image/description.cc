@@ -40,8 +40,8 @@ ImageDescription load_description(const std::filesystem::path& file) {
     const auto digest = contents.at("sha256").get<std::string>();
     contents.erase("sha256");
     const std::string expected = sha256_hex(contents.dump());
-    require(
-        digest == expected, file.string(), [&] { return text("sha256 is ", shown(digest), ", expected ", expected); }, saved_again);
+    const auto differs = [&] { return text("sha256 is ", shown(digest), ", expected ", expected); };
+    require(digest == expected, file.string(), differs, saved_again);
     const auto numbers = [&](const char* key) { return contents.at(key).get<std::vector<double>>(); };
     const auto names = [&](const char* key) { return contents.at(key).get<std::vector<std::string>>(); };
     return {contents.at("height"), contents.at("width"), contents.at("channels"), names("classes"), names("coarse_classes"),

@@ -67,8 +67,8 @@ struct ImageSet {
   ImageDescription description;
 };
 
-// Reads (or draws) the images of `spec`. Statistics are those of the whole training part, before limits, or of `known`, as saved
-// with a trained model: then the images must have its size and classes.
+// Reads (or draws) the images of `spec`. Statistics are those of the whole training part, before limits, or of `known`, as
+// saved with a trained model: then the images must have its size and classes.
 // Errors: a field that is not as above; a file that is missing, truncated or malformed; a class with fewer than 2 images; more
 // images than fit into memory.
 ImageSet read_images(const ImageSpec& spec, const ImageDescription* known = nullptr);
@@ -78,7 +78,8 @@ ChannelStatistics channel_statistics(const Images& images);   // Error: no image
 // SHA-256 of height, width, channels (8 bytes each, little-endian), labels and coarse labels (4 bytes each), pixels.
 std::string digest_of(const Images& images);
 
-// A description as JSON, with a SHA-256 of itself. `load` gives exactly what was saved, and refuses a file that was cut or edited.
+// A description as JSON, with a SHA-256 of itself. `load` gives exactly what was saved, and refuses a file that was cut or
+// edited.
 std::string description_text(const ImageDescription& description);
 ImageDescription load_description(const std::filesystem::path& file);
 

@@ -76,13 +76,13 @@ ImageBatch ImageLoader::batch(int64_t k) {
   State& state = *state_;
   if (state.threads.empty()) return state.make_batch(k);
   std::unique_lock lock(state.mutex);
-  if (k != state.wanted) {
+  if (k != state.wanted || state.ahead == 0) {
     state.ready.clear();
     state.wanted = state.next = k;
+    state.ahead = 2 * static_cast<int64_t>(state.threads.size());
     ++state.start;
+    state.changed.notify_all();
   }
-  state.ahead = 2 * static_cast<int64_t>(state.threads.size());
-  state.changed.notify_all();
   state.changed.wait(lock, [&] { return state.ready.contains(k); });
   State::Result result = std::move(state.ready.extract(k).mapped());
   state.wanted = k + 1;

@@ -24,8 +24,8 @@ struct Box {
 };
 
 // The part `box` of the image at another size: bilinear, antialiased as PyTorch's interpolate(…, antialias=True) of the part
-// alone. Along an axis of n pixels that become m, s = max(n / m, 1): output i is at c = (i + ½) n / m, and takes each pixel j of
-// [c − s, c + s] by the weight max(0, 1 − |j + ½ − c| / s), divided by their sum. The box lies in the image.
+// alone. Along an axis of n pixels that become m, s = max(n / m, 1): output i is at c = (i + ½) n / m, and takes each pixel j
+// of [c − s, c + s] by the weight max(0, 1 − |j + ½ − c| / s), divided by their sum. The box lies in the image.
 FloatImage resized(const FloatImage& image, const Box& box, int64_t height, int64_t width);
 
 // The middle square of the image, resized to `size` × `size` and rounded to bytes.

@@ -82,7 +82,8 @@ struct Point {
   int32_t x, y;
 };
 
-// Corners in [1, size − 1]². The third of an equilateral triangle is the second, turned by 60° about the first, in whole pixels.
+// Corners in [1, size − 1]². The third of an equilateral triangle is the second, turned by 60° about the first, cut
+// to whole pixels.
 std::array<Point, 3> triangle_corners(int32_t label, int32_t size, Draws& draws) {
   const auto corner = [&] { return Point{1 + draws.below(size - 1), 1 + draws.below(size - 1)}; };
   const auto is_within = [&](Point p) { return std::min(p.x, p.y) >= 1 && std::max(p.x, p.y) <= size - 1; };

@@ -1,5 +1,5 @@
-// Drawn images in the layout of CIFAR-10 (datasets/image/cifar.h), so that whatever reads that layout needs no download. An
-// image is a function of the kind, the part, and its index alone.
+// Drawn images in the layout of CIFAR-10 (datasets/image/cifar.h), so that what reads that layout needs no download. An image
+// is a function of the kind, the part, and its index alone.
 //
 //   shapes      a circle, a square, a triangle, a cross or a ring, filled with one colour on another, with noise
 //   textures    horizontal, vertical or diagonal stripes, checks or dots of a drawn period and place, in two colours, with noise

@@ -9,11 +9,6 @@
 
 namespace tapir::nn {
 
-// What a model of images is told of them.
-struct ImageShape {
-  int64_t height = 0, width = 0, channels = 3;
-};
-
 class ImageStem : public Module {
  public:
   virtual Tensor forward(const Tensor& pixels, const Call& call) const = 0;   // (B,H,W,Q) → (B,N,C)

@@ -13,7 +13,7 @@
 #include "nn/fields.h"
 #include "nn/layers/linear.h"
 #include "nn/layers/residual_block.h"
-#include "nn/models/image_stem.h"
+#include "nn/models/image_shape.h"
 
 namespace tapir::nn {
 

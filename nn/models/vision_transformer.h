@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "nn/blocks.h"
+#include "nn/models/image_shape.h"
 #include "nn/models/image_stem.h"
 
 namespace tapir::nn {

@@ -48,8 +48,8 @@ inline std::filesystem::path gzipped(const std::filesystem::path& file) {
   return file.string() + ".gz";
 }
 
-// Record r of the layout: label r mod classes, coarse label r mod coarse classes; the byte at (channel, row, column) is a number
-// of its own.
+// Record r of the layout: label r mod classes, coarse label r mod coarse classes; the byte at (channel, row, column) is a
+// number of its own.
 inline uint8_t record_pixel(int64_t r, int64_t channel, int64_t row, int64_t column) {
   return static_cast<uint8_t>(r * 101 + channel * 67 + row * 5 + column * 3);
 }

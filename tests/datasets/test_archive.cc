@@ -50,7 +50,8 @@ TEST_CASE("an archive that is cut anywhere is refused, or has not all files") {
     if (size > 18) CHECK(!error.empty());
   }
   CHECK(refused(folder.write("short.tar", tar_member("a", "12345").substr(0, 515)), {{"a", 5}}) ==
-        "cannot be read as a tar archive behind 515 bytes: Truncated tar archive; hint: is it complete? expected .tar.gz or .tar");
+        "cannot be read as a tar archive behind 515 bytes: Truncated tar archive; hint: is it complete? expected .tar.gz or "
+        ".tar");
 }
 
 TEST_CASE("what is no archive, and names, kinds and sizes that are hostile") {

@@ -196,7 +196,8 @@ TEST_CASE("CIFAR: every byte is where a separate reader finds it, from the folde
     if (!recorded(golden.at(name).at("train"), folder) || !recorded(golden.at(name).at("test"), folder)) continue;
     const TemporaryFolder made;
     const auto archive = made.path() / "set.tar.gz";
-    const std::string command = "tar -C '" + data_root().string() + "' -cf - " + layout.folder + " | gzip -1 >'" + archive.string() + "'";
+    const std::string command =
+        "tar -C '" + data_root().string() + "' -cf - " + layout.folder + " | gzip -1 >'" + archive.string() + "'";
     REQUIRE(std::system(command.c_str()) == 0);
     for (const auto& place : {folder, archive}) {
       const CifarParts parts = read_cifar(layout, place);

@@ -158,7 +158,8 @@ TEST_CASE("what is drawn is distributed as it should be: crops, flips, shares of
   }
   // Within 4 standard deviations of the binomials, of the mean 1/2, and of E λ² = (α + 1) / (4 α + 2).
   CHECK(std::abs(static_cast<double>(flips) - 0.25 * count) < 4 * std::sqrt(count * 0.25 * 0.75));
-  for (const int64_t place : places) CHECK(std::abs(static_cast<double>(place) - 0.2 * count) < 4 * std::sqrt(count * 0.2 * 0.8));
+  for (const int64_t place : places)
+    CHECK(std::abs(static_cast<double>(place) - 0.2 * count) < 4 * std::sqrt(count * 0.2 * 0.8));
   const double variance = 1 / (4 * (2 * 0.3 + 1));
   CHECK(std::abs(sum / count - 0.5) < 4 * std::sqrt(variance / count));
   CHECK(std::abs(squares / count - 1.3 / 3.2) < 4 * 0.5 / std::sqrt(count));   // λ² is within [0, 1]

@@ -86,11 +86,24 @@ TEST_CASE("what is no image, or not one of 8 bits in RGB or grey, or too large, 
   }
 }
 
+TEST_CASE("files that would take much memory, or have tables that do not fit, get one line") {
+  CHECK(refused(read_file(golden_images() / "bomb.png")) == "cannot be decoded: Out of memory");
+  std::string bytes = read_file(golden_images() / "rgb.jpg");
+  const size_t table = bytes.find("\xFF\xC4") + 4;   // its class and number, then how many codes of 1 … 16 bits
+  std::string many = bytes, behind = bytes;
+  for (size_t bits = 1; bits <= 16; ++bits) many[table + bits] = static_cast<char>(255);
+  const std::string expected = text("byte ", table, ": expected a Huffman table of at most 255 codes within its segment");
+  CHECK(refused(many) == expected + ", found 4080");
+  behind[table + 16] = static_cast<char>(200);
+  CHECK(refused(behind).starts_with(expected));
+}
+
 TEST_CASE("the middle square of an image is resized") {
   DecodedImage wide{2, 6, {}};
   for (int row = 0; row < 2; ++row)
     for (int column = 0; column < 6; ++column)
-      for (int channel = 0; channel < 3; ++channel) wide.pixels.push_back(static_cast<uint8_t>(40 * column + 10 * row + channel));
+      for (int channel = 0; channel < 3; ++channel)
+        wide.pixels.push_back(static_cast<uint8_t>(40 * column + 10 * row + channel));
   CHECK(fit_square(wide, 2) == std::vector<uint8_t>{80, 81, 82, 120, 121, 122, 90, 91, 92, 130, 131, 132});
   CHECK(fit_square(wide, 1) == std::vector<uint8_t>{105, 106, 107});
 }
@@ -171,7 +184,8 @@ TEST_CASE("classes of unequal size give their last tenth, rounded up, to the tes
 TEST_CASE("folders that have other things than images by class") {
   const TemporaryFolder folder;
   const auto refused_by = [&](const fs::path& place) {
-    const std::string error = error_of([&] { read_image_folder(folder.path() / "set", class_folders(folder.path() / "set"), 8); });
+    const fs::path set = folder.path() / "set";
+    const std::string error = error_of([&] { read_image_folder(set, class_folders(set), 8); });
     REQUIRE(error.starts_with((folder.path() / place).string() + ": "));
     return error.substr((folder.path() / place).string().size() + 2);
   };

@@ -134,7 +134,8 @@ TEST_CASE("a run's description goes before the statistics of other images, which
   known.statistics.mean[0] = 0.125;
   CHECK(read_images(spec, &known).description.statistics.mean[0] == 0.125);
   known.classes.back() = "another";
-  CHECK(error_of([&] { read_images(spec, &known); }) == "data: these are other classes than those that the model was trained on");
+  CHECK(error_of([&] { read_images(spec, &known); }) ==
+        "data: these are other classes than those that the model was trained on");
   known.height = known.width = 64;
   CHECK(error_of([&] { read_images(spec, &known); }) ==
         "data.size: expected images of 64 x 64, as the model was trained on, found 32 x 32");
@@ -275,7 +276,8 @@ TEST_CASE("triangles: three groups of white points; those called equilateral hav
         for (int64_t dy = -1; dy <= 1; ++dy)
           for (int64_t dx = -1; dx <= 1; ++dx) {
             const int64_t nx = x + dx, ny = y + dy, n = ny * size + nx;
-            if (nx < 0 || ny < 0 || nx >= size || ny >= size || record[1 + n] == 0 || group[static_cast<size_t>(n)] >= 0) continue;
+            if (nx < 0 || ny < 0 || nx >= size || ny >= size) continue;
+            if (record[1 + n] == 0 || group[static_cast<size_t>(n)] >= 0) continue;
             group[static_cast<size_t>(n)] = 1;
             next.push_back(n);
           }

@@ -62,7 +62,8 @@ void archive(std::string_view bytes) {
     expect(wanted.contains(name) && static_cast<int64_t>(contents.size()) <= wanted.at(name), "only what is wanted is read");
     again += testing::tar_member(name, contents);
   }
-  if (!files->empty()) expect(read_archive(write("again", again + testing::tar_end()), wanted) == *files, "files are read as written");
+  if (files->empty()) return;
+  expect(read_archive(write("again", again + testing::tar_end()), wanted) == *files, "files are read as they were written");
 }
 
 // A PNG or JPEG file.

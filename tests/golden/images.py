@@ -1,5 +1,5 @@
-"""Golden values of images: CIFAR as a separate reader finds it, files decoded by Pillow, sizes changed by PyTorch, and augmented
-batches computed in float64 from random numbers of a Philox of its own.
+"""Golden values of images: CIFAR as a separate reader finds it, files decoded by Pillow, sizes changed by PyTorch, and
+augmented batches computed in float64 from random numbers of a Philox of its own.
 
     python images.py [FOLDER]        writes images.json and images/ beside this file; FOLDER has the data sets (~/.cache/tapir)
 """
@@ -9,7 +9,9 @@ import hashlib
 import json
 import math
 import pathlib
+import struct
 import sys
+import zlib
 
 import numpy
 import PIL.Image
@@ -96,7 +98,16 @@ def files():
     deep = PIL.Image.fromarray((numpy.arange(20 * 27, dtype=numpy.uint16).reshape(20, 27) * 100))
     deep.save(folder / "sixteen.png")
     rgb.convert("CMYK").save(folder / "cmyk.jpg")
+    (folder / "bomb.png").write_bytes(bomb())
     return decoded
+
+
+def bomb():
+    """A PNG of one pixel whose 40 million bytes of data are 40 kB."""
+    sizes = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", sizes), (b"IDAT", zlib.compress(bytes(40_000_000), 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
 
 
 # --- sizes ---
@@ -333,11 +344,12 @@ def augmentations():
     pixels = synthetic(9, 12, 10)
     pixels[3] = pixels[3][:, :, :1]   # an image without colours
     statistics = ([0.4, 0.5, 0.6], [0.25, 0.2, 0.3])
-    everything = {"flip": 0.5, "rotation": 15, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "erasing": 0.5,
-                  "mixup": 0.2, "cutmix": 1}
+    everything = {"flip": 0.5, "rotation": 15, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1,
+                  "erasing": 0.5, "mixup": 0.2, "cutmix": 1}
     cases = [({}, 0), ({}, 7), ({"crop_padding": 3}, 0), ({"crop_padding": 2, "flip": 0.5}, 16), ({"flip": 0.5}, 0),
              ({"smallest_crop": 0.08}, 0), ({"smallest_crop": 0.5}, 8), ({"smallest_crop": 0.98}, 0), ({"rotation": 30}, 0),
-             ({"rotation": 180}, 9), ({"brightness": 0.8}, 0), ({"contrast": 1.5}, 0), ({"saturation": 2}, 0), ({"hue": 0.5}, 0),
+             ({"rotation": 180}, 9), ({"brightness": 0.8}, 0), ({"contrast": 1.5}, 0), ({"saturation": 2}, 0),
+             ({"hue": 0.5}, 0),
              ({"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.2}, 0), ({"erasing": 1}, 0),
              ({"mixup": 0.2}, 0), ({"cutmix": 1}, 0), ({"cutmix": 0.3, "mixup": 1}, 0),
              (everything | {"crop_padding": 4}, 0), (everything | {"smallest_crop": 0.3}, 13)]

@@ -8,7 +8,7 @@
 
 #include "datasets/batch.h"
 #include "nn/fields.h"
-#include "nn/models/image_stem.h"
+#include "nn/models/image_shape.h"
 #include "nn/token_mixer.h"
 
 namespace tapir {
