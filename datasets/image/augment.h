@@ -26,6 +26,8 @@ struct AugmentOptions {
   double cutmix = 0;          // α: x with a rectangle of x′, of a share 1 − λ before it is cut by the edge (Yun et al. 2019,
                               // arXiv 1905.04899). Where mixup is on as well, an image has either with probability ½. λ is
                               // each image's own. α is 0, or in [0.01, 1].
+
+  bool operator==(const AugmentOptions&) const = default;
 };
 
 // Error: a field out of its range, "augment." with its name; both crops.

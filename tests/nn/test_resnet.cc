@@ -11,7 +11,7 @@
 #include "tests/messages.h"
 
 using namespace tapir;
-using testing::message_of;
+
 
 namespace {
 

@@ -17,7 +17,7 @@
 using namespace tapir;
 using nn::VisionTransformer;
 using nn::VisionTransformerOptions;
-using testing::message_of;
+
 
 namespace {
 

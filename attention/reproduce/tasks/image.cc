@@ -250,10 +250,7 @@ Task::Results ImageTask::comparable(const std::string& part) const {
 }
 
 std::string ImageTask::drawn() const {
-  const AugmentOptions& own = data().augment;
-  const bool changed = own.crop_padding > 0 || own.smallest_crop < 1 || own.flip > 0 || own.rotation > 0 || own.brightness > 0 ||
-                       own.contrast > 0 || own.saturation > 0 || own.hue > 0 || own.erasing > 0 || own.mixup > 0 || own.cutmix > 0;
-  return changed ? "order and augmentation of images" : "order of images";
+  return data().augment == AugmentOptions{} ? "order of images" : "order and augmentation of images";
 }
 
 std::pair<Batch, int64_t> ImageTask::sample() const {
