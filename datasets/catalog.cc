@@ -38,7 +38,7 @@ const std::vector<DataSet>& data_sets() {
       "Merity, Xiong, Bradbury, Socher: Pointer Sentinel Mixture Models, 2016 (arXiv 1609.07843)";
   static const std::string licence = "CC BY-SA (text of Wikipedia)";
   static const std::string tiny_images = "Krizhevsky: Learning Multiple Layers of Features from Tiny Images, 2009";
-  static const std::string no_licence = "none stated; citation asked for";
+  static const std::string no_licence = "none stated, citation asked for";
   static const std::vector<DataSet> sets = {
       {"wikitext-2",
        "articles of Wikipedia, split into words; 33,278 types",

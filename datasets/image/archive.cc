@@ -65,10 +65,10 @@ class Reader {
   std::unique_ptr<archive, int (*)(archive*)> handle_;
 };
 
-// "./a//b" → "a/b".
+// "./a//b" → "a/b"; "" for a name that libarchive cannot read.
 std::string checked_path(archive_entry* entry, const std::string& archive) {
-  const char* const written = archive_entry_pathname(entry);
-  require(written != nullptr, archive, [] { return "has a file whose name cannot be read"; });
+  const char* const name = archive_entry_pathname(entry);
+  const std::string written = name ? name : "";
   const fs::path path = fs::path(written).lexically_normal();
   require(!path.is_absolute() && (path.empty() || *path.begin() != ".."), archive,
           [&] { return text("has a file outside of its folder: ", shown(written)); });

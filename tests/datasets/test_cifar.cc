@@ -176,6 +176,9 @@ TEST_CASE("files of the wrong size, labels out of range, missing files and bad n
   CHECK(refused("fine_label_names.txt", names_text(99) + "class 5") == "has the class \"class 5\" twice");
   CHECK(refused("fine_label_names.txt", names_text(99) + "\xFF") == "expected UTF-8 text");
 
+  CifarLayout large = layout;
+  large.test.records = int64_t{1} << 40;
+  CHECK(error_of([&] { read_cifar(large, place); }).starts_with("data: needs "));
   std::filesystem::remove(place / "test.bin");
   CHECK(error_of([&] { read_cifar(layout, place); }) ==
         "cifar-100-binary: " + (place / "test.bin").string() +

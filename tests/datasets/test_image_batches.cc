@@ -183,6 +183,9 @@ TEST_CASE("sizes, numbers and statistics out of range") {
   CHECK(error_of([] { ImageEvaluationBatches(numbered(0), plain, 1); }) == "batches: there is no image to evaluate");
   CHECK(error_of([] { ImageEvaluationBatches(numbered(3), plain, 2).batch(2); }) ==
         "batches: expected a batch number in [0, 2), found 2");
+  const std::string memory = refused(2000, plain, 2000, 4096, 0);   // 375 GiB
+  CHECK(memory.starts_with("batches: needs 402653184000 bytes, and the machine has "));
+  CHECK(memory.ends_with(" left; hint: use a smaller batch"));
   AugmentOptions options;
   options.flip = 2;
   CHECK(error_of([&] { ImageBatches(numbered(3), plain, options, 1, 1); }) ==

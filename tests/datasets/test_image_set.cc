@@ -214,6 +214,7 @@ TEST_CASE("drawn pictures: every class, the same bytes for ever, parts that diff
   CHECK(error_of([] { picture_records("circles", "train", 1, 32); }) ==
         "pictures: expected shapes, textures or triangle, found \"circles\"");
   CHECK(error_of([] { picture_records("shapes", "train", 1, 8); }) == "pictures: expected a size in [16, 256], found 8");
+  CHECK(error_of([] { picture_records("shapes", "train", (int64_t{1} << 31) - 1, 256); }).starts_with("data: needs "));
   CHECK(error_of([] { picture_records("shapes", "train", -1, 16); }) ==
         "pictures: expected a number of pictures in [0, 2^31), found -1");
 }

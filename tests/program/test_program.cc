@@ -188,7 +188,7 @@ TEST_CASE("data sets that are not there are listed as missing") {
                           "cifar-10         missing", "cifar-100        missing"})
     CHECK(contains_text(list.out, row));
   CHECK_FALSE(contains_text(list.out, "present"));
-  CHECK(contains_text(verify.out, "wikitext-2/wiki.train.tokens          missing"));
+  CHECK(contains_text(verify.out, "wikitext-2/wiki.train.tokens            missing"));
   CHECK_FALSE(contains_text(verify.out, "exact"));
   const std::string nothing = "tapir: data verify: there is no whole data set under " + folder.path().string() +
                               "; hint: put the files where they are expected, or set TAPIR_DATA to the folder that has "
@@ -199,8 +199,8 @@ TEST_CASE("data sets that are not there are listed as missing") {
   const Outcome cut = tapir("data verify", none);
   CHECK(cut.status == 1);
   CHECK(cut.err.empty());
-  CHECK(contains_text(cut.out, "wikitext-2/wiki.train.tokens          different"));
-  CHECK(contains_text(cut.out, "wikitext-2/wiki.valid.tokens          missing"));
+  CHECK(contains_text(cut.out, "wikitext-2/wiki.train.tokens            different"));
+  CHECK(contains_text(cut.out, "wikitext-2/wiki.valid.tokens            missing"));
   if (data_sets()[0].is_present()) {
     const TemporaryFolder exact;   // other sets of this machine may differ
     fs::create_directory_symlink(data_sets()[0].folder(), exact.path() / "wikitext-2");

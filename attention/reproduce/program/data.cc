@@ -25,7 +25,7 @@ int run_data_verify() {
       const char* status = check.status == FileStatus::exact     ? "exact"
                            : check.status == FileStatus::missing ? "missing"
                                                                  : "different";
-      fmt::print("{:<37} {:<10} {:>11} {:<6}  {}\n", check.name, status, check.tokens, set.is_text() ? "tokens" : "bytes",
+      fmt::print("{:<39} {:<10} {:>11} {:<6}  {}\n", check.name, status, check.tokens, set.is_text() ? "tokens" : "bytes",
                  check.detail);
       all_exact = all_exact && check.status != FileStatus::different;
     }
