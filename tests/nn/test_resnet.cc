@@ -7,6 +7,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"
 #include "nn/effects.h"
+#include "nn/models/image_stem.h"
 #include "tensor/random.h"
 #include "tests/messages.h"
 
