@@ -133,13 +133,13 @@ void correlate_for_weight(const Tensor& x, const Tensor& g, const Tensor& dw, co
   const Runs runs = runs_of(rows, columns, groups, depth, images.width(), pixel);
   const int64_t at_once = images_at_once(x, images), tiles = (runs.depth + tile_rows - 1) / tile_rows;
   const int64_t blocks = groups * panels.count() * runs.count * tiles;
-  const int64_t parts = std::clamp<int64_t>(64 / std::max<int64_t>(1, blocks), 1, at_once);
+  const int64_t parts = std::clamp<int64_t>(64 / std::max<int64_t>(1, blocks), 1, x.size(0));
   const Tensor packed = Tensor::empty({parts * groups * panels.padded() * taps * depth}, x.dtype(), device);
   for (int64_t begin = 0; begin < x.size(0); begin += at_once) {
     const int64_t count = std::min(at_once, x.size(0) - begin);
     const CorrelateForWeight<T> kernel{images.read(begin, count), gradients.read(begin, count), packed.data<T>(), from,
-                                       pixels, count, parts, images.image(), gradients.image(), groups, depth,
-                                       tiles, runs, panels, begin > 0};
+                                       pixels, begin, begin + count, x.size(0), parts, images.image(), gradients.image(),
+                                       groups, depth, tiles, runs, panels};
     for_each_block(device, kernel.blocks(), 2 * tile_rows * 32 * static_cast<int64_t>(sizeof(T)), kernel);
   }
   for_each_row(device, taps * depth, dw.size(3),

@@ -161,15 +161,16 @@ template <class T> struct Correlate {
 };
 
 // w (depth, columns of a panel) += Σ_pixel x (pixel, depth) g (pixel, columns), of a run: a block has some of its depth, and
-// the images of one part. Sums are long, and rounded less where 256 pixels at a time are added up first.
+// the images of one part, as far as they are there. Sums are long, and rounded less where 256 pixels at a time are added up
+// first.
 template <class T> struct CorrelateForWeight {
   const T *x, *g;        // padded, the channels of g as panels
   T* w;                  // (part, group, panel, run, depth, column)
   const int64_t* from;
-  int64_t pixels, images, parts, x_image, g_image, groups, depth, tiles;
+  int64_t pixels, begin, end, images, parts;   // begin … end − 1 of all images are in x and g
+  int64_t x_image, g_image, groups, depth, tiles;
   Runs runs;
   Panels panels;
-  bool adds;   // to what is there
 
   HD int64_t size() const { return groups * panels.padded() * runs.count * runs.depth; }   // of a part
   HD int64_t blocks() const { return parts * groups * panels.count() * runs.count * tiles; }
@@ -178,14 +179,16 @@ template <class T> struct CorrelateForWeight {
     const int64_t row = index % tiles * tile_rows, column = index / tiles / runs.count;
     const int run = static_cast<int>(index / tiles % runs.count);
     const int64_t panel = column % panels.count(), group = column / panels.count() % groups;
-    const int64_t part = column / panels.count() / groups;
+    const int64_t part = column / panels.count() / groups, first = part * images / parts, last = (part + 1) * images / parts;
+    if (last <= begin || end <= first) return;
     const int m = static_cast<int>(runs.depth - row < tile_rows ? runs.depth - row : tile_rows), width = panels.width(panel);
     T *const sum = static_cast<T*>(block.memory), *const part_sum = sum + m * width;
     T* const out = w + part * size() + (group * panels.padded() + 32 * panel) * runs.count * runs.depth +
                    (int64_t{run} * runs.depth + row) * width;
-    block.each(m * width, [&](int i) { sum[i] = adds ? out[i] : T(0); });
+    block.each(m * width, [&](int i) { sum[i] = first < begin ? out[i] : T(0); });
     const int64_t pixel_step = groups * panels.padded();
-    for (int64_t image = part * images / parts; image < (part + 1) * images / parts; ++image) {
+    for (int64_t i = first < begin ? begin : first; i < last && i < end; ++i) {
+      const int64_t image = i - begin;
       const T* a = x + image * x_image + group * depth + runs.place(run) + row;
       for (int64_t pixel = 0; pixel < pixels; pixel += tile_depth) {
         const T* b = g + image * g_image + pixel * pixel_step + group * panels.padded() + 32 * panel;

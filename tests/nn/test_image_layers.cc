@@ -7,10 +7,12 @@
 #include "autograd/backward.h"
 #include "autograd/node.h"
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/pooling.h"
 #include "autograd/ops/sum.h"
 #include "autograd/ops/unary.h"
 #include "nn/layers/batch_norm.h"
 #include "nn/layers/convolution.h"
+#include "tensor/dry_run.h"
 #include "tensor/in_place.h"
 #include "tests/golden_file.h"
 #include "tests/messages.h"
@@ -142,6 +144,20 @@ TEST_CASE("image layers: evaluation writes no statistics, and training needs a p
   nn::Call training;
   training.training = true;
   CHECK(contains_text(message_of([&] { norm.forward(x, training); }), "'running_mean' has no place"));
+}
+
+TEST_CASE("image layers: a dry run counts multiplications and additions, forwards and backwards, and pools") {
+  const Tensor x = requires_grad(Tensor::full({2, 4, 4, 3}, 1, DType::f64));
+  const Tensor w = requires_grad(Tensor::full({3, 3, 3, 5}, 1, DType::f64)), g = Tensor::full({2, 2, 2, 5}, 1, DType::f64);
+  DryRun dry;
+  const Tensor y = conv2d(x, w, {.padding = 1});
+  int64_t operations = 0;
+  for (const auto& [path, count] : dry.operations()) operations += count;
+  CHECK(operations == 2 * 2 * 16 * 27 * 5);   // two for each of 16 pixels of 2 images, 27 terms, 5 outputs
+  grad({max_pool2d(y, 2, 2, {.stride = 2})}, {x, w}, {g});
+  operations = 0;
+  for (const auto& [path, count] : dry.operations()) operations += count;
+  CHECK(operations == 3 * 2 * 2 * 16 * 27 * 5);
 }
 
 TEST_CASE("image layers: what they refuse") {
