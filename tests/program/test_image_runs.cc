@@ -2,12 +2,14 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "tests/messages.h"
 #include "tests/program/program_helpers.h"
 
-using namespace tapir::testing;
-namespace fs = std::filesystem;
-
+namespace tapir {
 namespace {
+
+using namespace testing;
+namespace fs = std::filesystem;
 
 // Everything that has a state or draws something: batch norm, averages, augmentation of every kind, mixing, dropout, parts.
 const char* const everything =
@@ -119,3 +121,5 @@ TEST_CASE("images: eval has accuracy with its interval; a report has the images,
   CHECK(images.at("layers")[1].at("heads")[1][7].size() == 4);
   CHECK(images.at("rollout").size() == 8);
 }
+
+}  // namespace tapir

@@ -44,6 +44,10 @@ std::vector<std::pair<std::string, Experiment>> experiments() {
   all.emplace_back("language", experiment_of(tokens_of_transformer +
                                              "[data]\nkind = 'generated'\ntrain_tokens = 2000\nvalid_tokens = 300\n"));
   all.emplace_back("image", experiment_of(images_of_vit));
+  std::string images_of_resnet = images_of_vit;
+  images_of_resnet.replace(images_of_resnet.find("name = 'vit'"), std::string("name = 'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 2").size(),
+                           "name = 'resnet'\ndepth = 8\nwidth = 2");
+  all.emplace_back("image", experiment_of(images_of_resnet));
   for (const std::string& name : sequence_tasks())
     all.emplace_back(name, experiment_of(tokens_of_transformer + "[task]\nname = '" + name + "'\nsize = 4\n"));
   return all;
@@ -235,7 +239,7 @@ TEST_CASE("tasks: images that are mixed are learned from as their shares say") {
     const double found = task->train_task().loss(2, 0, 1, {}).sum.item();
     const Tensor logits = task->forward(
         {{"pixels", Tensor::from(batch.pixels, {4, 16, 16, 3}, Device::cpu).to(DType::f64).to(default_device())}}, {});
-    const std::vector<double> all = logits.to(DType::f64).values<double>();
+    const std::vector<double> all = logits.detach().to(DType::f64).values<double>();
     const auto classes = all.size() / 4;
     double expected = 0;   // −Σ_b Σ_c p_bc log softmax(logits_b)_c, p by hand
     for (size_t b = 0; b < 4; ++b) {
