@@ -142,6 +142,18 @@ TEST_CASE("an image's draws do not depend on the other options' images, rows or 
   CHECK(differ_by_seed >= 7);
 }
 
+TEST_CASE("where no crop fits, it is the largest one in the middle with a ratio in [3/4, 4/3]") {
+  AugmentOptions options;
+  options.smallest_crop = 0.999;
+  const auto drawn = [&](int64_t height, int64_t width) {
+    Draws draws({.seed = 1, .step = 0, .site = 2}, 0);
+    const Box box = draw_augmentation(options, height, width, 8, 8, draws).crop;
+    return std::tuple(box.top, box.left, box.height, box.width);
+  };
+  CHECK(drawn(10, 40) == std::tuple(0, 13, 10, 13));
+  CHECK(drawn(40, 10) == std::tuple(13, 0, 13, 10));
+}
+
 TEST_CASE("what is drawn is distributed as it should be: crops, flips, shares of mixup") {
   AugmentOptions options;
   options.crop_padding = 2;
