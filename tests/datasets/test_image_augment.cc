@@ -61,7 +61,9 @@ double largest_difference(const Values& found, const json& expected) {
 
 TEST_CASE("each augmentation, and all of them together: what a separate program makes of the same random numbers") {
   const ChannelStatistics statistics{{0.4, 0.5, 0.6}, {0.25, 0.2, 0.3}};
-  for (const json& entry : golden_file("images.json").at("augmentations")) {
+  const json golden = golden_file("images.json");
+  CHECK(golden.at("augmentations").size() == 42);
+  for (const json& entry : golden.at("augmentations")) {
     CAPTURE(entry.at("options").dump());
     CAPTURE(entry.at("k").get<int64_t>());
     const ImageBatches batches(hashed_images(), statistics, options_of(entry.at("options")), entry.at("seed"), 4,
@@ -79,7 +81,9 @@ TEST_CASE("sizes change as PyTorch changes them, antialiased") {
   FloatImage image(11, 14, 3);
   const std::vector<uint8_t> bytes = hashed_bytes(image.values.size());
   std::copy(bytes.begin(), bytes.end(), image.values.begin());
-  for (const json& entry : golden_file("images.json").at("sizes")) {
+  const json golden = golden_file("images.json");
+  CHECK(golden.at("sizes").size() == 15);
+  for (const json& entry : golden.at("sizes")) {
     const json &box = entry.at("box"), &size = entry.at("size");
     CAPTURE(box.dump());
     CAPTURE(size.dump());
@@ -136,6 +140,18 @@ TEST_CASE("an image's draws do not depend on the other options' images, rows or 
   }
   CHECK(differ >= 7);
   CHECK(differ_by_seed >= 7);
+}
+
+TEST_CASE("where no crop fits, it is the largest one in the middle with a ratio in [3/4, 4/3]") {
+  AugmentOptions options;
+  options.smallest_crop = 0.999;
+  const auto drawn = [&](int64_t height, int64_t width) {
+    Draws draws({.seed = 1, .step = 0, .site = 2}, 0);
+    const Box box = draw_augmentation(options, height, width, 8, 8, draws).crop;
+    return std::tuple(box.top, box.left, box.height, box.width);
+  };
+  CHECK(drawn(10, 40) == std::tuple(0, 13, 10, 13));
+  CHECK(drawn(40, 10) == std::tuple(13, 0, 13, 10));
 }
 
 TEST_CASE("what is drawn is distributed as it should be: crops, flips, shares of mixup") {
