@@ -50,12 +50,27 @@ const std::string& comparison() {   // of two mechanisms and two seeds
   return out;
 }
 
+const std::string& learned_images() {   // a run of one step, and a file
+  static const TemporaryFolder folder;
+  static const std::string words = [] {
+    const auto experiment = folder.write("images.toml",
+                                         "[task]\nname = 'image'\n[data]\nkind = 'synthetic-shapes'\nsize = 16\ntrain_images = 20\n"
+                                         "valid_images = 5\ntest_images = 5\n[model]\nname = 'resnet'\ndepth = 8\nwidth = 2\n[train]\n"
+                                         "steps = 1\nbatch = 4\n");
+    const std::string run = in_quotes(folder.path() / "run");
+    tapir("train " + in_quotes(experiment) + " --out " + run);
+    return run + " '" TAPIR_SOURCE_DIR "/tests/golden/images/rgb.png'";
+  }();
+  return words;
+}
+
 }  // namespace
 
 TEST_CASE("every command that has --json prints one document") {
   const std::string experiment = in_quotes(trained().experiment) + " --set attention.mechanism=dot_product";
   const std::map<std::string, std::string> lines{
       {"eval", in_quotes(trained().run)},
+      {"predict", learned_images()},
       {"compare", experiment + " --attention dot_product,twicing --seeds 2 --set train.steps=4 --out " + comparison()},
       {"zoo", ""},
       {"check", "softmax"},
