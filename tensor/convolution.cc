@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "tensor/blocks.h"
 #include "tensor/correlation.h"
 #include "tensor/depthwise.h"
 #include "tensor/precision.h"
@@ -49,7 +50,7 @@ class Images {
   const T* read(int64_t begin, int64_t count) {
     const T* from = x_.data<T>() + begin * x_.size(1) * x_.size(2) * x_.size(3);
     if (!copies_) return from;
-    if (!memory_.defined()) memory_ = Tensor::empty({count * image()}, x_.dtype(), x_.device());
+    if (!memory_.defined()) memory_ = Tensor::empty(Shape{count * image()}, x_.dtype(), x_.device());
     copy_.x = from;
     copy_.y = memory_.data<T>();
     for_each_row(x_.device(), count * copy_.padded_height, width() * copy_.groups * copy_.lanes, copy_);
@@ -101,7 +102,7 @@ void correlate(const Tensor& x, Images<T>& images, const Tensor& w, const Tensor
   const int64_t pixel = groups * way.depth, out = groups * way.columns, width = y.size(2) * out;
   const int64_t depth = rows.taps * columns.taps * way.depth;
   const Panels panels{way.columns};
-  const Tensor packed = Tensor::empty({groups * panels.padded() * depth}, x.dtype(), device);
+  const Tensor packed = Tensor::empty(Shape{groups * panels.padded() * depth}, x.dtype(), device);
   for_each_row(device, groups * panels.count() * depth, 32,
                PackRow<T>{w.data<T>(), packed.data<T>(), rows, columns, panels, w.size(1), w.size(2) * w.size(3), way.depth,
                           way.depth_step, way.column_step, w.size(3) / groups});
@@ -134,7 +135,7 @@ void correlate_for_weight(const Tensor& x, const Tensor& g, const Tensor& dw, co
   const int64_t at_once = images_at_once(x, images), tiles = (runs.depth + tile_rows - 1) / tile_rows;
   const int64_t blocks = groups * panels.count() * runs.count * tiles;
   const int64_t parts = std::clamp<int64_t>(64 / std::max<int64_t>(1, blocks), 1, x.size(0));
-  const Tensor packed = Tensor::empty({parts * groups * panels.padded() * taps * depth}, x.dtype(), device);
+  const Tensor packed = Tensor::empty(Shape{parts * groups * panels.padded() * taps * depth}, x.dtype(), device);
   for (int64_t begin = 0; begin < x.size(0); begin += at_once) {
     const int64_t count = std::min(at_once, x.size(0) - begin);
     const CorrelateForWeight<T> kernel{images.read(begin, count), gradients.read(begin, count), packed.data<T>(), from,
