@@ -74,12 +74,12 @@ int64_t images_at_once(const Tensor& x, const Images<T>& images) {
 
 // Where the windows of pixels begin in images that have `pixel` numbers in one.
 template <class T>
-Steps windows_in(const Images<T>& images, const Line& rows, const Line& columns, int64_t pixel) {
+Steps windows_in(const Images<T>& images, const WindowLine& rows, const WindowLine& columns, int64_t pixel) {
   return {images.place(rows.first, columns.first), rows.step * images.width() * pixel, columns.step * pixel};
 }
 
 // Taps in x, whose rows are `width` pixels of `pixel` numbers.
-Runs runs_of(const Line& rows, const Line& columns, int64_t groups, int64_t depth, int64_t width, int64_t pixel) {
+Runs runs_of(const WindowLine& rows, const WindowLine& columns, int64_t groups, int64_t depth, int64_t width, int64_t pixel) {
   const bool joined = groups == 1 && columns.tap_step == 1;
   const int64_t across = joined ? 1 : columns.taps, length = joined ? columns.taps * depth : depth;
   require(rows.taps * across * std::max<int64_t>(1, length) <= std::numeric_limits<int>::max() / 32, name, [&] {
@@ -96,8 +96,8 @@ struct Direction {
 
 // Part of y (B,H,W,groups · columns): the pixels of the lines, from x (B,H,W,groups · depth), read with zeros around it.
 template <class T>
-void correlate(const Tensor& x, Images<T>& images, const Tensor& w, const Tensor& y, const Line& rows, const Line& columns,
-               int64_t groups, const Direction& way) {
+void correlate(const Tensor& x, Images<T>& images, const Tensor& w, const Tensor& y, const WindowLine& rows,
+               const WindowLine& columns, int64_t groups, const Direction& way) {
   const Device device = x.device();
   const int64_t pixel = groups * way.depth, out = groups * way.columns, width = y.size(2) * out;
   const int64_t depth = rows.taps * columns.taps * way.depth;
@@ -120,7 +120,7 @@ void correlate(const Tensor& x, Images<T>& images, const Tensor& w, const Tensor
 }
 
 template <class T>
-void correlate_for_weight(const Tensor& x, const Tensor& g, const Tensor& dw, const Line& rows, const Line& columns,
+void correlate_for_weight(const Tensor& x, const Tensor& g, const Tensor& dw, const WindowLine& rows, const WindowLine& columns,
                           int64_t groups) {
   const Device device = x.device();
   const int64_t depth = dw.size(2), pixel = groups * depth, taps = rows.taps * columns.taps;
@@ -156,7 +156,7 @@ void count_operations(const ConvolutionPlan& plan, const Tensor& images, const T
 
 Tensor convolve(const ConvolutionPlan& plan, const Tensor& x_, const Tensor& w_) {
   const Tensor x = rounded(x_), w = rounded(w_);
-  const Line rows = line_of(plan.plane.rows), columns = line_of(plan.plane.columns);
+  const WindowLine rows = line_of(plan.plane.rows), columns = line_of(plan.plane.columns);
   const Tensor y = Tensor::empty({x.size(0), rows.count, columns.count, w.size(3)}, x.dtype(), x.device());
   count_operations(plan, x, w);
   if (y.elements() == 0) return y;
@@ -174,10 +174,10 @@ Tensor convolve(const ConvolutionPlan& plan, const Tensor& x_, const Tensor& w_)
 
 Tensor convolve_transposed(const ConvolutionPlan& plan, const Tensor& g_, const Tensor& w_) {
   const Tensor g = rounded(g_), w = rounded(w_);
-  const Windows &down = plan.plane.rows, &across = plan.plane.columns;
-  const std::vector<Line> rows = lines_of_adjoint(down), columns = lines_of_adjoint(across);
+  const AxisWindows &down = plan.plane.rows, &across = plan.plane.columns;
+  const std::vector<WindowLine> rows = lines_of_adjoint(down), columns = lines_of_adjoint(across);
   const Shape shape{g.size(0), down.size, across.size, w.size(2) * plan.groups};
-  const auto meets_all = [](const std::vector<Line>& lines, const Windows& w) {
+  const auto meets_all = [](const std::vector<WindowLine>& lines, const AxisWindows& w) {
     return static_cast<int64_t>(lines.size()) == std::min(w.stride, w.size);
   };
   const bool all = meets_all(rows, down) && meets_all(columns, across);
@@ -185,18 +185,19 @@ Tensor convolve_transposed(const ConvolutionPlan& plan, const Tensor& g_, const 
   count_operations(plan, g, w);
   if (x.elements() == 0) return x;
   if (is_depthwise(plan.groups, x.size(3), g.size(3), w.size(0) * w.size(1))) {
-    for (const Line& row : rows)
-      for (const Line& column : columns) convolve_depthwise(g, w, x, row, column);
+    for (const WindowLine& row : rows)
+      for (const WindowLine& column : columns) convolve_depthwise(g, w, x, row, column);
     return x;
   }
   int64_t top = 0, bottom = 0, left = 0, right = 0;
-  for (const Line& line : rows) top = std::max(top, line.before()), bottom = std::max(bottom, line.after(down.count()));
-  for (const Line& line : columns) left = std::max(left, line.before()), right = std::max(right, line.after(across.count()));
+  for (const WindowLine& line : rows) top = std::max(top, line.before()), bottom = std::max(bottom, line.after(down.count()));
+  for (const WindowLine& line : columns)
+    left = std::max(left, line.before()), right = std::max(right, line.after(across.count()));
   with_float(name, g.dtype(), [&](auto zero) {
     using T = decltype(zero);
     Images<T> images(g, 1, g.size(3), top, bottom, left, right);
-    for (const Line& row : rows)
-      for (const Line& column : columns)
+    for (const WindowLine& row : rows)
+      for (const WindowLine& column : columns)
         correlate<T>(g, images, w, x, row, column, plan.groups, {w.size(3) / plan.groups, w.size(2), 1, w.size(3)});
   });
   return x;
@@ -204,7 +205,7 @@ Tensor convolve_transposed(const ConvolutionPlan& plan, const Tensor& g_, const 
 
 Tensor convolve_for_weight(const ConvolutionPlan& plan, const Tensor& x_, const Tensor& g_) {
   const Tensor x = rounded(x_), g = rounded(g_);
-  const Line rows = line_of(plan.plane.rows), columns = line_of(plan.plane.columns);
+  const WindowLine rows = line_of(plan.plane.rows), columns = line_of(plan.plane.columns);
   const Tensor w = Tensor::zeros({rows.taps, columns.taps, x.size(3) / plan.groups, g.size(3)}, x.dtype(), x.device());
   count_operations(plan, x, w);
   if (w.elements() == 0 || x.size(0) == 0) return w;

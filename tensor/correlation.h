@@ -53,7 +53,7 @@ template <class T> struct PadRow {
 template <class T> struct PackRow {
   const T* w;   // (kh,kw,C/groups,O)
   T* packed;
-  Line rows, columns;
+  WindowLine rows, columns;
   Panels panels;
   int64_t kernel_columns, tap, depth, depth_step, column_step, group_step;   // tap: numbers of one place of the window
 

@@ -15,7 +15,7 @@ struct Stretch {
   int64_t begin, count, first_tap, taps;
 };
 
-std::vector<Stretch> stretches_of(const Line& line, int64_t size, int64_t longest) {
+std::vector<Stretch> stretches_of(const WindowLine& line, int64_t size, int64_t longest) {
   std::vector<Stretch> all;
   for (int64_t i = 0; i < line.count; ++i) {
     const int64_t at = line.first + i * line.step;
@@ -59,7 +59,7 @@ template <class T> struct Depthwise {
   const Tile* tiles;     // in the order of rows; those of a row have the same `row` and `rows`
   const Tap* taps;
   int64_t height, width, channels, lines, y_height, y_width, across;   // across: tiles of a row
-  Line rows, columns;
+  WindowLine rows, columns;
 
   template <class B> HD void operator()(const B& block, int64_t index) const {
     const int64_t image = index / lines, i = index % lines;
@@ -93,7 +93,7 @@ template <class T> struct DepthwiseForWeight {
   T* w;                      // (part,kh,kw,C)
   const Stretch* stretches;  // of columns
   int64_t images, parts, height, width, channels, panel, count;   // channels of a panel; stretches
-  Line rows, columns;
+  WindowLine rows, columns;
 
   HD int64_t blocks() const { return parts * ((channels + panel - 1) / panel); }
 
@@ -134,7 +134,8 @@ template <class T> struct PartTerm {
 
 }  // namespace
 
-void convolve_depthwise_for_weight(const Tensor& x, const Tensor& g, const Tensor& w, const Line& rows, const Line& columns) {
+void convolve_depthwise_for_weight(const Tensor& x, const Tensor& g, const Tensor& w, const WindowLine& rows,
+                                   const WindowLine& columns) {
   const OnDevice<Stretch> stretches(stretches_of(columns, x.size(2), columns.count), x.device());
   const int64_t parts = std::min(most_parts, x.size(0)), taps = rows.taps * columns.taps, size = w.elements();
   const int64_t panel = taps * widest_panel * static_cast<int64_t>(sizeof(double)) <= largest_block_memory ? widest_panel : 32;
@@ -148,7 +149,7 @@ void convolve_depthwise_for_weight(const Tensor& x, const Tensor& g, const Tenso
   });
 }
 
-void convolve_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const Line& rows, const Line& columns) {
+void convolve_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const WindowLine& rows, const WindowLine& columns) {
   const int64_t channels = x.size(3), width = x.size(2);
   const std::vector<Stretch> down = stretches_of(rows, x.size(1), rows.count), right = stretches_of(columns, width, 8);
   std::vector<Tile> tiles;

@@ -11,9 +11,10 @@ inline bool is_depthwise(int64_t groups, int64_t channels, int64_t outputs, int6
 }
 
 // The pixels of y (B,H',W',C) that the lines write, from x (B,H,W,C).
-void convolve_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const Line& rows, const Line& columns);
+void convolve_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const WindowLine& rows, const WindowLine& columns);
 
 // w(u,v,c) = Σ x(b, i s − p + u d, j s − p + v d, c) g(b,i,j,c)
-void convolve_depthwise_for_weight(const Tensor& x, const Tensor& g, const Tensor& w, const Line& rows, const Line& columns);
+void convolve_depthwise_for_weight(const Tensor& x, const Tensor& g, const Tensor& w, const WindowLine& rows,
+                                   const WindowLine& columns);
 
 }  // namespace tapir

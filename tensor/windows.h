@@ -10,7 +10,7 @@
 namespace tapir {
 
 // Window i has the places i · stride − padding + t · dilation, t < kernel. Beyond the axis there is padding.
-struct Windows {
+struct AxisWindows {
   int64_t size = 1, kernel = 1, stride = 1, padding = 0, dilation = 1;
 
   int64_t reach() const { return (kernel - 1) * dilation + 1; }   // places from a window's first to its last
@@ -18,11 +18,11 @@ struct Windows {
 };
 
 struct Plane {   // the axes of an image
-  Windows rows, columns;
+  AxisWindows rows, columns;
 };
 
 // One axis of  y(out + i out_step) = Σ_t x(first + i step + t tap_step) w(kernel + t kernel_step),  i < count, t < taps.
-struct Line {
+struct WindowLine {
   int64_t count, first, step, taps, tap_step, kernel, kernel_step, out, out_step;
 
   int64_t before() const { return std::max<int64_t>(0, -first); }   // places that it reads beside an axis of `size`
@@ -31,17 +31,17 @@ struct Line {
   }
 };
 
-Line line_of(const Windows& w);   // y(i) = Σ_t x(i stride − padding + t dilation) w(t)
+WindowLine line_of(const AxisWindows& w);   // y(i) = Σ_t x(i stride − padding + t dilation) w(t)
 
 // The adjoint, x(h) = Σ_t y((h + padding − t dilation)/stride) w(t) where that is whole: a line each for those h = r, r +
 // stride, …, r < stride, that have a t.
-std::vector<Line> lines_of_adjoint(const Windows& w);
+std::vector<WindowLine> lines_of_adjoint(const AxisWindows& w);
 
 // Throws an Error named after `op`, which ends with the text of(), unless kernel, stride and dilation are at least 1, a window
 // reaches over fewer than 2³¹ places, and the padding is in [0, (kernel − 1) dilation], so that no window lies beside the axis.
 // The size is not looked at.
 template <class Of>
-void require_window(const char* op, const Windows& w, const Of& of) {
+void require_window(const char* op, const AxisWindows& w, const Of& of) {
   const auto within = [&](const char* name, int64_t value, int64_t low, int64_t high) {
     require(low <= value && value <= high, op,
             [&] { return text(name, " must be in [", low, ", ", high, "], got ", value, "; ", of()); });
@@ -55,7 +55,7 @@ void require_window(const char* op, const Windows& w, const Of& of) {
 
 // The same, and that the axis is there and a window fits.
 template <class Of>
-void require_windows(const char* op, const Windows& w, const Of& of) {
+void require_windows(const char* op, const AxisWindows& w, const Of& of) {
   require_window(op, w, of);
   require(w.size >= 1 && w.size + 2 * w.padding >= w.reach(), op, [&] {
     return text("a window of ", w.kernel, " with dilation ", w.dilation, " does not fit on ", w.size, " places with padding ",

@@ -83,7 +83,8 @@ struct AddedExample {
 
 inline std::vector<AddedExample> convolution_examples() {
   const ConvolutionOptions padded{.padding = 1};
-  return {{{"3 × 3", {2, 4, 5, 3}, {3, 3, 3, 4}, padded}, 0},
+  return {{{"small", {1, 2, 3, 1}, {2, 2, 1, 2}}, 0},
+          {{"3 × 3", {2, 4, 5, 3}, {3, 3, 3, 4}, padded}, 0},
           {{"no padding", {2, 4, 3, 2}, {2, 3, 2, 3}}, 0},
           {{"1 × 1", {2, 3, 2, 3}, {1, 1, 3, 5}}, 0},
           {{"stride 2", {1, 6, 4, 2}, {3, 3, 2, 2}, {.stride = 2, .padding = 1}}, 1},

@@ -32,7 +32,8 @@ struct PatchExample {
 };
 
 inline std::vector<PatchExample> patch_examples() {
-  return {{"3 × 3", {2, 4, 5, 3}, 3, 3, {.padding = 1}},
+  return {{"small", {1, 2, 3, 1}, 2, 2},
+          {"3 × 3", {2, 4, 5, 3}, 3, 3, {.padding = 1}},
           {"patches side by side", {1, 4, 6, 2}, 2, 3, {.stride = 3}},
           {"1 × 2, padding, stride 2", {2, 3, 5, 1}, 2, 2, {.stride = 2, .padding = 1}},
           {"dilation", {1, 6, 5, 2}, 2, 3, {.padding = 2, .dilation = 2}},

@@ -11,15 +11,15 @@
 namespace tapir {
 namespace {
 
-Windows windows(int64_t size, int64_t kernel, const ConvolutionOptions& options) {
+AxisWindows windows(int64_t size, int64_t kernel, const ConvolutionOptions& options) {
   return {size, kernel, options.stride, options.padding, options.dilation};
 }
 
 // The least size that `count` windows need, and `added` more.
 template <class Of>
-Windows windows_of_count(const char* op, int64_t count, int64_t kernel, const ConvolutionOptions& options, int64_t added,
+AxisWindows windows_of_count(const char* op, int64_t count, int64_t kernel, const ConvolutionOptions& options, int64_t added,
                          const Of& of) {
-  Windows all = windows(0, kernel, options);
+  AxisWindows all = windows(0, kernel, options);
   require_window(op, all, of);
   require(0 <= added && added < all.stride, op,
           [&] { return text("added must be in [0, ", all.stride - 1, "], got ", added, "; ", of()); });

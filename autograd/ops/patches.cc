@@ -15,7 +15,7 @@ template <class T> struct UnfoldRow {
   Plane plane;
   int64_t across, windows, channels;   // W', H' W', C
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
-    const Windows &down = plane.rows, &along = plane.columns;
+    const AxisWindows &down = plane.rows, &along = plane.columns;
     const int64_t image = row / windows, window = row % windows;
     const int64_t top = window / across * down.stride - down.padding, left = window % across * along.stride - along.padding;
     for (int64_t u = 0; u < down.kernel; ++u)
@@ -36,7 +36,7 @@ template <class T> struct FoldRow {
   Plane plane;
   int64_t across, windows, channels;
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
-    const Windows &down = plane.rows, &along = plane.columns;
+    const AxisWindows &down = plane.rows, &along = plane.columns;
     const int64_t j = row % along.size + along.padding, i = row / along.size % down.size + down.padding;
     const int64_t image = row / along.size / down.size;
     T* to = x + row * channels;

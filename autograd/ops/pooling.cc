@@ -22,7 +22,7 @@ template <class T> struct LargestRow {
   Plane plane;
   int64_t across, windows, channels;   // W', H' W', C
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
-    const Windows &down = plane.rows, &along = plane.columns;
+    const AxisWindows &down = plane.rows, &along = plane.columns;
     const int64_t image = row / windows, window = row % windows;
     const int64_t top = window / across * down.stride - down.padding, left = window % across * along.stride - along.padding;
     T* const best = largest + row * channels;
