@@ -238,7 +238,7 @@ TEST_CASE("tasks: images that are mixed are learned from as their shares say") {
     const ImageBatch batch = images.training().batch(2);
     const double found = task->train_task().loss(2, 0, 1, {}).sum.item();
     const Tensor logits = task->forward(
-        {{"pixels", Tensor::from(batch.pixels, {4, 16, 16, 3}, Device::cpu).to(DType::f64).to(default_device())}}, {});
+        {{"pixels", Tensor::from(batch.pixels, {4, 16, 16, 3}, Device::cpu).to(DType::f64).to(experiment.device())}}, {});
     const std::vector<double> all = logits.detach().to(DType::f64).values<double>();
     const auto classes = all.size() / 4;
     double expected = 0;   // −Σ_b Σ_c p_bc log softmax(logits_b)_c, p by hand
