@@ -72,7 +72,15 @@ ImageLoader::ImageLoader(std::function<ImageBatch(int64_t)> batch, int threads)
 
 ImageLoader::~ImageLoader() = default;
 
-ImageBatch ImageLoader::batch(int64_t k) {
+const ImageBatch& ImageLoader::batch(int64_t k) {
+  if (!last_ || last_->first != k) {
+    last_.reset();
+    last_.emplace(k, make(k));
+  }
+  return last_->second;
+}
+
+ImageBatch ImageLoader::make(int64_t k) {
   State& state = *state_;
   if (state.threads.empty()) return state.make_batch(k);
   std::unique_lock lock(state.mutex);

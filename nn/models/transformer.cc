@@ -1,11 +1,11 @@
 #include "nn/models/transformer.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "autograd/node.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
+#include "nn/layers/waves.h"
 
 namespace tapir::nn {
 namespace {
@@ -68,16 +68,12 @@ void TransformerStack::add_blocks(bool causal, const MixerMaker& mixer, const Mi
 
 Tensor TransformerStack::position_vectors(int64_t begin, int64_t length, DType type, Device device) const {
   if (positions_) return slice(positions_->weight.value, 0, begin, length);
-  // pe[t,2r] = sin(t / 10000^(2r/C)),  pe[t,2r+1] = cos(t / 10000^(2r/C))      Vaswani et al. 2017, section 3.5
-  const int64_t width = options.width;
-  std::vector<double> table(length * width);
-  for (int64_t t = 0; t < length; ++t)
-    for (int64_t c = 0; c < width; ++c) {
-      const double angle =
-          static_cast<double>(begin + t) / std::pow(10000.0, static_cast<double>(c / 2 * 2) / static_cast<double>(width));
-      table[t * width + c] = c % 2 ? std::cos(angle) : std::sin(angle);
-    }
-  return Tensor::from(table, {length, width}, device).to(type);
+  std::vector<double> table;
+  for (int64_t t = begin; t < begin + length; ++t) {
+    const std::vector<double> waves = wave_vector(t, options.width);
+    table.insert(table.end(), waves.begin(), waves.end());
+  }
+  return Tensor::from(table, {length, options.width}, device).to(type);
 }
 
 Tensor TransformerStack::embedded(const Tensor& tokens, const std::vector<int64_t>& lengths, const Call& call) const {

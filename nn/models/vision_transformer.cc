@@ -1,10 +1,9 @@
 #include "nn/models/vision_transformer.h"
 
-#include <cmath>
-
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sum.h"
+#include "nn/layers/waves.h"
 
 namespace tapir::nn {
 namespace {
@@ -33,15 +32,12 @@ Places grid_of(const VisionTransformerOptions& options, const ImageShape& image)
 Tensor grid_waves(int64_t rows, int64_t columns, int64_t width) {
   require(width % 4 == 0, "grid_waves", [&] { return text("the width ", width, " is not a multiple of 4"); },
           "sine and cosine of row and column share the channels");
-  const int64_t half = width / 2;
   std::vector<double> table;
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t column = 0; column < columns; ++column)
-      for (int64_t c = 0; c < width; ++c) {
-        const auto place = static_cast<double>(c < half ? row : column);
-        const int64_t own = c % half;
-        const double angle = place / std::pow(10000.0, static_cast<double>(own / 2 * 2) / static_cast<double>(half));
-        table.push_back(own % 2 ? std::cos(angle) : std::sin(angle));
+      for (const int64_t place : {row, column}) {
+        const std::vector<double> waves = wave_vector(place, width / 2);
+        table.insert(table.end(), waves.begin(), waves.end());
       }
   return Tensor::from(table, {rows * columns, width}, Device::cpu);
 }

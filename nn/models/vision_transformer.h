@@ -61,9 +61,8 @@ class VisionTransformer : public Module {
   Linear& head_;
 };
 
-// The vectors of a grid, (rows·columns, C), in f64: the first half of the channels those of the row, the second of the column,
-// each pe[t,2r] = sin(t / 10000^(2r/h)), pe[t,2r+1] = cos(…) of h = C/2 channels (Vaswani et al. 2017, section 3.5). Throws Error
-// unless 4 divides C.
+// The vectors of a grid, (rows·columns, C), in f64: the first half of the channels is the wave vector of the row, the second that of
+// the column (nn/layers/waves.h). Throws Error unless 4 divides C.
 Tensor grid_waves(int64_t rows, int64_t columns, int64_t width);
 
 }  // namespace tapir::nn

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <thread>
 
 #include "datasets/image/batches.h"
@@ -153,6 +154,22 @@ TEST_CASE("batches are made ahead, but not without end, and one that nobody take
   ImageLoader none(make, 0);
   none.batch(3);
   CHECK(made == 1);
+}
+
+TEST_CASE("a batch that is taken in parts is made once") {
+  for (const int threads : {0, 2}) {
+    std::mutex mutex;
+    std::map<int64_t, int> made;
+    ImageLoader loader([&](int64_t k) {
+      const std::lock_guard lock(mutex);
+      ++made[k];
+      return ImageBatch{.rows = k, .height = 1, .width = 1, .channels = 1, .pixels = {}, .labels = {}, .other_labels = {}, .shares = {}};
+    }, threads);
+    for (int64_t k = 0; k < 5; ++k)
+      for (int part = 0; part < 3; ++part) CHECK(loader.batch(k).rows == k);
+    const std::lock_guard lock(mutex);
+    for (int64_t k = 0; k < 5; ++k) CHECK(made[k] == 1);
+  }
 }
 
 TEST_CASE("what making a batch throws is thrown to those who ask for it, and the loader goes on") {

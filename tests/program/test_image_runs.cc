@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/messages.h"
+#include "tests/program/plant.h"
 #include "tests/program/program_helpers.h"
 
 namespace tapir {
@@ -120,6 +121,21 @@ TEST_CASE("images: eval has accuracy with its interval; a report has the images,
   CHECK(images.at("layers")[1].at("heads")[1].size() == 8);
   CHECK(images.at("layers")[1].at("heads")[1][7].size() == 4);
   CHECK(images.at("rollout").size() == 8);
+}
+
+TEST_CASE("images: of weights whose logits overflow nothing is shown or predicted, and the report says why") {
+  const fs::path run = trained().folder.path() / "overflow", page = trained().folder.path() / "overflow.html";
+  fs::copy(trained().run, run, fs::copy_options::recursive);
+  for (const auto& item : fs::directory_iterator(run / "checkpoints"))
+    if (item.path().extension() == ".safetensors") {
+      plant(item.path(), "/norm.bias", 100);   // behind the blocks, so that attention stays finite
+      plant(item.path(), "/head.weight", 3e38);
+    }
+  CHECK(contains_text(refusal("predict " + in_quotes(run) + ' ' + in_quotes(png())), "predict: the probabilities"));
+  const Outcome report = tapir("report " + in_quotes(run) + " --out " + in_quotes(page));
+  CHECK(report.status == 1);
+  CHECK(contains_text(report.err, "no images: report: the probabilities"));
+  CHECK(contains_text(contents(page), "the probabilities"));
 }
 
 }  // namespace tapir

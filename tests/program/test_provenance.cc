@@ -146,7 +146,7 @@ TEST_CASE("provenance: eval prints the digest of what it read, and refuses other
   place.folder.write("data/valid.txt", whole + "the herons\n");
   const std::string said = refusal("eval " + run);
   CHECK(contains_text(said, "run: was trained with other data, by SHA-256: valid is "));
-  CHECK(contains_text(said, ", was " + digest("valid") + "; hint: put back the text of the training, or evaluate another one"));
+  CHECK(contains_text(said, ", was " + digest("valid") + "; hint: put back the data of the training, or evaluate others"));
   CHECK(tapir("eval --part test " + run).status == 0);   // which is the same still
 
   const Outcome report = tapir("report " + run + " --out " + in_quotes(place.path("page.html")));

@@ -27,7 +27,7 @@ Task::Results signature_of(const std::filesystem::path& folder, const Task& task
   const Task::Digests found = task.digests({part});
   if (found.empty()) return all;
   tell_unkept(folder, found);
-  if (!named) require_kept(folder, found, "put back the text of the training, or evaluate another one with --data PATH");
+  if (!named) require_kept(folder, found, "put back the data of the training, or evaluate others with --data PATH");
   all.emplace_back(part, "sha256 " + found.back().second.substr(0, 12));
   if (const std::string others = named ? differences(kept_digests(folder), found) : ""; !others.empty())
     all.emplace_back("NOT the run's own text:", others);

@@ -71,28 +71,19 @@ Json layer_of(const std::string& path, const Tensor& weights) {
   return {{"path", path}, {"heads", std::move(heads)}};
 }
 
-// {"weights": which, "tokens": […], "layers": […]}, or {"missing": why} where the run cannot be opened or shows nothing.
-// `finite` becomes false where something is not.
-Json attention_of(const std::filesystem::path& folder, const std::string& device, bool& finite) {
-  try {
-    const std::unique_ptr<OpenRun> run = open_run(folder, device);
-    const TrainTask task = run->task->train_task();
-    require(task.show != nullptr, folder.string(), [] { return "its task has no example to show"; });
-    require_kept(folder, run->task->digests({"valid"}), "put back the text of the training");
-    Json layers = Json::array();
-    nn::Call call;
-    call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
-      if (name == "weights" && value.rank() == 4) layers.push_back(layer_of(path, value));
-    };
-    std::vector<std::string> tokens = task.show(call);
-    require(!layers.empty(), folder.string(), [] { return "its mechanism records no weights"; });
-    tokens.resize(std::min(tokens.size(), static_cast<size_t>(most_tokens)));
-    return {{"weights", run->weights}, {"tokens", tokens}, {"layers", std::move(layers)}};
-  } catch (const Error& error) {
-    if (dynamic_cast<const NotFinite*>(&error)) finite = false;
-    note(text("no attention maps: ", error.what()));
-    return {{"missing", error.what()}};
-  }
+// {"weights": which, "tokens": […], "layers": […]} of a held-out example. Throws Error where there is nothing to show.
+Json attention_of(const std::filesystem::path& folder, OpenRun& run) {
+  const TrainTask task = run.task->train_task();
+  require(task.show != nullptr, folder.string(), [] { return "its task has no example to show"; });
+  Json layers = Json::array();
+  nn::Call call;
+  call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
+    if (name == "weights" && value.rank() == 4) layers.push_back(layer_of(path, value));
+  };
+  std::vector<std::string> tokens = task.show(call);
+  require(!layers.empty(), folder.string(), [] { return "its mechanism records no weights"; });
+  tokens.resize(std::min(tokens.size(), static_cast<size_t>(most_tokens)));
+  return {{"weights", run.weights}, {"tokens", tokens}, {"layers", std::move(layers)}};
 }
 
 // A map over the cells of an image: thousandths of its largest value.
@@ -105,10 +96,8 @@ Json map_of(const std::vector<double>& cells) {
 
 // Held-out images and where the model looks: {"images": [{"height", "width", "pixels": […], "label", "likeliest": [[class,
 // probability], …]}, …], "rows", "columns", "layers": [{"path", "heads": [[map of each image], …]}, …], "rollout": [map of each
-// image]}. Null where the task has no images, or the run cannot be opened; without layers where the model has no grid of tokens or
-// its mechanism no weights.
-Json images_of(const std::filesystem::path& folder, const std::string& device) try {
-  const std::unique_ptr<OpenRun> run = open_run(folder, device);
+// image]}. Null where the task has no images; without layers where the model has no grid of tokens or its mechanism no weights.
+Json images_of(OpenRun& run) {
   struct Layer {
     std::string path;
     Tensor weights;   // (n,H,T,T)
@@ -122,9 +111,8 @@ Json images_of(const std::filesystem::path& folder, const std::string& device) t
     const std::vector<int32_t> extents = value.values<int32_t>();
     grid = {extents[0], extents[1], extents[2]};
   };
-  const std::vector<Task::ShownImage> shown = run->task->show_images(most_images, call);
+  const std::vector<Task::ShownImage> shown = run.task->show_images(most_images, call);
   if (shown.empty()) return nullptr;
-  require_kept(folder, run->task->digests({"valid"}), "put back the images of the training");
   Json all = {{"images", Json::array()}, {"rows", grid.rows}, {"columns", grid.columns}, {"layers", Json::array()}};
   for (const Task::ShownImage& one : shown)
     all["images"].push_back({{"height", one.height}, {"width", one.width}, {"pixels", one.pixels}, {"label", one.label},
@@ -153,8 +141,34 @@ Json images_of(const std::filesystem::path& folder, const std::string& device) t
   }
   for (const auto& own : of_images) all["rollout"].push_back(map_of(read_from_cells(rollout(own, tokens), grid)));
   return all;
-} catch (const Error&) {
-  return nullptr;   // attention_of() has told why
+}
+
+// What is shown of held-out data, each of it {"missing": why} where it cannot be, which is told. `finite` becomes false where
+// something is not.
+struct HeldOut {
+  Json attention, images;
+};
+
+HeldOut held_out_of(const std::filesystem::path& folder, const std::string& device, bool& finite) {
+  const auto shown = [&](const char* what, const auto& show) -> Json {
+    try {
+      return show();
+    } catch (const Error& error) {
+      if (dynamic_cast<const NotFinite*>(&error)) finite = false;
+      note(text("no ", what, ": ", error.what()));
+      return {{"missing", error.what()}};
+    }
+  };
+  std::unique_ptr<OpenRun> run;
+  HeldOut all;
+  all.attention = shown("attention maps", [&] {
+    std::unique_ptr<OpenRun> opened = open_run(folder, device);
+    require_kept(folder, opened->task->digests({"valid"}), "put back the data of the training");
+    run = std::move(opened);
+    return attention_of(folder, *run);
+  });
+  if (run) all.images = shown("images", [&] { return images_of(*run); });
+  return all;
 }
 
 // Keys of the experiments whose values are not the same in all arms: [{"key": …, "values": [one for each arm]}, …].
@@ -184,13 +198,14 @@ Json runs_of(const Group& group, const std::string& device, bool& finite) {
       Json seconds = {{"step", Json::array()}, {"seconds", Json::array()}};
       if (costs.contains("seconds"))
         seconds = {{"step", costs["seconds"]["step"]}, {"seconds", costs["seconds"]["value"]}};
+      HeldOut held_out = held_out_of(run.folder, device, finite);
       runs.push_back({{"label", group.arms[k].label},
                       {"arm", k},
                       {"seed", text(run.seed)},   // a number of a page is a double
                       {"curves", curves_of(run.metrics)},
                       {"costs", std::move(seconds)},
-                      {"attention", attention_of(run.folder, device, finite)},
-                      {"images", images_of(run.folder, device)}});
+                      {"attention", std::move(held_out.attention)},
+                      {"images", std::move(held_out.images)}});
     }
   return runs;
 }

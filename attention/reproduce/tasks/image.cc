@@ -28,13 +28,13 @@ void ImageDataOptions::fields(nn::FieldVisitor& visit) {
         "valid, which have those; of CIFAR: the folder or .tar.gz of the official files, where it is not below TAPIR_DATA",
         {});
   visit("size", spec.size, "height and width of images of a folder, or synthetic ones; 0: 32, of synthetic-triangle 64",
-        nn::between(0, 4096));
+        nn::between(0, 1024));
   visit("resize", resize, "height and width that the model gets; 0: those of the images", nn::between(0, 4096));
   visit("train_images", spec.limits.train, "images of the training part that are used; 0: all", nn::between(0, 1e9));
   visit("valid_images", spec.limits.valid, "of the validation part", nn::between(0, 1e9));
   visit("test_images", spec.limits.test, "of the test part", nn::between(0, 1e9));
   visit("crop_padding", augment.crop_padding, "training crops are taken from the image with so many black pixels around it",
-        nn::between(0, 4096));
+        nn::between(0, 1024));
   visit("smallest_crop", augment.smallest_crop, "training crops have a share of the area from this one on, resized; 1: none",
         nn::between(0.01, 1));
   visit("flip", augment.flip, "probability that left and right change places", nn::between(0, 1));
@@ -92,7 +92,7 @@ TrainTask ImageTask::train_task() {
   loader_.emplace([&batches = training()](int64_t k) { return batches.batch(k); }, 1);
   const auto classes = static_cast<int64_t>(description_.classes.size());
   const auto loss = [this, classes](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
-    const ImageBatch batch = loader_->batch(step);
+    const ImageBatch& batch = loader_->batch(step);
     const int64_t rows = batch.rows / parts, begin = part * rows;
     const Tensor logits = forward({{"pixels", pixels(batch, begin, rows)}}, call);
     const auto placed = [&](const auto& values, const Shape& own) {

@@ -53,7 +53,8 @@ class ImageTask final : public Task {
   const ImageDescription& description() const { return description_; }
   const ImageBatches& training() const;
 
-  // Probabilities of the classes of an image, brought to the size of those that were learned (fit_square).
+  // Probabilities of the classes of an image, brought to the size of those that were learned (fit_square). Throws Error where those
+  // were no squares, and NotFinite.
   std::vector<double> predict(const DecodedImage& image) const;
 
   // Probabilities of the classes, image by image: (rows, classes) of logits that the model gives.
