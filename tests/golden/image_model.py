@@ -24,7 +24,7 @@ if __name__ == "__main__":
 
 import torch
 import torch.nn.functional as F
-from language_model import Mlp, ScoreNetwork, clip_gradients, layer_norm, learning_rate
+from language_model import Mlp, ScoreNetwork, clip_gradients, layer_norm, learning_rate, make_optimizer
 from torch import nn
 
 VARIANTS = ("dot", "neural-paper", "resnet")
@@ -158,19 +158,6 @@ def from_tapir(initial):
         name = name.replace(".running_variance", ".running_var")
         renamed[name] = value.permute(3, 2, 0, 1).contiguous() if value.dim() == 4 else value
     return renamed
-
-
-def make_optimizer(model, settings):
-    """AdamW; weights of linear layers and convolutions decay, biases, norms, places and the class token do not."""
-    decay = {id(m.weight) for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
-    if settings.wrong == "decay-biases":
-        decay |= {id(p) for name, p in model.named_parameters() if name.endswith(".bias")}
-    groups = [
-        {"params": [p for p in model.parameters() if id(p) in decay], "weight_decay": settings.weight_decay},
-        {"params": [p for p in model.parameters() if id(p) not in decay], "weight_decay": 0.0},
-    ]
-    betas = (settings.beta1, settings.beta2)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, eps=settings.epsilon)
 
 
 def arguments():

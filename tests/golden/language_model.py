@@ -287,8 +287,8 @@ def learning_rate(settings, k):
 
 
 def make_optimizer(model, settings):
-    """AdamW; weights of linear layers decay, biases, LayerNorm and embeddings do not."""
-    decay = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    """AdamW; weights of linear layers and convolutions decay, biases, norms, embeddings and places do not."""
+    decay = {id(m.weight) for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
     if settings.wrong == "decay-biases":
         decay |= {id(p) for name, p in model.named_parameters() if name.endswith(".bias")}
     groups = [

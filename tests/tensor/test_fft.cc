@@ -9,23 +9,15 @@
 #include "tensor/dry_run.h"
 #include "tensor/fft.h"
 #include "tensor/threads.h"
+#include "tests/tensor/numbers.h"
 
 using namespace tapir;
 
 namespace {
 
-using Wide = long double;
+using testing::numbers;
 
-// Numbers in [−1, 1) from a linear congruential generator.
-template <class T>
-std::vector<T> numbers(int64_t count, uint64_t seed) {
-  std::vector<T> values(count);
-  for (T& value : values) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    value = static_cast<T>(static_cast<double>(seed >> 11) / (1ull << 52) - 1);
-  }
-  return values;
-}
+using Wide = long double;
 
 Wide angle(int64_t jk, int64_t n) { return 2 * std::acos(Wide{-1}) * static_cast<Wide>(jk % n) / static_cast<Wide>(n); }
 

@@ -10,22 +10,14 @@
 #include "tensor/gemm.h"
 #include "tensor/threads.h"
 #include "tests/messages.h"
+#include "tests/tensor/numbers.h"
 #include "tests/tensor/policies.h"
 
 using namespace tapir;
 
 namespace {
 
-// Numbers in [−1, 1) from a linear congruential generator.
-template <class T>
-std::vector<T> numbers(int64_t count, uint64_t seed) {
-  std::vector<T> values(count);
-  for (T& value : values) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    value = static_cast<T>(static_cast<double>(seed >> 11) / (1ull << 52) - 1);
-  }
-  return values;
-}
+using testing::numbers;
 
 // A product that owns its matrices; `padding` elements lie between the rows, `gap` between the matrices.
 template <class T>
