@@ -171,6 +171,7 @@ bool exchanged(const WrongGradient& a, const WrongGradient& b) {
 
 std::string diagnose(const WrongGradient& wrong) {
   if (dot(wrong.analytic, wrong.analytic) == 0) return "no gradient is passed on";
+  if (wrong.y.elements() == 0) return "one of an empty output, which has none but 0";
   for (const auto candidate : {constant_factor, added_constant, transposed, sum_left_out, missing_term})
     if (const std::string found = candidate(wrong); !found.empty()) return found;
   return "";

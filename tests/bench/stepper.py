@@ -1,6 +1,7 @@
 """A program that does a piece of work for each line that it is sent, and answers with the milliseconds that it took."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -15,8 +16,21 @@ def environment():
 class Stepper:
     def __init__(self, command, variables):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
-        if self.process.stdout.readline().strip() != "ready":
+        line = self.process.stdout.readline().strip()
+        if line == "loaded":
+            self.loaded = self.resident("VmRSS")
+            line = self.process.stdout.readline().strip()
+        if line != "ready":
             sys.exit(f"{command[0]} did not start")
+
+    def resident(self, which):
+        """MiB of its memory: VmRSS now, VmHWM at most."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split(which + ":")[1].split()[0]) / 1024
+
+    def peak(self):
+        """MiB at most, beyond what it had when it said that its data were loaded."""
+        return self.resident("VmHWM") - self.loaded
 
     def step(self, work="step"):
         self.process.stdin.write(work + "\n")

@@ -33,7 +33,7 @@ class CountTask final : public TokenTask {
     task.evaluate = [this](const nn::Call&) { return Metrics{{"validation_loss", validation_loss()}}; };
     return task;
   }
-  Results evaluate_part(const std::string&) override { return {{"nats", text(validation_loss())}}; }
+  Evaluation evaluate_part(const std::string&) override { return {{{"nats", text(validation_loss())}}}; }
   Results comparable(const std::string&) const override { return {{"numbers", text(numbers_)}}; }
   std::string drawn() const override { return ""; }   // batches do not depend on the seed
   std::pair<Batch, int64_t> sample() const override { return {tokens_of(numbers_), numbers_}; }

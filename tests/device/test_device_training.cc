@@ -48,15 +48,39 @@ rate = 3e-3
 warmup = 10
 )";
 
+const std::string text_model = text_task + tiny, recall_model = recall_task + tiny;
+const std::string images = R"(
+[task]
+name = "image"
+label_smoothing = 0.1
+[data]
+kind = "synthetic-shapes"
+size = 16
+train_images = 40
+valid_images = 12
+test_images = 12
+crop_padding = 1
+flip = 0.5
+[train]
+steps = 12
+batch = 4
+[schedule]
+rate = 3e-3
+warmup = 0
+[model]
+)";
+const std::string images_vit = images + "name = 'vit'\npatch = 8\nwidth = 16\nlayers = 2\nheads = 2\ndropout = 0.1\n";
+const std::string images_resnet = images + "name = 'resnet'\nwidth = 8\ndepth = 8\n";
+
 struct Training {
   std::string initial;          // digest of the first weights
   std::vector<double> losses;   // of every step
 };
 
-Training training_on(const std::string& device, const std::string& task_section, Settings settings, int64_t steps) {
+Training training_on(const std::string& device, const std::string& toml, Settings settings, int64_t steps) {
   const TemporaryFolder folder;
   settings.push_back("run.device=" + device);
-  Experiment experiment = read_experiment(folder.write("tiny.toml", task_section + tiny), settings);
+  Experiment experiment = read_experiment(folder.write("tiny.toml", toml), settings);
   const ComputeAs place(experiment);
   const std::unique_ptr<Task> task = make_task(experiment);
   TrainTask loop = task->train_task();
@@ -74,9 +98,9 @@ Training training_on(const std::string& device, const std::string& task_section,
   return training;
 }
 
-void check_equal(const std::string& task_section, const Settings& settings, int64_t steps, double bound = 1e-5) {
-  const Training here = training_on("cpu", task_section, settings, steps);
-  const Training there = training_on("cuda", task_section, settings, steps);
+void check_equal(const std::string& toml, const Settings& settings, int64_t steps, double bound = 1e-5) {
+  const Training here = training_on("cpu", toml, settings, steps);
+  const Training there = training_on("cuda", toml, settings, steps);
   CHECK(there.initial == here.initial);
   CHECK(here.losses.back() < here.losses.front());
   for (int64_t k = 0; k < steps; ++k) {
@@ -104,20 +128,20 @@ void check_equal_logs(const fs::path& found, const fs::path& expected) {
 TEST_CASE("every mechanism of the zoo trains a language model on CUDA with the losses of the CPU") {
   for (const Mechanism& row : zoo()) {
     INFO(row.name);
-    check_equal(text_task, {"attention.mechanism=" + row.name}, 50);
+    check_equal(text_model, {"attention.mechanism=" + row.name}, 50);
   }
 }
 
 TEST_CASE("fused attention trains on CUDA with the losses of the CPU") {
   for (const char* name : {"dot_product", "expressive", "score_mlp", "mlp_qkv"}) {
     INFO(name);
-    check_equal(text_task, {std::string("attention.mechanism=") + name, "attention.implementation=fused"}, 8);
+    check_equal(text_model, {std::string("attention.mechanism=") + name, "attention.implementation=fused"}, 8);
   }
-  check_equal(text_task, {"attention.mechanism=score_mlp", "attention.form=paper", "attention.implementation=fused"}, 8);
+  check_equal(text_model, {"attention.mechanism=score_mlp", "attention.form=paper", "attention.implementation=fused"}, 8);
 }
 
 TEST_CASE("a language model in f64 trains on CUDA with the losses of the CPU") {
-  check_equal(text_task, {"run.dtype=f64"}, 50, 1e-11);
+  check_equal(text_model, {"run.dtype=f64"}, 50, 1e-11);
 }
 
 TEST_CASE("whatever an experiment may ask for, it trains on CUDA with the losses of the CPU") {
@@ -129,14 +153,24 @@ TEST_CASE("whatever an experiment may ask for, it trains on CUDA with the losses
            {"model.positions=alibi", "model.norm=post", "model.activation=relu", "optimiser.name=lion"},
            {"model.positions=sinusoidal", "model.recompute=true", "train.accumulate=2", "optimiser.name=muon"}}) {
     INFO(settings.front(), ", ", settings.back());
-    check_equal(text_task, settings, 8);
+    check_equal(text_model, settings, 8);
   }
-  check_equal(recall_task, {"schedule.warmup=0"}, 8);
+  check_equal(recall_model, {"schedule.warmup=0"}, 8);
+}
+
+TEST_CASE("classifiers of images train on CUDA with the losses of the CPU, whatever the stem, and with mixed images") {
+  for (const Settings& settings : std::vector<Settings>{{"model.positions=rotary"},
+                                                        {"model.stem=convolution", "model.pool=class", "data.mixup=0.4"},
+                                                        {"model.stem=residual", "attention.mechanism=score_mlp", "attention.layers=all"}}) {
+    INFO(settings.front(), ", ", settings.back());
+    check_equal(images_vit, settings, 8);
+  }
+  check_equal(images_resnet, {"data.flip=0"}, 8);
 }
 
 TEST_CASE("the program trains on CUDA, stops, goes on, evaluates and writes there, or on the other device") {
   const TemporaryFolder folder;
-  const std::string experiment = in_quotes(folder.write("tiny.toml", text_task + tiny)), ema = " --set train.ema=0.9";
+  const std::string experiment = in_quotes(folder.write("tiny.toml", text_model)), ema = " --set train.ema=0.9";
   const auto run_in = [&](const std::string& name) { return folder.path() / name; };
   const auto train = [&](const std::string& rest) { return tapir("train " + rest).status; };
   const auto on = [&](const std::string& device, const std::string& name) {

@@ -3,7 +3,8 @@
 //   golden_export EXPERIMENT.toml FOLDER [section.key=value …]
 //
 // Writes FOLDER/initial.safetensors. Of text: the training and validation words as FOLDER/wikitext-2/wiki.{train,valid}.tokens.
-// Of images: the batch of each step in FOLDER/batches.safetensors, pixels (steps,B,H,W,Q) and labels (steps,B).
+// Of images: the batch of each step in FOLDER/batches.safetensors, pixels (steps,B,H,W,Q) and labels (steps,B), and what the run
+// would keep of them, FOLDER/images.json.
 #include <iostream>
 
 #include "attention/reproduce/tasks/image.h"
@@ -30,6 +31,7 @@ void export_images(const ImageTask& task, int64_t steps, const std::filesystem::
     all.pixels.insert(all.pixels.end(), own.pixels.begin(), own.pixels.end());
     all.labels.insert(all.labels.end(), own.labels.begin(), own.labels.end());
   }
+  task.save(folder);
   const Shape shape{steps, all.rows, all.height, all.width, all.channels};
   save_safetensors(folder / "batches.safetensors", {{"pixels", Tensor::from(all.pixels, shape, Device::cpu)},
                                                     {"labels", Tensor::from(all.labels, {steps, all.rows}, Device::cpu)}});

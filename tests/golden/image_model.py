@@ -3,7 +3,8 @@
     python image_model.py --data FOLDER --variant dot --dtype f64 --steps 20 OUT
 
 FOLDER has what golden_export writes of an experiment of images: initial.safetensors, the weights, and batches.safetensors,
-the normalised pixels (steps, B, H, W, C) and labels (steps, B) of each step. Writes OUT/reference.json, the losses.
+the normalised pixels (steps, B, H, W, C) and labels (steps, B) of each step, and images.json, whose digest of the training part
+is kept. Writes OUT/reference.json, the losses.
 
 Models: the weights' names are those of nn/models/vision_transformer.h and resnet.h, the weights of convolutions permuted
 as autograd/ops/convolution.h says. Patches come from a convolution, so that a wrong order of pixels in a patch shows.
@@ -24,7 +25,7 @@ if __name__ == "__main__":
 
 import torch
 import torch.nn.functional as F
-from language_model import Mlp, ScoreNetwork, clip_gradients, layer_norm, learning_rate, make_optimizer
+from language_model import Mlp, ScoreNetwork, layer_norm, make_optimizer, train_step
 from torch import nn
 
 VARIANTS = ("dot", "neural-paper", "resnet")
@@ -198,14 +199,10 @@ def main():
 
     optimizer, losses, norms = make_optimizer(model, settings), [], []
     for k in range(settings.steps):
-        loss = F.cross_entropy(model(pixels[k]), labels[k], label_smoothing=settings.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norms.append(clip_gradients(model, settings.clip))
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(settings, k)
-        optimizer.step()
-        losses.append(loss.item())
+        loss, norm = train_step(model, optimizer, settings, k, F.cross_entropy(
+            model(pixels[k]), labels[k], label_smoothing=settings.label_smoothing))
+        losses.append(loss)
+        norms.append(norm)
 
     options.out.mkdir(parents=True, exist_ok=True)
     reference = {
@@ -214,6 +211,7 @@ def main():
         "dtype": options.dtype,
         "threads": options.threads,
         "settings": asdict(settings),
+        "train_sha256": json.loads((options.data / "images.json").read_text())["train_sha256"],
         "losses": losses,
         "gradient_norms": norms,
     }

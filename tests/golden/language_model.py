@@ -312,15 +312,14 @@ def mean_loss(model, inputs, targets):
     return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
 
 
-def train_step(model, optimizer, settings, rows, k, loss_function=mean_loss):
-    """One step on batch k; returns the loss before the update and the gradient norm before clipping."""
-    loss = loss_function(model, *batch(rows, settings.length, k))
-    optimizer.zero_grad(set_to_none=True)
+def train_step(model, optimizer, settings, k, loss):
+    """Step k from the loss of its batch; returns the loss before the update and the gradient norm before clipping."""
     loss.backward()
     norm = clip_gradients(model, settings.clip)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(settings, k)
     optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
     return loss.item(), norm
 
 
@@ -405,7 +404,7 @@ def main():
 
     optimizer, losses, norms, begin = make_optimizer(model, settings), [], [], time.perf_counter()
     for k in range(settings.steps):
-        loss, norm = train_step(model, optimizer, settings, rows, k)
+        loss, norm = train_step(model, optimizer, settings, k, mean_loss(model, *batch(rows, settings.length, k)))
         losses.append(loss)
         norms.append(norm)
         if k % 20 == 0 or k + 1 == settings.steps:

@@ -19,13 +19,16 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 INTEL = "int mkl_serv_intel_cpu(void) { return 1; }\nint mkl_serv_intel_cpu_true(void) { return 1; }\n"
 
 
-def configure():
+def configure(heap=True):
+    """`heap`: all blocks come from the heap."""
     assert "torch" not in sys.modules, "configure() comes before `import torch`"
     with tempfile.TemporaryDirectory() as folder:
         library = pathlib.Path(folder) / "intel.so"
         command = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library]
         subprocess.run(command, input=INTEL, text=True, check=True)
         ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    if not heap:
+        return
     libc = ctypes.CDLL(None)
     libc.mallopt(M_MMAP_MAX, 0)
     libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -12,11 +12,16 @@
 
 namespace tapir::testing {
 
-// `golden`: the folder. Of reference/generated-NAME-f64.json.
-inline std::vector<double> reference_losses(const std::filesystem::path& golden, const std::string& name) {
-  std::ifstream file(golden / "reference" / ("generated-" + name + "-f64.json"));
+// `golden`: the folder. Of reference/NAME.json.
+inline nlohmann::json recorded_training(const std::filesystem::path& golden, const std::string& name) {
+  std::ifstream file(golden / "reference" / (name + ".json"));
   REQUIRE(file);
-  return nlohmann::json::parse(file).at("losses");
+  return nlohmann::json::parse(file);
+}
+
+// Of reference/generated-NAME-f64.json.
+inline std::vector<double> reference_losses(const std::filesystem::path& golden, const std::string& name) {
+  return recorded_training(golden, "generated-" + name + "-f64").at("losses");
 }
 
 // Of the steps of the experiment in `file`, on the device of the tests.

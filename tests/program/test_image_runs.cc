@@ -85,6 +85,7 @@ TEST_CASE("images: a run that was moved predicts from what its folder has; what 
   REQUIRE(tapir("train " + in_quotes(parity) + " --out " + in_quotes(trained().folder.path() / "parity")).status == 0);
   CHECK(contains_text(refusal("predict " + in_quotes(trained().folder.path() / "parity") + ' ' + in_quotes(png())),
                       "parity has learned the task 'parity', not images"));
+  CHECK(contains_text(refusal("eval --classes " + in_quotes(trained().folder.path() / "parity")), "the task 'parity' has no classes"));
   CHECK(contains_text(refusal("generate " + in_quotes(moved)), "moved has learned the task 'image', not a text"));
 }
 
@@ -106,6 +107,17 @@ TEST_CASE("images: eval has accuracy with its interval; a report has the images,
   CHECK(results.contains("accuracy"));
   CHECK(results.contains("95 %"));
   CHECK(results.contains("calibration"));
+  const nlohmann::json counts = nlohmann::json::parse(outcome.out).at("runs")[0].at("confusion");
+  int64_t all = 0, right = 0;
+  for (size_t label = 0; label < 5; ++label)
+    for (size_t guess = 0; guess < 5; ++guess) {
+      all += counts[label][guess].get<int64_t>();
+      if (label == guess) right += counts[label][guess].get<int64_t>();
+    }
+  CHECK(results.at("images") == all);
+  CHECK(results.at("accuracy").get<double>() == doctest::Approx(static_cast<double>(right) / static_cast<double>(all)).epsilon(1e-3));
+  const std::string table = tapir("eval --classes " + in_quotes(trained().run)).out;
+  for (const std::string shape : {"circle", "square", "triangle"}) CHECK(contains_text(table, "\n  " + shape + ' '));
   const fs::path page = trained().folder.path() / "page.html";
   REQUIRE(tapir("report " + in_quotes(trained().run) + " --out " + in_quotes(page)).status == 0);
   const std::string html = contents(page), begin = "<script type=\"application/json\" id=\"data\">";
@@ -121,6 +133,7 @@ TEST_CASE("images: eval has accuracy with its interval; a report has the images,
   CHECK(images.at("layers")[1].at("heads")[1].size() == 8);
   CHECK(images.at("layers")[1].at("heads")[1][7].size() == 4);
   CHECK(images.at("rollout").size() == 8);
+  CHECK(images.at("confusion") == counts);
 }
 
 TEST_CASE("images: of weights whose logits overflow nothing is shown or predicted, and the report says why") {

@@ -228,6 +228,8 @@ TEST_CASE("intervals of shares are those of the published table") {
   }
   CHECK(std::isnan(wilson(0, 0).mean));
   CHECK(std::isnan(wilson(0, 0).half_width));
+  CHECK(ends_of(wilson(81, 263)) == "0.255–0.366");
+  CHECK(ends_of(wilson(0, 0)) == "–");
 }
 
 TEST_CASE("what is no time and what is no share is refused") {

@@ -75,8 +75,11 @@ TEST_CASE("tasks: every row trains, is evaluated on both parts, and says what is
     CHECK(loop.identity == experiment.identity());
     const nn::Call call;
     CHECK(loop.evaluate(call).front().first == "validation_loss");
-    CHECK(!task->evaluate_part("valid").empty());
-    CHECK(!task->evaluate_part("test").empty());
+    for (const char* part : {"valid", "test"}) {
+      const auto [results, confusion] = task->evaluate_part(part);
+      CHECK(!results.empty());
+      CHECK(confusion.empty() == (experiment.task.name != "image"));
+    }
     CHECK(task->conditions("valid") != task->conditions("test"));
     CHECK(task->conditions("valid").front() == std::pair<std::string, std::string>{"task", experiment.task.name});
     CHECK(task->seed_decides().starts_with("initial weights"));
@@ -125,7 +128,7 @@ TEST_CASE("tasks: bits per byte are the nats of all tokens over the bytes of the
   const std::unique_ptr<Task> task = make_task(lossy);
   CHECK(!task->wider());
   CHECK(task->train_task().evaluate({}).size() == 2);
-  CHECK(task->evaluate_part("valid").back() == std::pair<std::string, std::string>{"bits/byte", "lossy"});
+  CHECK(task->evaluate_part("valid").results.back() == std::pair<std::string, std::string>{"bits/byte", "lossy"});
 }
 
 TEST_CASE("tasks: with another seed text comes in another order, unless it is contiguous") {
@@ -228,6 +231,15 @@ TEST_CASE("tasks: shares, the likeliest classes and the calibration of images by
   CHECK(judged.right(3) == 4);
   // Bins of 1/2 …: confidences 0.5, 0.4, 0.4 with one right in (0, 0.5], 0.7 with none in (0.5, 1].
   CHECK(judged.calibration_error(2) == doctest::Approx((std::abs(1 - 1.3) + 0.7) / 4));
+
+  const Confusion confusion = judged.confusion({"cat", "dog", "emu"});
+  CHECK(confusion.counts == std::vector<std::vector<int64_t>>{{1, 0, 1}, {1, 0, 0}, {0, 1, 0}});
+  CHECK(confusion.labelled(0) == 2);
+  CHECK(confusion.guessed(0) == 2);
+  CHECK(confusion.guessed(2) == 1);
+  CHECK(confusion.mistaken_for(0) == 2);
+  CHECK(confusion.mistaken_for(1) == 0);
+  CHECK(confusion.mistaken_for(2) == 1);
 }
 
 TEST_CASE("tasks: images that are mixed are learned from as their shares say") {

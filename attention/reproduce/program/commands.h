@@ -56,9 +56,15 @@ int run_dossier(const DossierCommand& command);
 // not finite; the page is written all the same, and says so. Verdicts and joint statements are printed, too.
 int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device);
 
-// `data`: a text file, or a folder of texts or images, to evaluate in place of the run's own; empty: none.
-int run_eval(const std::vector<std::filesystem::path>& paths, const std::string& part, const std::string& device,
-             const std::filesystem::path& data, bool json);
+struct EvalCommand {
+  std::vector<std::filesystem::path> runs;
+  std::string part = "valid";               // or "test"
+  std::filesystem::path data;               // text file, or folder of texts or images, in place of the run's own; empty: none
+  bool classes = false;                     // a table of the classes below each run; Error for a task that has none
+  std::string device;
+  bool json = false;
+};
+int run_eval(const EvalCommand& command);
 
 struct GenerateCommand {
   std::filesystem::path run;

@@ -98,13 +98,13 @@ int run(int argc, char** argv) {
   common.add_types(*train_app);
   common.add_seed(*train_app, "short for --set run.seed=…");
 
-  std::vector<std::filesystem::path> runs;
-  std::string part = "valid";
+  EvalCommand eval;
   CLI::App* eval_app = app.add_subcommand("eval", "results of trained runs on validation or test");
-  eval_app->add_option("runs", runs, "run folders, or folders of comparisons")->required();
-  eval_app->add_option("--part", part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
-  std::filesystem::path data;
-  eval_app->add_option("--data", data, "text file, or folder of texts or images, in place of the run's own")->allow_extra_args(false);
+  eval_app->add_option("runs", eval.runs, "run folders, or folders of comparisons")->required();
+  eval_app->add_option("--part", eval.part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
+  eval_app->add_option("--data", eval.data, "text file, or folder of texts or images, in place of the run's own")
+      ->allow_extra_args(false);
+  eval_app->add_flag("--classes", eval.classes, "a table of the classes: how many are found, and what they are taken for");
   common.add_device(*eval_app);
   common.add_json(*eval_app);
 
@@ -167,6 +167,7 @@ int run(int argc, char** argv) {
   dossier_app->add_option("--runs", dossier.runs, "folder of the trial, whose logs are taken to OUT/NAME");
   dossier_app->add_option("--out", dossier.out, "folder of NAME.md and NAME/ (docs/dossiers)")->allow_extra_args(false);
 
+  std::vector<std::filesystem::path> runs;
   std::filesystem::path page = "report.html";
   CLI::App* report_app = app.add_subcommand("report", "one HTML file of runs: curves, comparison, attention");
   report_app->add_option("runs", runs, "run folders, or folders of comparisons")->required();
@@ -256,7 +257,11 @@ int run(int argc, char** argv) {
   }
   if (*dossier_app) return run_dossier(dossier);
   if (*report_app) return run_report(runs, page, common.device);
-  if (*eval_app) return run_eval(runs, part, common.device, data, common.json);
+  if (*eval_app) {
+    eval.device = common.device;
+    eval.json = common.json;
+    return run_eval(eval);
+  }
   if (*generate_app) {
     generate.seed = static_cast<uint64_t>(common.seed.value_or(1));
     generate.device = common.device;

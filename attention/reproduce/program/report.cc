@@ -96,7 +96,8 @@ Json map_of(const std::vector<double>& cells) {
 
 // Held-out images and where the model looks: {"images": [{"height", "width", "pixels": […], "label", "likeliest": [[class,
 // probability], …]}, …], "rows", "columns", "layers": [{"path", "heads": [[map of each image], …]}, …], "rollout": [map of each
-// image]}. Null where the task has no images; without layers where the model has no grid of tokens or its mechanism no weights.
+// image], "classes": […], "confusion": [counts of each label's guesses in the validation part, …]}. Null where the task has no
+// images; without layers where the model has no grid of tokens or its mechanism no weights.
 Json images_of(OpenRun& run) {
   struct Layer {
     std::string path;
@@ -113,7 +114,9 @@ Json images_of(OpenRun& run) {
   };
   const std::vector<Task::ShownImage> shown = run.task->show_images(most_images, call);
   if (shown.empty()) return nullptr;
-  Json all = {{"images", Json::array()}, {"rows", grid.rows}, {"columns", grid.columns}, {"layers", Json::array()}};
+  const Confusion confusion = run.task->evaluate_part("valid").confusion;
+  Json all = {{"images", Json::array()}, {"rows", grid.rows}, {"columns", grid.columns}, {"layers", Json::array()},
+              {"classes", confusion.classes}, {"confusion", confusion.counts}};
   for (const Task::ShownImage& one : shown)
     all["images"].push_back({{"height", one.height}, {"width", one.width}, {"pixels", one.pixels}, {"label", one.label},
                              {"likeliest", one.likeliest}});

@@ -1,5 +1,7 @@
 #include "attention/reproduce/program/statistics.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -97,6 +99,11 @@ Interval wilson(int64_t successes, int64_t of, double level) {
   const auto k = static_cast<double>(successes), n = static_cast<double>(of);
   const double z = normal_quantile(level);
   return {(k + z * z / 2) / (n + z * z), z * std::sqrt(k * (n - k) / n + z * z / 4) / (n + z * z)};
+}
+
+std::string ends_of(const Interval& interval) {
+  if (std::isnan(interval.mean)) return "–";
+  return fmt::format("{:.3f}–{:.3f}", interval.mean - interval.half_width, interval.mean + interval.half_width);
 }
 
 double student_p(const std::vector<double>& values) {

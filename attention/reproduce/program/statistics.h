@@ -2,6 +2,7 @@
 // happens, and entropies of attention weights.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,8 @@ Interval mean_interval(const std::vector<double>& values, double probability = 0
 // Of the probability behind a share k / n (Wilson 1927): (k + z²/2 ± z √(k (n − k) / n + z²/4)) / (n + z²). `mean` is its middle,
 // which lies between the share and 1/2. NaN for n = 0. Throws Error unless 0 ≤ k ≤ n.
 Interval wilson(int64_t successes, int64_t of, double level = 0.95);
+
+std::string ends_of(const Interval& interval);   // of a share: "0.431–0.502"; "–" where there is none
 
 // P(|T| ≥ |mean| √n / s): how likely a mean so far from 0 is where the expectation is 0 (Student 1908). NaN for fewer than two
 // values; 1 where all are 0.

@@ -87,9 +87,9 @@ TrainTask FunctionTask::train_task() {
   return task;
 }
 
-Task::Results FunctionTask::evaluate_part(const std::string& part) {
+Task::Evaluation FunctionTask::evaluate_part(const std::string& part) {
   const double error = mean_squared_error(part);
-  return {{"points", fmt::format("{}", of_part(part).values.elements())}, {"mse", fmt::format("{:.3e}", error)}};
+  return {{{"points", fmt::format("{}", of_part(part).values.elements())}, {"mse", fmt::format("{:.3e}", error)}}};
 }
 
 Task::Results FunctionTask::comparable(const std::string&) const {

@@ -27,7 +27,7 @@ class FunctionTask final : public Task {
   explicit FunctionTask(Experiment& experiment);   // without weights
 
   TrainTask train_task() override;
-  Results evaluate_part(const std::string& part) override;
+  Evaluation evaluate_part(const std::string& part) override;
   Results comparable(const std::string& part) const override;
   std::string drawn() const override { return "points"; }
   std::pair<Batch, int64_t> sample() const override;

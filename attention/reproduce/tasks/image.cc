@@ -16,6 +16,7 @@
 #include "nn/files/atomic_file.h"
 #include "nn/train/finite.h"
 #include "tensor/sha256.h"
+#include "tensor/threads.h"
 
 namespace tapir {
 
@@ -89,7 +90,8 @@ const ImageBatches& ImageTask::training() const {
 }
 
 TrainTask ImageTask::train_task() {
-  loader_.emplace([&batches = training()](int64_t k) { return batches.batch(k); }, 1);
+  const int loading = experiment_.device() == Device::cpu ? 1 : std::min(threads(), 16);   // which have nothing else to do there
+  loader_.emplace([&batches = training()](int64_t k) { return batches.batch(k); }, loading);
   const auto classes = static_cast<int64_t>(description_.classes.size());
   const auto loss = [this, classes](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
     const ImageBatch& batch = loader_->batch(step);
@@ -229,18 +231,26 @@ double ImageTask::Judged::calibration_error(int64_t bins) const {
   return error / static_cast<double>(labels.size());
 }
 
-Task::Results ImageTask::evaluate_part(const std::string& part) {
+Confusion ImageTask::Judged::confusion(const std::vector<std::string>& classes) const {
+  Confusion all{classes, std::vector<std::vector<int64_t>>(classes.size(), std::vector<int64_t>(classes.size()))};
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const std::vector<double>& own = probabilities[i];
+    ++all.counts[labels[i]][std::max_element(own.begin(), own.end()) - own.begin()];
+  }
+  return all;
+}
+
+Task::Evaluation ImageTask::evaluate_part(const std::string& part) {
   const Judged all = judge(part);
   const auto images = static_cast<int64_t>(all.labels.size());
   const auto share = [&](int64_t right) { return fmt::format("{:.4f}", static_cast<double>(right) / static_cast<double>(images)); };
-  const Interval interval = wilson(all.right(1), images);
   Results results{{"images", fmt::format("{}", images)},
                   {"accuracy", share(all.right(1))},
-                  {"95 %", fmt::format("{:.3f}–{:.3f}", interval.mean - interval.half_width, interval.mean + interval.half_width)}};
+                  {"95 %", ends_of(wilson(all.right(1), images))}};
   if (description_.classes.size() > 5) results.emplace_back("top 5", share(all.right(5)));
   results.insert(results.end(), {{"nats", fmt::format("{:.5f}", all.loss)},
                                  {"calibration", fmt::format("{:.4f}", all.calibration_error())}});
-  return results;
+  return {std::move(results), all.confusion(description_.classes)};
 }
 
 Task::Results ImageTask::comparable(const std::string& part) const {

@@ -40,7 +40,7 @@ class ImageTask final : public Task {
   explicit ImageTask(Experiment& experiment, std::optional<ImageDescription> description = {});
 
   TrainTask train_task() override;
-  Results evaluate_part(const std::string& part) override;
+  Evaluation evaluate_part(const std::string& part) override;
   Results comparable(const std::string& part) const override;
   std::string drawn() const override;
   std::pair<Batch, int64_t> sample() const override;
@@ -65,6 +65,7 @@ class ImageTask final : public Task {
 
     int64_t right(int64_t among) const;   // images whose label is among so many of the likeliest classes
     double calibration_error(int64_t bins = 15) const;   // Guo et al. 2017, eq. 3: Σ_b n_b/n |accuracy_b − confidence_b|
+    Confusion confusion(const std::vector<std::string>& classes) const;   // each image is taken for its likeliest class
   };
   Judged judge(const std::string& part);   // throws NotFinite where the loss is
 

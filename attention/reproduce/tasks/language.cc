@@ -134,14 +134,14 @@ double LanguageTask::perplexity_per_word(double nll, const std::string& part) co
   return std::exp(nll * static_cast<double>(ids(part).size()) / static_cast<double>(text_of(part).words));
 }
 
-Task::Results LanguageTask::evaluate_part(const std::string& part) {
+Task::Evaluation LanguageTask::evaluate_part(const std::string& part) {
   const Result result = evaluate(ids(part));
   const bool lossless = text_of(part).lossless;   // else what is unknown would cost nothing
-  return {{"tokens", fmt::format("{}", result.tokens)},
-          {"perplexity", fmt::format("{:.3f}", result.perplexity())},
-          {"nats", fmt::format("{:.5f}", result.nll)},
-          {"per word", lossless ? fmt::format("{:.2f}", perplexity_per_word(result.nll, part)) : "lossy"},
-          {"bits/byte", lossless ? fmt::format("{:.5f}", bits_per_byte(result.nll, part)) : "lossy"}};
+  return {{{"tokens", fmt::format("{}", result.tokens)},
+           {"perplexity", fmt::format("{:.3f}", result.perplexity())},
+           {"nats", fmt::format("{:.5f}", result.nll)},
+           {"per word", lossless ? fmt::format("{:.2f}", perplexity_per_word(result.nll, part)) : "lossy"},
+           {"bits/byte", lossless ? fmt::format("{:.5f}", bits_per_byte(result.nll, part)) : "lossy"}}};
 }
 
 Task::Results LanguageTask::comparable(const std::string& part) const {

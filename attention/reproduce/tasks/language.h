@@ -28,7 +28,7 @@ class LanguageTask final : public TokenTask {
 
   // Refers to this object. Throws Error when the validation part is too short for one batch.
   TrainTask train_task() override;
-  Results evaluate_part(const std::string& part) override;
+  Evaluation evaluate_part(const std::string& part) override;
   Results comparable(const std::string& part) const override;
   std::string drawn() const override;
   std::optional<Wider> wider() const override;   // bits per byte, where no type became the unknown one

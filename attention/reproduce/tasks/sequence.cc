@@ -88,13 +88,13 @@ SequenceTask::Result SequenceTask::evaluate(const Sequences& sequences, const st
   return result;
 }
 
-Task::Results SequenceTask::evaluate_part(const std::string& part) {
+Task::Evaluation SequenceTask::evaluate_part(const std::string& part) {
   const Result result = evaluate(sequences_, part);
   Results results{{"judged", fmt::format("{}", result.judged)},
                   {"accuracy", fmt::format("{:.4f}", result.accuracy)},
                   {"nats", fmt::format("{:.5f}", result.loss)}};
   if (longer_) results.emplace_back("longer", fmt::format("{:.4f}", evaluate(*longer_, part).accuracy));
-  return results;
+  return {std::move(results)};
 }
 
 Task::Results SequenceTask::comparable(const std::string&) const {

@@ -24,7 +24,7 @@ class SequenceTask final : public TokenTask {
 
   // Step k trains on batch k of the part "train" with the run's seed; evaluation sequences are the same for all seeds.
   TrainTask train_task() override;
-  Results evaluate_part(const std::string& part) override;
+  Evaluation evaluate_part(const std::string& part) override;
   Results comparable(const std::string& part) const override;
   std::string drawn() const override { return "sequences"; }
   std::pair<Batch, int64_t> sample() const override;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attention/reproduce/program/experiment.h"
+#include "attention/reproduce/tasks/confusion.h"
 #include "attention/reproduce/tasks/model.h"
 #include "nn/train/trainer.h"
 
@@ -35,7 +36,11 @@ class Task {
   virtual TrainTask train_task() = 0;
 
   using Results = std::vector<std::pair<std::string, std::string>>;   // names and what to print
-  virtual Results evaluate_part(const std::string& part) = 0;         // "valid" or "test"
+  struct Evaluation {
+    Results results;
+    Confusion confusion = {};   // of tasks with classes
+  };
+  virtual Evaluation evaluate_part(const std::string& part) = 0;      // "valid" or "test"
   // What must be equal before results on the part are compared, beside the task, the part and the unit: names and values.
   virtual Results comparable(const std::string& part) const = 0;
   virtual std::string drawn() const = 0;   // what of the data the seed decides: "order of windows"; "": nothing
