@@ -45,7 +45,7 @@ struct TrainOptions : nn::Options {
 
   void fields(nn::FieldVisitor& visit) override {
     visit("steps", steps, "optimiser steps of the run", nn::between(1, 1e12));
-    visit("batch", batch, "sequences of a step", nn::between(1, 1e9));
+    visit("batch", batch, "samples of a step", nn::between(1, 1e9));
     visit("accumulate", accumulate, "parts of equal size that a batch is cut into, to save memory; exact per token",
           nn::between(1, 1e9));
     visit("clip", clip, "largest global norm of the gradient; 0: no limit", nn::at_least(0));

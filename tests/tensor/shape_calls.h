@@ -36,7 +36,7 @@ class ShapeCalls {
         &ShapeCalls::expands,  &ShapeCalls::reshapes,  &ShapeCalls::turns,   &ShapeCalls::pads,   &ShapeCalls::joins,
         &ShapeCalls::reduces,  &ShapeCalls::along,     &ShapeCalls::rows,    &ShapeCalls::matrix, &ShapeCalls::broadcasts,
         &ShapeCalls::by_index, &ShapeCalls::sorts,     &ShapeCalls::layers,  &ShapeCalls::writes, &ShapeCalls::copies,
-        &ShapeCalls::losses,   &ShapeCalls::positions, &ShapeCalls::linears};
+        &ShapeCalls::losses,   &ShapeCalls::positions, &ShapeCalls::linears, &ShapeCalls::windows, &ShapeCalls::resamples};
     (this->*calls[below(sizeof(calls) / sizeof(calls[0]))])();
     return fault_;
   }
@@ -289,7 +289,7 @@ class ShapeCalls {
 
   void reduces() {
     const Tensor x = tensor();
-    const int axis = any_axis(), at = place(axis, x.rank()), kind = below(7);
+    const int axis = any_axis(), at = place(axis, x.rank()), kind = below(9);
     const bool keep = below(2);
     Wanted wanted;
     if (kind == 6) wanted = Wide{};
@@ -489,6 +489,100 @@ class ShapeCalls {
     }
     judge(text("linear ", x.shape(), ' ', weight.shape()), wanted, !is_small(x) || !is_small(weight),
           [&] { return biased ? linear(x, weight, bias) : linear(x, weight); }, !wanted);
+  }
+
+  // Small numbers that fit now and then, else any.
+  int64_t count() { return below(6) ? 1 + below(3) : extent(); }
+
+  // Windows that meet `size` places: ⌊(size + 2 padding − dilation (kernel − 1) − 1)/stride⌋ + 1; none: an Error is right.
+  static std::optional<__int128> windows_of(__int128 size, int64_t kernel, const PatchOptions& options) {
+    if (kernel < 1 || options.stride < 1 || options.dilation < 1 || options.padding < 0) return {};
+    const __int128 reach = static_cast<__int128>(options.dilation) * (kernel - 1);
+    if (options.padding > reach || size + 2 * static_cast<__int128>(options.padding) <= reach) return {};
+    return (size + 2 * static_cast<__int128>(options.padding) - reach - 1) / options.stride + 1;
+  }
+
+  // Convolutions, their adjoints, and what shares their windows. What they refuse beside sizes is theirs to say.
+  void windows() {
+    const Tensor x = tensor(), other = tensor();
+    const int64_t rows = count(), columns = count(), height = count(), width = count(), groups = below(4) ? 1 : count();
+    const PatchOptions options{.stride = count(), .padding = below(2) ? 0 : count(), .dilation = below(2) ? 1 : count()};
+    const ConvolutionOptions all{options.stride, options.padding, options.dilation, groups};
+    const int kind = below(10);
+    Tensor weight = other;
+    if (below(4) && x.rank() == 4 && x.size(-1) < 100)
+      weight = Tensor::zeros({1 + below(3), 1 + below(3), x.size(-1), 1 + below(3)}, DType::f64, Device::cpu);
+    Wanted wanted;
+    const auto over = [&](int64_t of_rows, int64_t of_columns) {
+      if (x.rank() != 4) return;
+      const auto down = windows_of(x.size(1), of_rows, options), across = windows_of(x.size(2), of_columns, options);
+      if (down && across) wanted = Wide{x.size(0), *down, *across, x.size(3)};
+    };
+    if (kind == 0 && weight.rank() == 4 && groups > 0 && x.rank() == 4 &&
+        x.size(3) == static_cast<__int128>(weight.size(2)) * groups && weight.size(3) % groups == 0) {
+      over(weight.size(0), weight.size(1));
+      if (wanted) wanted->back() = weight.size(3);
+    }
+    if (kind == 1) {
+      over(rows, columns);
+      if (wanted) wanted->back() = static_cast<__int128>(rows) * columns * x.size(3);
+    }
+    if (kind == 2 || kind == 3) over(rows, columns);
+    if (kind == 4 && x.rank() == 4) wanted = Wide{x.size(0), height, width, x.size(3)};
+    judge(
+        text("windows ", kind, ' ', x.shape(), ' ', weight.shape(), ' ', rows, ' ', columns, ' ', height, ' ', width, ' ',
+             options.stride, ' ', options.padding, ' ', options.dilation, ' ', groups),
+        wanted, !is_small(x) || !is_small(weight),
+        [&]() -> Tensor {
+          switch (kind) {
+            case 0: return conv2d(x, weight, all);
+            case 1: return unfold(x, rows, columns, options);
+            case 2: return max_pool2d(x, rows, columns, options);
+            case 3: return average_pool2d(x, rows, columns, options);
+            case 4: return adaptive_average_pool2d(x, height, width);
+            case 5: conv1d(x, other, all); break;
+            case 6: conv_transpose2d(x, weight, all, height); break;
+            case 7: conv_transpose1d(x, other, all, height); break;
+            case 8: conv2d_weight(x, other, rows, columns, all); break;
+            default: fold(x, height, width, rows, columns, options); break;
+          }
+          throw Error("windows", "no shape is known of this one: it must not crash");
+        },
+        true);
+  }
+
+  void resamples() {
+    const Tensor x = tensor();
+    const int axis = any_axis(), at = place(axis, x.rank()), kind = below(5);
+    const int64_t size = extent(), height = count(), width = count();
+    Wanted wanted;
+    if (kind == 0 && at >= 0) wanted = wide(x.shape()), (*wanted)[at] = size;
+    if (kind == 1 && x.rank() == 4) wanted = Wide{x.size(0), height, width, x.size(3)};
+    if (kind == 2 && x.rank() > 0) {
+      wanted = wide(x.shape());
+      wanted->back() = x.size(-1) / 2 + 1;
+      wanted->push_back(2);
+    }
+    if (kind == 3 && x.rank() > 1 && x.size(-1) == 2 && size > 0 && x.size(-2) == size / 2 + 1) {
+      wanted = wide(x.shape());
+      wanted->pop_back();
+      wanted->back() = size;
+    }
+    if (kind == 4 && x.rank() == 4 && height > 0 && x.size(3) % height == 0 && x.size(3) / height % height == 0)
+      wanted = Wide{x.size(0), static_cast<__int128>(x.size(1)) * height, static_cast<__int128>(x.size(2)) * height,
+                    x.size(3) / height / height};
+    judge(
+        text("resample ", kind, ' ', x.shape(), ' ', axis, ' ', size, ' ', height, ' ', width), wanted, !is_small(x),
+        [&] {
+          switch (kind) {
+            case 0: return interpolate(x, axis, size);
+            case 1: return bilinear(x, height, width);
+            case 2: return rfft(x);
+            case 3: return irfft(x, size);
+            default: return pixel_shuffle(x, height);
+          }
+        },
+        true);
   }
 
   const uint8_t *data_, *end_;
