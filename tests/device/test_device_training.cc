@@ -56,7 +56,7 @@ label_smoothing = 0.1
 [data]
 kind = "synthetic-shapes"
 size = 16
-train_images = 40
+train_images = 4
 valid_images = 12
 test_images = 12
 crop_padding = 1
@@ -69,7 +69,7 @@ rate = 3e-3
 warmup = 0
 [model]
 )";
-const std::string images_vit = images + "name = 'vit'\npatch = 8\nwidth = 16\nlayers = 2\nheads = 2\ndropout = 0.1\n";
+const std::string images_vit = images + "name = 'vit'\npatch = 8\nwidth = 16\nlayers = 2\nheads = 2\n";
 const std::string images_resnet = images + "name = 'resnet'\nwidth = 8\ndepth = 8\n";
 
 struct Training {
@@ -163,7 +163,7 @@ TEST_CASE("classifiers of images train on CUDA with the losses of the CPU, whate
                                                         {"model.stem=convolution", "model.pool=class", "data.mixup=0.4"},
                                                         {"model.stem=residual", "attention.mechanism=score_mlp", "attention.layers=all"}}) {
     INFO(settings.front(), ", ", settings.back());
-    check_equal(images_vit, settings, 8);
+    check_equal(images_vit, settings, 12);
   }
   check_equal(images_resnet, {"data.flip=0"}, 8);
 }
