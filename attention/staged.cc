@@ -32,6 +32,8 @@ Tensor StagedAttention::step(const Tensor& x, nn::MixerState& state, const std::
   const auto go_on = [&](const Tensor& q, const Tensor& k, const Tensor& v, int64_t begin, Cache& own) {
     nn::Call causal = call;
     causal.mask = {.causal = true, .offset = begin, .keys = {}};
+    if (call.mask.keys.defined() && x.size(1) > 1)
+      causal.mask.keys = concat({Tensor::full({x.size(0), begin}, 1, DType::u8, x.device()), call.mask.keys}, 1);
     return mixed(placed(q, begin, call), repeat_heads(own.append("key", placed(k, begin, call), begin), shape_.heads),
                  repeat_heads(own.append("value", v, begin), shape_.heads), causal, &own);
   };
@@ -59,12 +61,27 @@ Tensor StagedAttention::mixed(const Tensor& Q, const Tensor& K, const Tensor& V,
   return mix(recorded_weights(Q, K, call), V, call);
 }
 
+void StagedAttention::require_whole(const char* mechanism, const Tensor& Q, const Tensor& K, const nn::Call& call,
+                                    const Cache* cache) {
+  const int64_t T = Q.size(2), S = K.size(2);
+  require(
+      cache || (T == S && call.mask.offset == 0), mechanism,
+      [&] {
+        return text("queries must be all tokens of the sequence, got ", T, " of them at offset ", call.mask.offset, " for ", S,
+                    " keys");
+      },
+      "go on token by token from a state, which has what earlier tokens left");
+}
+
+Tensor StagedAttention::with_bias(const Tensor& E, const Tensor& bias) { return bias.defined() ? add(E, bias) : E; }
+
+Tensor StagedAttention::bias_of_places(const Tensor& E, const nn::Call& call) {
+  if (call.positions != nn::Positions::alibi) return {};
+  return alibi_bias(E.size(1), E.size(2), E.size(3), call.mask.offset, E.dtype(), E.device());
+}
+
 Tensor StagedAttention::recorded_weights(const Tensor& Q, const Tensor& K, const nn::Call& call) const {
-  const Tensor E = scores(Q, K, call);
-  Tensor bias;
-  if (call.positions == nn::Positions::alibi)
-    bias = alibi_bias(E.size(1), E.size(2), E.size(3), call.mask.offset, E.dtype(), E.device());
-  const Tensor A = weights(E, bias, call);
+  const Tensor E = scores(Q, K, call), A = weights(E, bias_of_places(E, call), call);
   call.record("weights", A);
   return A;
 }
@@ -74,7 +91,7 @@ Tensor StagedAttention::scores(const Tensor& Q, const Tensor& K, const nn::Call&
 }
 
 Tensor StagedAttention::weights(const Tensor& E, const Tensor& bias, const nn::Call& call) const {
-  return softmax(bias.defined() ? add(E, bias) : E, call.mask);
+  return softmax(with_bias(E, bias), call.mask);
 }
 
 Tensor StagedAttention::mix(const Tensor& A, const Tensor& V, const nn::Call& call) const {

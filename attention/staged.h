@@ -48,6 +48,13 @@ class StagedAttention : public ProjectedAttention {
   // The first two stages; a recorder hears of it.
   Tensor recorded_weights(const Tensor& Q, const Tensor& K, const nn::Call& call) const;
 
+  static Tensor with_bias(const Tensor& E, const Tensor& bias);   // their sum, where there is a bias
+  static Tensor bias_of_places(const Tensor& E, const nn::Call& call);   // that of weights(), for scores like these
+
+  // For mechanisms in which query i and key i are one token: throws an Error named after `mechanism` unless there are as many, the
+  // first at the first; or a cache has what earlier ones left.
+  static void require_whole(const char* mechanism, const Tensor& Q, const Tensor& K, const nn::Call& call, const Cache* cache);
+
  private:
   Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const final;
 

@@ -1,8 +1,11 @@
 #include "attention/zoo.h"
 
 #include "attention/mechanisms/additive.h"
+#include "attention/mechanisms/attention_bn.h"
+#include "attention/mechanisms/dnas.h"
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/expressive.h"
+#include "attention/mechanisms/inter_token.h"
 #include "attention/mechanisms/linear.h"
 #include "attention/mechanisms/mlp_qkv.h"
 #include "attention/mechanisms/score_mlp.h"
@@ -15,7 +18,7 @@ namespace {
 Registry<Mechanism>& registry() {
   static Registry<Mechanism> all("zoo", "mechanism",
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
-                                  twicing_row(), linear_row()});
+                                  twicing_row(), inter_token_row(), attention_bn_row(), dnas_row(), linear_row()});
   return all;
 }
 

@@ -15,14 +15,8 @@ class Twicing final : public StagedAttention {
 
  private:
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
+    require_whole("twicing", Q, K, call, cache);
     const int64_t T = Q.size(2), S = K.size(2);
-    require(
-        cache || (T == S && call.mask.offset == 0), "twicing",
-        [&] {
-          return text("queries must be all tokens of the sequence, got ", T, " of them at offset ", call.mask.offset, " for ",
-                      S, " keys");
-        },
-        "go on token by token from a state, which has the residuals of earlier tokens");
     const Tensor A = recorded_weights(Q, K, call), Y = mix(A, V, call);
     const Tensor R = without_hidden(sub(slice(V, 2, S - T, T), Y), call.mask);
     return add(Y, mix(A, cache ? cache->append("residual", R, S - T) : R, call));

@@ -14,6 +14,12 @@ Expressive:          o_i = sum_j g_ij v_j / sum_j g_ij,  g = d z^2 / (1 + z^2), 
 MLP-QKV:             q = W2 norm(f(W1 x + b1)) + b2, norm before f, after it or not at all, f relu or mish; q, k, v, o
                      each such a network or a plain matrix; then scaled dot product (arXiv 2310.11398)
 Twicing:             o = A v + A (v - A v), A the weights of scaled dot product (arXiv 2503.00687)
+Doubly normalised:   a_ij = r_ij / sum_j r_ij, r_ij = exp(s_ij) / sum_i exp(s_ij), over i >= j up to each query when causal; hybrid:
+                     u a + (1 - u) softmax(s), u = sigmoid(share), s of scaled dot product (arXiv 2009.14308)
+Inter-token:         softmax of s_ij = q_i . k_j / tau with s_ii = -inf where the row has another key; 1/tau = 1/sqrt(D), a factor, the
+                     exponential of a logarithm, or from a network of the mean query (arXiv 2410.12861)
+Attention-BN:        softmax of ((q_i - beta mu)/sigma) . ((k_j - beta mu)/sigma) / sqrt(D), mu and sigma of the keys that query i sees;
+                     sigma^2 = (sum (k - mu)^2 + prior)/(n + prior) + epsilon, prior = 0 unless causal (arXiv 2406.13781)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
@@ -148,7 +154,7 @@ def score_case(name, form, causal, scale, shared, keys, generator):
 
 
 def staged_case(name, mechanism, causal, options, keys, generator):
-    """Additive, Expressive, Twicing or Linear on heads."""
+    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN or Linear on heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
@@ -157,9 +163,58 @@ def staged_case(name, mechanism, causal, options, keys, generator):
             parameters[which] = draw(generator, *shape)
         if options["bias"]:
             parameters["bias"] = draw(generator, HEADS, UNITS)
+    if mechanism == "dnas" and options["hybrid"]:
+        parameters["share"] = draw(generator, HEADS)
+    temperature = options.get("temperature")
+    if temperature in ("factor", "logarithm"):
+        parameters[temperature] = draw(generator, HEADS, scale=0.5)
+    if temperature == "network":
+        for name, shape in (("hidden.weight", (16, HEADS * WIDTH)), ("hidden.bias", (16,)), ("weight", (HEADS, 16)), ("bias", (HEADS,))):
+            parameters[f"temperature.{name}"] = draw(generator, *shape, scale=0.5)
+    if options.get("learned"):
+        parameters["beta"] = draw(generator, HEADS)
     allowed = torch.ones(3, keys, dtype=torch.bool)
     if causal:
         allowed = allowed.tril()
+
+    def doubly_normalised(x):
+        scores = torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) / math.sqrt(WIDTH)
+        e = torch.exp(scores) * allowed
+        columns = e.cumsum(2) if causal else e.sum(2, keepdim=True)
+        ratios = torch.where(allowed, e / torch.where(columns > 0, columns, 1.0), 0.0)
+        weights = ratios / ratios.sum(-1, keepdim=True)
+        if options["hybrid"]:
+            u = torch.sigmoid(x["share"])[:, None, None]
+            weights = u * weights + (1 - u) * e / e.sum(-1, keepdim=True)
+        return torch.einsum("bhij,bhjd->bhid", weights, x["v"])
+
+    def inter_token(x):
+        scale = torch.full((1, HEADS), 1 / math.sqrt(WIDTH), dtype=torch.float64)
+        if temperature == "factor":
+            scale = x["factor"][None]
+        if temperature == "logarithm":
+            scale = torch.exp(x["logarithm"])[None]
+        if temperature == "network":
+            mean = x["q"].mean(2).flatten(1)
+            hidden = torch.tanh(mean @ x["temperature.hidden.weight"].T + x["temperature.hidden.bias"])
+            out = hidden @ x["temperature.weight"].T + x["temperature.bias"]
+            scale = 1 / (0.1 * math.sqrt(WIDTH) + torch.nn.functional.softplus(out))
+        seen = allowed & ~torch.eye(3, keys, dtype=torch.bool)
+        seen = seen | (allowed & ~seen.any(-1, keepdim=True))
+        return attend(torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) * scale[:, :, None, None], x["v"], seen)
+
+    def attention_bn(x):
+        prior = options["prior"] if causal else 0
+        beta = x["beta"][:, None] if options["learned"] else options["beta"]
+        rows = []
+        for i in range(3):
+            own, q = x["k"][:, :, allowed[i]], x["q"][:, :, i]
+            mean, count = own.mean(2), int(allowed[i].sum())
+            variance = (((own - mean[:, :, None]) ** 2).sum(2) + prior) / (count + prior) + options["epsilon"]
+            deviation = variance.sqrt() if options["deviation"] == "divide" else 1 / variance.sqrt()
+            rows.append(torch.einsum("bhd,bhjd->bhj", (q - beta * mean) / deviation,
+                                     (x["k"] - (beta * mean)[:, :, None]) / deviation[:, :, None]))
+        return attend(torch.stack(rows, 2) / math.sqrt(WIDTH), x["v"], allowed)
 
     def additive(x):
         a = torch.einsum("bhid,hmd->bhim", x["q"], x["query"])[:, :, :, None]
@@ -187,6 +242,7 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         return torch.einsum("bhij,bhjd->bhid", w / (w.sum(-1, keepdim=True) + options["epsilon"]), x["v"])
 
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
+    forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
 
@@ -274,6 +330,20 @@ def cases():
         words = ["causal" if causal else "cross", f"epsilon {epsilon}"]
         options = {"epsilon": epsilon}
         yield staged_case(f"linear, {', '.join(words)}", "linear", causal, options, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2009)
+    for hybrid, causal in itertools.product((False, True), (True, False)):
+        words = ["causal" if causal else "self"] + ["hybrid"] * hybrid
+        yield staged_case(f"dnas, {', '.join(words)}", "dnas", causal, {"hybrid": hybrid}, 3, generator)
+    cases_of_temperature = (("fixed", True), ("factor", False), ("logarithm", True), ("network", False))
+    for temperature, causal in cases_of_temperature:
+        name = f"inter_token, {'causal' if causal else 'self'}, {temperature}"
+        options = {"diagonal": False, "temperature": temperature}
+        yield staged_case(name, "inter_token", causal, options, 3, generator)
+    cases_of_deviation = (("divide", False, True), ("divide", True, False), ("multiply", False, False), ("divide", True, True))
+    for deviation, learned, causal in cases_of_deviation:
+        words = ["causal" if causal else "cross", deviation] + ["learned"] * learned
+        options = {"beta": 0.75, "learned": learned, "deviation": deviation, "epsilon": 1e-3, "prior": 2.0}
+        yield staged_case(f"attention_bn, {', '.join(words)}", "attention_bn", causal, options, 3 if causal else 4, generator)
 
 
 def main():

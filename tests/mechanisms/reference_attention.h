@@ -40,6 +40,15 @@ struct Sizes {
   }
 };
 
+// Of self-attention: x (B,H,T,D), but 0 at tokens that are not there.
+inline Values without_hidden_queries(const Sizes& n, Values x) {
+  for (int64_t b = 0; b < n.B && !n.present.empty(); ++b)
+    for (int64_t h = 0; h < n.H; ++h)
+      for (int64_t t = 0; t < n.T; ++t)
+        if (n.present[b * n.S + t] == 0) std::fill_n(x.begin() + n.query(b, h, t), n.D, 0.0);
+  return x;
+}
+
 // p_ts = exp e_ts / Σ_allowed exp e_ts′, 0 elsewhere
 inline Values softmax(const Sizes& n, const Values& e) {
   Values p(e.size(), 0.0), top(e.size() / std::max<int64_t>(1, n.S), -INFINITY), total(top.size(), 0.0);

@@ -85,7 +85,7 @@ TEST_CASE("twicing: tokens of another sequence, a part of the queries, and an of
 
   const auto mixer = mixer_of();
   const Tensor x = random_normal({1, 5, 8}, 1, "x");
-  const std::string hint = "; hint: go on token by token from a state, which has the residuals of earlier tokens";
+  const std::string hint = "; hint: go on token by token from a state, which has what earlier tokens left";
   CHECK(message_of([&] { mixer->forward(view::slice(x, 1, 3, 2), x, call_with({.causal = true, .offset = 3, .keys = {}})); })
             .starts_with("attention: this mechanism mixes one sequence"));
   const Tensor Q = random_normal({1, 2, 2, 4}, 1, "Q"), K = random_normal({1, 2, 5, 4}, 1, "K");

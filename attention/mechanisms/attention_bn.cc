@@ -1,0 +1,88 @@
+#include "attention/mechanisms/attention_bn.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/comparison.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/scan.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
+
+namespace tapir {
+namespace {
+
+// Of keys over the tokens that count: of all (B,H,1,D), or of those up to each query (B,H,T,D).
+struct Moments {
+  Tensor mean, variance;
+};
+
+class BatchNormalised final : public StagedAttention {
+ public:
+  BatchNormalised(const AttentionBnOptions& options, const MixerShape& shape)
+      : StagedAttention(shape),
+        options_(options),
+        beta_(options.learned ? &parameter("beta", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(options.beta))
+                              : nullptr) {}
+
+ private:
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    const auto [mean, variance] = moments(K, Q.size(2), call.mask);
+    const Tensor shift = beta_ ? mul(mean, reshape(beta_->value, {-1, 1, 1})) : affine(mean, options_.beta, 0);
+    const Tensor squared = affine(variance, 1, options_.epsilon), centred = sub(Q, shift);
+    const Tensor scaled = options_.deviation == "divide" ? div(centred, squared) : mul(centred, squared);
+    return matmul(affine(scaled, 1 / std::sqrt(static_cast<double>(Q.size(-1))), 0), transpose(K));
+  }
+
+  Moments moments(const Tensor& K, int64_t T, const Mask& mask) const {
+    const int64_t B = K.size(0), S = K.size(2);
+    Tensor there = Tensor::full({1, 1, S, 1}, 1, K.dtype(), K.device());   // 1 for tokens that count
+    if (mask.keys.defined()) there = reshape(mask.keys.to(K.dtype()), {B, 1, S, 1});
+    if (!mask.causal) {
+      const Tensor count = at_least_one(sum(there, 2, true));
+      const Tensor mean = div(sum(mul(K, there), 2, true), count);
+      return {mean, div(sum(mul(square(sub(K, mean)), there), 2, true), count)};
+    }
+    std::vector<int32_t> seen(T);   // how many keys each query may see
+    for (int64_t t = 0; t < T; ++t) seen[t] = static_cast<int32_t>(std::clamp<int64_t>(t + mask.offset + 1, 0, S));
+    const Tensor rows = Tensor::from(seen, {T}, K.device());
+    const auto up_to_each = [&](const Tensor& x) { return index_select(pad(cumsum(x, 2), 2, 1, 0), 2, rows); };
+    // Of what is left of the first key: a common shift of all keys costs no digits.
+    const Tensor origin = slice(K, 2, 0, 1), K0 = mul(sub(K, origin), there), count = at_least_one(up_to_each(there));
+    const Tensor mean = div(up_to_each(K0), count), spread = up_to_each(mul(K0, K0));
+    const Tensor squares = sub(spread, mul(count, square(mean)));   // Σ (k − μ)²
+    return {add(mean, origin), div(affine(squares, 1, options_.prior), affine(count, 1, options_.prior))};
+  }
+
+  static Tensor at_least_one(const Tensor& count) {
+    return where(equal(count, 0), Tensor::full({}, 1, count.dtype(), count.device()), count);
+  }
+
+  const AttentionBnOptions options_;
+  nn::Parameter* const beta_;   // (H)
+};
+
+}  // namespace
+
+std::unique_ptr<nn::TokenMixer> make_attention_bn(const AttentionBnOptions& options, const MixerShape& shape) {
+  nn::require_allowed("attention_bn", options);
+  return std::make_unique<BatchNormalised>(options, shape);
+}
+
+Mechanism attention_bn_row() {
+  Mechanism row{.name = "attention_bn",
+                .title = "Attention-BN",
+                .paper = "Nguyen et al. 2023, arXiv 2406.13781",
+                .equation = "s_ij = (q_i − β μ)·(k_j/σ²) / √D, μ and σ of the keys",
+                .cost = "2 D operations a pair; memory T × S",
+                .claims = always(and_exact(staged_claims)),
+                .options = {}, .make = {}};
+  set_maker<AttentionBnOptions>(row, make_attention_bn);
+  return row;
+}
+
+}  // namespace tapir

@@ -1,0 +1,79 @@
+#include "attention/mechanisms/dnas.h"
+
+#include <limits>
+
+#include "attention/kernels/mix.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/comparison.h"
+#include "autograd/ops/scan.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/unary.h"
+
+namespace tapir {
+namespace {
+
+constexpr double none = -std::numeric_limits<double>::infinity();   // the logarithm of no weight
+
+class DoublyNormalised final : public StagedAttention {
+ public:
+  DoublyNormalised(const DnasOptions& options, const MixerShape& shape)
+      : StagedAttention(shape),
+        share_(options.hybrid ? &parameter("share", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(0)) : nullptr) {}
+
+  nn::Needs needs() const override { return {.self = true}; }
+
+ private:
+  Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
+    require_whole("dnas", Q, K, call, cache);
+    const Tensor there = Q.size(2) == K.size(2) ? without_hidden(Q, call.mask) : Q;
+    const Tensor products = scores(there, K, call), E = with_bias(products, bias_of_places(products, call));
+    Tensor A = softmax(sub(E, columns(E, call.mask, cache)), call.mask);
+    if (share_) {
+      const Tensor u = sigmoid(reshape(share_->value, {-1, 1, 1}));
+      A = add(mul(u, A), mul(affine(u, -1, 1), softmax(E, call.mask)));
+    }
+    call.record("weights", A);
+    return mix(A, V, call);
+  }
+
+  // c: of all queries (B,H,1,S), or of those up to each one (B,H,T,S).
+  Tensor columns(const Tensor& E, const Mask& mask, Cache* cache) const {
+    const int64_t B = E.size(0), T = E.size(2), S = E.size(3);
+    const Tensor nothing = Tensor::full({}, none, E.dtype(), E.device());
+    Tensor of_queries = E;
+    if (mask.keys.defined())
+      of_queries = where(reshape(slice(mask.keys, 1, S - T, T), {B, 1, T, 1}), E, nothing);
+    if (!mask.causal) return reshape(logsumexp(transpose(of_queries)), {B, E.size(1), 1, S});
+    of_queries = add(of_queries, triu(Tensor::full({T, S}, none, E.dtype(), E.device()), mask.offset + 1));
+    if (!cache) return logcumsumexp(of_queries, 2);
+    const Tensor fresh = Tensor::full({B, E.size(1), T, 1}, none, E.dtype(), E.device());
+    const Tensor earlier = transpose(cache->append("column", fresh, S - T));
+    const Tensor all = slice(logcumsumexp(concat({earlier, of_queries}, 2), 2), 2, 1, T);
+    cache->append("column", transpose(slice(all, 2, T - 1, 1)), 0);
+    return all;
+  }
+
+  nn::Parameter* const share_;   // θ (H)
+};
+
+}  // namespace
+
+std::unique_ptr<nn::TokenMixer> make_dnas(const DnasOptions& options, const MixerShape& shape) {
+  nn::require_allowed("dnas", options);
+  return std::make_unique<DoublyNormalised>(options, shape);
+}
+
+Mechanism dnas_row() {
+  Mechanism row{.name = "dnas",
+                .title = "Doubly normalised attention",
+                .paper = "Ding et al. 2020, arXiv 2009.14308",
+                .equation = "a_ij = softmax_j(s_ij − log Σ_i exp s_ij)",
+                .cost = "2 D operations and two exponentials a pair; memory T × S",
+                .claims = always(and_exact(staged_claims)),
+                .options = {}, .make = {}};
+  set_maker<DnasOptions>(row, make_dnas);
+  return row;
+}
+
+}  // namespace tapir

@@ -1,0 +1,118 @@
+#include "attention/mechanisms/inter_token.h"
+
+#include <cmath>
+
+#include "attention/kernels/mix.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/comparison.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
+
+namespace tapir {
+namespace {
+
+// Below every score, yet a number: where all else is hidden, softmax has 1 here.
+constexpr double hidden_by_others = -1e30;
+
+constexpr int64_t units = 16;   // of the network
+
+// 1/τ (B,H,1,1) of u, the mean of all queries with the heads side by side:
+//   τ = 0.1 √D + softplus(W₂ tanh(W₁ u + b₁) + b₂),  which is √D at first: W₂ = 0
+struct TemperatureNetwork : nn::Module {
+  TemperatureNetwork(int64_t H, int64_t D)
+      : hidden(child<nn::Linear>("hidden", H * D, units, true, nn::Init::xavier_uniform())),
+        weight(parameter("weight", {H, units}, nn::ParameterKind::weight, nn::Init::constant(0))),
+        bias(parameter("bias", {H}, nn::ParameterKind::bias, nn::Init::constant(std::log(std::expm1(0.9 * std::sqrt(D)))))),
+        least(0.1 * std::sqrt(static_cast<double>(D))) {}
+
+  Tensor forward(const Tensor& Q, const Mask& mask) const {
+    const Scope scope = enter();
+    const int64_t B = Q.size(0), H = Q.size(1), T = Q.size(2), D = Q.size(3);
+    Tensor mean = sum(Q, 2);
+    if (mask.keys.defined()) {
+      const Tensor there = sum(mask.keys.to(Q.dtype()), 1);
+      mean = div(mean, reshape(where(equal(there, 0), Tensor::full({B}, 1, Q.dtype(), Q.device()), there), {B, 1, 1}));
+    } else {
+      mean = affine(mean, 1.0 / static_cast<double>(T), 0);
+    }
+    const Tensor inner = tanh(hidden.forward(reshape(mean, {B, H * D})));
+    const Tensor tau = affine(softplus(add(matmul(inner, transpose(weight.value)), bias.value)), 1, least);
+    return leave(reshape(reciprocal(tau), {B, H, 1, 1}), Q);
+  }
+
+  nn::Linear& hidden;
+  nn::Parameter &weight, &bias;
+  const double least;
+};
+
+class InterToken final : public StagedAttention {
+ public:
+  InterToken(const InterTokenOptions& options, const MixerShape& shape) : StagedAttention(shape), diagonal_(options.diagonal) {
+    const double scale = 1 / std::sqrt(static_cast<double>(shape.head_channels()));
+    if (options.temperature == "network") network_ = &child<TemperatureNetwork>("temperature", shape.heads, shape.head_channels());
+    if (options.temperature == "factor")
+      factor_ = &parameter("factor", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(scale));
+    if (options.temperature == "logarithm")
+      logarithm_ = &parameter("logarithm", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(std::log(scale)));
+  }
+
+  nn::Needs needs() const override { return {.self = true, .all_tokens = network_ != nullptr}; }
+
+  // The network reads what queries are, not where they stand.
+  bool accepts(nn::Positions positions) const override { return !network_ || positions != nn::Positions::rotary; }
+
+ private:
+  Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
+    require_whole("inter_token", Q, K, call, cache);
+    return StagedAttention::mixed(network_ ? without_hidden(Q, call.mask) : Q, K, V, call, cache);
+  }
+
+  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+    if (network_) return mul(matmul(Q, transpose(K)), network_->forward(Q, call.mask));
+    if (!factor_ && !logarithm_) return StagedAttention::scores(Q, K, call);
+    const Tensor of_heads = reshape(factor_ ? factor_->value : exp(logarithm_->value), {-1, 1, 1});
+    return matmul(mul(Q, of_heads), transpose(K));
+  }
+
+  Tensor weights(const Tensor& scores, const Tensor& bias, const nn::Call& call) const override {
+    const Tensor E = with_bias(scores, bias);
+    if (diagonal_) return softmax(E, call.mask);
+    const Tensor ones = Tensor::full({E.size(2), E.size(3)}, 1, E.dtype(), E.device());
+    const Tensor own = not_equal(triu(tril(ones, call.mask.offset), call.mask.offset), 0);
+    return softmax(where(own, Tensor::full({}, hidden_by_others, E.dtype(), E.device()), E), call.mask);
+  }
+
+  const bool diagonal_;
+  nn::Parameter *factor_ = nullptr, *logarithm_ = nullptr;   // (H); one of them, or none
+  TemperatureNetwork* network_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<nn::TokenMixer> make_inter_token(const InterTokenOptions& options, const MixerShape& shape) {
+  nn::require_allowed("inter_token", options);
+  return std::make_unique<InterToken>(options, shape);
+}
+
+Mechanism inter_token_row() {
+  Mechanism row{.name = "inter_token",
+                .title = "Inter-token attention, learnt temperature",
+                .paper = "Rahman & Arafat 2024, arXiv 2410.12861",
+                .equation = "s_ij = q_i·k_j / τ, s_ii = −∞",
+                .cost = "2 D operations a pair; memory T × S",
+                .claims =
+                    [](const nn::Options& options) {   // the network reads all queries
+                      Claims claims = and_exact(staged_claims);
+                      if (dynamic_cast<const InterTokenOptions&>(options).temperature == "network")
+                        claims.causal = claims.streaming = false;
+                      return claims;
+                    },
+                .options = {}, .make = {}};
+  set_maker<InterTokenOptions>(row, make_inter_token);
+  return row;
+}
+
+}  // namespace tapir

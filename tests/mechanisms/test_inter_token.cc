@@ -1,0 +1,171 @@
+// Inter-token attention: scalar loops with each kind of temperature; nobody attends to itself unless alone.
+#include <doctest/doctest.h>
+
+#include "attention/mechanisms/dot_product.h"
+#include "attention/mechanisms/inter_token.h"
+#include "autograd/ops.h"
+#include "tests/mechanisms/oracle.h"
+
+using namespace tapir;
+
+namespace {
+
+using reference::Attention;
+using reference::Sizes;
+using reference::Values;
+
+Values values_of(const Parameters& parameters, const std::string& name) {
+  const auto found = parameters.find(name);
+  return found == parameters.end() ? Values() : found->second->value.template values<double>();
+}
+
+// s_tj = c q_t·k_j with c = 1/τ of a head, in the network's case of a head and a sample; a token does not see itself where it sees
+// another one. Gradients by hand:  dc = Σ de_tj q_t·k_j,  dℓ = c dc,  dτ = −c² dc;  through the network:
+//   τ = least + softplus(z), z = W₂ y + b₂, y = tanh(W₁ u + b₁), u = mean of the queries that are there
+struct InterTokens {
+  bool diagonal;
+  const Parameters& parameters;
+
+  Attention attend(const Sizes& n, const Values& all_q, const Values& k, const Values& v, const Values& g) const {
+    const Values factor = values_of(parameters, "factor"), logarithm = values_of(parameters, "logarithm"),
+                 W1 = values_of(parameters, "temperature.hidden.weight"), b1 = values_of(parameters, "temperature.hidden.bias"),
+                 W2 = values_of(parameters, "temperature.weight"), b2 = values_of(parameters, "temperature.bias");
+    const int64_t units = static_cast<int64_t>(b1.size()), C = n.H * n.D;
+    const Values q = units > 0 ? without_hidden_queries(n, all_q) : all_q;
+    const double root = std::sqrt(static_cast<double>(n.D));
+    Values u(n.B * C, 0.0), y(n.B * units, 0.0), z(n.B * n.H, 0.0), c(n.B * n.H, 1 / root), there(n.B, 0.0);
+    const auto counts = [&](int64_t b, int64_t t) { return n.present.empty() || n.present[b * n.S + t] != 0; };
+    for (int64_t b = 0; b < n.B; ++b) {
+      for (int64_t t = 0; t < n.T; ++t) there[b] += counts(b, t);
+      for (int64_t h = 0; h < n.H; ++h) {
+        if (!factor.empty()) c[b * n.H + h] = factor[h];
+        if (!logarithm.empty()) c[b * n.H + h] = std::exp(logarithm[h]);
+        for (int64_t t = 0; t < n.T; ++t)
+          for (int64_t d = 0; d < n.D && counts(b, t); ++d) u[b * C + h * n.D + d] += q[n.query(b, h, t) + d] / there[b];
+      }
+      for (int64_t m = 0; m < units; ++m) {
+        for (int64_t i = 0; i < C; ++i) y[b * units + m] += W1[m * C + i] * u[b * C + i];
+        y[b * units + m] = std::tanh(y[b * units + m] + b1[m]);
+      }
+      for (int64_t h = 0; h < n.H && units > 0; ++h) {
+        double& own = z[b * n.H + h];
+        own = b2[h];
+        for (int64_t m = 0; m < units; ++m) own += W2[h * units + m] * y[b * units + m];
+        c[b * n.H + h] = 1 / (0.1 * root + std::log1p(std::exp(own)));
+      }
+    }
+
+    Values e(n.B * n.H * n.T * n.S, 0.0), product(e.size(), 0.0);
+    n.each_pair([&](auto b, auto h, auto t, auto s) {
+      const int64_t at = n.pair(b, h, t, s);
+      for (int64_t d = 0; d < n.D; ++d) product[at] += q[n.query(b, h, t) + d] * k[n.key(b, h, s) + d];
+      e[at] = c[b * n.H + h] * product[at];
+      int64_t others = 0;
+      for (int64_t j = 0; j < n.S; ++j) others += j != t && n.allowed(b, t, j);
+      if (!diagonal && s == t && others > 0) e[at] = -INFINITY;
+    });
+    const Values p = softmax(n, e), de = score_gradient(n, p, v, g);
+
+    Values dq(q.size(), 0.0), dk(k.size(), 0.0), dc(c.size(), 0.0);
+    n.each_pair([&](auto b, auto h, auto t, auto s) {
+      const int64_t at = n.pair(b, h, t, s);
+      const double slope = c[b * n.H + h] * de[at];
+      dc[b * n.H + h] += de[at] * product[at];
+      for (int64_t d = 0; d < n.D; ++d) {
+        dq[n.query(b, h, t) + d] += slope * k[n.key(b, h, s) + d];
+        dk[n.key(b, h, s) + d] += slope * q[n.query(b, h, t) + d];
+      }
+    });
+    Attention result{mix(n, p, v), {{"v", value_gradient(n, p, g)}}};
+    Values of_heads(n.H, 0.0), dW1(W1.size(), 0.0), db1(b1.size(), 0.0), dW2(W2.size(), 0.0), db2(b2.size(), 0.0);
+    for (int64_t b = 0; b < n.B; ++b) {
+      Values dy(units, 0.0);
+      for (int64_t h = 0; h < n.H; ++h) {
+        const int64_t at = b * n.H + h;
+        of_heads[h] += (logarithm.empty() ? 1 : c[at]) * dc[at];
+        if (units == 0) continue;
+        const double dz = -c[at] * c[at] * dc[at] / (1 + std::exp(-z[at]));
+        db2[h] += dz;
+        for (int64_t m = 0; m < units; ++m) {
+          dW2[h * units + m] += dz * y[b * units + m];
+          dy[m] += dz * W2[h * units + m];
+        }
+      }
+      for (int64_t m = 0; m < units; ++m) {
+        const double dx = dy[m] * (1 - y[b * units + m] * y[b * units + m]);
+        db1[m] += dx;
+        for (int64_t i = 0; i < C; ++i) {
+          dW1[m * C + i] += dx * u[b * C + i];
+          for (int64_t t = 0; t < n.T; ++t)
+            if (counts(b, t)) dq[n.query(b, i / n.D, t) + i % n.D] += dx * W1[m * C + i] / there[b];
+        }
+      }
+    }
+    result.gradients["q"] = units > 0 ? without_hidden_queries(n, dq) : dq;
+    result.gradients["k"] = dk;
+    if (!factor.empty()) result.gradients["factor"] = of_heads;
+    if (!logarithm.empty()) result.gradients["logarithm"] = of_heads;
+    if (units > 0) {
+      result.gradients["temperature.hidden.weight"] = dW1;
+      result.gradients["temperature.hidden.bias"] = db1;
+      result.gradients["temperature.weight"] = dW2;
+      result.gradients["temperature.bias"] = db2;
+    }
+    return result;
+  }
+};
+
+const Registered registered({.mechanism = "inter_token",
+                             .heads =
+                                 [](const auto& any, const auto& parameters, const auto& sizes, const auto& q, const auto& k,
+                                    const auto& v, const auto& g) {
+                                   const bool diagonal = static_cast<const InterTokenOptions&>(any).diagonal;
+                                   return InterTokens{diagonal, parameters}.attend(sizes, q, k, v, g);
+                                 },
+                             .rules = {truth("diagonal"),
+                                       {"temperature",
+                                        {"'fixed'", "'factor'", "'logarithm'", "'network'"},
+                                        {},
+                                        choice("logarithms", "fixed, factor, logarithm, network", "logarithm")}},
+                             .variants = {"temperature = 'fixed'", "temperature = 'factor'", "temperature = 'logarithm'",
+                                          "temperature = 'fixed'\ndiagonal = true", "temperature = 'network'"}});
+
+Tensor attended(const InterTokenOptions& options, const Tensor& Q, const Tensor& K, const Tensor& V, bool causal) {
+  const auto mixer = make_inter_token(options, {.width = Q.size(1) * Q.size(3), .heads = Q.size(1)});
+  mixer->initialise(1, DType::f64);
+  return dynamic_cast<const ProjectedAttention&>(*mixer).attend(Q, K, V, call_with({.causal = causal, .offset = 0, .keys = {}}));
+}
+
+}  // namespace
+
+TEST_CASE("inter_token: each temperature is √D at first, and with the diagonal kept that is the dot product") {
+  const Tensor Q = random_normal({2, 2, 5, 4}, 1, "Q"), K = random_normal({2, 2, 5, 4}, 1, "K"),
+               V = random_normal({2, 2, 5, 4}, 1, "V");
+  const auto dot_product = make_dot_product({.width = 8, .heads = 2});
+  dot_product->initialise(1, DType::f64);
+  const Tensor expected = dynamic_cast<const ProjectedAttention&>(*dot_product).attend(Q, K, V, {});
+  for (const char* temperature : {"fixed", "factor", "logarithm", "network"}) {
+    InterTokenOptions options;
+    options.temperature = temperature;
+    options.diagonal = true;
+    CAPTURE(temperature);
+    CHECK(frobenius_error(attended(options, Q, K, V, false).values<double>(), expected.values<double>()) < 1e-14);
+  }
+}
+
+TEST_CASE("inter_token: two tokens exchange their values; the first of a causal sequence keeps its own") {
+  const Tensor Q = random_normal({1, 1, 2, 4}, 1, "Q"), K = random_normal({1, 1, 2, 4}, 1, "K"),
+               V = random_normal({1, 1, 2, 4}, 1, "V");
+  CHECK(attended({}, Q, K, V, false).values<double>() == flip(V, 2).values<double>());
+  CHECK(attended({}, Q, K, V, true).values<double>() == concat({slice(V, 2, 0, 1), slice(V, 2, 0, 1)}, 2).values<double>());
+}
+
+TEST_CASE("inter_token: a token's own value has no influence on its result, unless nobody else is there") {
+  const Tensor Q = random_normal({1, 1, 4, 4}, 1, "Q"), K = random_normal({1, 1, 4, 4}, 1, "K"),
+               V = requires_grad(random_normal({1, 1, 4, 4}, 1, "V"));
+  for (int64_t t = 0; t < 4; ++t) {
+    const Tensor of_query = grad({sum(slice(attended({}, Q, K, V, true), 2, t, 1))}, {V})[0];
+    const bool alone = t == 0;
+    CHECK((max(abs(slice(of_query, 2, t, 1))).item() == 0) == !alone);
+  }
+}
