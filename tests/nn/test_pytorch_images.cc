@@ -64,7 +64,8 @@ TEST_CASE("20 training steps on images give PyTorch's losses: a residual network
 TEST_CASE("batches of 128 images of CIFAR-10 give PyTorch's losses: 20 steps in f64, 100 in f32") {
   if (!long_form()) return;
   if (!find_data_set("cifar-10")->is_present()) return testing::skipped("CIFAR-10 is not there");
-  for (const auto& [dtype, steps, bound] : {std::tuple{"f64", 20, tolerance}, {"f32", 100, 1e-3}}) {
+  for (const auto& [type, steps, bound] : {std::tuple{"f64", 20, tolerance}, {"f32", 100, 1e-3}}) {
+    const std::string dtype = type;
     CAPTURE(dtype);
     check_cifar_10("images.toml", "dot", {}, dtype, steps, bound);
     check_cifar_10("images.toml", "neural-paper", neural_paper, dtype, steps, bound);
