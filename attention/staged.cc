@@ -29,23 +29,24 @@ Tensor StagedAttention::step(const Tensor& x, nn::MixerState& state, const std::
   auto* const cache = dynamic_cast<Cache*>(&state);
   require(cache, "step", [] { return "the state is of another mechanism"; });
   const auto [Q, K, V] = projected(x, x, call);
-  const auto go_on = [&](const Tensor& q, const Tensor& k, const Tensor& v, int64_t begin, Cache& own) {
+  // `there`: which of the new tokens are; undefined: all, as all earlier ones are.
+  const auto go_on = [&](const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& there, int64_t begin, Cache& own) {
     nn::Call causal = call;
     causal.mask = {.causal = true, .offset = begin, .keys = {}};
-    if (call.mask.keys.defined() && x.size(1) > 1)
-      causal.mask.keys = concat({Tensor::full({x.size(0), begin}, 1, DType::u8, x.device()), call.mask.keys}, 1);
+    if (there.defined()) causal.mask.keys = concat({Tensor::full({q.size(0), begin}, 1, DType::u8, x.device()), there}, 1);
     return mixed(placed(q, begin, call), repeat_heads(own.append("key", placed(k, begin, call), begin), shape_.heads),
                  repeat_heads(own.append("value", v, begin), shape_.heads), causal, &own);
   };
   Tensor heads;
   if (std::equal(lengths.begin() + 1, lengths.end(), lengths.begin())) {
-    heads = go_on(Q, K, V, lengths[0], *cache);
+    heads = go_on(Q, K, V, call.mask.keys, lengths[0], *cache);
   } else {
     std::vector<Tensor> samples;
     for (size_t b = 0; b < lengths.size(); ++b) {
       const auto own = [&](const Tensor& all) { return slice(all, 0, static_cast<int64_t>(b), 1); };
       Cache part = cache->sample(static_cast<int64_t>(b), lengths[b] + x.size(1));
-      samples.push_back(go_on(own(Q), own(K), own(V), lengths[b], part));
+      samples.push_back(go_on(own(Q), own(K), own(V), call.mask.keys.defined() ? own(call.mask.keys) : Tensor(),
+                              lengths[b], part));
     }
     heads = concat(samples, 0);
   }

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "autograd/ops/arithmetic.h"
-#include "autograd/ops/comparison.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/scan.h"
@@ -43,7 +42,7 @@ class BatchNormalised final : public StagedAttention {
     Tensor there = Tensor::full({1, 1, S, 1}, 1, K.dtype(), K.device());   // 1 for tokens that count
     if (mask.keys.defined()) there = reshape(mask.keys.to(K.dtype()), {B, 1, S, 1});
     if (!mask.causal) {
-      const Tensor count = at_least_one(sum(there, 2, true));
+      const Tensor count = clamp(sum(there, 2, true), 1, HUGE_VAL);
       const Tensor mean = div(sum(mul(K, there), 2, true), count);
       return {mean, div(sum(mul(square(sub(K, mean)), there), 2, true), count)};
     }
@@ -52,14 +51,10 @@ class BatchNormalised final : public StagedAttention {
     const Tensor rows = Tensor::from(seen, {T}, K.device());
     const auto up_to_each = [&](const Tensor& x) { return index_select(pad(cumsum(x, 2), 2, 1, 0), 2, rows); };
     // Of what is left of the first key: a common shift of all keys costs no digits.
-    const Tensor origin = slice(K, 2, 0, 1), K0 = mul(sub(K, origin), there), count = at_least_one(up_to_each(there));
+    const Tensor origin = slice(K, 2, 0, 1), K0 = mul(sub(K, origin), there), count = clamp(up_to_each(there), 1, HUGE_VAL);
     const Tensor mean = div(up_to_each(K0), count), spread = up_to_each(mul(K0, K0));
     const Tensor squares = sub(spread, mul(count, square(mean)));   // Σ (k − μ)²
     return {add(mean, origin), div(affine(squares, 1, options_.prior), affine(count, 1, options_.prior))};
-  }
-
-  static Tensor at_least_one(const Tensor& count) {
-    return where(equal(count, 0), Tensor::full({}, 1, count.dtype(), count.device()), count);
   }
 
   const AttentionBnOptions options_;

@@ -26,7 +26,7 @@ class DoublyNormalised final : public StagedAttention {
  private:
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
     require_whole("dnas", Q, K, call, cache);
-    const Tensor there = Q.size(2) == K.size(2) ? without_hidden(Q, call.mask) : Q;
+    const Tensor there = cache ? Q : without_hidden(Q, call.mask);   // a state has no gradient that hidden ones could reach
     const Tensor products = scores(there, K, call), E = with_bias(products, bias_of_places(products, call));
     Tensor A = softmax(sub(E, columns(E, call.mask, cache)), call.mask);
     if (share_) {
@@ -40,10 +40,9 @@ class DoublyNormalised final : public StagedAttention {
   // c: of all queries (B,H,1,S), or of those up to each one (B,H,T,S).
   Tensor columns(const Tensor& E, const Mask& mask, Cache* cache) const {
     const int64_t B = E.size(0), T = E.size(2), S = E.size(3);
-    const Tensor nothing = Tensor::full({}, none, E.dtype(), E.device());
     Tensor of_queries = E;
     if (mask.keys.defined())
-      of_queries = where(reshape(slice(mask.keys, 1, S - T, T), {B, 1, T, 1}), E, nothing);
+      of_queries = where(reshape(slice(mask.keys, 1, S - T, T), {B, 1, T, 1}), E, Tensor::full({}, none, E.dtype(), E.device()));
     if (!mask.causal) return reshape(logsumexp(transpose(of_queries)), {B, E.size(1), 1, S});
     of_queries = add(of_queries, triu(Tensor::full({T, S}, none, E.dtype(), E.device()), mask.offset + 1));
     if (!cache) return logcumsumexp(of_queries, 2);

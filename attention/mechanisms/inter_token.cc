@@ -33,8 +33,7 @@ struct TemperatureNetwork : nn::Module {
     const int64_t B = Q.size(0), H = Q.size(1), T = Q.size(2), D = Q.size(3);
     Tensor mean = sum(Q, 2);
     if (mask.keys.defined()) {
-      const Tensor there = sum(mask.keys.to(Q.dtype()), 1);
-      mean = div(mean, reshape(where(equal(there, 0), Tensor::full({B}, 1, Q.dtype(), Q.device()), there), {B, 1, 1}));
+      mean = div(mean, reshape(clamp(sum(mask.keys.to(Q.dtype()), 1), 1, HUGE_VAL), {B, 1, 1}));
     } else {
       mean = affine(mean, 1.0 / static_cast<double>(T), 0);
     }

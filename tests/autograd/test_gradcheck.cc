@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "attention/reproduce/program/check_ops.h"
 #include "autograd/hooks.h"
 #include "autograd/ops.h"

@@ -169,8 +169,8 @@ def staged_case(name, mechanism, causal, options, keys, generator):
     if temperature in ("factor", "logarithm"):
         parameters[temperature] = draw(generator, HEADS, scale=0.5)
     if temperature == "network":
-        for name, shape in (("hidden.weight", (16, HEADS * WIDTH)), ("hidden.bias", (16,)), ("weight", (HEADS, 16)), ("bias", (HEADS,))):
-            parameters[f"temperature.{name}"] = draw(generator, *shape, scale=0.5)
+        shapes = {"hidden.weight": (16, HEADS * WIDTH), "hidden.bias": (16,), "weight": (HEADS, 16), "bias": (HEADS,)}
+        parameters = {f"temperature.{which}": draw(generator, *shape, scale=0.5) for which, shape in shapes.items()}
     if options.get("learned"):
         parameters["beta"] = draw(generator, HEADS)
     allowed = torch.ones(3, keys, dtype=torch.bool)

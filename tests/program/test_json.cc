@@ -156,8 +156,8 @@ TEST_CASE("zoo shows those that are named, as text and as JSON") {
     if (option["key"] == "form") CHECK(option["default"] == "released");
   }
   CHECK(refusal("zoo twicng") == "tapir: zoo: there is no mechanism 'twicng'; hint: did you mean 'twicing'?");
-  CHECK(refusal("zoo linear attention") ==
-        "tapir: zoo: there is no mechanism 'attention'; hint: tapir zoo lists those that exist");
+  CHECK(refusal("zoo linear convolution") ==
+        "tapir: zoo: there is no mechanism 'convolution'; hint: tapir zoo lists those that exist");
 }
 
 TEST_CASE("check --json: claims with their evidence; unknown names are answered from mechanisms and ops") {

@@ -240,6 +240,8 @@ TEST_CASE("tasks: shares, the likeliest classes and the calibration of images by
   CHECK(confusion.mistaken_for(0) == 2);
   CHECK(confusion.mistaken_for(1) == 0);
   CHECK(confusion.mistaken_for(2) == 1);
+  CHECK(Confusion{{"cat", "dog"}, {{3, 0}, {1, 1}}}.mistaken_for(0) == 0);
+  CHECK(Confusion{{"cat"}, {{3}}}.mistaken_for(0) == 0);
 }
 
 TEST_CASE("tasks: images that are mixed are learned from as their shares say") {

@@ -35,12 +35,12 @@ Task::Results signature_of(const std::filesystem::path& folder, const Task& task
   return all;
 }
 
-// "cat 12.0 % " where so many of the examples of class k are taken for cats; "" where all are found.
+// "cat 12.0 %" where so many of the examples of class k are taken for cats; "" where all are found.
 std::string commonest_mistake(const Confusion& confusion, size_t k) {
   const size_t other = confusion.mistaken_for(k);
-  const int64_t count = confusion.counts[k][other];
-  if (count == 0) return "";
-  return fmt::format("{} {:.1f} %", confusion.classes[other], 100 * static_cast<double>(count) / static_cast<double>(confusion.labelled(k)));
+  if (other == k) return "";
+  const auto count = static_cast<double>(confusion.counts[k][other]), labelled = static_cast<double>(confusion.labelled(k));
+  return fmt::format("{} {:.1f} %", confusion.classes[other], 100 * count / labelled);
 }
 
 void print_classes(const Confusion& confusion) {
@@ -50,8 +50,8 @@ void print_classes(const Confusion& confusion) {
     const auto share = [&](int64_t of) {
       return of == 0 ? std::string("–") : fmt::format("{:.3f}", static_cast<double>(right) / static_cast<double>(of));
     };
-    fmt::print("  {:<24} {:>8} {:>7} {:>13} {:>10}  {}\n", confusion.classes[k], labelled, share(labelled), ends_of(wilson(right, labelled)),
-               share(guessed), commonest_mistake(confusion, k));
+    fmt::print("  {:<24} {:>8} {:>7} {:>13} {:>10}  {}\n", confusion.classes[k], labelled, share(labelled),
+               ends_of(wilson(right, labelled)), share(guessed), commonest_mistake(confusion, k));
   }
 }
 

@@ -11,9 +11,9 @@ int64_t Confusion::guessed(size_t k) const {
 }
 
 size_t Confusion::mistaken_for(size_t k) const {
-  size_t most = k == 0 ? 1 : 0;
-  for (size_t other = most + 1; other < classes.size(); ++other)
-    if (other != k && counts[k][other] > counts[k][most]) most = other;
+  size_t most = k;
+  for (size_t other = 0; other < classes.size(); ++other)
+    if (other != k && counts[k][other] > (most == k ? 0 : counts[k][most])) most = other;
   return most;
 }
 

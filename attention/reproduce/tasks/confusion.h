@@ -13,7 +13,7 @@ struct Confusion {
   bool empty() const { return classes.empty(); }
   int64_t labelled(size_t k) const;           // examples of class k
   int64_t guessed(size_t k) const;            // examples that were taken for class k
-  size_t mistaken_for(size_t k) const;        // the other class that examples of k are taken for most often; the first of equals
+  size_t mistaken_for(size_t k) const;        // the other class that most examples of k are taken for, the first of equals; k: none
 };
 
 }  // namespace tapir

@@ -90,7 +90,8 @@ const ImageBatches& ImageTask::training() const {
 }
 
 TrainTask ImageTask::train_task() {
-  const int loading = experiment_.device() == Device::cpu ? 1 : std::min(threads(), 16);   // which have nothing else to do there
+  // While a device computes, this machine's threads have nothing else to do.
+  const int loading = experiment_.device() == Device::cpu ? 1 : std::min(threads(), 16);
   loader_.emplace([&batches = training()](int64_t k) { return batches.batch(k); }, loading);
   const auto classes = static_cast<int64_t>(description_.classes.size());
   const auto loss = [this, classes](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
