@@ -21,6 +21,10 @@ struct StagedOptions : nn::Options {
   }
 };
 
+// Below every score, yet a number: beside any other score its exponential is 0, and no op has an infinite result that a search for
+// anomalies would have to tell from a fault.
+inline constexpr double below_all_scores = -1e30;
+
 class StagedAttention : public ProjectedAttention {
  public:
   explicit StagedAttention(const MixerShape& shape, bool fused = false, const std::set<Projection>& replaced = {})

@@ -1,7 +1,5 @@
 #include "attention/mechanisms/dnas.h"
 
-#include <limits>
-
 #include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
@@ -12,8 +10,6 @@
 
 namespace tapir {
 namespace {
-
-constexpr double none = -std::numeric_limits<double>::infinity();   // the logarithm of no weight
 
 class DoublyNormalised final : public StagedAttention {
  public:
@@ -41,12 +37,14 @@ class DoublyNormalised final : public StagedAttention {
   Tensor columns(const Tensor& E, const Mask& mask, Cache* cache) const {
     const int64_t B = E.size(0), T = E.size(2), S = E.size(3);
     Tensor of_queries = E;
-    if (mask.keys.defined())
-      of_queries = where(reshape(slice(mask.keys, 1, S - T, T), {B, 1, T, 1}), E, Tensor::full({}, none, E.dtype(), E.device()));
+    if (mask.keys.defined()) {
+      const Tensor there = reshape(slice(mask.keys, 1, S - T, T), {B, 1, T, 1});
+      of_queries = where(there, E, Tensor::full({}, below_all_scores, E.dtype(), E.device()));
+    }
     if (!mask.causal) return reshape(logsumexp(transpose(of_queries)), {B, E.size(1), 1, S});
-    of_queries = add(of_queries, triu(Tensor::full({T, S}, none, E.dtype(), E.device()), mask.offset + 1));
+    of_queries = add(of_queries, triu(Tensor::full({T, S}, below_all_scores, E.dtype(), E.device()), mask.offset + 1));
     if (!cache) return logcumsumexp(of_queries, 2);
-    const Tensor fresh = Tensor::full({B, E.size(1), T, 1}, none, E.dtype(), E.device());
+    const Tensor fresh = Tensor::full({B, E.size(1), T, 1}, below_all_scores, E.dtype(), E.device());
     const Tensor earlier = transpose(cache->append("column", fresh, S - T));
     const Tensor all = slice(logcumsumexp(concat({earlier, of_queries}, 2), 2), 2, 1, T);
     cache->append("column", transpose(slice(all, 2, T - 1, 1)), 0);

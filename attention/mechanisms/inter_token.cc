@@ -14,9 +14,6 @@
 namespace tapir {
 namespace {
 
-// Below every score, yet a number: where all else is hidden, softmax has 1 here.
-constexpr double hidden_by_others = -1e30;
-
 constexpr int64_t units = 16;   // of the network
 
 // 1/τ (B,H,1,1) of u, the mean of all queries with the heads side by side:
@@ -81,7 +78,8 @@ class InterToken final : public StagedAttention {
     if (diagonal_) return softmax(E, call.mask);
     const Tensor ones = Tensor::full({E.size(2), E.size(3)}, 1, E.dtype(), E.device());
     const Tensor own = not_equal(triu(tril(ones, call.mask.offset), call.mask.offset), 0);
-    return softmax(where(own, Tensor::full({}, hidden_by_others, E.dtype(), E.device()), E), call.mask);
+    // Where all else is hidden, softmax has 1 here.
+    return softmax(where(own, Tensor::full({}, below_all_scores, E.dtype(), E.device()), E), call.mask);
   }
 
   const bool diagonal_;
