@@ -16,7 +16,7 @@
 namespace tapir {
 namespace {
 
-// S (B,H,F,D) and z (B,H,F,1) of the keys so far.
+// S (B,H,F,E) and z (B,H,F,1) of the keys so far.
 struct Sums {
   Tensor S, z;
 
@@ -53,35 +53,50 @@ Tensor normalised(const Tensor& numerator, const Tensor& denominator, double eps
 }
 
 // Of queries that see what came before, in its sums, and each other causally: all (…,·,F) and (…,·,D), S and z may be
-// undefined.
-Tensor causal_part(const Tensor& queries, const Tensor& keys, const Tensor& V, const Sums& before, double epsilon) {
+// undefined. n: how many keys each sees, where that divides.
+Tensor causal_part(const Tensor& queries, const Tensor& keys, const Tensor& V, const Sums& before, const Tensor& n,
+                   double epsilon) {
   const Tensor pairs = tril(matmul(queries, transpose(keys)));
   Tensor numerator = mix(pairs, V, {.causal = true, .offset = 0, .keys = {}}), denominator = sum(pairs, -1, true);
   if (before.S.defined()) {
     numerator = add(numerator, matmul(queries, before.S));
     denominator = add(denominator, matmul(queries, before.z));
   }
-  return normalised(numerator, denominator, epsilon);
+  return normalised(numerator, n.defined() ? n : denominator, epsilon);
 }
 
 }  // namespace
 
+Tensor StateAttention::keys_seen(int64_t T, int64_t S, const Mask& mask, const Tensor& like) const {
+  if (divisor_ == Divisor::weights) return {};
+  Tensor there = Tensor::full({1, S}, 1, like.dtype(), like.device());
+  if (mask.keys.defined()) there = not_equal(mask.keys, 0).to(like.dtype());
+  std::vector<int32_t> limits(T);   // query t sees those of the first so many that are there
+  for (int64_t t = 0; t < T; ++t)
+    limits[t] = static_cast<int32_t>(mask.causal ? std::clamp<int64_t>(t + mask.offset + 1, 0, S) : S);
+  const Tensor up_to_each = index_select(pad(cumsum(there, 1), 1, 1, 0), 1, Tensor::from(limits, {T}, like.device()));
+  return reshape(up_to_each, {there.size(0), 1, T, 1});
+}
+
 Tensor StateAttention::explicit_form(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
   const Tensor pairs = matmul(query_features(Q, call), transpose(without_hidden(key_features(K, call), call.mask)));
   const Tensor seen = call.mask.causal ? tril(pairs, call.mask.offset) : pairs;
-  const Tensor A = normalised(seen, sum(seen, -1, true), epsilon());
+  const Tensor n = keys_seen(Q.size(2), K.size(2), call.mask, Q);
+  const Tensor A = normalised(seen, n.defined() ? n : sum(seen, -1, true), epsilon());
   call.record("weights", A);
-  return mix(A, V, call.mask);
+  return mix(A, values(V, call), call.mask);
 }
 
 Tensor StateAttention::attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
   if (call.recorder) return explicit_form(Q, K, V, call);
   const Tensor queries = query_features(Q, call), keys = without_hidden(key_features(K, call), call.mask);
+  const Tensor mixed = values(V, call);
   const int64_t T = Q.size(2), S = K.size(2);
+  const Tensor n = keys_seen(T, S, call.mask, Q);
   Sums sums;
   if (!call.mask.causal) {
-    sums.add_keys(keys, V);
-    return normalised(matmul(queries, sums.S), matmul(queries, sums.z), epsilon());
+    sums.add_keys(keys, mixed);
+    return normalised(matmul(queries, sums.S), n.defined() ? n : matmul(queries, sums.z), epsilon());
   }
   // Chunk n has queries n c … n c + c − 1, and the keys that stand where they do. What comes before it is in its sums, what is
   // in it in pairs. Keys before the first query are in all sums, keys behind the last one in none.
@@ -93,16 +108,17 @@ Tensor StateAttention::attended(const Tensor& Q, const Tensor& K, const Tensor& 
     return reshape(whole, {x.size(0) * x.size(1), chunks, c, x.size(3)});
   };
   const Tensor q = in_chunks(queries, 0), k = in_chunks(slice(keys, 2, head, count), late),
-               v = in_chunks(slice(V, 2, head, count), late);
+               v = in_chunks(slice(mixed, 2, head, count), late);
   const auto before_each = [&](const Tensor& of_chunk, const Tensor& of_head) {   // sums over earlier chunks and the head
     const Tensor earlier = pad(slice(cumsum(of_chunk, 1), 1, 0, chunks - 1), 1, 1, 0);
     return add(earlier, reshape(of_head, {of_chunk.size(0), 1, of_chunk.size(2), of_chunk.size(3)}));
   };
-  sums.add_keys(slice(keys, 2, 0, head), slice(V, 2, 0, head));
+  sums.add_keys(slice(keys, 2, 0, head), slice(mixed, 2, 0, head));
   Sums own;
   own.add_keys(k, v);
-  const Tensor y = causal_part(q, k, v, {before_each(own.S, sums.S), before_each(own.z, sums.z)}, epsilon());
-  return slice(reshape(y, {Q.size(0), Q.size(1), padded, V.size(3)}), 2, 0, T);
+  const Tensor seen = n.defined() ? in_chunks(expand(n, {Q.size(0), Q.size(1), T, 1}), 0) : n;
+  const Tensor y = causal_part(q, k, v, {before_each(own.S, sums.S), before_each(own.z, sums.z)}, seen, epsilon());
+  return slice(reshape(y, {Q.size(0), Q.size(1), padded, mixed.size(3)}), 2, 0, T);
 }
 
 std::unique_ptr<nn::MixerState> StateAttention::state(int64_t) const { return std::make_unique<Remembered>(); }
@@ -122,9 +138,14 @@ Tensor StateAttention::step(const Tensor& x, nn::MixerState& state, const std::v
   };
   const Tensor queries = query_features(at_places(Q), call);
   const Tensor keys = without_hidden(key_features(repeat_heads(at_places(K), shape_.heads), call), call.mask);
-  const Tensor values = repeat_heads(V, shape_.heads);
-  const Tensor y = causal_part(queries, keys, values, remembered->sums, epsilon());
-  remembered->sums.add_keys(keys, values);
+  const Tensor mixed = values(repeat_heads(V, shape_.heads), call);
+  Tensor n = keys_seen(x.size(1), x.size(1), {.causal = true, .offset = 0, .keys = call.mask.keys}, x);
+  if (n.defined()) {   // and those of the state
+    const std::vector<double> earlier(lengths.begin(), lengths.end());
+    n = add(n, Tensor::from(earlier, {x.size(0), 1, 1, 1}, x.device()).to(x.dtype()));
+  }
+  const Tensor y = causal_part(queries, keys, mixed, remembered->sums, n, epsilon());
+  remembered->sums.add_keys(keys, mixed);
   return leave(merged(y), x, x);
 }
 

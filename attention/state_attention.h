@@ -3,7 +3,9 @@
 //
 //   y_t = φ(q_t) S_t / (φ(q_t)·z_t + ε),   S_t = Σ_s φ(k_s) v_sᵀ,   z_t = Σ_s φ(k_s)      over the keys s that query t may see
 //
-// Letters: B batch, H heads, T queries, S keys, D head width, F features.
+// or, with weights of any sign, a mean over the n_t keys that it sees: y_t = φ(q_t) S_t / n_t.
+//
+// Letters: B batch, H heads, T queries, S keys, D head width, F features, E width of what is mixed.
 #pragma once
 #include "attention/projected.h"
 
@@ -11,9 +13,13 @@ namespace tapir {
 
 class StateAttention : public ProjectedAttention {
  public:
+  enum class Divisor { weights, keys };   // φ(q_t)·z_t + ε, or n_t
+
   // `chunk`: queries of the causal form whose pairs with each other are computed; all before them is in S and z.
-  // Throws Error unless it is positive.
-  StateAttention(const MixerShape& shape, int64_t chunk) : ProjectedAttention(shape), chunk_(chunk) {
+  // `replaced`: projections, see ProjectedAttention. Throws Error unless the chunk is positive.
+  StateAttention(const MixerShape& shape, int64_t chunk, Divisor divisor = Divisor::weights,
+                 const std::set<Projection>& replaced = {})
+      : ProjectedAttention(shape, replaced), chunk_(chunk), divisor_(divisor) {
     require(chunk > 0, "attention", [&] { return text("a chunk must have queries, got ", chunk); });
   }
 
@@ -24,17 +30,22 @@ class StateAttention : public ProjectedAttention {
   Tensor explicit_form(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
 
  protected:
-  // φ of queries and keys: (B,H,·,D) → (B,H,·,F), ≥ 0.
+  // φ of queries and keys: (B,H,·,D) → (B,H,·,F), ≥ 0 where weights divide.
   virtual Tensor query_features(const Tensor& Q, const nn::Call& call) const = 0;
   virtual Tensor key_features(const Tensor& K, const nn::Call& call) const = 0;
+
+  // What is mixed: (B,H,S,D) → (B,H,S,E), numbers also at keys that mask.keys hides, where V is 0.
+  virtual Tensor values(const Tensor& V, const nn::Call&) const { return V; }
 
   // ε. At 0 a query that sees no key gets zeros.
   virtual double epsilon() const { return 0; }
 
  private:
   Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const final;
+  Tensor keys_seen(int64_t T, int64_t S, const Mask& mask, const Tensor& like) const;   // n_t; undefined where weights divide
 
   const int64_t chunk_;
+  const Divisor divisor_;
 };
 
 }  // namespace tapir

@@ -1,6 +1,8 @@
 #include "nn/init.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "tensor/argument.h"
 #include "tensor/elementwise.h"
@@ -48,14 +50,33 @@ void fill_orthogonal(Tensor& value, double gain, const RandomKey& key) {
 }  // namespace
 
 Init::Init(Rule rule, double parameter) : rule_(rule), parameter_(parameter) {
-  const bool sign_counts = rule == Rule::normal || rule == Rule::uniform || rule == Rule::truncated_normal;
+  const bool sign_counts = rule == Rule::normal || rule == Rule::uniform || rule == Rule::xavier_uniform ||
+                           rule == Rule::truncated_normal;
   require_in(sign_counts ? interval::not_negative : interval::finite, "init", "its number", parameter);
 }
 
 Init Init::fan_in(int64_t inputs) { return uniform(1 / std::sqrt(static_cast<double>(inputs))); }
 
+Init Init::plus_identity(double factor) const {
+  require_in(interval::finite, "init", "the factor of the identity", factor);
+  Init init = *this;
+  init.diagonal_ = factor;
+  return init;
+}
+
 void Init::fill(Tensor& value, const RandomKey& key) const {
   require_defined("init", "the value", value);
+  require(diagonal_ == 0 || value.rank() >= 2, "init",
+          [&] { return text("an identity needs a matrix (…,O,I), got shape ", value.shape()); });
+  fill_by_rule(value, key);
+  if (diagonal_ == 0) return;
+  const int64_t O = value.size(-2), I = value.size(-1);
+  std::vector<double> identity(O * I, 0.0);
+  for (int64_t i = 0; i < std::min(O, I); ++i) identity[i * I + i] = diagonal_;
+  add_(value, Tensor::from(identity, {O, I}, Device::cpu).to(value.dtype()).to(value.device()));
+}
+
+void Init::fill_by_rule(Tensor& value, const RandomKey& key) const {
   const bool of_matrices = rule_ >= Rule::xavier_uniform && rule_ <= Rule::orthogonal;
   require(!of_matrices || value.rank() >= 2, "init",
           [&] { return text("this rule needs a matrix (…,O,I), got shape ", value.shape()); });
@@ -65,7 +86,10 @@ void Init::fill(Tensor& value, const RandomKey& key) const {
     case Rule::constant: return fill_(value, parameter_);
     case Rule::normal: return normal_(value, 0, parameter_, key);
     case Rule::uniform: return uniform_(value, -parameter_, parameter_, key);
-    case Rule::xavier_uniform: return uniform_(value, -std::sqrt(6 / (I + O)), std::sqrt(6 / (I + O)), key);
+    case Rule::xavier_uniform: {
+      const double bound = parameter_ * std::sqrt(6 / (I + O));
+      return uniform_(value, -bound, bound, key);
+    }
     case Rule::xavier_normal: return normal_(value, 0, std::sqrt(2 / (I + O)), key);
     case Rule::he: return normal_(value, 0, std::sqrt(2 / I), key);
     case Rule::orthogonal: return fill_orthogonal(value, parameter_, key);

@@ -41,7 +41,8 @@ Mask keys(const std::vector<uint8_t>& present, int64_t batch, bool causal) {
 }
 
 Subject::Subject(const Mechanism& mechanism, const nn::Options& options, const MixerShape& shape, uint64_t seed)
-    : seed_(seed), width_(shape.width), mixer_(mechanism.make(options, shape)), needs(mixer_->needs()) {
+    : seed_(seed), width_(shape.width), coordinates_(shape.places.dimensions),
+      mixer_(mechanism.make(options, shape)), needs(mixer_->needs()) {
   if (!needs.self) {
     MixerShape reading = shape;
     reading.context = nn::Context::other;
@@ -66,7 +67,7 @@ std::vector<Tensor> Subject::recorded(const std::string& name, const Tensor& x, 
     if (which == name) values.push_back(value);
   };
   const NoGrad guard;
-  (x.size(1) == context.size(1) ? mixer_ : reader_)->forward(x, context, call);
+  (x.size(1) == context.size(1) ? mixer_ : reader_)->forward(x, context, at_places(call, x, context));
   return values;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "attention/mechanism.h"
+#include "autograd/ops/shape.h"
 #include "tensor/random.h"
 
 namespace tapir::evidence {
@@ -38,21 +39,29 @@ class Subject {
 
   Tensor run_in_training(const Tensor& x, const Mask& mask) const {
     nn::Effects effects;
-    return mixer_->forward(x, x, {.training = true, .mask = mask, .recorder = {}, .effects = &effects});
+    return mixer_->forward(x, x, at_places({.training = true, .mask = mask, .recorder = {}, .effects = &effects}, x, x));
+  }
+
+  // The call with coordinates, where tokens have some: their first channels, which go where they go.
+  nn::Call at_places(nn::Call call, const Tensor& x, const Tensor& context) const {
+    if (coordinates_ == 0) return call;
+    call.places = slice(x, 2, 0, coordinates_);
+    call.context_places = slice(context, 2, 0, coordinates_);
+    return call;
   }
 
   // `other`: the context is another sequence than that of the queries.
   Tensor run(const Tensor& x, const Tensor& context, const Mask& mask, bool other) const {
     nn::Call call;
     call.mask = mask;
-    return (other ? reader_ : mixer_)->forward(x, context, call);
+    return (other ? reader_ : mixer_)->forward(x, context, at_places(call, x, context));
   }
 
   Tensor run_at(nn::Positions positions, const Tensor& x, const Tensor& context, const Mask& mask) const {
     nn::Call call;
     call.mask = mask;
     call.positions = positions;
-    return mixer_->forward(x, context, call);
+    return mixer_->forward(x, context, at_places(call, x, context));
   }
 
   nn::TokenMixer& mixer() const { return *mixer_; }
@@ -79,7 +88,7 @@ class Subject {
   bool shows_something() const;   // attention is far from uniform, and gates are neither all open nor all shut
 
   const uint64_t seed_;
-  const int64_t width_;
+  const int64_t width_, coordinates_;
   const std::unique_ptr<nn::TokenMixer> mixer_;
 
  public:

@@ -200,7 +200,9 @@ std::string streaming(const Subject& subject) {
     for (int64_t split = 1; split <= T; ++split) {
       const std::unique_ptr<nn::MixerState> state = subject.mixer().state(B);
       for (int64_t begin = 0, end = split; begin < T; begin = end++) {
-        const Tensor y = subject.mixer().step(slice(x, 1, begin, end - begin), *state, std::vector<int64_t>(B, begin), call);
+        const Tensor part = slice(x, 1, begin, end - begin);
+        const Tensor y =
+            subject.mixer().step(part, *state, std::vector<int64_t>(B, begin), subject.at_places(call, part, part));
         const double error =
             largest_difference(y.values<double>(), slice(whole, 1, begin, end - begin).values<double>(), scale);
         require(error <= 1e-12, "streaming", [&] {
@@ -276,7 +278,7 @@ std::string batch_independent(const Subject& subject) {
       const auto first = [&](const Tensor& tokens) {
         nn::Effects effects;
         const nn::Call call{.training = training, .mask = mask, .recorder = {}, .effects = &effects};
-        return rows_of(subject.mixer().forward(tokens, tokens, call), 0, 0, T);
+        return rows_of(subject.mixer().forward(tokens, tokens, subject.at_places(call, tokens, tokens)), 0, 0, T);
       };
       require(first(x) == first(changed), "batch_independent",
               [&] { return text("other samples change the first one", training ? " in training" : ""); });

@@ -154,7 +154,7 @@ def score_case(name, form, causal, scale, shared, keys, generator):
 
 
 def staged_case(name, mechanism, causal, options, keys, generator):
-    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN or Linear on heads."""
+    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, Linear, Galerkin or Fourier on heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
@@ -171,6 +171,10 @@ def staged_case(name, mechanism, causal, options, keys, generator):
     if temperature == "network":
         shapes = {"hidden.weight": (16, HEADS * WIDTH), "hidden.bias": (16,), "weight": (HEADS, 16), "bias": (HEADS,)}
         parameters = {f"temperature.{which}": draw(generator, *shape, scale=0.5) for which, shape in shapes.items()}
+    normalised = {"galerkin": ("key", "value"), "fourier": ("query", "key")}.get(mechanism, ()) if options.get("norm") else ()
+    for which in normalised:
+        parameters[f"{which}_norm.weight"] = 1 + draw(generator, HEADS, WIDTH, scale=0.5)
+        parameters[f"{which}_norm.bias"] = draw(generator, HEADS, WIDTH, scale=0.5)
     if options.get("learned"):
         parameters["beta"] = draw(generator, HEADS)
     allowed = torch.ones(3, keys, dtype=torch.bool)
@@ -241,8 +245,27 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         w = torch.einsum("bhid,bhjd->bhij", q, k) * allowed
         return torch.einsum("bhij,bhjd->bhid", w / (w.sum(-1, keepdim=True) + options["epsilon"]), x["v"])
 
+    def softmax_free(x):
+        def head(name, which):
+            rows = []
+            for h in range(HEADS):
+                own = x[name][:, h]
+                if which in normalised:
+                    weight, bias = x[f"{which}_norm.weight"][h], x[f"{which}_norm.bias"][h]
+                    own = torch.nn.functional.layer_norm(own, [WIDTH], weight, bias, options["epsilon"])
+                rows.append(own)
+            return torch.stack(rows, 1)
+
+        q, k, v = head("q", "query"), head("k", "key"), head("v", "value")
+        if mechanism == "fourier":
+            kernel = q @ k.transpose(-1, -2) / (math.sqrt(WIDTH) if options["scale"] else 1.0)
+            return (kernel * allowed) @ v / allowed.sum(-1, keepdim=True)
+        rows = [q[:, :, i : i + 1] @ (k[:, :, allowed[i]].transpose(-1, -2) @ v[:, :, allowed[i]]) for i in range(3)]
+        return torch.cat(rows, 2) / allowed.sum(-1, keepdim=True)
+
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
     forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn}
+    forms |= {"galerkin": softmax_free, "fourier": softmax_free}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
 
@@ -344,6 +367,12 @@ def cases():
         words = ["causal" if causal else "cross", deviation] + ["learned"] * learned
         options = {"beta": 0.75, "learned": learned, "deviation": deviation, "epsilon": 1e-3, "prior": 2.0}
         yield staged_case(f"attention_bn, {', '.join(words)}", "attention_bn", causal, options, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2105)
+    cases_of_factors = itertools.product(("galerkin", "fourier"), ((True, True), (True, False), (False, False)))
+    for mechanism, (norm, causal) in cases_of_factors:
+        words = ["causal" if causal else "cross"] + ["norm"] * norm
+        options = {"norm": norm, "epsilon": 1e-3} | ({"scale": norm} if mechanism == "fourier" else {})
+        yield staged_case(f"{mechanism}, {', '.join(words)}", mechanism, causal, options, 3 if causal else 4, generator)
 
 
 def main():

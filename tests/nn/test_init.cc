@@ -62,6 +62,7 @@ double worst_orthogonality(const Tensor& x, double gain) {
 
 TEST_CASE("init: moments of the rules; 1.8 is the fourth of a uniform one, 3 of a normal one") {
   check_moments(nn::Init::xavier_uniform(), std::sqrt(2.0 / 500), 1.8);
+  check_moments(nn::Init::xavier_uniform(0.3), 0.3 * std::sqrt(2.0 / 500), 1.8);
   check_moments(nn::Init::xavier_normal(), std::sqrt(2.0 / 500), 3);
   check_moments(nn::Init::he(), std::sqrt(2.0 / 200), 3);
   check_moments(nn::Init::normal(0.3), 0.3, 3);
@@ -110,6 +111,22 @@ TEST_CASE("init: orthogonal matrices are spread evenly: each element has mean 0 
   const Moments m = moments_of(corners);
   CHECK(std::fabs(m.mean) < 4 * 0.5 / std::sqrt(2000.0));
   CHECK(m.deviation == doctest::Approx(0.5).epsilon(0.06));
+}
+
+TEST_CASE("init: a multiple of the identity is added to every matrix, wide or tall, and to no vector") {
+  for (const Shape& shape : {Shape{3, 3}, Shape{2, 5}, Shape{2, 4, 3}}) {
+    const nn::Init plain = nn::Init::xavier_uniform(0.5);
+    const Values without = filled(plain, shape).values<double>(),
+                 with = filled(plain.plus_identity(0.25), shape).values<double>();
+    const int64_t I = shape[-1], O = shape[-2];
+    for (int64_t i = 0; i < static_cast<int64_t>(with.size()); ++i)
+      CHECK(with[i] == without[i] + (i % I == i / I % O ? 0.25 : 0));
+  }
+  CHECK(message_of([] { filled(nn::Init::normal(1).plus_identity(1), {5}); }) ==
+        "init: an identity needs a matrix (…,O,I), got shape [5]");
+  CHECK(message_of([] { nn::Init::normal(1).plus_identity(HUGE_VAL); }) ==
+        "init: the factor of the identity must be in (-inf, inf), got inf");
+  CHECK(message_of([] { nn::Init::xavier_uniform(-1); }) == "init: its number must be in [0, inf), got -1");
 }
 
 TEST_CASE("init: the f32 fill is the rounded f64 fill, and another seed is another fill") {

@@ -1,0 +1,353 @@
+// Galerkin- and Fourier-type attention: scalar loops over pairs, with norms and coordinates, and what makes them
+// quadratures and projections (file 3, 4.8).
+#include <doctest/doctest.h>
+
+#include <array>
+
+#include "attention/mechanisms/galerkin.h"
+#include "autograd/ops.h"
+#include "tests/mechanisms/oracle.h"
+
+using namespace tapir;
+
+namespace {
+
+using reference::Attention;
+using reference::Gradients;
+using reference::Sizes;
+using reference::Values;
+
+// A layer norm of each head with gains and biases (H,D), y = w (x − μ)/√(σ² + ε) + b; or none.
+struct HeadNorms {
+  HeadNorms(const Parameters& parameters, const char* of, double epsilon) : name(text(of, "_norm")), epsilon(epsilon) {
+    if (!parameters.contains(name + ".weight")) return;
+    w = parameters.at(name + ".weight")->value.values<double>();
+    b = parameters.at(name + ".bias")->value.values<double>();
+  }
+
+  struct Row {
+    double mean = 0, deviation = 0;
+  };
+  Row row(const Values& x, int64_t at, int64_t D) const {
+    Row r;
+    for (int64_t d = 0; d < D; ++d) r.mean += x[at + d] / static_cast<double>(D);
+    for (int64_t d = 0; d < D; ++d) r.deviation += (x[at + d] - r.mean) * (x[at + d] - r.mean) / static_cast<double>(D);
+    r.deviation = std::sqrt(r.deviation + epsilon);
+    return r;
+  }
+
+  Values apply(const Sizes& n, const Values& x, int64_t length) const {   // (B,H,length,D)
+    if (w.empty()) return x;
+    Values y(x.size());
+    for (int64_t at = 0; at < static_cast<int64_t>(x.size()); at += n.D) {
+      const int64_t h = at / (length * n.D) % n.H;
+      const Row r = row(x, at, n.D);
+      for (int64_t d = 0; d < n.D; ++d) y[at + d] = w[h * n.D + d] * (x[at + d] - r.mean) / r.deviation + b[h * n.D + d];
+    }
+    return y;
+  }
+
+  // With c = (x − μ)/σ and dc = w dy: dx = (dc − mean dc − c mean(dc c))/σ, dw = Σ dy c, db = Σ dy
+  Values pull_back(const Sizes& n, const Values& x, int64_t length, const Values& dy, Gradients& gradients) const {
+    if (w.empty()) return dy;
+    Values dx(x.size()), dw(w.size(), 0.0), db(b.size(), 0.0);
+    for (int64_t at = 0; at < static_cast<int64_t>(x.size()); at += n.D) {
+      const int64_t h = at / (length * n.D) % n.H;
+      const Row r = row(x, at, n.D);
+      const auto c = [&](int64_t d) { return (x[at + d] - r.mean) / r.deviation; };
+      double mean = 0, along = 0;
+      for (int64_t d = 0; d < n.D; ++d) {
+        const double dc = w[h * n.D + d] * dy[at + d];
+        mean += dc / static_cast<double>(n.D);
+        along += dc * c(d) / static_cast<double>(n.D);
+        dw[h * n.D + d] += dy[at + d] * c(d);
+        db[h * n.D + d] += dy[at + d];
+      }
+      for (int64_t d = 0; d < n.D; ++d) dx[at + d] = (w[h * n.D + d] * dy[at + d] - mean - c(d) * along) / r.deviation;
+    }
+    gradients[name + ".weight"] = dw;
+    gradients[name + ".bias"] = db;
+    return dx;
+  }
+
+  std::string name;
+  double epsilon;
+  Values w, b;
+};
+
+// a_ts = scale q̂_t·k̂_s / n_t,  o_t = Σ_s a_ts v̂_s
+// dq̂_t = Σ_s scale ⟨g_t, v̂_s⟩ k̂_s / n_t,  dk̂_s = Σ_t scale ⟨g_t, v̂_s⟩ q̂_t / n_t
+Attention attend(const GalerkinOptions& options, const Parameters& parameters, double scale, const Sizes& n, const Values& q,
+                 const Values& k, const Values& v, const Values& g) {
+  const HeadNorms of_q(parameters, "query", options.epsilon), of_k(parameters, "key", options.epsilon),
+      of_v(parameters, "value", options.epsilon);
+  const Values Q = of_q.apply(n, q, n.T), K = of_k.apply(n, k, n.S), V = of_v.apply(n, v, n.S);
+  const auto share = [&](int64_t b, int64_t t) {
+    double seen = 0;
+    for (int64_t s = 0; s < n.S; ++s) seen += n.allowed(b, t, s);
+    return scale / seen;
+  };
+  Values a(n.B * n.H * n.T * n.S, 0.0), dQ(q.size(), 0.0), dK(k.size(), 0.0);
+  n.each_pair([&](auto b, auto h, auto t, auto s) {
+    double product = 0, along = 0;
+    for (int64_t d = 0; d < n.D; ++d) {
+      product += Q[n.query(b, h, t) + d] * K[n.key(b, h, s) + d];
+      along += g[n.query(b, h, t) + d] * V[n.key(b, h, s) + d];
+    }
+    a[n.pair(b, h, t, s)] = product * share(b, t);
+    for (int64_t d = 0; d < n.D; ++d) {
+      dQ[n.query(b, h, t) + d] += along * share(b, t) * K[n.key(b, h, s) + d];
+      dK[n.key(b, h, s) + d] += along * share(b, t) * Q[n.query(b, h, t) + d];
+    }
+  });
+  Attention result{mix(n, a, V), {}};
+  result.gradients["q"] = of_q.pull_back(n, q, n.T, dQ, result.gradients);
+  result.gradients["k"] = of_k.pull_back(n, k, n.S, dK, result.gradients);
+  result.gradients["v"] = of_v.pull_back(n, v, n.S, value_gradient(n, a, g), result.gradients);
+  return result;
+}
+
+double scale_of(const FourierOptions& options, int64_t width) {
+  return options.scale ? 1 / std::sqrt(static_cast<double>(width)) : 1;
+}
+
+std::vector<Rule> common_rules() {
+  const auto number = [](const std::string& low, const std::string& high, const std::string& beside) {
+    return Refusals{{beside, text("must be a number in ", low, " … ", high, ", found ", beside)},
+                    {"nan", text("must be a number in ", low, " … ", high, ", found nan")},
+                    {"'1'", text("must be a number in ", low, " … ", high, ", found '1'")}};
+  };
+  return {truth("norm"),
+          {"epsilon", {"1e-5", "1e-2", "1"}, {"1e-12"}, number("1e-12", "1", "1.5")},
+          {"gain", {"0.01", "1"}, {"0", "10"}, number("0", "10", "-0.5"), "", 0, true},  // initial weights: those of the
+                                                                                         // test are others
+          {"diagonal", {"0.01", "1"}, {"0", "10"}, number("0", "10", "-0.5"), "", 0, true},
+          {"chunk", {"1", "3", "64"}, {"65536"}, whole_number(1, 65536), "", 0, true}};
+}
+
+std::vector<Rule> fourier_rules() {
+  std::vector<Rule> rules = common_rules();
+  rules.push_back(truth("scale"));
+  return rules;
+}
+
+const Registered galerkin({.mechanism = "galerkin",
+                           .heads =
+                               [](const auto& options, const auto& parameters, const auto& sizes, const auto& q, const auto& k,
+                                  const auto& v, const auto& g) {
+                                 return attend(static_cast<const GalerkinOptions&>(options), parameters, 1, sizes, q, k, v, g);
+                               },
+                           .rules = common_rules(),
+                           .variants = {"chunk = 3", "norm = false\nchunk = 2"}});
+
+const Registered fourier({.mechanism = "fourier",
+                          .heads =
+                              [](const auto& any, const auto& parameters, const auto& sizes, const auto& q, const auto& k,
+                                 const auto& v, const auto& g) {
+                                const auto& options = static_cast<const FourierOptions&>(any);
+                                return attend(options, parameters, scale_of(options, sizes.D), sizes, q, k, v, g);
+                              },
+                          .rules = fourier_rules(),
+                          .variants = {"chunk = 3", "norm = false\nscale = false"}});
+
+constexpr int64_t H = 2, D = 4, C = H * D;
+
+// Both kinds, in f64, with parameters that tell apart. `d`: coordinates of a token.
+struct Both {
+  explicit Both(bool norm, int64_t d = 0) {
+    GalerkinOptions options;
+    FourierOptions with_scale;
+    options.norm = with_scale.norm = norm;
+    const MixerShape shape{.width = C, .heads = H, .biases = true,
+                           .places = {.kind = d ? nn::Places::Kind::coordinates : nn::Places::Kind::sequence, .dimensions = d}};
+    mixers = {make_galerkin(options, shape), make_fourier(with_scale, shape)};
+    for (const auto& mixer : mixers) {
+      mixer->initialise(1, DType::f64);
+      spread_parameters(*mixer, 1);
+    }
+  }
+
+  StateAttention& galerkin() const { return *mixers[0]; }
+  StateAttention& fourier() const { return *mixers[1]; }
+
+  std::array<std::unique_ptr<StateAttention>, 2> mixers;
+};
+
+nn::Call at(const Tensor& places) {
+  nn::Call call;
+  call.places = call.context_places = places;
+  return call;
+}
+
+Tensor run(StateAttention& mixer, const Tensor& x, const Tensor& places) { return mixer.forward(x, x, at(places)); }
+
+double difference(const Tensor& a, const Tensor& b) { return frobenius_error(a.values<double>(), b.values<double>()); }
+
+Tensor times(const Tensor& x, double factor) { return affine(x, factor, 0); }
+
+Tensor heads(int64_t length, const char* site) { return random_normal({2, H, length, D}, 1, site); }
+
+}  // namespace
+
+TEST_CASE("galerkin: without norms it is (Q Kᵀ) V / n, and Fourier's times √D the same (file 3, 4.8 item 1)") {
+  const Both both(false);
+  const Tensor Q = heads(5, "Q"), K = heads(7, "K"), V = heads(7, "V");
+  const Tensor expected = times(matmul(matmul(Q, transpose(K)), V), 1.0 / 7);
+  CHECK(difference(both.galerkin().attend(Q, K, V, {}), expected) <= 1e-14);
+  CHECK(difference(times(both.fourier().attend(Q, K, V, {}), 2), expected) <= 1e-14);   // √4
+}
+
+TEST_CASE("galerkin: every token twice gives the same outputs, as a quadrature on a finer grid would (file 3, 4.8 item 2)") {
+  const Both both(true, 2);
+  const Tensor x = random_normal({2, 6, C}, 1, "x"), places = random_normal({2, 6, 2}, 1, "places");
+  const auto twice = [](const Tensor& tokens) { return concat({tokens, tokens}, 1); };
+  for (const auto& mixer : both.mixers)
+    CHECK(difference(run(*mixer, twice(x), twice(places)), twice(run(*mixer, x, places))) <= 1e-14);
+}
+
+TEST_CASE("galerkin: permuted tokens permute outputs where coordinates go with them, and only there (file 3, 4.8 item 3)") {
+  const Both both(true, 2);
+  const Tensor x = random_normal({2, 6, C}, 1, "x"), places = random_normal({2, 6, 2}, 1, "places");
+  for (const auto& mixer : both.mixers) {
+    const Tensor y = flip(run(*mixer, x, places), 1);
+    CHECK(difference(run(*mixer, flip(x, 1), flip(places, 1)), y) <= 1e-13);
+    CHECK(difference(run(*mixer, flip(x, 1), places), y) > 1e-2);
+  }
+}
+
+TEST_CASE("galerkin: linear in Q, Fourier in V; what has a norm may be scaled, up to ε (file 3, 4.8 item 4)") {
+  const Both both(true);
+  const Tensor Q = heads(5, "Q"), K = heads(7, "K"), V = heads(7, "V"), other_Q = heads(5, "Q'"), other_V = heads(7, "V'");
+  const auto galerkin = [&](const Tensor& q, const Tensor& k, const Tensor& v) { return both.galerkin().attend(q, k, v, {}); };
+  const auto fourier = [&](const Tensor& q, const Tensor& k, const Tensor& v) { return both.fourier().attend(q, k, v, {}); };
+  CHECK(difference(galerkin(add(times(Q, 3), other_Q), K, V), add(times(galerkin(Q, K, V), 3), galerkin(other_Q, K, V))) <=
+        1e-13);
+  CHECK(difference(fourier(Q, K, add(times(V, 3), other_V)), add(times(fourier(Q, K, V), 3), fourier(Q, K, other_V))) <= 1e-13);
+  CHECK(difference(galerkin(Q, times(K, 30), times(V, 20)), galerkin(Q, K, V)) <= 1e-3);
+  CHECK(difference(fourier(times(Q, 30), times(K, 20), V), fourier(Q, K, V)) <= 1e-3);
+  CHECK(difference(fourier(Q, K, times(V, 2)), fourier(Q, K, V)) > 0.5);
+  CHECK(difference(galerkin(times(Q, 2), K, V), galerkin(Q, K, V)) > 0.5);
+}
+
+TEST_CASE(
+    "galerkin: without norms, Kᵀ V = n I gives Q, and Q = K orthonormal the projection of V onto its span (file 3, 4.8 "
+    "item 5)") {
+  const Both both(false);
+  constexpr int64_t n = 9;
+  Tensor rows = Tensor::empty({2 * H, D, n}, DType::f64);   // orthonormal rows, so columns of the transpose times √n
+  nn::Init::orthogonal(3).fill(rows, {.seed = 1, .step = 0, .site = 0});
+  const Tensor basis = transpose(reshape(rows, {2, H, D, n})), Q = heads(n, "Q"), V = heads(n, "V");
+  CHECK(difference(both.galerkin().attend(Q, basis, basis, {}), Q) <= 1e-14);
+
+  const Tensor projection = both.galerkin().attend(basis, basis, V, {});
+  const Tensor missing = matmul(transpose(basis), sub(V, projection));   // of the best approximation: orthogonal to the span
+  CHECK(max(abs(missing)).item() <= 1e-13);
+  CHECK(difference(both.galerkin().attend(basis, basis, projection, {}), projection) <= 1e-14);   // which is in the span
+  CHECK(difference(projection, V) > 0.1);
+}
+
+TEST_CASE("galerkin: coordinates are joined to q, k and v of every head, behind their norms: scalar loops of the whole mixer") {
+  constexpr int64_t B = 2, T = 3, S = 4, d = 2, E = D + d;
+  const Both both(true, d);
+  const Tensor x = random_normal({B, T, C}, 1, "x"), context = random_normal({B, S, C}, 1, "context");
+  nn::Call call;
+  call.places = random_normal({B, T, d}, 1, "places");
+  call.context_places = random_normal({B, S, d}, 1, "context places");
+  const std::vector<uint8_t> present{1, 1, 0, 1, 1, 1, 1, 1};
+  call.mask.keys = Tensor::from(present, {B, S});
+  for (const bool fourier : {false, true}) {
+    StateAttention& mixer = fourier ? both.fourier() : both.galerkin();
+    const Parameters parameters = parameters_of(mixer);
+    const auto joined = [&](const char* which, const Tensor& tokens, const Tensor& places, int64_t length) {
+      const Values W = parameters.at(text(which, ".weight"))->value.values<double>(), in = tokens.values<double>(),
+                   b = parameters.at(text(which, ".bias"))->value.values<double>(), p = places.values<double>();
+      Values plain(B * H * length * D), y;
+      for (int64_t i = 0; i < static_cast<int64_t>(plain.size()); ++i) {
+        const int64_t o = i / (length * D) % H * D + i % D, token = i / (H * length * D) * length + i / D % length;
+        plain[i] = b[o];
+        for (int64_t c = 0; c < C; ++c) plain[i] += W[o * C + c] * in[token * C + c];
+      }
+      plain = HeadNorms(parameters, which, 1e-5).apply({.B = B, .H = H, .T = length, .S = length, .D = D}, plain, length);
+      for (int64_t row = 0; row < B * H * length; ++row) {
+        y.insert(y.end(), plain.begin() + row * D, plain.begin() + (row + 1) * D);
+        const int64_t token = row / (H * length) * length + row % length;
+        y.insert(y.end(), p.begin() + token * d, p.begin() + (token + 1) * d);
+      }
+      return y;
+    };
+    const Values q = joined("query", x, call.places, T), k = joined("key", context, call.context_places, S),
+                 v = joined("value", context, call.context_places, S);
+    const Sizes wide{.B = B, .H = H, .T = T, .S = S, .D = E, .present = present};
+    GalerkinOptions plain;
+    const Values heads = attend(plain, {}, fourier ? 1 / std::sqrt(6.0) : 1, wide, q, k, v, Values(q.size(), 0.0)).output;
+    const Values W = parameters.at("out.weight")->value.values<double>(), b = parameters.at("out.bias")->value.values<double>();
+    REQUIRE(parameters.at("out.weight")->shape == Shape{C, H * E});
+    Values expected(B * T * C);
+    for (int64_t i = 0; i < B * T * C; ++i) {
+      expected[i] = b[i % C];
+      for (int64_t c = 0; c < H * E; ++c)
+        expected[i] += W[i % C * H * E + c] * heads[wide.query(i / (T * C), c / E, i / C % T) + c % E];
+    }
+    CHECK(frobenius_error(mixer.forward(x, context, call).values<double>(), expected) <= 1e-13);
+  }
+}
+
+TEST_CASE("galerkin: with coordinates all claims hold, gradients too") {
+  for (const char* name : {"galerkin", "fourier"})
+    for (const int64_t d : {1, 2}) {
+      CAPTURE(name);
+      const Mechanism& row = mechanism(name);
+      check_all_hold(prove(row, *row.options(), 1,
+                           {.width = C, .heads = H, .biases = true,
+                            .places = {.kind = nn::Places::Kind::coordinates, .dimensions = d}}));
+    }
+}
+
+TEST_CASE("galerkin: coordinates of hidden keys are not read, NaN or not") {
+  const Both both(true, 1);
+  const Tensor x = random_normal({1, 4, C}, 1, "x");
+  const auto with = [&](double last) {
+    nn::Call call = at(Tensor::from(std::vector<double>{0, 0.25, 0.5, last}, {1, 4, 1}));
+    call.mask.keys = Tensor::from(std::vector<uint8_t>{1, 1, 1, 0}, {1, 4});
+    return call;
+  };
+  for (const auto& mixer : both.mixers) {
+    const auto first = [&](double last) { return slice(mixer->forward(x, x, with(last)), 1, 0, 3).values<double>(); };
+    CHECK(first(NAN) == first(0.75));
+  }
+}
+
+TEST_CASE("galerkin: projections start as gain Xavier + diagonal I, biases at 0") {
+  GalerkinOptions options;
+  options.gain = 0.1;
+  options.diagonal = 0.3;
+  const auto mixer = make_galerkin(options, {.width = 64, .heads = 2, .key_heads = 1, .biases = true});
+  mixer->initialise(1, DType::f64);
+  for (const char* which : {"query", "key", "value"}) {
+    const Tensor W = mixer->parameter_at(text(which, ".weight")).value;
+    const int64_t rows = W.size(0);
+    CHECK(rows == (text(which) == "query" ? 64 : 32));
+    const Values values = W.values<double>();
+    const double bound = 0.1 * std::sqrt(6.0 / static_cast<double>(64 + rows));
+    double largest = 0;
+    for (int64_t i = 0; i < rows * 64; ++i) largest = std::max(largest, std::abs(values[i] - (i / 64 == i % 64 ? 0.3 : 0)));
+    CHECK(largest <= bound);
+    CHECK(largest > 0.95 * bound);
+    for (const double b : mixer->parameter_at(text(which, ".bias")).value.values<double>()) CHECK(b == 0);
+  }
+}
+
+TEST_CASE("galerkin: refused are norms of one channel, and calls without the coordinates that the tokens have") {
+  const MixerShape narrow{.width = 2, .heads = 2};
+  CHECK(message_of([&] { make_galerkin({}, narrow); }) ==
+        "attention: a head has one channel, and its layer norm would be 0; hint: or set norm = false");
+  GalerkinOptions without;
+  without.norm = false;
+  CHECK(message_of([&] { make_galerkin(without, narrow); }) == "no error");
+  const Both both(true, 2);
+  const Tensor x = random_normal({1, 3, C}, 1, "x");
+  for (const auto& [places, found] : {std::pair{Tensor(), "none"}, std::pair{random_normal({1, 3, 1}, 1, "p"), "[1,3,1]"}})
+    CHECK(message_of([&, own = places] { run(both.galerkin(), x, own); }) ==
+          text("attention: coordinates of tokens must be [1,3,2], got ", found,
+               "; hint: the call brings those of queries, places, and of keys, context_places"));
+}
