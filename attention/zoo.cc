@@ -5,6 +5,7 @@
 #include "attention/mechanisms/dnas.h"
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/expressive.h"
+#include "attention/mechanisms/fast.h"
 #include "attention/mechanisms/inter_token.h"
 #include "attention/mechanisms/linear.h"
 #include "attention/mechanisms/mlp_qkv.h"
@@ -18,7 +19,8 @@ namespace {
 Registry<Mechanism>& registry() {
   static Registry<Mechanism> all("zoo", "mechanism",
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
-                                  twicing_row(), inter_token_row(), attention_bn_row(), dnas_row(), linear_row()});
+                                  twicing_row(), inter_token_row(), attention_bn_row(), dnas_row(), linear_row(),
+                                  fast_row()});
   return all;
 }
 
