@@ -44,7 +44,7 @@ class Remembered final : public nn::MixerState {
   Sums sums;
 };
 
-// numerator / (denominator + ε); where there is no key both are 0, and so is this.
+// numerator / (denominator + ε), and 0 where that has no value: without a key both are 0, and weights of both signs may cancel.
 Tensor normalised(const Tensor& numerator, const Tensor& denominator, double epsilon) {
   if (epsilon > 0) return div(numerator, affine(denominator, 1, epsilon));
   const Tensor there = not_equal(denominator, 0);   // NaN is there

@@ -8,8 +8,19 @@
 // Letters: B batch, H heads, T queries, S keys, D head width, F features, E width of what is mixed.
 #pragma once
 #include "attention/projected.h"
+#include "nn/fields.h"
 
 namespace tapir {
+
+struct StateOptions : nn::Options {
+  int64_t chunk = 64;
+
+  void fields(nn::FieldVisitor& visit) override {
+    visit("chunk", chunk,
+          "queries whose pairs are computed at once under a causal mask: time and memory change, results do not",
+          nn::between(1, 65536));
+  }
+};
 
 class StateAttention : public ProjectedAttention {
  public:
@@ -23,6 +34,9 @@ class StateAttention : public ProjectedAttention {
     require(chunk > 0, "attention", [&] { return text("a chunk must have queries, got ", chunk); });
   }
 
+  // A bias of places is a term of scores, and a sum over keys has none.
+  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::alibi; }
+
   std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
   Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;
 
@@ -30,14 +44,15 @@ class StateAttention : public ProjectedAttention {
   Tensor explicit_form(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
 
  protected:
-  // φ of queries and keys: (B,H,·,D) → (B,H,·,F), ≥ 0 where weights divide.
+  // φ of queries and keys: (B,H,·,D) → (B,H,·,F). Features may have any sign: weights are a distribution where every product
+  // φ(q)·φ(k) is ≥ 0. Where those that a query sees have the sum 0, all 0 or of both signs, and divide, it gets zeros.
   virtual Tensor query_features(const Tensor& Q, const nn::Call& call) const = 0;
   virtual Tensor key_features(const Tensor& K, const nn::Call& call) const = 0;
 
   // What is mixed: (B,H,S,D) → (B,H,S,E), numbers also at keys that mask.keys hides, where V is 0.
   virtual Tensor values(const Tensor& V, const nn::Call&) const { return V; }
 
-  // ε. At 0 a query that sees no key gets zeros.
+  // ε, which only features without signs may have: it must not meet a sum near −ε. At 0 a query that sees no key gets zeros.
   virtual double epsilon() const { return 0; }
 
  private:

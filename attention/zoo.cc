@@ -5,6 +5,7 @@
 #include "attention/mechanisms/dnas.h"
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/expressive.h"
+#include "attention/mechanisms/fast.h"
 #include "attention/mechanisms/galerkin.h"
 #include "attention/mechanisms/inter_token.h"
 #include "attention/mechanisms/linear.h"
@@ -20,7 +21,7 @@ Registry<Mechanism>& registry() {
   static Registry<Mechanism> all("zoo", "mechanism",
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), dnas_row(), linear_row(),
-                                  galerkin_row(), fourier_row()});
+                                  fast_row(), galerkin_row(), fourier_row()});
   return all;
 }
 

@@ -12,19 +12,16 @@
 
 namespace tapir {
 
-struct GalerkinOptions : nn::Options {
+struct GalerkinOptions : StateOptions {
   bool norm = true;
   double epsilon = 1e-5, gain = 1e-2, diagonal = 1e-2;
-  int64_t chunk = 64;
 
   void fields(nn::FieldVisitor& visit) override {
     visit("norm", norm, "layer norms in the heads");
     visit("epsilon", epsilon, "of the layer norms", nn::between(1e-12, 1));
     visit("gain", gain, "initial weights of the projections: Xavier's uniform ones times this", nn::between(0, 10));
     visit("diagonal", diagonal, "and this on their diagonal", nn::between(0, 10));
-    visit("chunk", chunk,
-          "queries whose pairs are computed at once under a causal mask: time and memory change, results do not",
-          nn::between(1, 65536));
+    StateOptions::fields(visit);
   }
 };
 

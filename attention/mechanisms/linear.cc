@@ -11,9 +11,6 @@ class LinearAttention final : public StateAttention {
   LinearAttention(const LinearOptions& options, const MixerShape& shape)
       : StateAttention(shape, options.chunk), epsilon_(options.epsilon) {}
 
-  // A bias of places is a term of scores, and there are none.
-  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::alibi; }
-
  private:
   Tensor query_features(const Tensor& Q, const nn::Call&) const override { return affine(elu(Q), 1, 1); }
   Tensor key_features(const Tensor& K, const nn::Call&) const override { return affine(elu(K), 1, 1); }

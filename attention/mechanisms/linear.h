@@ -9,15 +9,12 @@
 
 namespace tapir {
 
-struct LinearOptions : nn::Options {
+struct LinearOptions : StateOptions {
   double epsilon = 0;   // the authors' code: 1e-6
-  int64_t chunk = 64;
 
   void fields(nn::FieldVisitor& visit) override {
     visit("epsilon", epsilon, "added to the sum that divides; 0: none, and weights sum to 1", nn::between(0, 1));
-    visit("chunk", chunk,
-          "queries whose pairs are computed at once under a causal mask: time and memory change, results do not",
-          nn::between(1, 65536));
+    StateOptions::fields(visit);
   }
 };
 

@@ -21,6 +21,9 @@ Inter-token:         softmax of s_ij = q_i . k_j / tau with s_ii = -inf where th
 Attention-BN:        softmax of ((q_i - beta mu)/sigma) . ((k_j - beta mu)/sigma) / sqrt(D), mu and sigma of the keys that query i sees;
                      sigma^2 = (sum (k - mu)^2 + prior)/(n + prior) + epsilon, prior = 0 unless causal (arXiv 2406.13781)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
+FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2/2 or 1 + s, s_ij = q'_i . k'_j / t; q' and k'
+                     as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) of c = x - its own mean, or x, c or
+                     x - the mean token over the largest norm of the tokens (arXiv 2402.07901)
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
 gradient g (B,H,T,D), the output and the gradients of sum(output * g). A case of MLP-QKV is a whole mixer: its inputs are
@@ -154,7 +157,7 @@ def score_case(name, form, causal, scale, shared, keys, generator):
 
 
 def staged_case(name, mechanism, causal, options, keys, generator):
-    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, Linear, Galerkin or Fourier on heads."""
+    """Mechanisms of which heads are all that differs, on heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
@@ -263,8 +266,24 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         rows = [q[:, :, i : i + 1] @ (k[:, :, allowed[i]].transpose(-1, -2) @ v[:, :, allowed[i]]) for i in range(3)]
         return torch.cat(rows, 2) / allowed.sum(-1, keepdim=True)
 
+    def polynomial(x):
+        def normalised(tokens):
+            if options["normalisation"] == "none":
+                return tokens / math.sqrt(8 * math.sqrt(WIDTH))
+            if options["normalisation"] in ("per_token", "centred_max_norm"):
+                tokens = tokens - tokens.mean(-1, keepdim=True)
+            if options["normalisation"] == "per_token":
+                return tokens / ((tokens**2).sum(-1, keepdim=True) + 1e-5).sqrt()
+            if options["normalisation"] == "centred_sequence_max_norm":
+                tokens = tokens - tokens.mean(2, keepdim=True)
+            return tokens / tokens.norm(dim=-1).amax(-1)[:, :, None, None]
+
+        s = torch.einsum("bhid,bhjd->bhij", normalised(x["q"]), normalised(x["k"]))
+        f = (1 + s + (s**2 / 2 if options["order"] == 2 else 0)) * allowed
+        return torch.einsum("bhij,bhjd->bhid", f / f.sum(-1, keepdim=True), x["v"])
+
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
-    forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn}
+    forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "fast": polynomial}
     forms |= {"galerkin": softmax_free, "fourier": softmax_free}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
@@ -373,6 +392,16 @@ def cases():
         words = ["causal" if causal else "cross"] + ["norm"] * norm
         options = {"norm": norm, "epsilon": 1e-3} | ({"scale": norm} if mechanism == "fourier" else {})
         yield staged_case(f"{mechanism}, {', '.join(words)}", mechanism, causal, options, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2402)
+    cases_of_fast = (
+        (2, "per_token", "causal"), (1, "per_token", "causal"), (2, "per_token", "cross"), (1, "none", "causal"),
+        (2, "none", "cross"), (2, "max_norm", "self"), (1, "centred_max_norm", "self"),
+        (2, "centred_sequence_max_norm", "self"),
+    )
+    for order, normalisation, kind in cases_of_fast:
+        options = {"order": order, "normalisation": normalisation}
+        keys = 4 if kind == "cross" else 3
+        yield staged_case(f"fast, {kind}, order {order}, {normalisation}", "fast", kind == "causal", options, keys, generator)
 
 
 def main():
