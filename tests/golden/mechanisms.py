@@ -20,6 +20,8 @@ Inter-token:         softmax of s_ij = q_i . k_j / tau with s_ii = -inf where th
                      exponential of a logarithm, or from a network of the mean query (arXiv 2410.12861)
 Attention-BN:        softmax of ((q_i - beta mu)/sigma) . ((k_j - beta mu)/sigma) / sqrt(D), mu and sigma of the keys that query i sees;
                      sigma^2 = (sum (k - mu)^2 + prior)/(n + prior) + epsilon, prior = 0 unless causal (arXiv 2406.13781)
+Cosine:              softmax of gamma q_i . k_j / (|q_i| |k_j|), gamma = min(100, exp(logarithm)), or a factor
+                     (arXiv 2010.04245, 2111.09883)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
@@ -154,7 +156,7 @@ def score_case(name, form, causal, scale, shared, keys, generator):
 
 
 def staged_case(name, mechanism, causal, options, keys, generator):
-    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN or Linear on heads."""
+    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, Cosine or Linear on heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
@@ -167,7 +169,8 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         parameters["share"] = draw(generator, HEADS)
     temperature = options.get("temperature")
     if temperature in ("factor", "logarithm"):
-        parameters[temperature] = draw(generator, HEADS, scale=0.5)
+        shared = mechanism == "cosine" and temperature == "factor"
+        parameters[temperature] = draw(generator, 1 if shared else HEADS, scale=0.5)
     if temperature == "network":
         shapes = {"hidden.weight": (16, HEADS * WIDTH), "hidden.bias": (16,), "weight": (HEADS, 16), "bias": (HEADS,)}
         parameters = {f"temperature.{which}": draw(generator, *shape, scale=0.5) for which, shape in shapes.items()}
@@ -216,6 +219,11 @@ def staged_case(name, mechanism, causal, options, keys, generator):
                                      (x["k"] - (beta * mean)[:, :, None]) / deviation[:, :, None]))
         return attend(torch.stack(rows, 2) / math.sqrt(WIDTH), x["v"], allowed)
 
+    def cosine(x):
+        gamma = x["factor"] if temperature == "factor" else torch.exp(x["logarithm"]).clamp(max=100)
+        q, k = (x[name] / torch.linalg.vector_norm(x[name], dim=-1, keepdim=True) for name in "qk")
+        return attend(torch.einsum("bhid,bhjd->bhij", q, k) * gamma[:, None, None], x["v"], allowed)
+
     def additive(x):
         a = torch.einsum("bhid,hmd->bhim", x["q"], x["query"])[:, :, :, None]
         c = torch.einsum("bhjd,hmd->bhjm", x["k"], x["key"])[:, :, None]
@@ -242,7 +250,7 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         return torch.einsum("bhij,bhjd->bhid", w / (w.sum(-1, keepdim=True) + options["epsilon"]), x["v"])
 
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
-    forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn}
+    forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "cosine": cosine}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
 
@@ -344,6 +352,10 @@ def cases():
         words = ["causal" if causal else "cross", deviation] + ["learned"] * learned
         options = {"beta": 0.75, "learned": learned, "deviation": deviation, "epsilon": 1e-3, "prior": 2.0}
         yield staged_case(f"attention_bn, {', '.join(words)}", "attention_bn", causal, options, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2010)
+    for temperature, causal in (("logarithm", True), ("logarithm", False), ("factor", True)):
+        name = f"cosine, {'causal' if causal else 'cross'}, {temperature}"
+        yield staged_case(name, "cosine", causal, {"temperature": temperature}, 3 if causal else 4, generator)
 
 
 def main():
