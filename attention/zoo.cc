@@ -10,6 +10,7 @@
 #include "attention/mechanisms/linear.h"
 #include "attention/mechanisms/mlp_qkv.h"
 #include "attention/mechanisms/score_mlp.h"
+#include "attention/mechanisms/sigmoid.h"
 #include "attention/mechanisms/twicing.h"
 #include "attention/registry.h"
 
@@ -20,7 +21,7 @@ Registry<Mechanism>& registry() {
   static Registry<Mechanism> all("zoo", "mechanism",
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), dnas_row(), cosine_row(),
-                                  linear_row()});
+                                  sigmoid_row(), linear_row()});
   return all;
 }
 

@@ -22,6 +22,8 @@ Attention-BN:        softmax of ((q_i - beta mu)/sigma) . ((k_j - beta mu)/sigma
                      sigma^2 = (sum (k - mu)^2 + prior)/(n + prior) + epsilon, prior = 0 unless causal (arXiv 2406.13781)
 Cosine:              softmax of gamma q_i . k_j / (|q_i| |k_j|), gamma = min(100, exp(logarithm)), or a factor
                      (arXiv 2010.04245, 2111.09883)
+Sigmoid:             o_i = sum_j sigmoid(q_i . k_j / sqrt(D) - log n + beta) v_j, n the keys that i sees, or options' length
+                     (arXiv 2409.04431)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
@@ -156,7 +158,8 @@ def score_case(name, form, causal, scale, shared, keys, generator):
 
 
 def staged_case(name, mechanism, causal, options, keys, generator):
-    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, Cosine or Linear on heads."""
+    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, Cosine, Sigmoid or Linear on
+    heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
@@ -224,6 +227,13 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         q, k = (x[name] / torch.linalg.vector_norm(x[name], dim=-1, keepdim=True) for name in "qk")
         return attend(torch.einsum("bhid,bhjd->bhij", q, k) * gamma[:, None, None], x["v"], allowed)
 
+    def sigmoid(x):
+        n = torch.as_tensor(options["length"] or allowed.sum(-1, keepdim=True), dtype=torch.float64)
+        scores = torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) / math.sqrt(WIDTH) - torch.log(n)
+        if options["learned"]:
+            scores = scores + x["beta"][:, None, None]
+        return torch.einsum("bhij,bhjd->bhid", torch.sigmoid(scores) * allowed, x["v"])
+
     def additive(x):
         a = torch.einsum("bhid,hmd->bhim", x["q"], x["query"])[:, :, :, None]
         c = torch.einsum("bhjd,hmd->bhjm", x["k"], x["key"])[:, :, None]
@@ -251,6 +261,7 @@ def staged_case(name, mechanism, causal, options, keys, generator):
 
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
     forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "cosine": cosine}
+    forms |= {"sigmoid": sigmoid}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
 
@@ -356,6 +367,11 @@ def cases():
     for temperature, causal in (("logarithm", True), ("logarithm", False), ("factor", True)):
         name = f"cosine, {'causal' if causal else 'cross'}, {temperature}"
         yield staged_case(name, "cosine", causal, {"temperature": temperature}, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2409)
+    for length, learned, causal in ((0, False, True), (0, True, False), (16, False, True)):
+        words = ["causal" if causal else "cross"] + [f"length {length}"] * (length > 0) + ["learned"] * learned
+        options = {"length": length, "learned": learned}
+        yield staged_case(f"sigmoid, {', '.join(words)}", "sigmoid", causal, options, 3 if causal else 4, generator)
 
 
 def main():
