@@ -24,6 +24,9 @@ Cosine:              softmax of gamma q_i . k_j / (|q_i| |k_j|), gamma = min(100
                      (arXiv 2010.04245, 2111.09883)
 Sigmoid:             o_i = sum_j sigmoid(q_i . k_j / sqrt(D) - log n + beta) v_j, n the keys that i sees, or options' length
                      (arXiv 2409.04431)
+Differential:        o = (1 - lambda_0) rms_norm((softmax(q1 k1) - lambda softmax(q2 k2)) v) of the halves of q and k,
+                     lambda = exp(lambda_q1 . lambda_k1) - exp(lambda_q2 . lambda_k2) + lambda_0, lambda_0 = 0.2 in block 0
+                     (arXiv 2410.05258)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
@@ -158,8 +161,8 @@ def score_case(name, form, causal, scale, shared, keys, generator):
 
 
 def staged_case(name, mechanism, causal, options, keys, generator):
-    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, Cosine, Sigmoid or Linear on
-    heads."""
+    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, Cosine, Sigmoid, Differential or
+    Linear on heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
@@ -179,6 +182,10 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         parameters = {f"temperature.{which}": draw(generator, *shape, scale=0.5) for which, shape in shapes.items()}
     if options.get("learned"):
         parameters["beta"] = draw(generator, HEADS)
+    if mechanism == "differential":
+        for which in ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"):
+            parameters[which] = draw(generator, WIDTH // 2, scale=0.5)
+        parameters["norm.weight"] = 1 + draw(generator, WIDTH, scale=0.5)
     allowed = torch.ones(3, keys, dtype=torch.bool)
     if causal:
         allowed = allowed.tril()
@@ -234,6 +241,16 @@ def staged_case(name, mechanism, causal, options, keys, generator):
             scores = scores + x["beta"][:, None, None]
         return torch.einsum("bhij,bhjd->bhid", torch.sigmoid(scores) * allowed, x["v"])
 
+    def differential(x):
+        initial = options["initial"] or 0.2
+        halves = [[x[name][..., begin : begin + WIDTH // 2] for name in "qk"] for begin in (0, WIDTH // 2)]
+        first, second = (
+            attend(torch.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(WIDTH // 2), x["v"], allowed) for q, k in halves
+        )
+        scale = torch.exp(x["lambda_q1"] @ x["lambda_k1"]) - torch.exp(x["lambda_q2"] @ x["lambda_k2"]) + initial
+        mixed = first - scale * second
+        return (1 - initial) * x["norm.weight"] * mixed / torch.sqrt((mixed**2).mean(-1, keepdim=True) + 1e-5)
+
     def additive(x):
         a = torch.einsum("bhid,hmd->bhim", x["q"], x["query"])[:, :, :, None]
         c = torch.einsum("bhjd,hmd->bhjm", x["k"], x["key"])[:, :, None]
@@ -261,7 +278,7 @@ def staged_case(name, mechanism, causal, options, keys, generator):
 
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
     forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "cosine": cosine}
-    forms |= {"sigmoid": sigmoid}
+    forms |= {"sigmoid": sigmoid, "differential": differential}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
 
@@ -372,6 +389,10 @@ def cases():
         words = ["causal" if causal else "cross"] + [f"length {length}"] * (length > 0) + ["learned"] * learned
         options = {"length": length, "learned": learned}
         yield staged_case(f"sigmoid, {', '.join(words)}", "sigmoid", causal, options, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2410)
+    for initial, causal in ((0.0, True), (0.0, False), (0.8, True)):
+        name = f"differential, {'causal' if causal else 'cross'}, {initial or 'initial of block 0'}"
+        yield staged_case(name, "differential", causal, {"initial": initial}, 3 if causal else 4, generator)
 
 
 def main():
