@@ -2,6 +2,7 @@
 
 #include "attention/mechanisms/additive.h"
 #include "attention/mechanisms/attention_bn.h"
+#include "attention/mechanisms/attention_sh.h"
 #include "attention/mechanisms/cosine.h"
 #include "attention/mechanisms/differential.h"
 #include "attention/mechanisms/dnas.h"
@@ -22,7 +23,7 @@ Registry<Mechanism>& registry() {
   static Registry<Mechanism> all("zoo", "mechanism",
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), dnas_row(), cosine_row(),
-                                  sigmoid_row(), differential_row(), linear_row()});
+                                  sigmoid_row(), differential_row(), attention_sh_row(), linear_row()});
   return all;
 }
 

@@ -27,6 +27,8 @@ Sigmoid:             o_i = sum_j sigmoid(q_i . k_j / sqrt(D) - log n + beta) v_j
 Differential:        o = (1 - lambda_0) rms_norm((softmax(q1 k1) - lambda softmax(q2 k2)) v) of the halves of q and k,
                      lambda = exp(lambda_q1 . lambda_k1) - exp(lambda_q2 . lambda_k2) + lambda_0, lambda_0 = 0.2 in block 0
                      (arXiv 2410.05258)
+Attention-SH:        softmax of q_i . k_b / sqrt(D) over means k_b, v_b of windows of r keys; causal: windows that ended up
+                     to i, and k_i, v_i themselves where r > 1 (arXiv 2406.13781)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
@@ -161,8 +163,8 @@ def score_case(name, form, causal, scale, shared, keys, generator):
 
 
 def staged_case(name, mechanism, causal, options, keys, generator):
-    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, Cosine, Sigmoid, Differential or
-    Linear on heads."""
+    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, Cosine, Sigmoid, Differential,
+    Attention-SH or Linear on heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
@@ -251,6 +253,17 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         mixed = first - scale * second
         return (1 - initial) * x["norm.weight"] * mixed / torch.sqrt((mixed**2).mean(-1, keepdim=True) + 1e-5)
 
+    def attention_sh(x):
+        def row(h, i):
+            r = options["factors"][h % len(options["factors"])]
+            begins = [begin for begin in range(0, keys, r) if not causal or begin + r - 1 <= i]
+            sets = [list(range(begin, min(begin + r, keys))) for begin in begins] + [[i]] * (causal and r > 1)
+            k, v = (torch.stack([x[name][:, h, own].mean(1) for own in sets], 1) for name in "kv")
+            weights = torch.softmax(torch.einsum("bd,bed->be", x["q"][:, h, i], k) / math.sqrt(WIDTH), -1)
+            return torch.einsum("be,bed->bd", weights, v)
+
+        return torch.stack([torch.stack([row(h, i) for i in range(3)], 1) for h in range(HEADS)], 1)
+
     def additive(x):
         a = torch.einsum("bhid,hmd->bhim", x["q"], x["query"])[:, :, :, None]
         c = torch.einsum("bhjd,hmd->bhjm", x["k"], x["key"])[:, :, None]
@@ -278,7 +291,7 @@ def staged_case(name, mechanism, causal, options, keys, generator):
 
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
     forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "cosine": cosine}
-    forms |= {"sigmoid": sigmoid, "differential": differential}
+    forms |= {"sigmoid": sigmoid, "differential": differential, "attention_sh": attention_sh}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
 
@@ -393,6 +406,10 @@ def cases():
     for initial, causal in ((0.0, True), (0.0, False), (0.8, True)):
         name = f"differential, {'causal' if causal else 'cross'}, {initial or 'initial of block 0'}"
         yield staged_case(name, "differential", causal, {"initial": initial}, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2406)
+    for factors, causal in (([1, 2], True), ([3, 2], False), ([3, 2], True)):
+        name = f"attention_sh, {'causal' if causal else 'cross'}, factors {' and '.join(map(str, factors))}"
+        yield staged_case(name, "attention_sh", causal, {"factors": factors}, 3 if causal else 4, generator)
 
 
 def main():
