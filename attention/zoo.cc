@@ -2,6 +2,9 @@
 
 #include "attention/mechanisms/additive.h"
 #include "attention/mechanisms/attention_bn.h"
+#include "attention/mechanisms/attention_sh.h"
+#include "attention/mechanisms/cosine.h"
+#include "attention/mechanisms/differential.h"
 #include "attention/mechanisms/dnas.h"
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/expressive.h"
@@ -11,6 +14,7 @@
 #include "attention/mechanisms/linear.h"
 #include "attention/mechanisms/mlp_qkv.h"
 #include "attention/mechanisms/score_mlp.h"
+#include "attention/mechanisms/sigmoid.h"
 #include "attention/mechanisms/twicing.h"
 #include "attention/registry.h"
 
@@ -20,8 +24,9 @@ namespace {
 Registry<Mechanism>& registry() {
   static Registry<Mechanism> all("zoo", "mechanism",
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
-                                  twicing_row(), inter_token_row(), attention_bn_row(), dnas_row(), linear_row(),
-                                  fast_row(), galerkin_row(), fourier_row()});
+                                  twicing_row(), inter_token_row(), attention_bn_row(), attention_sh_row(), dnas_row(),
+                                  cosine_row(), sigmoid_row(), differential_row(),
+                                  linear_row(), fast_row(), galerkin_row(), fourier_row()});
   return all;
 }
 

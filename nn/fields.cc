@@ -22,6 +22,10 @@ class Judge final : public FieldVisitor {
       return text(key, " '", value, "' is none of: ", listed);
     });
   }
+  void operator()(const char* key, Numbers& values, const char*, const Range& range) override {
+    require(!values.empty(), where_, [&] { return text(key, " must have a number"); });
+    for (const int64_t value : values) judge(key, value, range);
+  }
 
  private:
   template <class T> void judge(const char* key, T value, const Range& range) const {
@@ -40,6 +44,7 @@ class Keys final : public FieldVisitor {
   void operator()(const char* key, double&, const char*, const Range&) override { add(key); }
   void operator()(const char* key, bool&, const char*) override { add(key); }
   void operator()(const char* key, std::string&, const char*, const Choices&) override { add(key); }
+  void operator()(const char* key, Numbers&, const char*, const Range&) override { add(key); }
 
  private:
   void add(const std::string& key) {

@@ -23,6 +23,7 @@ static_assert(std::numeric_limits<long double>::digits >= 64);
 inline Range at_least(long double low) { return {.low = low}; }
 inline Range between(long double low, long double high) { return {low, high}; }
 
+using Numbers = std::vector<int64_t>;
 using Choices = std::vector<std::string>;   // of a string: it must be one of these; empty: any
 
 // Called once for each field: its key, the value (read or written), one line of help, and what values are allowed.
@@ -33,6 +34,7 @@ class FieldVisitor {
   virtual void operator()(const char* key, double& value, const char* help, const Range& range) = 0;
   virtual void operator()(const char* key, bool& value, const char* help) = 0;
   virtual void operator()(const char* key, std::string& value, const char* help, const Choices& choices) = 0;
+  virtual void operator()(const char* key, Numbers& values, const char* help, const Range& range) = 0;   // of each; one or more
 };
 
 struct Options {

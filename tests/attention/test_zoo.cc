@@ -389,6 +389,7 @@ TEST_CASE("zoo: every mechanism gives its weights to the recorder, (B,H,T,S), an
                V = random_normal({2, 2, 5, 4}, 1, "V");
   for (const Mechanism& row : zoo()) {
     if (needs_of(row, *row.options()).self) continue;   // test_twicing.cc
+    if (row.name == "differential") continue;           // normalises what it mixed: test_differential.cc
     CAPTURE(row.name);
     const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
     mixer->initialise(1, DType::f64);

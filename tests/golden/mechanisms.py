@@ -20,6 +20,15 @@ Inter-token:         softmax of s_ij = q_i . k_j / tau with s_ii = -inf where th
                      exponential of a logarithm, or from a network of the mean query (arXiv 2410.12861)
 Attention-BN:        softmax of ((q_i - beta mu)/sigma) . ((k_j - beta mu)/sigma) / sqrt(D), mu and sigma of the keys that query i sees;
                      sigma^2 = (sum (k - mu)^2 + prior)/(n + prior) + epsilon, prior = 0 unless causal (arXiv 2406.13781)
+Cosine:              softmax of gamma q_i . k_j / (|q_i| |k_j|), gamma = min(100, exp(logarithm)), or a factor
+                     (arXiv 2010.04245, 2111.09883)
+Sigmoid:             o_i = sum_j sigmoid(q_i . k_j / sqrt(D) - log n + beta) v_j, n the keys that i sees, or options' length
+                     (arXiv 2409.04431)
+Differential:        o = (1 - lambda_0) rms_norm((softmax(q1 k1) - lambda softmax(q2 k2)) v) of the halves of q and k,
+                     lambda = exp(lambda_q1 . lambda_k1) - exp(lambda_q2 . lambda_k2) + lambda_0, lambda_0 = 0.2 in block 0
+                     (arXiv 2410.05258)
+Attention-SH:        softmax of q_i . k_b / sqrt(D) over means k_b, v_b of windows of r keys; causal: windows that ended up
+                     to i, and k_i, v_i themselves where r > 1 (arXiv 2406.13781)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2/2 or 1 + s, s_ij = q'_i . k'_j / t; q' and k'
                      as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) of c = x - its own mean, or x, c or
@@ -170,7 +179,8 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         parameters["share"] = draw(generator, HEADS)
     temperature = options.get("temperature")
     if temperature in ("factor", "logarithm"):
-        parameters[temperature] = draw(generator, HEADS, scale=0.5)
+        shared = mechanism == "cosine" and temperature == "factor"
+        parameters[temperature] = draw(generator, 1 if shared else HEADS, scale=0.5)
     if temperature == "network":
         shapes = {"hidden.weight": (16, HEADS * WIDTH), "hidden.bias": (16,), "weight": (HEADS, 16), "bias": (HEADS,)}
         parameters = {f"temperature.{which}": draw(generator, *shape, scale=0.5) for which, shape in shapes.items()}
@@ -180,6 +190,10 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         parameters[f"{which}_norm.bias"] = draw(generator, HEADS, WIDTH, scale=0.5)
     if options.get("learned"):
         parameters["beta"] = draw(generator, HEADS)
+    if mechanism == "differential":
+        for which in ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"):
+            parameters[which] = draw(generator, WIDTH // 2, scale=0.5)
+        parameters["norm.weight"] = 1 + draw(generator, WIDTH, scale=0.5)
     allowed = torch.ones(3, keys, dtype=torch.bool)
     if causal:
         allowed = allowed.tril()
@@ -222,6 +236,39 @@ def staged_case(name, mechanism, causal, options, keys, generator):
             rows.append(torch.einsum("bhd,bhjd->bhj", (q - beta * mean) / deviation,
                                      (x["k"] - (beta * mean)[:, :, None]) / deviation[:, :, None]))
         return attend(torch.stack(rows, 2) / math.sqrt(WIDTH), x["v"], allowed)
+
+    def cosine(x):
+        gamma = x["factor"] if temperature == "factor" else torch.exp(x["logarithm"]).clamp(max=100)
+        q, k = (x[name] / torch.linalg.vector_norm(x[name], dim=-1, keepdim=True) for name in "qk")
+        return attend(torch.einsum("bhid,bhjd->bhij", q, k) * gamma[:, None, None], x["v"], allowed)
+
+    def sigmoid(x):
+        n = torch.as_tensor(options["length"] or allowed.sum(-1, keepdim=True), dtype=torch.float64)
+        scores = torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) / math.sqrt(WIDTH) - torch.log(n)
+        if options["learned"]:
+            scores = scores + x["beta"][:, None, None]
+        return torch.einsum("bhij,bhjd->bhid", torch.sigmoid(scores) * allowed, x["v"])
+
+    def differential(x):
+        initial = options["initial"] or 0.2
+        halves = [[x[name][..., begin : begin + WIDTH // 2] for name in "qk"] for begin in (0, WIDTH // 2)]
+        first, second = (
+            attend(torch.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(WIDTH // 2), x["v"], allowed) for q, k in halves
+        )
+        scale = torch.exp(x["lambda_q1"] @ x["lambda_k1"]) - torch.exp(x["lambda_q2"] @ x["lambda_k2"]) + initial
+        mixed = first - scale * second
+        return (1 - initial) * x["norm.weight"] * mixed / torch.sqrt((mixed**2).mean(-1, keepdim=True) + 1e-5)
+
+    def attention_sh(x):
+        def row(h, i):
+            r = options["factors"][h % len(options["factors"])]
+            begins = [begin for begin in range(0, keys, r) if not causal or begin + r - 1 <= i]
+            sets = [list(range(begin, min(begin + r, keys))) for begin in begins] + [[i]] * (causal and r > 1)
+            k, v = (torch.stack([x[name][:, h, own].mean(1) for own in sets], 1) for name in "kv")
+            weights = torch.softmax(torch.einsum("bd,bed->be", x["q"][:, h, i], k) / math.sqrt(WIDTH), -1)
+            return torch.einsum("be,bed->bd", weights, v)
+
+        return torch.stack([torch.stack([row(h, i) for i in range(3)], 1) for h in range(HEADS)], 1)
 
     def additive(x):
         a = torch.einsum("bhid,hmd->bhim", x["q"], x["query"])[:, :, :, None]
@@ -283,8 +330,9 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         return torch.einsum("bhij,bhjd->bhid", f / f.sum(-1, keepdim=True), x["v"])
 
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
-    forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "fast": polynomial}
-    forms |= {"galerkin": softmax_free, "fourier": softmax_free}
+    forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "attention_sh": attention_sh}
+    forms |= {"cosine": cosine, "sigmoid": sigmoid, "differential": differential}
+    forms |= {"fast": polynomial, "galerkin": softmax_free, "fourier": softmax_free}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
 
@@ -402,6 +450,23 @@ def cases():
         options = {"order": order, "normalisation": normalisation}
         keys = 4 if kind == "cross" else 3
         yield staged_case(f"fast, {kind}, order {order}, {normalisation}", "fast", kind == "causal", options, keys, generator)
+    generator = torch.Generator().manual_seed(2010)
+    for temperature, causal in (("logarithm", True), ("logarithm", False), ("factor", True)):
+        name = f"cosine, {'causal' if causal else 'cross'}, {temperature}"
+        yield staged_case(name, "cosine", causal, {"temperature": temperature}, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2409)
+    for length, learned, causal in ((0, False, True), (0, True, False), (16, False, True)):
+        words = ["causal" if causal else "cross"] + [f"length {length}"] * (length > 0) + ["learned"] * learned
+        options = {"length": length, "learned": learned}
+        yield staged_case(f"sigmoid, {', '.join(words)}", "sigmoid", causal, options, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2410)
+    for initial, causal in ((0.0, True), (0.0, False), (0.8, True)):
+        name = f"differential, {'causal' if causal else 'cross'}, {initial or 'initial of block 0'}"
+        yield staged_case(name, "differential", causal, {"initial": initial}, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2406)
+    for factors, causal in (([1, 2], True), ([3, 2], False), ([3, 2], True)):
+        name = f"attention_sh, {'causal' if causal else 'cross'}, factors {' and '.join(map(str, factors))}"
+        yield staged_case(name, "attention_sh", causal, {"factors": factors}, 3 if causal else 4, generator)
 
 
 def main():

@@ -43,6 +43,7 @@ struct Oracle {
   MixerReference mixer = {};     // where linear maps are not what leads to the heads and from them
   std::vector<Rule> rules = {};  // one for each option
   Words variants = {""};         // keys of [attention]: each is compared with the reference, every gradient too
+  bool even = false;             // heads must have an even width
 
   bool has_reference() const { return heads || mixer; }
 };

@@ -86,6 +86,12 @@ class Choose final : public nn::FieldVisitor {
   void operator()(const char* key, std::string& x, const char*, const nn::Choices& choices) override {
     choose(key, x, choices);
   }
+  void operator()(const char* key, nn::Numbers& x, const char*, const nn::Range& range) override {
+    std::vector<nn::Numbers> all{x};
+    for (const nn::Numbers& other : {nn::Numbers{1}, nn::Numbers{3, 2}})
+      if (std::all_of(other.begin(), other.end(), [&](int64_t one) { return range.contains(one); })) all.push_back(other);
+    choose(key, x, all);
+  }
 
   bool exists = false;
   std::string label = "no option";
@@ -95,8 +101,15 @@ class Choose final : public nn::FieldVisitor {
   void choose(const char* key, X& x, const All& all) {
     if (at_++ != field_ || value_ >= all.size()) return;
     x = all[value_];
-    label = text(key, " = ", x);
+    label = text(key, " = ", words(x));
     exists = true;
+  }
+
+  template <class X> static std::string words(const X& x) { return text(x); }
+  static std::string words(const nn::Numbers& x) {
+    std::string all;
+    for (const int64_t one : x) all += text(one, ' ');
+    return all;
   }
 
   const size_t field_, value_;

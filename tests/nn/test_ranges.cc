@@ -41,6 +41,14 @@ class Breaker final : public nn::FieldVisitor {
   void operator()(const char* key, std::string& value, const char*, const nn::Choices& choices) override {
     if (!choices.empty()) with(key, value, std::string("no such"));
   }
+  void operator()(const char* key, nn::Numbers& values, const char*, const nn::Range& range) override {
+    with(key, values, {});
+    nn::Numbers beyond = values;
+    beyond.push_back(static_cast<int64_t>(range.low) - 1);
+    with(key, values, beyond);
+    beyond.back() = static_cast<int64_t>(range.high) + 1;
+    with(key, values, beyond);
+  }
 
  private:
   template <class T> void with(const char* key, T& value, const T& other) {

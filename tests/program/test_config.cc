@@ -23,6 +23,7 @@ struct Settings : nn::Options {
   bool on = false;
   std::string shape = "round";
   std::string title;
+  nn::Numbers factors{1, 2};
 
   void fields(nn::FieldVisitor& visit) override {
     visit("count", count, "", nn::between(1, 9));
@@ -30,6 +31,7 @@ struct Settings : nn::Options {
     visit("on", on, "");
     visit("shape", shape, "", {"round", "square"});
     visit("title", title, "", {});
+    visit("factors", factors, "", nn::between(1, 9));
   }
 };
 
@@ -63,15 +65,18 @@ std::string experiment_refusal(const std::vector<std::string>& assignments) {
 }  // namespace
 
 TEST_CASE("a section's keys are read; those it lacks keep their defaults") {
-  const Settings all = settings_of("[s]\ncount = 7\nshare = 0.1\non = true\nshape = 'square'\ntitle = 'µ'");
+  const Settings all =
+      settings_of("[s]\ncount = 7\nshare = 0.1\non = true\nshape = 'square'\ntitle = 'µ'\nfactors = [4, 2, 9]");
   CHECK(all.count == 7);
   CHECK(all.share == 0.1);
   CHECK(all.on);
   CHECK(all.shape == "square");
   CHECK(all.title == "µ");
+  CHECK(all.factors == nn::Numbers{4, 2, 9});
   const Settings none = settings_of("[other]\ncount = 7");
   CHECK(none.count == 3);
   CHECK(none.shape == "round");
+  CHECK(none.factors == nn::Numbers{1, 2});
 }
 
 TEST_CASE("a whole number may stand for a real one, also one that a double rounds") {
@@ -96,6 +101,11 @@ TEST_CASE("a refused value is named by section and key, with what is allowed") {
   CHECK(refusal("[s]\nshare = nan") == "config: s.share: must be a number of at least 0, and finite, found nan");
   CHECK(refusal("[s]\nshape = 'sqare'") ==
         "config: s.shape: 'sqare' is none of: round, square; hint: did you mean 'square'?");
+  const std::vector<std::pair<std::string, std::string>> lists{
+      {"3", "3"}, {"[]", "[]"}, {"[1, 0]", "[ 1, 0 ]"}, {"[10]", "[ 10 ]"}, {"[1.0]", "[ 1.0 ]"}, {"[[1]]", "[ [ 1 ] ]"}};
+  for (const auto& list : lists)
+    CHECK(refusal("[s]\nfactors = " + list.first) ==
+          "config: s.factors: must be a list of one or more whole numbers in 1 … 9, found " + list.second);
 }
 
 TEST_CASE("an unknown section is refused with the nearest one") {
@@ -114,6 +124,7 @@ TEST_CASE("--set takes TOML values, and bare words as strings") {
   CHECK(settings_after("s.shape=\"square\"").shape == "square");
   CHECK(settings_after("s.title=a = b.c").title == "a = b.c");
   CHECK(settings_after("s.title=").title == "");
+  CHECK(settings_after("s.factors=[3]").factors == nn::Numbers{3});
   CHECK(settings_after("s.title=x").count == 2);
   CHECK(settings_after("s.title=3#4").title == "3#4");   // nothing of it is a comment
   CHECK(settings_after("s.title='µ'").title == "µ");

@@ -113,6 +113,7 @@ struct Numbers final : nn::FieldVisitor {
   }
   void operator()(const char*, bool&, const char*) override {}
   void operator()(const char*, std::string&, const char*, const nn::Choices&) override {}
+  void operator()(const char*, nn::Numbers&, const char*, const nn::Range&) override {}   // test_config.cc
 
   void add(const char* key, bool whole, const nn::Range& range, long double value) {
     const bool open = range.high == std::numeric_limits<double>::max();

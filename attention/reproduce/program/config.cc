@@ -144,6 +144,17 @@ class Reader final : public nn::FieldVisitor {
             [&] { return fmt::format("'{}' is none of: {}", value, fmt::join(choices, ", ")); }, meant(value, choices));
   }
 
+  void operator()(const char* key, nn::Numbers& values, const char*, const nn::Range& range) override {
+    const toml::node* node = find(key);
+    if (!node) return;
+    const toml::array* list = node->as_array();
+    const auto allowed = [&](const toml::node& one) { return one.is_integer() && range.contains(one.as_integer()->get()); };
+    require(list && !list->empty() && std::all_of(list->begin(), list->end(), allowed), name(key),
+            [&] { return text("must be ", list_text(range), ", found ", value_text(*node)); });
+    values.clear();
+    for (const toml::node& one : *list) values.push_back(one.as_integer()->get());
+  }
+
   void require_all_known(const Elsewhere& elsewhere) const {
     for (const auto& entry : table_) {
       const std::string key(entry.first.str());
@@ -172,6 +183,11 @@ class Writer final : public nn::FieldVisitor {
   void operator()(const char* key, bool& value, const char*) override { table.insert(key, value); }
   void operator()(const char* key, std::string& value, const char*, const nn::Choices&) override {
     table.insert(key, value);
+  }
+  void operator()(const char* key, nn::Numbers& values, const char*, const nn::Range&) override {
+    toml::array list;
+    for (const int64_t value : values) list.push_back(value);
+    table.insert(key, std::move(list));
   }
 
   toml::table table;
@@ -225,6 +241,7 @@ std::string range_text(const nn::Range& range) {
 
 std::string number_text(const nn::Range& range) { return "a number " + range_text(range); }
 std::string whole_number_text(const nn::Range& range) { return "a whole number " + range_text(range); }
+std::string list_text(const nn::Range& range) { return "a list of one or more whole numbers " + range_text(range); }
 
 void read_section(const toml::table& config, const std::string& section, nn::Options& options, const Elsewhere& elsewhere) {
   const toml::node* node = config.get(section);

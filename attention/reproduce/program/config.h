@@ -53,6 +53,7 @@ void read_number(const std::string& option, const std::string& word, const nn::R
 std::string range_text(const nn::Range& range);          // "in 1 … 9", "of at least 0, and finite"
 std::string number_text(const nn::Range& range);         // "a number in 1 … 9"
 std::string whole_number_text(const nn::Range& range);   // "a whole number in 1 … 9"
+std::string list_text(const nn::Range& range);           // "a list of one or more whole numbers in 1 … 9"
 
 // Throws the same Error for a section that is none of `known`.
 void require_sections(const toml::table& config, const std::vector<std::string>& known, const Elsewhere& elsewhere = {});

@@ -21,6 +21,9 @@ class Describer final : public nn::FieldVisitor {
   void operator()(const char* key, std::string&, const char* help, const nn::Choices& choices) override {
     add(key, choices.empty() ? "a string" : fmt::format("one of {}", fmt::join(choices, ", ")), help, choices);
   }
+  void operator()(const char* key, nn::Numbers&, const char* help, const nn::Range& range) override {
+    add(key, list_text(range), help);
+  }
 
   std::vector<Key> keys;
 

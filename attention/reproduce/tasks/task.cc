@@ -14,6 +14,7 @@ struct Drops final : nn::FieldVisitor {
   }
   void operator()(const char*, bool&, const char*) override {}
   void operator()(const char*, std::string&, const char*, const nn::Choices&) override {}
+  void operator()(const char*, nn::Numbers&, const char*, const nn::Range&) override {}
 
   std::vector<std::string> keys;
 };

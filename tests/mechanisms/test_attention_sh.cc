@@ -1,0 +1,230 @@
+// Attention-SH: scalar loops over windows; the specification's properties (file 2, 5.5, SH items 1 to 6); windows of a grid;
+// what would leak under a causal mask.
+#include <doctest/doctest.h>
+
+#include "attention/mechanisms/attention_sh.h"
+#include "attention/mechanisms/dot_product.h"
+#include "autograd/ops.h"
+#include "tests/mechanisms/oracle.h"
+
+using namespace tapir;
+
+namespace {
+
+using reference::Attention;
+using reference::Sizes;
+using reference::Values;
+
+// What a query reads: means over sets e of keys, the windows and, under a causal mask where r > 1, the set of its own key.
+//   s_e = q·k̄_e/√D, p = softmax(s), o = Σ p_e v̄_e;  ds_e = p_e (g·v̄_e − Σ p g·v̄),
+//   dq = Σ ds_e k̄_e/√D,  dk_j = Σ_{e ∋ j} ds_e q/(√D |e|),  dv_j = Σ_{e ∋ j} p_e g/|e|
+struct Pooled {
+  const nn::Numbers& factors;
+
+  static std::vector<std::vector<int64_t>> read(const Sizes& n, int64_t b, int64_t t, int64_t r) {
+    const auto counts = [&](int64_t j) { return n.present.empty() || n.present[b * n.S + j] != 0; };
+    std::vector<std::vector<int64_t>> sets;
+    for (int64_t first = 0; first < n.S; first += r) {
+      if (n.causal && first + r - 1 > t + n.offset) break;   // not ended, whether or not the sequence goes on
+      std::vector<int64_t> own;
+      for (int64_t j = first; j < std::min(n.S, first + r); ++j)
+        if (counts(j)) own.push_back(j);
+      if (!own.empty()) sets.push_back(own);
+    }
+    if (n.causal && r > 1 && counts(t + n.offset)) sets.push_back({t + n.offset});
+    return sets;
+  }
+
+  Attention attend(const Sizes& n, const Values& q, const Values& k, const Values& v, const Values& g) const {
+    Values o(q.size(), 0.0), dq(q.size(), 0.0), dk(k.size(), 0.0), dv(v.size(), 0.0);
+    const double root = std::sqrt(static_cast<double>(n.D));
+    for (int64_t row = 0; row < n.B * n.H * n.T; ++row) {
+      const int64_t b = row / (n.H * n.T), h = row / n.T % n.H, t = row % n.T;
+      const auto sets = read(n, b, t, factors[h % factors.size()]);
+      const auto average = [&](const Values& x, size_t e, int64_t d) {
+        double sum = 0;
+        for (const int64_t j : sets[e]) sum += x[n.key(b, h, j) + d];
+        return sum / static_cast<double>(sets[e].size());
+      };
+      Values p(sets.size(), 0.0), dp(sets.size(), 0.0);
+      double total = 0, expected = 0;
+      for (size_t e = 0; e < sets.size(); ++e) {
+        for (int64_t d = 0; d < n.D; ++d) p[e] += q[row * n.D + d] * average(k, e, d) / root;
+        total += p[e] = std::exp(p[e]);
+      }
+      for (size_t e = 0; e < sets.size(); ++e) {
+        p[e] /= total;
+        for (int64_t d = 0; d < n.D; ++d) {
+          o[row * n.D + d] += p[e] * average(v, e, d);
+          dp[e] += g[row * n.D + d] * average(v, e, d);
+        }
+        expected += p[e] * dp[e];
+      }
+      for (size_t e = 0; e < sets.size(); ++e) {
+        const double ds = p[e] * (dp[e] - expected) / root, size = static_cast<double>(sets[e].size());
+        for (int64_t d = 0; d < n.D; ++d) {
+          dq[row * n.D + d] += ds * average(k, e, d);
+          for (const int64_t j : sets[e]) {
+            dk[n.key(b, h, j) + d] += ds * q[row * n.D + d] / size;
+            dv[n.key(b, h, j) + d] += p[e] * g[row * n.D + d] / size;
+          }
+        }
+      }
+    }
+    return {o, {{"q", dq}, {"k", dk}, {"v", dv}}};
+  }
+};
+
+Refusals refused_lists() {
+  Refusals all;
+  for (const char* value : {"2", "[]", "[ 0 ]", "[ 1, 4097 ]", "[ 1.5 ]", "'1'"})
+    all.emplace_back(value, "must be a list of one or more whole numbers in 1 … 4096, found " + std::string(value));
+  return all;
+}
+
+const Registered registered(
+    {.mechanism = "attention_sh",
+     .heads =
+         [](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
+           return Pooled{static_cast<const AttentionShOptions&>(any).factors}.attend(sizes, q, k, v, g);
+         },
+     .rules = {{"factors", {"[1]", "[2]", "[1, 3]", "[1, 2, 4, 8]"}, {"[4096]"}, refused_lists()}},
+     .variants = {"factors = [1, 2, 4, 8]", "factors = [1]", "factors = [3]", "factors = [2, 7]"}});
+
+std::unique_ptr<nn::TokenMixer> mixer_of(const nn::Numbers& factors, const MixerShape& shape = {.width = 8, .heads = 2}) {
+  AttentionShOptions options;
+  options.factors = factors;
+  return make_attention_sh(options, shape);
+}
+
+Tensor attended(const nn::TokenMixer& mixer, const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask = {}) {
+  return dynamic_cast<const ProjectedAttention&>(mixer).attend(Q, K, V, call_with(mask));
+}
+
+struct Drawn {
+  explicit Drawn(int64_t T = 8) : shape{1, 2, T, 4} {}
+  Shape shape;
+  Tensor Q = random_normal(shape, 1, "Q"), K = random_normal(shape, 1, "K"), V = random_normal(shape, 1, "V");
+};
+
+double distance_of(const Tensor& x, const Tensor& y) { return frobenius_error(x.values<double>(), y.values<double>()); }
+
+// softmax(q (P k)ᵀ/√D) P v, a row of P for each window: 1/size at its keys
+Tensor by_matrix(const Drawn& x, const std::vector<std::vector<int64_t>>& windows) {
+  const int64_t S = x.K.size(2), N = static_cast<int64_t>(windows.size());
+  Values p(N * S, 0.0);
+  for (int64_t b = 0; b < N; ++b)
+    for (const int64_t s : windows[b]) p[b * S + s] = 1 / static_cast<double>(windows[b].size());
+  const Tensor P = Tensor::from(p, {N, S});
+  return matmul(softmax(affine(matmul(x.Q, transpose(matmul(P, x.K))), 0.5, 0)), matmul(P, x.V));
+}
+
+const Mask causal{.causal = true, .offset = 0, .keys = {}};
+
+}  // namespace
+
+TEST_CASE("attention_sh: with all factors 1 it is softmax attention (file 2, 5.5, SH 1)") {
+  const Drawn x;
+  const auto plain = make_dot_product({.width = 8, .heads = 2});
+  const Mask padded{.causal = true, .offset = 0, .keys = Tensor::from<uint8_t>({1, 0, 1, 1, 1, 1, 0, 0}, {1, 8})};
+  for (const Mask& mask : {Mask{}, causal, padded})
+    CHECK(distance_of(attended(*mixer_of({1}), x.Q, x.K, x.V, mask), attended(*plain, x.Q, x.K, x.V, mask)) < 1e-14);
+}
+
+TEST_CASE("attention_sh: with a window of all tokens every query gets the mean of the values (file 2, 5.5, SH 2)") {
+  const Drawn x;
+  CHECK(distance_of(attended(*mixer_of({8}), x.Q, x.K, x.V), expand(mean(x.V, 2, true), x.shape)) < 1e-14);
+}
+
+TEST_CASE("attention_sh: values that are all alike come out as they are (file 2, 5.5, SH 3)") {
+  const Drawn x(7);
+  const Tensor V = expand(slice(x.V, 2, 0, 1), x.shape);
+  for (const Mask& mask : {Mask{}, causal}) CHECK(distance_of(attended(*mixer_of({3, 4}), x.Q, x.K, V, mask), V) < 1e-14);
+}
+
+TEST_CASE("attention_sh: keys may change places within a window, and not across (file 2, 5.5, SH 4)") {
+  const Drawn x;
+  const auto mixer = mixer_of({4});
+  const auto with_order = [&](const std::vector<int32_t>& order) {
+    const Tensor rows = Tensor::from(order, {8});
+    return attended(*mixer, x.Q, index_select(x.K, 2, rows), index_select(x.V, 2, rows));
+  };
+  const Tensor y = attended(*mixer, x.Q, x.K, x.V);
+  CHECK(distance_of(with_order({2, 0, 3, 1, 7, 6, 5, 4}), y) < 1e-14);
+  CHECK(distance_of(with_order({4, 1, 2, 3, 0, 5, 6, 7}), y) > 1e-3);
+}
+
+TEST_CASE("attention_sh: it is attention to keys that a pooling matrix makes, the last window cut short (file 2, 5.5, SH 5)") {
+  const Drawn x;
+  CHECK(distance_of(attended(*mixer_of({3}), x.Q, x.K, x.V), by_matrix(x, {{0, 1, 2}, {3, 4, 5}, {6, 7}})) < 1e-14);
+}
+
+TEST_CASE("attention_sh: a window counts the tokens that are there, and one without any is not read (file 2, 5.5, SH 6)") {
+  const Drawn x;
+  const Mask padded{.causal = false, .offset = 0, .keys = Tensor::from<uint8_t>({1, 0, 1, 0, 0, 0, 1, 1}, {1, 8})};
+  CHECK(distance_of(attended(*mixer_of({3}), x.Q, x.K, x.V, padded), by_matrix(x, {{0, 2}, {6, 7}})) < 1e-14);
+}
+
+TEST_CASE("attention_sh: under a causal mask a query reads the windows that ended, and itself (file 2, 5.5, SH 6)") {
+  const Drawn x(10);
+  const Tensor V = requires_grad(x.V.detach());
+  const Tensor y = attended(*mixer_of({4}), x.Q, x.K, V, causal);
+  const auto read_by = [&](int64_t t) {
+    const Tensor g = grad({sum(slice(y, 2, t, 1))}, {V}, {}, {.retain = true})[0];
+    std::vector<int64_t> tokens;
+    for (int64_t s = 0; s < 10; ++s)
+      if (max(abs(slice(g, 2, s, 1))).item() != 0) tokens.push_back(s);
+    return tokens;
+  };
+  CHECK(read_by(0) == std::vector<int64_t>{0});
+  CHECK(read_by(2) == std::vector<int64_t>{2});
+  CHECK(read_by(3) == std::vector<int64_t>{0, 1, 2, 3});
+  CHECK(read_by(6) == std::vector<int64_t>{0, 1, 2, 3, 6});
+  CHECK(read_by(9) == std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 9});   // not of {8, 9}, which 10 and 11 would change
+}
+
+TEST_CASE("attention_sh: a window that is read as soon as it begins would leak, and those of this row do not") {
+  const Drawn x;
+  Drawn other = x;
+  other.V = concat({slice(x.V, 2, 0, 7), affine(slice(x.V, 2, 7, 1), 3, 1)}, 2);   // another last token
+  const auto as_begun = [](const Drawn& tokens) {
+    return slice(by_matrix(tokens, {{0, 1}, {2, 3}, {4, 5}, {6, 7}}), 2, 6, 1);
+  };
+  CHECK(distance_of(as_begun(other), as_begun(x)) > 1e-2);   // query 6 reads all windows that have begun
+  const auto mixer = mixer_of({2});
+  const auto here = [&](const Drawn& tokens) {
+    return slice(attended(*mixer, tokens.Q, tokens.K, tokens.V, causal), 2, 0, 7);
+  };
+  CHECK(here(other).values<double>() == here(x).values<double>());
+}
+
+TEST_CASE("attention_sh: on a grid windows are squares of cells, cut short at its edges, and class tokens stay alone") {
+  const Drawn x(16);   // a class token and 3 × 5 cells
+  const MixerShape shape{.width = 8, .heads = 2,
+                         .places = {.kind = nn::Places::Kind::grid, .class_tokens = 1, .rows = 3, .columns = 5}};
+  const std::vector<std::vector<int64_t>> windows{{0}, {1, 2, 6, 7}, {3, 4, 8, 9}, {5, 10}, {11, 12}, {13, 14}, {15}};
+  const auto mixer = mixer_of({2}, shape);
+  CHECK(distance_of(attended(*mixer, x.Q, x.K, x.V), by_matrix(x, windows)) < 1e-14);
+  CHECK(mixer->needs() == nn::Needs{.all_tokens = true});
+  const Drawn fewer(12);
+  CHECK(message_of([&] { attended(*mixer, fewer.Q, fewer.K, fewer.V); }) ==
+        "attention_sh: the grid has 16 tokens, got 12 keys");
+}
+
+TEST_CASE("attention_sh: windows make the order of tokens matter, and it says so; prove rejects the claim") {
+  Mechanism claiming = mechanism("attention_sh");
+  AttentionShOptions options;
+  CHECK(!claiming.claims(options).equivariant);
+  claiming.claims = always(Claims{.equivariant = true});
+  CHECK(!prove(claiming, options, 1).front().holds);
+}
+
+TEST_CASE("attention_sh: no factors, and under a causal mask a query that is no key, are refused") {
+  CHECK(message_of([] { mixer_of({}); }) == "attention_sh: factors must have a number");
+  CHECK(message_of([] { mixer_of({1, 0}); }) == "attention_sh: factors must be in 1 … 4096, got 0");
+  const Drawn x;
+  const Mask later{.causal = true, .offset = 1, .keys = {}};
+  CHECK(message_of([&] { attended(*mixer_of({2}), x.Q, x.K, x.V, later); }) ==
+        "attention_sh: under a causal mask queries are keys too, got 8 of them at offset 1 for 8 keys; hint: give the keys of "
+        "the queries, after those of earlier tokens");
+}
