@@ -223,7 +223,10 @@ TEST_CASE("fast: rows sum to 1, weights of order 2 are positive, a constant valu
   each_form([&](const FastOptions& options) {
     const Tensor A = weights_of(options, heads);
     for (const double row : sum(A, -1).values<double>()) CHECK(std::abs(row - 1) <= 1e-12);
-    if (options.order == 2) CHECK(min(A).item() > 0);
+    if (options.order == 2) {
+      CHECK(min(A).item() > 0);
+      CHECK((max(div(max(A, -1), min(A, -1))).item() <= 5) == (options.normalisation != "none"));   // f(1)/f(−1)
+    }
     for (const Mask& mask : {Mask{}, causal_from(0)})
       for (const double y : attended(options, heads, mask).values<double>()) CHECK(std::abs(y - 3) <= 1e-11);
   });
