@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/comparison.h"
 #include "autograd/ops/index.h"
-#include "autograd/ops/matmul.h"
 #include "autograd/ops/scan.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sum.h"
@@ -15,10 +15,30 @@
 namespace tapir {
 namespace {
 
-// Of keys over the tokens that count: of all (B,H,1,D), or of those up to each query (B,H,T,D).
+// Of keys over the tokens that count: of all (B,H,1,D), or of those up to each query (B,H,T,D); and how many they are.
 struct Moments {
-  Tensor mean, variance;
+  Tensor mean, variance, count;
 };
+
+Moments moments(const Tensor& K, int64_t T, const Mask& mask, double prior) {
+  const int64_t B = K.size(0), S = K.size(2);
+  Tensor there = Tensor::full({1, 1, S, 1}, 1, K.dtype(), K.device());   // 1 for tokens that count
+  if (mask.keys.defined()) there = reshape(mask.keys.to(K.dtype()), {B, 1, S, 1});
+  const auto at_least_one = [](const Tensor& count) { return clamp(count, 1, HUGE_VAL); };
+  if (!mask.causal) {
+    const Tensor count = sum(there, 2, true), some = at_least_one(count), mean = div(sum(mul(K, there), 2, true), some);
+    return {mean, div(sum(mul(square(sub(K, mean)), there), 2, true), some), count};
+  }
+  std::vector<int32_t> seen(T);   // how many keys each query may see
+  for (int64_t t = 0; t < T; ++t) seen[t] = static_cast<int32_t>(std::clamp<int64_t>(t + mask.offset + 1, 0, S));
+  const Tensor rows = Tensor::from(seen, {T}, K.device());
+  const auto up_to_each = [&](const Tensor& x) { return index_select(pad(cumsum(x, 2), 2, 1, 0), 2, rows); };
+  // Of what is left of the first key: a common shift of all keys costs no digits.
+  const Tensor origin = slice(K, 2, 0, 1), K0 = mul(sub(K, origin), there), count = up_to_each(there);
+  const Tensor some = at_least_one(count), mean = div(up_to_each(K0), some), spread = up_to_each(mul(K0, K0));
+  const Tensor squares = sub(spread, mul(some, square(mean)));   // Σ (k − μ)²
+  return {add(mean, origin), div(affine(squares, 1, prior), affine(some, 1, prior)), count};
+}
 
 class BatchNormalised final : public StagedAttention {
  public:
@@ -30,31 +50,8 @@ class BatchNormalised final : public StagedAttention {
 
  private:
   Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
-    const auto [mean, variance] = moments(K, Q.size(2), call.mask);
-    const Tensor shift = beta_ ? mul(mean, reshape(beta_->value, {-1, 1, 1})) : affine(mean, options_.beta, 0);
-    const Tensor squared = affine(variance, 1, options_.epsilon), centred = sub(Q, shift);
-    const Tensor scaled = options_.deviation == "divide" ? div(centred, squared) : mul(centred, squared);
-    return matmul(affine(scaled, 1 / std::sqrt(static_cast<double>(Q.size(-1))), 0), transpose(K));
-  }
-
-  Moments moments(const Tensor& K, int64_t T, const Mask& mask) const {
-    const int64_t B = K.size(0), S = K.size(2);
-    Tensor there = Tensor::full({1, 1, S, 1}, 1, K.dtype(), K.device());   // 1 for tokens that count
-    if (mask.keys.defined()) there = reshape(mask.keys.to(K.dtype()), {B, 1, S, 1});
-    if (!mask.causal) {
-      const Tensor count = clamp(sum(there, 2, true), 1, HUGE_VAL);
-      const Tensor mean = div(sum(mul(K, there), 2, true), count);
-      return {mean, div(sum(mul(square(sub(K, mean)), there), 2, true), count)};
-    }
-    std::vector<int32_t> seen(T);   // how many keys each query may see
-    for (int64_t t = 0; t < T; ++t) seen[t] = static_cast<int32_t>(std::clamp<int64_t>(t + mask.offset + 1, 0, S));
-    const Tensor rows = Tensor::from(seen, {T}, K.device());
-    const auto up_to_each = [&](const Tensor& x) { return index_select(pad(cumsum(x, 2), 2, 1, 0), 2, rows); };
-    // Of what is left of the first key: a common shift of all keys costs no digits.
-    const Tensor origin = slice(K, 2, 0, 1), K0 = mul(sub(K, origin), there), count = clamp(up_to_each(there), 1, HUGE_VAL);
-    const Tensor mean = div(up_to_each(K0), count), spread = up_to_each(mul(K0, K0));
-    const Tensor squares = sub(spread, mul(count, square(mean)));   // Σ (k − μ)²
-    return {add(mean, origin), div(affine(squares, 1, options_.prior), affine(count, 1, options_.prior))};
+    const Tensor beta = beta_ ? beta_->value : Tensor();
+    return StagedAttention::scores(normalised_by_keys(Q, K, call.mask, options_, beta), K, call);
   }
 
   const AttentionBnOptions options_;
@@ -62,6 +59,14 @@ class BatchNormalised final : public StagedAttention {
 };
 
 }  // namespace
+
+Tensor normalised_by_keys(const Tensor& Q, const Tensor& K, const Mask& mask, const AttentionBnOptions& options,
+                          const Tensor& beta) {
+  const auto [mean, variance, count] = moments(K, Q.size(2), mask, options.prior);
+  const Tensor shift = beta.defined() ? mul(mean, reshape(beta, {-1, 1, 1})) : affine(mean, options.beta, 0);
+  const Tensor squared = affine(variance, 1, options.epsilon), centred = sub(Q, shift);
+  return where(greater(count, 0), options.deviation == "divide" ? div(centred, squared) : mul(centred, squared), Q);
+}
 
 std::unique_ptr<nn::TokenMixer> make_attention_bn(const AttentionBnOptions& options, const MixerShape& shape) {
   nn::require_allowed("attention_bn", options);

@@ -26,6 +26,12 @@ struct AttentionBnOptions : nn::Options {
   }
 };
 
+// Queries Q (B,H,T,D) whose products with the keys K (B,…,S,D) are those of both normalised, but for a term of the row:
+// (q_i − β μ)/σ², with the mean and variance of the keys that the mask lets query i see; q_i itself where it sees none. β (H);
+// undefined: options.beta.
+Tensor normalised_by_keys(const Tensor& Q, const Tensor& K, const Mask& mask, const AttentionBnOptions& options,
+                          const Tensor& beta = {});
+
 std::unique_ptr<nn::TokenMixer> make_attention_bn(const AttentionBnOptions& options, const MixerShape& shape);
 Mechanism attention_bn_row();
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "attention/kernels/mix.h"
+#include "attention/mechanisms/attention_bn.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
 #include "autograd/ops/index.h"
@@ -83,7 +84,7 @@ struct Groups {
 
 class ScaledHeads final : public StagedAttention {
  public:
-  ScaledHeads(const AttentionShOptions& options, const MixerShape& shape) : StagedAttention(shape), factors_(options.factors) {}
+  ScaledHeads(const AttentionShOptions& options, const MixerShape& shape) : StagedAttention(shape), options_(options) {}
 
   nn::Needs needs() const override { return {.all_tokens = on_grid()}; }
   bool accepts(nn::Positions positions) const override { return positions != nn::Positions::alibi; }
@@ -109,7 +110,8 @@ class ScaledHeads final : public StagedAttention {
     std::vector<Tensor> results, weights;
     for (int64_t h = 0; h < shape_.heads; ++h) {
       const auto own = [&](const Tensor& x) { return slice(x, 1, h, 1); };
-      const Head head = scaled(own(Q), own(visible_keys), own(visible_values), call, factors_[h % factors_.size()]);
+      const Head head = scaled(own(Q), own(visible_keys), own(visible_values), call,
+                               options_.factors[h % options_.factors.size()]);
       results.push_back(head.y);
       weights.push_back(head.weights);
     }
@@ -129,7 +131,8 @@ class ScaledHeads final : public StagedAttention {
 
     const Groups groups(T, mask.causal ? mask.offset : 0, mask.causal ? r : 1);
     const Mask ended{mask.causal, (mask.offset + 1) / r - 1, reshape(greater(found, 0), {B, N})};
-    const Tensor queries = groups.join(Q);
+    const Tensor joined = groups.join(Q);
+    const Tensor queries = options_.normalised ? normalised_by_keys(joined, keys, ended, {}) : joined;
     Tensor E = scores(queries, keys, call), A, own;   // (B,r,U,N), (B,1,T,1)
     if (!mask.causal || r == 1) {
       A = softmax(E, ended);
@@ -158,7 +161,7 @@ class ScaledHeads final : public StagedAttention {
     return triu(tril(expand(x, {x.size(0), 1, x.size(2), S}), offset), offset);
   }
 
-  const nn::Numbers factors_;
+  const AttentionShOptions options_;
 };
 
 }  // namespace

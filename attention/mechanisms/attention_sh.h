@@ -3,7 +3,8 @@
 //   k̄_b = mean of k_j over window b, v̄_b likewise,   o_i = Σ_b softmax_b(q_i·k̄_b / √D) v̄_b
 // A window that the sequence or padding cuts short is the mean of what is there. On a grid of an image windows are r × r cells,
 // and class tokens stay alone. Under a causal mask a query reads the windows that ended before or at it, never one that later
-// tokens would change, and where r_h > 1 its own key and value beside them, so that it always reads something.
+// tokens would change, and where r_h > 1 its own key and value beside them, so that it always reads something. With
+// Attention-BN upon it (attention_bn.h) the statistics are those of the windows that a query reads.
 #pragma once
 #include <memory>
 
@@ -13,9 +14,11 @@ namespace tapir {
 
 struct AttentionShOptions : nn::Options {
   nn::Numbers factors{1, 2, 4, 8};
+  bool normalised = false;
 
   void fields(nn::FieldVisitor& visit) override {
     visit("factors", factors, "r of each head, from the first again where there are more heads", nn::between(1, 4096));
+    visit("normalised", normalised, "queries and means are normalised as by attention_bn, with its defaults");
   }
 };
 

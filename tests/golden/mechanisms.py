@@ -28,7 +28,7 @@ Differential:        o = (1 - lambda_0) rms_norm((softmax(q1 k1) - lambda softma
                      lambda = exp(lambda_q1 . lambda_k1) - exp(lambda_q2 . lambda_k2) + lambda_0, lambda_0 = 0.2 in block 0
                      (arXiv 2410.05258)
 Attention-SH:        softmax of q_i . k_b / sqrt(D) over means k_b, v_b of windows of r keys; causal: windows that ended up
-                     to i, and k_i, v_i themselves where r > 1 (arXiv 2406.13781)
+                     to i, and k_i, v_i themselves where r > 1; normalised: by the windows, as Attention-BN (arXiv 2406.13781)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2/2 or 1 + s, s_ij = q'_i . k'_j / t; q' and k'
                      as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) of c = x - its own mean, or x, c or
@@ -265,7 +265,12 @@ def staged_case(name, mechanism, causal, options, keys, generator):
             begins = [begin for begin in range(0, keys, r) if not causal or begin + r - 1 <= i]
             sets = [list(range(begin, min(begin + r, keys))) for begin in begins] + [[i]] * (causal and r > 1)
             k, v = (torch.stack([x[name][:, h, own].mean(1) for own in sets], 1) for name in "kv")
-            weights = torch.softmax(torch.einsum("bd,bed->be", x["q"][:, h, i], k) / math.sqrt(WIDTH), -1)
+            q, windows, prior = x["q"][:, h, i], k[:, : len(begins)], 8 * causal
+            if options["normalised"] and begins:
+                mean = windows.mean(1)
+                variance = (((windows - mean[:, None]) ** 2).sum(1) + prior) / (len(begins) + prior) + 1e-5
+                q, k = (q - mean) / variance, k - mean[:, None]
+            weights = torch.softmax(torch.einsum("bd,bed->be", q, k) / math.sqrt(WIDTH), -1)
             return torch.einsum("be,bed->bd", weights, v)
 
         return torch.stack([torch.stack([row(h, i) for i in range(3)], 1) for h in range(HEADS)], 1)
@@ -464,9 +469,11 @@ def cases():
         name = f"differential, {'causal' if causal else 'cross'}, {initial or 'initial of block 0'}"
         yield staged_case(name, "differential", causal, {"initial": initial}, 3 if causal else 4, generator)
     generator = torch.Generator().manual_seed(2406)
-    for factors, causal in (([1, 2], True), ([3, 2], False), ([3, 2], True)):
-        name = f"attention_sh, {'causal' if causal else 'cross'}, factors {' and '.join(map(str, factors))}"
-        yield staged_case(name, "attention_sh", causal, {"factors": factors}, 3 if causal else 4, generator)
+    cases_of_windows = (([1, 2], False, True), ([3, 2], False, False), ([3, 2], False, True), ([1, 2], True, True))
+    for factors, normalised, causal in (*cases_of_windows, ([1, 2], True, False)):
+        words = ["causal" if causal else "cross", f"factors {' and '.join(map(str, factors))}"] + ["normalised"] * normalised
+        options = {"factors": factors, "normalised": normalised}
+        yield staged_case(f"attention_sh, {', '.join(words)}", "attention_sh", causal, options, 3 if causal else 4, generator)
 
 
 def main():

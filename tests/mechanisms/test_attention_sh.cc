@@ -2,6 +2,7 @@
 // what would leak under a causal mask.
 #include <doctest/doctest.h>
 
+#include "attention/mechanisms/attention_bn.h"
 #include "attention/mechanisms/attention_sh.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops.h"
@@ -17,11 +18,15 @@ using reference::Values;
 
 // What a query reads: means over sets e of keys, the windows and, under a causal mask where r > 1, the set of its own key.
 //   s_e = q·k̄_e/√D, p = softmax(s), o = Σ p_e v̄_e;  ds_e = p_e (g·v̄_e − Σ p g·v̄),
-//   dq = Σ ds_e k̄_e/√D,  dk_j = Σ_{e ∋ j} ds_e q/(√D |e|),  dv_j = Σ_{e ∋ j} p_e g/|e|
+//   dq = Σ ds_e k̄_e/√D,  dk_j = Σ_{e ∋ j} dk̄_e/|e|, dk̄_e = ds_e q/√D,  dv_j = Σ_{e ∋ j} p_e g/|e|
+// Normalised, with μ and σ² of the W windows among the sets (κ = 8 tokens of variance 1 more under a causal mask):
+//   s_e = Σ_d (q − μ)_d (k̄_e − μ)_d r_d /√D,  r = 1/σ²,  σ² = (Σ_w (k̄_w − μ)² + κ)/(W + κ) + 10⁻⁵
+//   dq_d = Σ ds_e r (k̄_e − μ), dk̄_e = ds_e r (q − μ), and for windows dμ/W + 2 (k̄_w − μ) dσ²/(W + κ), where
+//   dμ = −Σ ds_e r (q + k̄_e − 2 μ), dσ² = −r² Σ ds_e (q − μ)(k̄_e − μ)
 struct Pooled {
-  const nn::Numbers& factors;
+  const AttentionShOptions& options;
 
-  static std::vector<std::vector<int64_t>> read(const Sizes& n, int64_t b, int64_t t, int64_t r) {
+  static std::vector<std::vector<int64_t>> read(const Sizes& n, int64_t b, int64_t t, int64_t r, size_t& windows) {
     const auto counts = [&](int64_t j) { return n.present.empty() || n.present[b * n.S + j] != 0; };
     std::vector<std::vector<int64_t>> sets;
     for (int64_t first = 0; first < n.S; first += r) {
@@ -31,6 +36,7 @@ struct Pooled {
         if (counts(j)) own.push_back(j);
       if (!own.empty()) sets.push_back(own);
     }
+    windows = sets.size();
     if (n.causal && r > 1 && counts(t + n.offset)) sets.push_back({t + n.offset});
     return sets;
   }
@@ -40,16 +46,26 @@ struct Pooled {
     const double root = std::sqrt(static_cast<double>(n.D));
     for (int64_t row = 0; row < n.B * n.H * n.T; ++row) {
       const int64_t b = row / (n.H * n.T), h = row / n.T % n.H, t = row % n.T;
-      const auto sets = read(n, b, t, factors[h % factors.size()]);
+      size_t windows = 0;
+      const auto sets = read(n, b, t, options.factors[h % options.factors.size()], windows);
       const auto average = [&](const Values& x, size_t e, int64_t d) {
         double sum = 0;
         for (const int64_t j : sets[e]) sum += x[n.key(b, h, j) + d];
         return sum / static_cast<double>(sets[e].size());
       };
+      const auto W = static_cast<double>(windows), prior = n.causal ? 8.0 : 0.0;
+      Values mu(n.D, 0.0), ratio(n.D, 1.0);
+      for (int64_t d = 0; d < n.D && options.normalised && windows > 0; ++d) {
+        double squares = prior;
+        for (size_t e = 0; e < windows; ++e) mu[d] += average(k, e, d) / W;
+        for (size_t e = 0; e < windows; ++e) squares += std::pow(average(k, e, d) - mu[d], 2);
+        ratio[d] = 1 / (squares / (W + prior) + 1e-5);
+      }
       Values p(sets.size(), 0.0), dp(sets.size(), 0.0);
       double total = 0, expected = 0;
       for (size_t e = 0; e < sets.size(); ++e) {
-        for (int64_t d = 0; d < n.D; ++d) p[e] += q[row * n.D + d] * average(k, e, d) / root;
+        for (int64_t d = 0; d < n.D; ++d)
+          p[e] += (q[row * n.D + d] - mu[d]) * (average(k, e, d) - mu[d]) * ratio[d] / root;
         total += p[e] = std::exp(p[e]);
       }
       for (size_t e = 0; e < sets.size(); ++e) {
@@ -60,15 +76,24 @@ struct Pooled {
         }
         expected += p[e] * dp[e];
       }
-      for (size_t e = 0; e < sets.size(); ++e) {
-        const double ds = p[e] * (dp[e] - expected) / root, size = static_cast<double>(sets[e].size());
-        for (int64_t d = 0; d < n.D; ++d) {
-          dq[row * n.D + d] += ds * average(k, e, d);
-          for (const int64_t j : sets[e]) {
-            dk[n.key(b, h, j) + d] += ds * q[row * n.D + d] / size;
-            dv[n.key(b, h, j) + d] += p[e] * g[row * n.D + d] / size;
-          }
+      for (int64_t d = 0; d < n.D; ++d) {
+        Values of_sets(sets.size());   // dk̄_e
+        double dmu = 0, dvariance = 0;
+        for (size_t e = 0; e < sets.size(); ++e) {
+          const double ds = p[e] * (dp[e] - expected) / root, from_q = q[row * n.D + d] - mu[d],
+                       from_k = average(k, e, d) - mu[d];
+          dq[row * n.D + d] += ds * ratio[d] * from_k;
+          of_sets[e] = ds * ratio[d] * from_q;
+          dmu -= ds * ratio[d] * (from_q + from_k);
+          dvariance -= ratio[d] * ratio[d] * ds * from_q * from_k;
         }
+        for (size_t e = 0; e < windows && options.normalised; ++e)
+          of_sets[e] += dmu / W + 2 * (average(k, e, d) - mu[d]) * dvariance / (W + prior);
+        for (size_t e = 0; e < sets.size(); ++e)
+          for (const int64_t j : sets[e]) {
+            dk[n.key(b, h, j) + d] += of_sets[e] / static_cast<double>(sets[e].size());
+            dv[n.key(b, h, j) + d] += p[e] * g[row * n.D + d] / static_cast<double>(sets[e].size());
+          }
       }
     }
     return {o, {{"q", dq}, {"k", dk}, {"v", dv}}};
@@ -86,10 +111,11 @@ const Registered registered(
     {.mechanism = "attention_sh",
      .heads =
          [](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
-           return Pooled{static_cast<const AttentionShOptions&>(any).factors}.attend(sizes, q, k, v, g);
+           return Pooled{static_cast<const AttentionShOptions&>(any)}.attend(sizes, q, k, v, g);
          },
-     .rules = {{"factors", {"[1]", "[2]", "[1, 3]", "[1, 2, 4, 8]"}, {"[4096]"}, refused_lists()}},
-     .variants = {"factors = [1, 2, 4, 8]", "factors = [1]", "factors = [3]", "factors = [2, 7]"}});
+     .rules = {{"factors", {"[1]", "[2]", "[1, 3]", "[1, 2, 4, 8]"}, {"[4096]"}, refused_lists()}, truth("normalised")},
+     .variants = {"factors = [1, 2, 4, 8]", "factors = [1]", "factors = [3]", "factors = [2, 7]", "normalised = true",
+                  "factors = [3, 2]\nnormalised = true"}});
 
 std::unique_ptr<nn::TokenMixer> mixer_of(const nn::Numbers& factors, const MixerShape& shape = {.width = 8, .heads = 2}) {
   AttentionShOptions options;
@@ -196,6 +222,21 @@ TEST_CASE("attention_sh: a window that is read as soon as it begins would leak, 
     return slice(attended(*mixer, tokens.Q, tokens.K, tokens.V, causal), 2, 0, 7);
   };
   CHECK(here(other).values<double>() == here(x).values<double>());
+}
+
+TEST_CASE("attention_sh: normalised it is Attention-BN where all factors are 1, and of the means that a pooling matrix makes") {
+  const Drawn x;
+  AttentionShOptions options;
+  options.normalised = true;
+  options.factors = {1};
+  const auto sister = make_attention_bn({}, {.width = 8, .heads = 2});
+  for (const Mask& mask : {Mask{}, causal})
+    CHECK(distance_of(attended(*make_attention_sh(options, {.width = 8, .heads = 2}), x.Q, x.K, x.V, mask),
+                      attended(*sister, x.Q, x.K, x.V, mask)) < 1e-14);
+  options.factors = {2};
+  const auto means = [](const Tensor& all) { return mean(reshape(all, {1, 2, 4, 2, 4}), 3); };
+  CHECK(distance_of(attended(*make_attention_sh(options, {.width = 8, .heads = 2}), x.Q, x.K, x.V),
+                    attended(*sister, x.Q, means(x.K), means(x.V))) < 1e-14);
 }
 
 TEST_CASE("attention_sh: on a grid windows are squares of cells, cut short at its edges, and class tokens stay alone") {
