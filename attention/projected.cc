@@ -56,21 +56,21 @@ Tensor ProjectedAttention::forward(const Tensor& x, const Tensor& context, const
           "x itself is the context of self-attention");
   require_offset("attention", call.mask.offset);
   const auto [Q, K, V] = projected(x, context, call);
-  return leave(merged(attended(placed(Q, call.mask.offset, call), repeat_heads(placed(K, 0, call), shape_.heads),
+  return leave(merged(attended(placed(Q, call.mask.offset), repeat_heads(placed(K, 0), shape_.heads),
                                repeat_heads(V, shape_.heads), call)),
                x, context);
 }
 
 Tensor ProjectedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
   require_offset("attention", call.mask.offset);
-  return attended(placed(Q, call.mask.offset, call), repeat_heads(placed(without_hidden(K, call.mask), 0, call), shape_.heads),
+  return attended(placed(Q, call.mask.offset), repeat_heads(placed(without_hidden(K, call.mask), 0), shape_.heads),
                   repeat_heads(without_hidden(V, call.mask), shape_.heads), call);
 }
 
 Tensor ProjectedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }
 
-Tensor ProjectedAttention::placed(const Tensor& x, int64_t begin, const nn::Call& call) const {
-  if (call.positions != nn::Positions::rotary) return x;
+Tensor ProjectedAttention::placed(const Tensor& x, int64_t begin) const {
+  if (shape_.positions != nn::Positions::rotary) return x;
   const nn::Places& places = shape_.places;
   return places.kind == nn::Places::Kind::grid ? rotary_grid(x, places.class_tokens, places.rows, places.columns)
                                                : rotary(x, begin);

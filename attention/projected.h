@@ -40,7 +40,7 @@ class ProjectedAttention : public nn::TokenMixer {
   virtual Tensor project(Projection which, const Tensor& x) const;   // (B,T,in) → (B,T,out)   x Wᵀ, + b where there are biases
 
   // Queries or keys, the first of which stands at `begin`: (B,…,T,D), turned where positions are rotary.
-  virtual Tensor placed(const Tensor& x, int64_t begin, const nn::Call& call) const;
+  virtual Tensor placed(const Tensor& x, int64_t begin) const;
 
   // Placed Q (B,H,T,D), K and V (B,H,S,D), 0 at the keys that mask.keys hides → (B,H,T,D).
   virtual Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const = 0;

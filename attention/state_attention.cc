@@ -117,7 +117,7 @@ Tensor StateAttention::step(const Tensor& x, nn::MixerState& state, const std::v
   const auto at_places = [&](const Tensor& heads) {
     std::vector<Tensor> samples;   // lengths differ from sample to sample
     for (size_t b = 0; b < lengths.size(); ++b)
-      samples.push_back(placed(slice(heads, 0, static_cast<int64_t>(b), 1), lengths[b], call));
+      samples.push_back(placed(slice(heads, 0, static_cast<int64_t>(b), 1), lengths[b]));
     return concat(samples, 0);
   };
   const Tensor queries = query_features(at_places(Q), call);

@@ -12,7 +12,7 @@ class LinearAttention final : public StateAttention {
       : StateAttention(shape, options.chunk), epsilon_(options.epsilon) {}
 
   // A bias of places is a term of scores, and there are none.
-  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::alibi; }
+  bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 
  private:
   Tensor query_features(const Tensor& Q, const nn::Call&) const override { return affine(elu(Q), 1, 1); }

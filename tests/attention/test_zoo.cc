@@ -203,12 +203,12 @@ struct IgnoresBias : StagedAttention {
 
 struct IgnoresRotary : StagedAttention {
   using StagedAttention::StagedAttention;
-  Tensor placed(const Tensor& x, int64_t, const nn::Call&) const override { return x; }
+  Tensor placed(const Tensor& x, int64_t) const override { return x; }
 };
 
 struct BeginsAtZero : StagedAttention {
   using StagedAttention::StagedAttention;
-  Tensor placed(const Tensor& x, int64_t, const nn::Call& call) const override { return StagedAttention::placed(x, 0, call); }
+  Tensor placed(const Tensor& x, int64_t) const override { return StagedAttention::placed(x, 0); }
 };
 
 struct ThrowsOther : StagedAttention {
