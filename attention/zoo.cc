@@ -2,6 +2,7 @@
 
 #include "attention/mechanisms/additive.h"
 #include "attention/mechanisms/attention_bn.h"
+#include "attention/mechanisms/dape.h"
 #include "attention/mechanisms/dnas.h"
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/expressive.h"
@@ -18,7 +19,7 @@ namespace {
 Registry<Mechanism>& registry() {
   static Registry<Mechanism> all("zoo", "mechanism",
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
-                                  twicing_row(), inter_token_row(), attention_bn_row(), dnas_row(), linear_row()});
+                                  twicing_row(), inter_token_row(), attention_bn_row(), dnas_row(), dape_row(), linear_row()});
   return all;
 }
 

@@ -20,6 +20,8 @@ Inter-token:         softmax of s_ij = q_i . k_j / tau with s_ii = -inf where th
                      exponential of a logarithm, or from a network of the mean query (arXiv 2410.12861)
 Attention-BN:        softmax of ((q_i - beta mu)/sigma) . ((k_j - beta mu)/sigma) / sqrt(D), mu and sigma of the keys that query i sees;
                      sigma^2 = (sum (k - mu)^2 + prior)/(n + prior) + epsilon, prior = 0 unless causal (arXiv 2406.13781)
+DAPE V2:             softmax of s + C2(leaky(C1(s))), s of scaled dot product as a picture with a channel for each head and 0 where j > i when
+                     causal, C1 and C2 convolutions along j; mask_hidden: 0 there between them too (arXiv 2410.04798)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
@@ -154,7 +156,7 @@ def score_case(name, form, causal, scale, shared, keys, generator):
 
 
 def staged_case(name, mechanism, causal, options, keys, generator):
-    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN or Linear on heads."""
+    """Additive, Expressive, Twicing, doubly normalised, Inter-token, Attention-BN, DAPE or Linear on heads."""
     inputs = {"q": draw(generator, 1, HEADS, 3, WIDTH), "k": draw(generator, 1, HEADS, keys, WIDTH)}
     inputs["v"] = draw(generator, 1, HEADS, keys, WIDTH)
     parameters = {}
@@ -173,9 +175,26 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         parameters = {f"temperature.{which}": draw(generator, *shape, scale=0.5) for which, shape in shapes.items()}
     if options.get("learned"):
         parameters["beta"] = draw(generator, HEADS)
+    if mechanism == "dape":
+        kernel, units = options["kernel"], options["hidden"]
+        for which, shape in (("first", (kernel, HEADS, units)), ("second", (kernel, units, HEADS))):
+            parameters[f"{which}.weight"] = draw(generator, *shape)
+            parameters[f"{which}.bias"] = draw(generator, shape[-1])
     allowed = torch.ones(3, keys, dtype=torch.bool)
     if causal:
         allowed = allowed.tril()
+
+    def dape(x):
+        scores = torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) / math.sqrt(WIDTH)
+
+        def convolution(picture, which):
+            weight = x[f"{which}.weight"].permute(2, 1, 0)[:, :, None]
+            padding = (0, options["kernel"] // 2)
+            return torch.nn.functional.conv2d(picture, weight, x[f"{which}.bias"], padding=padding)
+
+        hidden = torch.nn.functional.leaky_relu(convolution(scores * allowed, "first"))
+        hidden = hidden * allowed if options["mask_hidden"] else hidden
+        return attend(scores + convolution(hidden, "second"), x["v"], allowed)
 
     def doubly_normalised(x):
         scores = torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) / math.sqrt(WIDTH)
@@ -242,7 +261,7 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         return torch.einsum("bhij,bhjd->bhid", w / (w.sum(-1, keepdim=True) + options["epsilon"]), x["v"])
 
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
-    forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn}
+    forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "dape": dape}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
 
@@ -344,6 +363,11 @@ def cases():
         words = ["causal" if causal else "cross", deviation] + ["learned"] * learned
         options = {"beta": 0.75, "learned": learned, "deviation": deviation, "epsilon": 1e-3, "prior": 2.0}
         yield staged_case(f"attention_bn, {', '.join(words)}", "attention_bn", causal, options, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2410)
+    for kernel, mask_hidden, causal in ((1, True, True), (3, True, True), (3, False, True), (5, True, False)):
+        words = ["causal" if causal else "cross", f"kernel {kernel}"] + ["hidden masked"] * mask_hidden
+        options = {"kernel": kernel, "hidden": 3, "mask_hidden": mask_hidden}
+        yield staged_case(f"dape, {', '.join(words)}", "dape", causal, options, 3 if causal else 5, generator)
 
 
 def main():
