@@ -69,8 +69,8 @@ Tensor ProjectedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor
 
 Tensor ProjectedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }
 
-Tensor ProjectedAttention::placed(const Tensor& x, int64_t begin, const nn::Call& call) const {
-  if (call.positions != nn::Positions::rotary) return x;
+Tensor ProjectedAttention::placed(const Tensor& x, int64_t begin, const nn::Call&) const {
+  if (shape_.positions != nn::Positions::rotary) return x;
   const nn::Places& places = shape_.places;
   return places.kind == nn::Places::Kind::grid ? rotary_grid(x, places.class_tokens, places.rows, places.columns)
                                                : rotary(x, begin);

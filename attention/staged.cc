@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "attention/heads.h"
-#include "attention/kernels/alibi.h"
 #include "attention/kernels/fused_attention.h"
 #include "attention/kernels/mix.h"
 #include "autograd/node.h"
@@ -19,6 +18,15 @@ namespace {
 Tensor scaled(const Tensor& Q) { return affine(Q, 1 / std::sqrt(static_cast<double>(Q.size(-1))), 0); }   // Q / √D
 
 }  // namespace
+
+StagedAttention::StagedAttention(const MixerShape& shape, bool fused, const std::set<Projection>& replaced)
+    : ProjectedAttention(shape, replaced), fused_(fused),
+      bias_(nn::is_bias(shape.positions) ? &adopt("positions", make_position_bias(shape)) : nullptr) {
+  require(
+      StagedAttention::accepts(shape.positions), "attention",
+      [&] { return text("fused attention has no bias that is learned, as ", nn::name_of(shape.positions), " is"); },
+      "choose attention.implementation = \"naive\", or alibi");
+}
 
 std::unique_ptr<nn::MixerState> StagedAttention::state(int64_t) const { return std::make_unique<Cache>(); }
 
@@ -76,9 +84,8 @@ void StagedAttention::require_whole(const char* mechanism, const Tensor& Q, cons
 
 Tensor StagedAttention::with_bias(const Tensor& E, const Tensor& bias) { return bias.defined() ? add(E, bias) : E; }
 
-Tensor StagedAttention::bias_of_places(const Tensor& E, const nn::Call& call) {
-  if (call.positions != nn::Positions::alibi) return {};
-  return alibi_bias(E.size(1), E.size(2), E.size(3), call.mask.offset, E.dtype(), E.device());
+Tensor StagedAttention::bias_of_places(const Tensor& E, const nn::Call& call) const {
+  return bias_ ? bias_->forward(E, call.mask.offset) : Tensor();
 }
 
 Tensor StagedAttention::recorded_weights(const Tensor& Q, const Tensor& K, const nn::Call& call) const {
@@ -100,7 +107,7 @@ Tensor StagedAttention::mix(const Tensor& A, const Tensor& V, const nn::Call& ca
 }
 
 Tensor StagedAttention::fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
-  return dot_product_attention(scaled(Q), K, V, call.mask, call.positions == nn::Positions::alibi);
+  return dot_product_attention(scaled(Q), K, V, call.mask, shape_.positions == nn::Positions::alibi);
 }
 
 }  // namespace tapir

@@ -4,6 +4,7 @@
 // Letters: B batch, H heads, G heads of keys, T queries, S keys, D head width.
 #pragma once
 #include "attention/cache.h"
+#include "attention/position_bias.h"
 #include "attention/projected.h"
 #include "nn/fields.h"
 
@@ -27,8 +28,10 @@ inline constexpr double below_all_scores = -1e30;
 
 class StagedAttention : public ProjectedAttention {
  public:
-  explicit StagedAttention(const MixerShape& shape, bool fused = false, const std::set<Projection>& replaced = {})
-      : ProjectedAttention(shape, replaced), fused_(fused) {}
+  // `fused`: in one op, which has no bias of places but ALiBi's. Throws Error for another one.
+  explicit StagedAttention(const MixerShape& shape, bool fused = false, const std::set<Projection>& replaced = {});
+
+  bool accepts(nn::Positions positions) const override { return !fused_ || !nn::has_parameters(positions); }
 
   // Keys and values of all tokens, as they were placed.
   std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
@@ -41,7 +44,7 @@ class StagedAttention : public ProjectedAttention {
 
   virtual Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const;   // (B,H,T,S)   Q Kᵀ / √D
 
-  // (B,H,T,S): softmax of the scores and the bias of places, masked. The bias (H,T,S) is ALiBi's; undefined: there is none.
+  // (B,H,T,S): softmax of the scores and the bias of places (H,T,S), masked. Undefined: there is no bias.
   virtual Tensor weights(const Tensor& E, const Tensor& bias, const nn::Call& call) const;
 
   virtual Tensor mix(const Tensor& A, const Tensor& V, const nn::Call& call) const;      // (B,H,T,D)   A V
@@ -53,7 +56,7 @@ class StagedAttention : public ProjectedAttention {
   Tensor recorded_weights(const Tensor& Q, const Tensor& K, const nn::Call& call) const;
 
   static Tensor with_bias(const Tensor& E, const Tensor& bias);   // their sum, where there is a bias
-  static Tensor bias_of_places(const Tensor& E, const nn::Call& call);   // that of weights(), for scores like these
+  Tensor bias_of_places(const Tensor& E, const nn::Call& call) const;   // that of weights(), for scores like these
 
   // For mechanisms in which query i and key i are one token: throws an Error named after `mechanism` unless there are as many, the
   // first at the first; or a cache has what earlier ones left.
@@ -63,6 +66,7 @@ class StagedAttention : public ProjectedAttention {
   Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const final;
 
   const bool fused_;
+  const PositionBias* const bias_;   // null: the positions are no bias
 };
 
 }  // namespace tapir

@@ -35,7 +35,7 @@ class StateAttention : public ProjectedAttention {
   }
 
   // A bias of places is a term of scores, and a sum over keys has none.
-  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::alibi; }
+  bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 
   std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
   Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;

@@ -5,6 +5,7 @@
 #include "attention/mechanisms/attention_sh.h"
 #include "attention/mechanisms/cosine.h"
 #include "attention/mechanisms/differential.h"
+#include "attention/mechanisms/dape.h"
 #include "attention/mechanisms/dnas.h"
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/expressive.h"
@@ -25,7 +26,7 @@ Registry<Mechanism>& registry() {
   static Registry<Mechanism> all("zoo", "mechanism",
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), attention_sh_row(), dnas_row(),
-                                  cosine_row(), sigmoid_row(), differential_row(),
+                                  dape_row(), cosine_row(), sigmoid_row(), differential_row(),
                                   linear_row(), fast_row(), galerkin_row(), fourier_row()});
   return all;
 }

@@ -13,10 +13,6 @@ Tensor (*activation_of(const std::string& name))(const Tensor&) {
   return name == "relu" ? relu : name == "gelu_tanh" ? gelu_tanh : gelu;
 }
 
-const char* name_of(Positions positions) {
-  return positions == Positions::rotary ? "rotary" : positions == Positions::alibi ? "alibi" : "no";
-}
-
 }  // namespace
 
 std::unique_ptr<Norm> norm_of(const BlockOptions& o) { return make_norm(o.norm_kind, o.width, o.bias); }
@@ -67,9 +63,8 @@ Tensor Block::through(const Tensor& x, const Call& call, const Memory& memory,
   };
   Tensor y = residual(x, norm1_, [&](const Tensor& a) { return branch1_.forward(mix(a), call); });
   if (cross_) {
-    Call reading = call;   // the two sequences have no common places
+    Call reading = call;
     reading.mask = {.causal = false, .offset = 0, .keys = memory.keys};
-    reading.positions = Positions::none;
     y = residual(y, *cross_norm_, [&](const Tensor& a) {
       return cross_branch_->forward(cross_->forward(a, memory.tokens, reading), reading);
     });
@@ -86,7 +81,7 @@ Tensor Block::step(const Tensor& x, MixerState& state, const std::vector<int64_t
   return through(x, call, {}, [&](const Tensor& a) { return mixer_.step(a, state, lengths, call); });
 }
 
-Blocks::Blocks(const char* model, const BlockOptions& options, MixerShape shape, Positions positions, const MixerMaker& mixer,
+Blocks::Blocks(const char* model, const BlockOptions& options, MixerShape shape, const MixerMaker& mixer,
                const MixerMaker& cross)
     : recompute_(options.recompute) {
   require(
@@ -100,7 +95,7 @@ Blocks::Blocks(const char* model, const BlockOptions& options, MixerShape shape,
   shape.biases = options.attention_bias;
   const bool grid = shape.places.kind == Places::Kind::grid;
   require(
-      positions != Positions::rotary || shape.head_channels() % (grid ? 4 : 2) == 0, model,
+      shape.positions != Positions::rotary || shape.head_channels() % (grid ? 4 : 2) == 0, model,
       [&] {
         return text("rotary positions turn pairs of channels", grid ? " for rows and as many for columns" : "", ", and a head has ",
                     shape.head_channels());
@@ -114,11 +109,14 @@ Blocks::Blocks(const char* model, const BlockOptions& options, MixerShape shape,
   };
   for (shape.layer = 0; shape.layer < options.layers; ++shape.layer) {
     std::unique_ptr<TokenMixer> own = made(mixer, shape);
-    require(own->accepts(positions), model,
-            [&] { return text("the attention of block ", shape.layer, " does not accept ", name_of(positions), " positions"); },
+    require(own->accepts(shape.positions), model,
+            [&] {
+              return text("the attention of block ", shape.layer, " does not accept ", name_of(shape.positions), " positions");
+            },
             "choose learned, sinusoidal or none");
     MixerShape reading = shape;
     reading.context = Context::other;
+    reading.positions = Positions::none;   // the two sequences have no common places
     reading.causal = false;
     blocks_.push_back(
         &child<Block>(text(shape.layer), options, shape.layer, std::move(own), cross ? made(cross, reading) : nullptr));

@@ -125,7 +125,7 @@ class Blocks : public Module {
   // cross-attention, to a memory whose tokens have other places. Throws Error, named after `model`, unless there is a head
   // width or the heads divide the width, a head has pairs of channels for rotary positions, the mixers get what they need
   // (require_met), and accept the positions.
-  Blocks(const char* model, const BlockOptions& options, MixerShape shape, Positions positions, const MixerMaker& mixer,
+  Blocks(const char* model, const BlockOptions& options, MixerShape shape, const MixerMaker& mixer,
          const MixerMaker& cross = nullptr);
 
   Tensor forward(const Tensor& x, const Call& call, const Memory& memory = {}) const;   // (B,N,C) → (B,N,C)

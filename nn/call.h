@@ -9,20 +9,11 @@
 
 namespace tapir::nn {
 
-// How attention itself takes the places of tokens into account. Query t stands at mask.offset + t, key s at s.
-enum class Positions {
-  none,     // not at all; vectors of the places may have been added to the tokens
-  rotary,   // queries and keys are turned by angles proportional to their places      Su et al. 2021
-            // on a grid half of the channels by the row, half by the column; class tokens are not turned
-  alibi     // scores fall linearly with the distance                                  Press et al. 2021
-};
-
 struct Call {
   bool training = false;      // dropout is on
   uint64_t seed = 0;          // of the run; with `step` and the module path it fixes every random number
   uint32_t step = 0;
   Mask mask;                  // of self-attention
-  Positions positions = Positions::none;
   Tensor places{}, context_places{};   // coordinates of queries (B,T,d) and keys (B,S,d), for mixers made for coordinates
 
   // Receives attention weights (B,H,T,S) and other inner values by module path and name; empty: nobody listens, and what is

@@ -5,6 +5,7 @@
 
 #include "nn/call.h"
 #include "nn/module.h"
+#include "nn/positions.h"
 
 namespace tapir::nn {
 
@@ -35,6 +36,7 @@ struct MixerShape {
   bool causal = false;     // every call is; then context is self
   int64_t length = 0;      // most tokens of a sequence; 0: not known
   Places places{};
+  Positions positions = Positions::none;
 
   int64_t head_channels() const { return head_width ? head_width : width / heads; }   // D
   int64_t key_head_count() const { return key_heads ? key_heads : heads; }
@@ -69,7 +71,7 @@ class TokenMixer : public Module {
 
   virtual Needs needs() const { return {}; }
 
-  // Whether call.positions may be this.
+  // Whether the positions of its shape may be these.
   virtual bool accepts(Positions positions) const { return positions == Positions::none; }
 
   // Token by token, causal: forward of x (B,T,C), the tokens that follow those of the state, without looking at these again.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "autograd/backward.h"
 #include "autograd/node.h"
@@ -9,6 +10,14 @@
 #include "autograd/tolerance.h"
 
 namespace tapir::evidence {
+namespace {
+
+MixerShape placed(MixerShape shape, nn::Positions positions) {
+  shape.positions = positions;
+  return shape;
+}
+
+}  // namespace
 
 double largest(const Values& x) {
   double size = 0;
@@ -40,9 +49,9 @@ Mask keys(const std::vector<uint8_t>& present, int64_t batch, bool causal) {
   return {.causal = causal, .offset = 0, .keys = Tensor::from(present, {batch, length})};
 }
 
-Subject::Subject(const Mechanism& mechanism, const nn::Options& options, const MixerShape& shape, uint64_t seed)
-    : seed_(seed), width_(shape.width), coordinates_(shape.places.dimensions),
-      mixer_(mechanism.make(options, shape)), needs(mixer_->needs()) {
+Subject::Subject(const Mechanism& mechanism, const nn::Options& options, const MixerShape& shape, uint64_t seed, Undrawn)
+    : mechanism_(mechanism), options_(options), shape_(shape), seed_(seed), mixer_(mechanism.make(options, shape)),
+      needs(mixer_->needs()) {
   if (!needs.self) {
     MixerShape reading = shape;
     reading.context = nn::Context::other;
@@ -53,10 +62,27 @@ Subject::Subject(const Mechanism& mechanism, const nn::Options& options, const M
   mixer_->each_parameter([&](const std::string& name, nn::Parameter& parameter) {
     parameters_.emplace_back(name, &parameter);
   });
+}
+
+Subject::Subject(const Mechanism& mechanism, const nn::Options& options, const MixerShape& shape, uint64_t seed)
+    : Subject(mechanism, options, shape, seed, Undrawn()) {
   for (uint32_t draw = 0; draw < 200; ++draw) {
     draw_parameters(draw);
     if (shows_something()) break;
   }
+}
+
+Subject::Subject(const Subject& other, nn::Positions positions)
+    : Subject(other.mechanism_, other.options_, placed(other.shape_, positions), other.seed_, Undrawn()) {
+  draw_parameters(0);
+  std::map<std::string, Tensor> known;
+  for (const auto& [name, parameter] : other.parameters_) known[name] = parameter->value;
+  std::vector<Tensor> values;
+  for (const auto& [name, parameter] : parameters_) {
+    const auto same = known.find(name);
+    values.push_back(same != known.end() && same->second.shape() == parameter->shape ? same->second : parameter->value);
+  }
+  set_parameters(values.data());
 }
 
 std::vector<Tensor> Subject::recorded(const std::string& name, const Tensor& x, const Tensor& context, const Mask& mask) const {

@@ -30,8 +30,11 @@ class Subject {
  public:
   Subject(const Mechanism& mechanism, const nn::Options& options, const MixerShape& shape, uint64_t seed);
 
+  // `other` with these positions: its parameters, beside those that the positions have or give another shape.
+  Subject(const Subject& other, nn::Positions positions);
+
   Tensor tokens(int64_t batch, int64_t length, const std::string& site) const {
-    return normal({batch, length, width_}, 1, {.seed = seed_, .step = 0, .site = site_of(site)});
+    return normal({batch, length, shape_.width}, 1, {.seed = seed_, .step = 0, .site = site_of(site)});
   }
 
   // Of a sequence by itself.
@@ -57,13 +60,6 @@ class Subject {
     return (other ? reader_ : mixer_)->forward(x, context, at_places(call, x, context));
   }
 
-  Tensor run_at(nn::Positions positions, const Tensor& x, const Tensor& context, const Mask& mask) const {
-    nn::Call call;
-    call.mask = mask;
-    call.positions = positions;
-    return mixer_->forward(x, context, at_places(call, x, context));
-  }
-
   nn::TokenMixer& mixer() const { return *mixer_; }
 
   // All values recorded under `name`.
@@ -84,11 +80,16 @@ class Subject {
   uint64_t seed() const { return seed_; }
 
  private:
+  struct Undrawn {};
+  Subject(const Mechanism& mechanism, const nn::Options& options, const MixerShape& shape, uint64_t seed, Undrawn);
+
   void draw_parameters(uint32_t draw) const;
   bool shows_something() const;   // attention is far from uniform, and gates are neither all open nor all shut
 
+  const Mechanism& mechanism_;
+  const nn::Options& options_;
+  const MixerShape shape_;
   const uint64_t seed_;
-  const int64_t width_, coordinates_;
   const std::unique_ptr<nn::TokenMixer> mixer_;
 
  public:

@@ -56,14 +56,10 @@ class Operations : public Observer {
   double count = 0;
 };
 
-struct Accepted {
-  nn::Positions positions;
-  std::string name;
-};
-
-std::vector<Accepted> accepted_by(const nn::TokenMixer& mixer) {
-  std::vector<Accepted> all{{nn::Positions::none, "none"}, {nn::Positions::rotary, "rotary"}, {nn::Positions::alibi, "alibi"}};
-  std::erase_if(all, [&](const Accepted& one) { return !mixer.accepts(one.positions); });
+std::vector<nn::Positions> accepted_by(const nn::TokenMixer& mixer) {
+  std::vector<nn::Positions> all;
+  for (const auto& [positions, name] : nn::all_positions)
+    if (mixer.accepts(positions)) all.push_back(positions);
   return all;
 }
 
@@ -192,27 +188,25 @@ std::string streaming(const Subject& subject) {
   const Tensor x = subject.tokens(B, T, "x");
   double worst = 0;
   std::string names;
-  for (const Accepted& one : accepted_by(subject.mixer())) {
-    nn::Call call;
-    call.positions = one.positions;
-    const Tensor whole = subject.run_at(one.positions, x, x, causal_mask());
+  for (const nn::Positions positions : accepted_by(subject.mixer())) {
+    const Subject placed(subject, positions);
+    const Tensor whole = placed.run(x, causal_mask());
     const double scale = largest(whole.values<double>());
     for (int64_t split = 1; split <= T; ++split) {
-      const std::unique_ptr<nn::MixerState> state = subject.mixer().state(B);
+      const std::unique_ptr<nn::MixerState> state = placed.mixer().state(B);
       for (int64_t begin = 0, end = split; begin < T; begin = end++) {
         const Tensor part = slice(x, 1, begin, end - begin);
-        const Tensor y =
-            subject.mixer().step(part, *state, std::vector<int64_t>(B, begin), subject.at_places(call, part, part));
+        const Tensor y = placed.mixer().step(part, *state, std::vector<int64_t>(B, begin), placed.at_places({}, part, part));
         const double error =
             largest_difference(y.values<double>(), slice(whole, 1, begin, end - begin).values<double>(), scale);
         require(error <= 1e-12, "streaming", [&] {
           return text("after ", split, " tokens at once, tokens ", begin, " to ", end - 1, " differ by ", error,
-                      ", positions ", one.name);
+                      ", positions ", name_of(positions));
         });
         worst = std::max(worst, error);
       }
     }
-    names += (names.empty() ? "" : ", ") + one.name;
+    names += text(names.empty() ? "" : ", ", name_of(positions));
   }
   return text("every split of ", T, " tokens, then one by one: relative difference ", worst, "; positions ", names);
 }
@@ -221,21 +215,22 @@ std::string streaming(const Subject& subject) {
 std::string positions(const Subject& subject) {
   constexpr int64_t T = 6, last = 2, B = 2;
   const NoGrad guard;
-  const Tensor x = subject.tokens(B, T, "x"), plain = subject.run(x, causal_mask());
+  const Tensor x = subject.tokens(B, T, "x"), plain = Subject(subject, nn::Positions::none).run(x, causal_mask());
   std::string names;
-  for (const Accepted& one : accepted_by(subject.mixer())) {
-    const Tensor y = subject.run_at(one.positions, x, x, causal_mask());
-    if (one.positions != nn::Positions::none)
+  for (const nn::Positions positions : accepted_by(subject.mixer())) {
+    const Subject placed(subject, positions);
+    const Tensor y = placed.run(x, causal_mask());
+    if (positions != nn::Positions::none)
       require(distance(y.values<double>(), plain.values<double>()) > 1e-6, "positions",
-              [&] { return text("the mixer accepts ", one.name, ", which changes nothing"); });
+              [&] { return text("the mixer accepts ", name_of(positions), ", which changes nothing"); });
     if (!subject.needs.self) {
-      const Tensor part = subject.run_at(one.positions, slice(x, 1, T - last, last), x, causal_mask(T - last));
+      const Tensor part = placed.run(slice(x, 1, T - last, last), x, causal_mask(T - last), false);
       const double error = distance(part.values<double>(), slice(y, 1, T - last, last).values<double>());
       require(error <= 1e-12, "positions", [&] {
-        return text("the last ", last, " tokens alone, at their offset, differ by ", error, ", positions ", one.name);
+        return text("the last ", last, " tokens alone, at their offset, differ by ", error, ", positions ", name_of(positions));
       });
     }
-    names += (names.empty() ? "" : ", ") + one.name;
+    names += text(names.empty() ? "" : ", ", name_of(positions));
   }
   return text(names, ": each has an effect, and the last ", last, " tokens alone are those of all ", T);
 }

@@ -87,7 +87,7 @@ class ScaledHeads final : public StagedAttention {
   ScaledHeads(const AttentionShOptions& options, const MixerShape& shape) : StagedAttention(shape), options_(options) {}
 
   nn::Needs needs() const override { return {.all_tokens = on_grid()}; }
-  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::alibi; }
+  bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 
  private:
   struct Head {

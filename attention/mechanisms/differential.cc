@@ -39,7 +39,7 @@ class Differential final : public StagedAttention {
 
   // Each half has all angles.
   Tensor placed(const Tensor& x, int64_t begin, const nn::Call& call) const override {
-    if (call.positions != nn::Positions::rotary) return x;
+    if (shape_.positions != nn::Positions::rotary) return x;
     return concat({StagedAttention::placed(half(x, 0), begin, call), StagedAttention::placed(half(x, 1), begin, call)}, -1);
   }
 

@@ -18,8 +18,8 @@ class Expressive final : public StagedAttention {
         beta_(options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(shape.head_channels()))),
         alibi_(options.alibi) {}
 
-  // ALiBi is a term of scores that softmax makes a factor; the factor itself is the option `alibi`.
-  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::alibi; }
+  // A bias of places is a term of scores that softmax makes a factor; that of ALiBi itself is the option `alibi`.
+  bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 
  private:
   Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call&) const override {

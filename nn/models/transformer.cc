@@ -13,7 +13,9 @@ namespace {
 constexpr double deviation = 0.02;   // of initial weights, as in GPT-2
 
 Positions attention_positions(const std::string& name) {
-  return name == "rotary" ? Positions::rotary : name == "alibi" ? Positions::alibi : Positions::none;
+  for (const auto& [positions, own] : all_positions)
+    if (name == own) return positions;
+  return Positions::none;   // vectors are added
 }
 
 // Tokens of each row that are there. Throws Error unless they are the first ones, and at least one.
@@ -62,8 +64,11 @@ TransformerStack::TransformerStack(const char* name, const TransformerOptions& o
       norm_(adopt("norm", norm_of(o))) {}
 
 void TransformerStack::add_blocks(bool causal, const MixerMaker& mixer, const MixerMaker& cross) {
-  blocks_ = &adopt("blocks", std::make_unique<Blocks>(kind_, options, MixerShape{.causal = causal, .length = options.context},
-                                                      attention_positions(options.positions), mixer, cross));
+  blocks_ = &adopt("blocks", std::make_unique<Blocks>(kind_, options,
+                                                      MixerShape{.causal = causal,
+                                                                 .length = options.context,
+                                                                 .positions = attention_positions(options.positions)},
+                                                      mixer, cross));
 }
 
 Tensor TransformerStack::position_vectors(int64_t begin, int64_t length, DType type, Device device) const {
@@ -86,11 +91,10 @@ Tensor TransformerStack::embedded(const Tensor& tokens, const std::vector<int64_
   return dropout_.forward(x, call);
 }
 
-Tensor TransformerStack::run(const Tensor& tokens, Call call, const Memory& memory) const {
+Tensor TransformerStack::run(const Tensor& tokens, const Call& call, const Memory& memory) const {
   require(tokens.rank() == 2 && tokens.size(1) <= options.context, kind_, [&] {
     return text("tokens must be (B,T) with T ≤ ", options.context, ", got ", tokens.shape());
   });
-  call.positions = attention_positions(options.positions);
   return norm_.forward(blocks_->forward(embedded(tokens, {0}, call), call, memory));
 }
 
@@ -100,7 +104,7 @@ DecoderState TransformerStack::state(int64_t batch) const {
   return {blocks_->state(batch), std::vector<int64_t>(batch, 0)};
 }
 
-Tensor TransformerStack::step(const Tensor& tokens, DecoderState& state, Call call) const {
+Tensor TransformerStack::step(const Tensor& tokens, DecoderState& state, const Call& call) const {
   const auto batch = static_cast<int64_t>(state.lengths.size());
   require(tokens.rank() == 2 && tokens.size(0) == batch && tokens.size(1) > 0, "step",
           [&] { return text("tokens must be (", batch, ",T) as the state has samples, got ", tokens.shape()); });
@@ -115,8 +119,7 @@ Tensor TransformerStack::step(const Tensor& tokens, DecoderState& state, Call ca
           return text("sample ", b, " would have ", state.lengths[b] + counts[b], " tokens, ", options.positions,
                       " positions end at ", options.context);
         },
-        "begin again with the last tokens, or choose rotary or alibi positions");
-  call.positions = attention_positions(options.positions);
+        "begin again with the last tokens, or choose rotary positions or a bias");
   const std::vector<int64_t> begins = even ? std::vector<int64_t>{state.lengths[0]} : state.lengths;
   const Tensor y = norm_.forward(blocks_->step(embedded(tokens, begins, call), state.blocks, state.lengths, call));
   for (int64_t b = 0; b < batch; ++b) state.lengths[b] += counts[b];

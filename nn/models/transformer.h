@@ -19,7 +19,7 @@ struct TransformerOptions : BlockOptions {
     visit("context", context, "tokens of a training sequence", between(1, 1 << 20));
     BlockOptions::fields(visit);
     visit("positions", positions, "vectors added to the token vectors, or places that attention itself knows of",
-          Choices{"learned", "sinusoidal", "rotary", "alibi", "none"});
+          Choices{"learned", "sinusoidal", "rotary", "alibi", "kerple_log", "fire", "t5", "none"});
     visit("tied_head", tied_head, "the matrix of the head is that of the token vectors");
     visit("head_bias", head_bias, "the head has a bias");
   }
@@ -43,7 +43,7 @@ class TransformerStack : public Module {
   // that decays as the weight of a linear layer that it is; the stack must outlive it.
   std::unique_ptr<Linear> make_head() const;
 
-  // Whether places beyond `context` have a meaning: rotary, alibi and none.
+  // Whether places beyond `context` have a meaning: all but vectors of places.
   bool unlimited() const { return options.positions != "learned" && options.positions != "sinusoidal"; }
 
  protected:
@@ -53,12 +53,12 @@ class TransformerStack : public Module {
   // Throws what Blocks does. `cross`: makes the mixers of cross-attention.
   void add_blocks(bool causal, const MixerMaker& mixer, const MixerMaker& cross = nullptr);
 
-  Tensor run(const Tensor& tokens, Call call, const Memory& memory = {}) const;   // i32 (B,T), T ≤ context → (B,T,C)
+  Tensor run(const Tensor& tokens, const Call& call, const Memory& memory = {}) const;   // i32 (B,T), T ≤ context → (B,T,C)
 
   // The tokens that follow those of the state, which gets them. call.mask.keys, u8 (B,T): those that are there, the first of a
   // row.
   DecoderState state(int64_t batch) const;
-  Tensor step(const Tensor& tokens, DecoderState& state, Call call) const;        // i32 (B,T) → (B,T,C)
+  Tensor step(const Tensor& tokens, DecoderState& state, const Call& call) const;        // i32 (B,T) → (B,T,C)
 
  private:
   Tensor embedded(const Tensor& tokens, const std::vector<int64_t>& lengths, const Call& call) const;   // (B,T,C)

@@ -44,8 +44,7 @@ Tensor grid_waves(int64_t rows, int64_t columns, int64_t width) {
 
 VisionTransformer::VisionTransformer(const VisionTransformerOptions& o, const ImageShape& image, int64_t classes,
                                      const MixerMaker& mixer)
-    : image_(image), mixer_positions_(o.positions == "rotary" ? Positions::rotary : Positions::none),
-      places_(grid_of(o, image)),
+    : image_(image), places_(grid_of(o, image)),
       stem_(adopt(o.stem == "patch" ? "patches" : "stem", make_stem(o.stem, image.channels, o.patch, o.width))),
       class_token_(places_.class_tokens
                        ? &parameter("class_token", {o.width}, ParameterKind::embedding, Init::normal(deviation))
@@ -55,7 +54,11 @@ VisionTransformer::VisionTransformer(const VisionTransformerOptions& o, const Im
                                           : nullptr),
       waves_(o.positions == "sinusoidal" ? grid_waves(places_.rows, places_.columns, o.width) : Tensor()),
       dropout_(child<Dropout>("dropout", o.dropout)),
-      blocks_(child<Blocks>("blocks", name, o, MixerShape{.length = places_.tokens(), .places = places_}, mixer_positions_, mixer)),
+      blocks_(child<Blocks>("blocks", name, o,
+                            MixerShape{.length = places_.tokens(),
+                                       .places = places_,
+                                       .positions = o.positions == "rotary" ? Positions::rotary : Positions::none},
+                            mixer)),
       norm_(adopt("norm", norm_of(o))),
       head_(child<Linear>("head", o.width, classes, true, Init::normal(deviation), Init::constant(0), ParameterKind::head)) {}
 
@@ -76,9 +79,7 @@ Tensor VisionTransformer::forward(const Tensor& pixels, const Call& call) const 
     call.record("grid", Tensor::from(std::vector<int32_t>{static_cast<int32_t>(places_.class_tokens),
                                                           static_cast<int32_t>(places_.rows),
                                                           static_cast<int32_t>(places_.columns)}, {3}, Device::cpu));
-  Call own = call;
-  own.positions = mixer_positions_;
-  x = norm_.forward(blocks_.forward(dropout_.forward(x, call), own));
+  x = norm_.forward(blocks_.forward(dropout_.forward(x, call), call));
   const Tensor read = class_token_ ? reshape(slice(x, 1, 0, 1), {x.size(0), x.size(2)}) : mean(x, 1);
   return leave(head_.forward(read), pixels);
 }

@@ -49,7 +49,6 @@ class VisionTransformer : public Module {
 
  private:
   const ImageShape image_;
-  const Positions mixer_positions_;
   const Places places_;
   ImageStem& stem_;
   Parameter* class_token_;   // (C); null where the mean is taken

@@ -42,10 +42,9 @@ inline Tensor random_normal(const Shape& shape, uint64_t seed, const std::string
   return x;
 }
 
-inline nn::Call call_with(const Mask& mask, nn::Positions positions = nn::Positions::none) {
+inline nn::Call call_with(const Mask& mask) {
   nn::Call call;
   call.mask = mask;
-  call.positions = positions;
   return call;
 }
 

@@ -66,16 +66,18 @@ TEST_CASE("fused attention: every mechanism gives the results and gradients of i
       for (const bool causal : {false, true}) {
         const Tensor x = requires_grad(random_normal({2, T, 16}, 1, "x"));
         const Tensor context = requires_grad(random_normal({2, S, 16}, 2, "context"));
-        nn::Call call{.mask = {.causal = causal, .offset = 7, .keys = {}}, .positions = positions, .recorder = {}};
+        nn::Call call{.mask = {.causal = causal, .offset = 7, .keys = {}}, .recorder = {}};
         if (causal) {   // keys that are not there too
           std::vector<uint8_t> present(2 * S, 1);
           for (int64_t s = 0; s < 2 * S; s += 3) present[s] = 0;
           call.mask.keys = Tensor::from(present, {2, S});
         }
-        for (const Made& made : mechanisms(shape)) {
+        MixerShape placed = shape;
+        placed.positions = positions;
+        for (const Made& made : mechanisms(placed)) {
           if (!made.naive->accepts(positions)) continue;
           INFO(made.label, ", ", shape.key_head_count(), " key heads of ", shape.head_channels(), ", positions ",
-               static_cast<int>(positions), causal ? ", causal" : "");
+               std::string(name_of(positions)), causal ? ", causal" : "");
           const std::vector<Tensor> naive = results_of(*made.naive, x, context, call);
           const std::vector<Tensor> fused = results_of(*made.fused, x, context, call);
           for (size_t i = 0; i < naive.size(); ++i) {

@@ -22,13 +22,6 @@ using Values = std::vector<double>;
 
 namespace {
 
-nn::Call call_of(nn::Positions positions, bool causal = false, int64_t offset = 0) {
-  nn::Call call;
-  call.positions = positions;
-  call.mask = {.causal = causal, .offset = offset, .keys = {}};
-  return call;
-}
-
 // A mixer of dot products in f64 whose rows of a matrix tell apart.
 std::unique_ptr<nn::TokenMixer> mixer_of(const MixerShape& shape) {
   auto mixer = make_dot_product(shape);
@@ -37,29 +30,21 @@ std::unique_ptr<nn::TokenMixer> mixer_of(const MixerShape& shape) {
   return mixer;
 }
 
-// A row of the zoo whose mixer takes its places in a fixed way, whatever the call says.
+// A row of the zoo whose mixer takes its places in a fixed way, whatever its shape says.
 template <nn::Positions positions>
 Mechanism row_with() {
   struct Mixer : StagedAttention {
     using StagedAttention::StagedAttention;
     bool accepts(nn::Positions told) const override { return told == nn::Positions::none; }
-    Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
-      const Tensor E = StagedAttention::scores(Q, K, call);
-      return positions == nn::Positions::alibi
-                 ? add(E, alibi_bias(E.size(1), E.size(2), E.size(3), call.mask.offset, E.dtype(), E.device()))
-                 : E;
-    }
-    Tensor placed(const Tensor& x, int64_t begin, const nn::Call& call) const override {
-      nn::Call told = call;
-      told.positions = positions;
-      return StagedAttention::placed(x, begin, told);
-    }
   };
   return {.name = "placed", .title = "of the tests", .paper = "none", .equation = "", .cost = "",
           .claims = always(Claims{.causal = true, .distribution = true, .padding_safe = true, .streaming = true,
                                   .batch_independent = true}),
           .options = [] { return std::make_unique<nn::Options>(); },
-          .make = [](const nn::Options&, const MixerShape& shape) { return std::make_unique<Mixer>(shape); }};
+          .make = [](const nn::Options&, MixerShape shape) {
+            shape.positions = positions;
+            return std::make_unique<Mixer>(shape);
+          }};
 }
 
 }  // namespace
@@ -107,12 +92,13 @@ TEST_CASE("positions: attention with places and shared heads of keys equals PyTo
     CAPTURE(name);
     const Tensor Q = requires_grad(golden_tensor(one.at("q"))), K = requires_grad(golden_tensor(one.at("k"))),
                  V = requires_grad(golden_tensor(one.at("v")));
-    const StagedAttention attention(
-        {.width = Q.size(1) * Q.size(3), .heads = Q.size(1), .key_heads = one.at("key_heads").get<int64_t>()});
-    const nn::Positions positions = name == "rotary"  ? nn::Positions::rotary
-                                    : name == "alibi" ? nn::Positions::alibi
-                                                      : nn::Positions::none;
-    const Tensor y = attention.attend(Q, K, V, call_of(positions, one.at("causal")));
+    const StagedAttention attention({.width = Q.size(1) * Q.size(3),
+                                     .heads = Q.size(1),
+                                     .key_heads = one.at("key_heads").get<int64_t>(),
+                                     .positions = name == "rotary"  ? nn::Positions::rotary
+                                                  : name == "alibi" ? nn::Positions::alibi
+                                                                    : nn::Positions::none});
+    const Tensor y = attention.attend(Q, K, V, call_with({.causal = one.at("causal"), .offset = 0, .keys = {}}));
     CHECK(frobenius_error(y.values<double>(), golden_tensor(one.at("output")).values<double>()) <= 1e-13);
     const std::vector<Tensor> found = grad({y}, {Q, K, V}, {golden_tensor(one.at("upstream"))});
     for (size_t i = 0; i < 3; ++i)
@@ -121,13 +107,16 @@ TEST_CASE("positions: attention with places and shared heads of keys equals PyTo
 }
 
 TEST_CASE("positions: queries from a place on equal those rows of the whole") {
-  const auto mixer = mixer_of({.width = 8, .heads = 2});
+  const auto plain = mixer_of({.width = 8, .heads = 2});
   const Tensor x = random_normal({2, 7, 8}, 1, "x");
+  const nn::Call all = call_with({.causal = true, .offset = 0, .keys = {}});
+  const nn::Call from_five = call_with({.causal = true, .offset = 5, .keys = {}});
   for (const nn::Positions positions : {nn::Positions::rotary, nn::Positions::alibi}) {
-    const Tensor whole = mixer->forward(x, x, call_of(positions, true));
-    const Tensor last = mixer->forward(slice(x, 1, 5, 2), x, call_of(positions, true, 5));
+    const auto mixer = mixer_of({.width = 8, .heads = 2, .positions = positions});
+    const Tensor whole = mixer->forward(x, x, all);
+    const Tensor last = mixer->forward(slice(x, 1, 5, 2), x, from_five);
     CHECK(frobenius_error(last.values<double>(), slice(whole, 1, 5, 2).values<double>()) <= 1e-14);
-    const Tensor misplaced = mixer->forward(slice(x, 1, 5, 2), x, call_of(nn::Positions::none, true, 5));
+    const Tensor misplaced = plain->forward(slice(x, 1, 5, 2), x, from_five);
     CHECK(frobenius_error(misplaced.values<double>(), last.values<double>()) > 1e-2);
   }
 }
@@ -171,21 +160,23 @@ TEST_CASE("positions: with rotary or ALiBi the order of tokens matters, and the 
 }
 
 TEST_CASE("grouped heads: equal to all heads with repeated keys and values") {
-  const MixerShape grouped{.width = 24, .heads = 6, .key_heads = 2}, full{.width = 24, .heads = 6};
-  const auto few = mixer_of(grouped), many = mixer_of(full);
-  const Parameters from = parameters_of(*few), to = parameters_of(*many);
-  for (const char* name : {"query.weight", "out.weight"}) to.at(name)->value = from.at(name)->value;
-  for (const char* name : {"key.weight", "value.weight"}) {
-    CHECK(from.at(name)->shape == Shape{8, 24});
-    std::vector<Tensor> rows;   // of head h: those of head ⌊h/3⌋
-    for (int64_t head = 0; head < 6; ++head) rows.push_back(slice(from.at(name)->value, 0, head / 3 * 4, 4));
-    to.at(name)->value = requires_grad(concat(rows, 0).detach());
-  }
   const Tensor x = random_normal({2, 5, 24}, 3, "x"), context = random_normal({2, 7, 24}, 3, "context");
-  for (const nn::Positions positions : {nn::Positions::none, nn::Positions::rotary, nn::Positions::alibi}) {
-    const nn::Call call = call_of(positions);
-    CHECK(frobenius_error(few->forward(x, context, call).values<double>(),
-                          many->forward(x, context, call).values<double>()) <= 1e-14);
+  for (const auto& one : nn::all_positions) {
+    const nn::Positions positions = one.first;
+    CAPTURE(std::string(one.second));
+    const auto few = mixer_of({.width = 24, .heads = 6, .key_heads = 2, .positions = positions});
+    const auto many = mixer_of({.width = 24, .heads = 6, .positions = positions});
+    const Parameters from = parameters_of(*few), to = parameters_of(*many);
+    for (const auto& [name, parameter] : from)
+      if (name != "key.weight" && name != "value.weight") to.at(name)->value = parameter->value;
+    for (const char* name : {"key.weight", "value.weight"}) {
+      CHECK(from.at(name)->shape == Shape{8, 24});
+      std::vector<Tensor> rows;   // of head h: those of head ⌊h/3⌋
+      for (int64_t head = 0; head < 6; ++head) rows.push_back(slice(from.at(name)->value, 0, head / 3 * 4, 4));
+      to.at(name)->value = requires_grad(concat(rows, 0).detach());
+    }
+    CHECK(frobenius_error(few->forward(x, context, {}).values<double>(), many->forward(x, context, {}).values<double>()) <=
+          1e-14);
   }
 }
 

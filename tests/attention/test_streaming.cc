@@ -63,7 +63,7 @@ TEST_CASE(
     "streaming: prefill at every split, then single tokens, equal the parallel form, for all positions, heads and biases") {
   const Tensor tokens = tokens_of({ids_of(0), ids_of(1)});
   for (const std::string& name : causal_mechanisms()) {
-    for (const std::string positions : {"learned", "sinusoidal", "rotary", "alibi", "none"}) {
+    for (const std::string positions : {"learned", "sinusoidal", "rotary", "alibi", "kerple_log", "fire", "t5", "none"}) {
       for (const auto& options :
            {options_with(positions), options_with(positions, 1), options_with(positions, 1, true)}) {
         INFO(name, ", positions ", positions, ", ", options.key_heads, " key heads", options.tied_head ? ", other parts" : "");
@@ -97,7 +97,7 @@ TEST_CASE(
 
 TEST_CASE("streaming: a state is copied, reordered along the batch, and holds samples of different lengths") {
   for (const std::string& name : causal_mechanisms()) {
-    for (const std::string positions : {"learned", "sinusoidal", "rotary", "alibi", "none"}) {
+    for (const std::string positions : {"learned", "sinusoidal", "rotary", "alibi", "kerple_log", "fire", "t5", "none"}) {
       CAPTURE(name);
       CAPTURE(positions);
       std::unique_ptr<TinyModel> tiny;
@@ -143,8 +143,8 @@ TEST_CASE("streaming: a state is copied, reordered along the batch, and holds sa
   }
 }
 
-TEST_CASE("streaming: rotary and ALiBi go on beyond the context, other positions end there") {
-  for (const std::string positions : {"rotary", "alibi", "none", "learned", "sinusoidal"}) {
+TEST_CASE("streaming: rotary positions and biases go on beyond the context, vectors of places end there") {
+  for (const std::string positions : {"rotary", "alibi", "kerple_log", "fire", "t5", "none", "learned", "sinusoidal"}) {
     CAPTURE(positions);
     const TinyModel tiny("dot_product", options_with(positions));
     const nn::LanguageModel& model = *tiny.model;
@@ -156,7 +156,7 @@ TEST_CASE("streaming: rotary and ALiBi go on beyond the context, other positions
       CHECK(state.lengths[0] == length + 1);
     } else {
       CHECK(message == "step: sample 0 would have 8 tokens, " + positions +
-                           " positions end at 7; hint: begin again with the last tokens, or choose rotary or alibi positions");
+                           " positions end at 7; hint: begin again with the last tokens, or choose rotary positions or a bias");
       CHECK(state.lengths[0] == length);
     }
   }

@@ -29,6 +29,8 @@ Differential:        o = (1 - lambda_0) rms_norm((softmax(q1 k1) - lambda softma
                      (arXiv 2410.05258)
 Attention-SH:        softmax of q_i . k_b / sqrt(D) over means k_b, v_b of windows of r keys; causal: windows that ended up
                      to i, and k_i, v_i themselves where r > 1; normalised: by the windows, as Attention-BN (arXiv 2406.13781)
+DAPE V2:             softmax of s + C2(leaky(C1(s))), s of scaled dot product as a picture with a channel for each head and 0 where j > i when
+                     causal, C1 and C2 convolutions along j; mask_hidden: 0 there between them too (arXiv 2410.04798)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2/2 or 1 + s, s_ij = q'_i . k'_j / t; q' and k'
                      as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) of c = x - its own mean, or x, c or
@@ -194,9 +196,26 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         for which in ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"):
             parameters[which] = draw(generator, WIDTH // 2, scale=0.5)
         parameters["norm.weight"] = 1 + draw(generator, WIDTH, scale=0.5)
+    if mechanism == "dape":
+        kernel, units = options["kernel"], options["hidden"]
+        for which, shape in (("first", (kernel, HEADS, units)), ("second", (kernel, units, HEADS))):
+            parameters[f"{which}.weight"] = draw(generator, *shape)
+            parameters[f"{which}.bias"] = draw(generator, shape[-1])
     allowed = torch.ones(3, keys, dtype=torch.bool)
     if causal:
         allowed = allowed.tril()
+
+    def dape(x):
+        scores = torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) / math.sqrt(WIDTH)
+
+        def convolution(picture, which):
+            weight = x[f"{which}.weight"].permute(2, 1, 0)[:, :, None]
+            padding = (0, options["kernel"] // 2)
+            return torch.nn.functional.conv2d(picture, weight, x[f"{which}.bias"], padding=padding)
+
+        hidden = torch.nn.functional.leaky_relu(convolution(scores * allowed, "first"))
+        hidden = hidden * allowed if options["mask_hidden"] else hidden
+        return attend(scores + convolution(hidden, "second"), x["v"], allowed)
 
     def doubly_normalised(x):
         scores = torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) / math.sqrt(WIDTH)
@@ -336,7 +355,7 @@ def staged_case(name, mechanism, causal, options, keys, generator):
 
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
     forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "attention_sh": attention_sh}
-    forms |= {"cosine": cosine, "sigmoid": sigmoid, "differential": differential}
+    forms |= {"dape": dape, "cosine": cosine, "sigmoid": sigmoid, "differential": differential}
     forms |= {"fast": polynomial, "galerkin": softmax_free, "fourier": softmax_free}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
@@ -474,6 +493,11 @@ def cases():
         words = ["causal" if causal else "cross", f"factors {' and '.join(map(str, factors))}"] + ["normalised"] * normalised
         options = {"factors": factors, "normalised": normalised}
         yield staged_case(f"attention_sh, {', '.join(words)}", "attention_sh", causal, options, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2410)
+    for kernel, mask_hidden, causal in ((1, True, True), (3, True, True), (3, False, True), (5, True, False)):
+        words = ["causal" if causal else "cross", f"kernel {kernel}"] + ["hidden masked"] * mask_hidden
+        options = {"kernel": kernel, "hidden": 3, "mask_hidden": mask_hidden}
+        yield staged_case(f"dape, {', '.join(words)}", "dape", causal, options, 3 if causal else 5, generator)
 
 
 def main():

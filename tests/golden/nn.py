@@ -1,4 +1,4 @@
-"""Golden values of nn/ in float64: optimisers, schedules, norms, positions, grouped heads.
+"""Golden values of nn/ in float64: optimisers, schedules, norms, positions, grouped heads, biases of places.
 
     python nn.py        writes nn.json beside this file
 
@@ -201,6 +201,75 @@ def attention(positions, key_heads, causal):
     }
 
 
+# ---- biases of places
+
+
+def t5_buckets(ahead, causal):
+    """Raffel et al. 2020: 32 buckets, up to the distance 128; `ahead`: how far a key stands before (< 0) or after a query."""
+    own = 32 if causal else 16
+    exact = own // 2
+    distance = (-ahead).clamp(min=0) if causal else ahead.abs()
+    ranges = exact + (own - exact) * (distance.clamp(min=1) / exact).log2() / math.log2(128 / exact)
+    bucket = torch.where(distance < exact, distance, ranges.floor().clamp(max=own - 1).long())
+    return bucket if causal else bucket + 16 * (ahead > 0)
+
+
+class Fire(torch.nn.Module):
+    """Li et al. 2023, section 3."""
+
+    def __init__(self, heads):
+        super().__init__()
+        self.c = torch.nn.Parameter(0.3 * normal(1))
+        self.threshold = torch.nn.Parameter(torch.tensor([-151.1 / 512]))   # between the queries of bias()
+        self.hidden, self.out = torch.nn.Linear(1, 32), torch.nn.Linear(32, heads)
+        for parameter in [*self.hidden.parameters(), *self.out.parameters()]:
+            parameter.data = normal(*parameter.shape)
+
+    def forward(self, query, distance):
+        def psi(x):
+            return torch.log(self.c.abs() * x + 1)
+
+        far = psi(torch.maximum(query, 512 * self.threshold.abs())) + 1e-6
+        return self.out(functional.relu(self.hidden((psi(distance) / far)[..., None]))).permute(2, 0, 1)
+
+
+class KerpleLog(torch.nn.Module):
+    """Chi et al. 2022."""
+
+    def __init__(self, heads):
+        super().__init__()
+        self.r1, self.r2 = torch.nn.Parameter(normal(heads)), torch.nn.Parameter(normal(heads))
+
+    def forward(self, query, distance):
+        r1, r2 = (r.abs()[:, None, None] for r in (self.r1, self.r2))
+        return -r1 * torch.log(1 + r2 * distance)
+
+
+def bias(positions, causal):
+    heads, queries, keys, offset = 2, 3, 160, 150
+    query = (torch.arange(queries) + offset)[:, None]
+    ahead = torch.arange(keys)[None] - query
+    if positions == "t5":
+        module = torch.nn.Embedding(32, heads)
+        module.weight.data = normal(32, heads)
+        y = module(t5_buckets(ahead, causal)).permute(2, 0, 1)
+    else:
+        module = KerpleLog(heads) if positions == "kerple_log" else Fire(heads)
+        y = module(query.double(), ahead.abs().double())
+    names = {name: "table." + name if positions == "t5" else name for name, _ in module.named_parameters()}
+    g = normal(*y.shape)
+    gradients = torch.autograd.grad((y * g).sum(), list(module.parameters()))
+    return {
+        "positions": positions,
+        "causal": causal,
+        "offset": offset,
+        "parameters": {names[name]: tensor(value) for name, value in module.named_parameters()},
+        "upstream": tensor(g),
+        "bias": tensor(y),
+        "gradients": {names[name]: tensor(value) for (name, _), value in zip(module.named_parameters(), gradients)},
+    }
+
+
 def main():
     x, weight = normal(3, 5), normal(5)
     line = normal(2, 3, 6)
@@ -227,6 +296,7 @@ def main():
                 ("alibi", 1, False),
             ]
         ],
+        "biases": [bias(*one) for one in [("kerple_log", True), ("fire", True), ("t5", True), ("t5", False)]],
     }
     text = json.dumps(golden).replace('"data"', '\n "data"')
     pathlib.Path(__file__).with_suffix(".json").write_text(text + "\n")

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/mechanisms/reference_attention.h"
+#include "tests/mechanisms/reference_biases.h"
 
 namespace tapir::reference {
 
@@ -16,11 +17,15 @@ struct Transformer {
   std::map<std::string, Values> parameters;
   int64_t C, H, layers;
   bool pre_norm;
-  std::string positions;   // learned, sinusoidal, rotary, alibi, none
+  std::string positions;   // learned, sinusoidal, rotary, none, or a bias of reference_biases.h
   bool relu;               // else: exact GELU
   bool rms = false;        // else: layer norm
   int64_t key_heads = 0;   // 0: H
   int64_t head_width = 0;  // 0: C/H
+
+  bool is_bias() const {
+    return positions == "alibi" || positions == "kerple_log" || positions == "fire" || positions == "t5";
+  }
 
   // y_o = Σ_i W_oi x_i + b_o for each row; no bias where there is none
   Values linear(const Values& x, int64_t in, const std::string& name) const {
@@ -81,11 +86,10 @@ struct Transformer {
       return split;
     };
     Values e = DotProduct{}.scores(n, heads(x, "query", H), heads(z, "key", G));
-    if (placed && positions == "alibi")   // slopes of a power of two heads
-      n.each_pair([&](auto b, auto h, auto t, auto s) {
-        const double slope = std::pow(2.0, -8.0 * static_cast<double>(h + 1) / static_cast<double>(H));
-        e[n.pair(b, h, t, s)] -= slope * std::fabs(static_cast<double>(t - s));
-      });
+    if (placed && is_bias()) {
+      const PlaceBias bias{positions, parameters, name + ".positions.", H, causal};
+      n.each_pair([&](auto b, auto h, auto t, auto s) { e[n.pair(b, h, t, s)] += bias(h, t, s); });
+    }
     const Values o = mix(n, softmax(n, e), heads(z, "value", G));
     Values merged(o.size());
     for (int64_t t = 0; t < T; ++t)

@@ -69,7 +69,7 @@ nn::Call padded() {
 
 TEST_CASE("encoder-decoder: logits equal scalar loops, for either norm and all positions, T ≠ S, padded sources") {
   for (const std::string norm : {"pre", "post"})
-    for (const std::string positions : {"sinusoidal", "learned", "rotary", "alibi", "none"})
+    for (const std::string positions : {"sinusoidal", "learned", "rotary", "alibi", "kerple_log", "fire", "t5", "none"})
       for (const bool other_parts : {false, true}) {
         CAPTURE(norm);
         CAPTURE(positions);

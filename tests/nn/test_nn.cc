@@ -282,6 +282,8 @@ TEST_CASE("nn: a language model equals scalar loops, with every norm, positions,
                                  {"pre", "rms", "sinusoidal", "relu", 1}, {"post", "rms", "learned", "gelu", 2},
                                  {"pre", "rms", "rotary", "gelu", 1}, {"post", "layer", "rotary", "relu", 0},
                                  {"pre", "layer", "alibi", "gelu", 1}, {"pre", "layer", "none", "gelu", 0},
+                                 {"pre", "rms", "kerple_log", "gelu", 0}, {"post", "layer", "fire", "gelu", 1},
+                                 {"pre", "layer", "t5", "relu", 0},
                                  {"pre", "layer", "learned", "gelu", 0, with_other_parts(tiny())},
                                  {"post", "rms", "rotary", "relu", 1, with_other_parts(tiny())}}) {
     CAPTURE(variant.norm);

@@ -196,11 +196,11 @@ TEST_CASE("ranges: the place of the first query is within ±2^53, wherever it is
     CHECK(message_of([&] { softmax(E, Mask{.causal = true, .offset = offset}); }) == "softmax" + rule);
     CHECK(message_of([&] { rotary(x, offset); }) == "rotary" + rule);
     for (const Mechanism& row : zoo())
-      for (const nn::Positions positions : {nn::Positions::none, nn::Positions::rotary, nn::Positions::alibi}) {
-        const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2});
+      for (const auto& [positions, name] : nn::all_positions) {
+        const auto mixer = row.make(*row.options(), {.width = 8, .heads = 2, .positions = positions});
         if (!mixer->accepts(positions)) continue;
         mixer->initialise(1, DType::f64);
-        const nn::Call call = call_with({.causal = true, .offset = offset}, positions);
+        const nn::Call call = call_with({.causal = true, .offset = offset});
         const std::string message = message_of([&] { mixer->forward(x, x, call); });
         CAPTURE(row.name);
         CAPTURE(message);

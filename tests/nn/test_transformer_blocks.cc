@@ -71,7 +71,7 @@ MixerShape on_grid(int64_t class_tokens, int64_t rows, int64_t columns) {
 // Blocks of one layer whose norms and feed-forward are what they are at first; the mixer's part can be told apart.
 std::unique_ptr<nn::Blocks> blocks_of(const MixerShape& shape, const nn::MixerMaker& mixer,
                                       const nn::MixerMaker& cross = nullptr) {
-  auto blocks = std::make_unique<nn::Blocks>("model", small(1), shape, nn::Positions::none, mixer, cross);
+  auto blocks = std::make_unique<nn::Blocks>("model", small(1), shape, mixer, cross);
   blocks->initialise(1, DType::f64);
   return blocks;
 }
@@ -204,9 +204,9 @@ TEST_CASE("blocks: layer scale is a learned factor of each channel of a branch")
   const auto output = [&](double layer_scale) {
     nn::BlockOptions options = small();
     options.layer_scale = layer_scale;
-    nn::Blocks blocks("model", options, {}, nn::Positions::none, mixer);
+    nn::Blocks blocks("model", options, {}, mixer);
     blocks.initialise(1, DType::f64);
-    CHECK(blocks.parameter_count() == nn::Blocks("model", small(), {}, nn::Positions::none, mixer).parameter_count() +
+    CHECK(blocks.parameter_count() == nn::Blocks("model", small(), {}, mixer).parameter_count() +
                                           (layer_scale > 0 ? 2 * 2 * 8 : 0));
     return blocks.forward(x, {}).values<double>();
   };

@@ -1,0 +1,90 @@
+#include "attention/mechanisms/dape.h"
+
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/comparison.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
+#include "autograd/ops/unary.h"
+#include "nn/layers/convolution.h"
+
+namespace tapir {
+namespace {
+
+// x (B,T,S,·), 0 at the keys that a query does not see.
+Tensor of_seen(const Tensor& x, const Mask& mask) {
+  const int64_t B = x.size(0), T = x.size(1), S = x.size(2);
+  const Tensor nothing = Tensor::zeros({}, x.dtype(), x.device());
+  Tensor y = x;
+  if (mask.causal) {
+    const Tensor earlier = tril(Tensor::full({T, S}, 1, x.dtype(), x.device()), mask.offset);
+    y = where(reshape(not_equal(earlier, 0), {T, S, 1}), y, nothing);
+  }
+  return mask.keys.defined() ? where(reshape(mask.keys, {B, 1, S, 1}), y, nothing) : y;
+}
+
+class Dape final : public StagedAttention {
+ public:
+  Dape(const DapeOptions& options, const MixerShape& shape)
+      : StagedAttention(shape), options_(options),
+        first_(child<nn::Conv1d>("first", nn::is_bias(shape.positions) ? 2 * shape.heads : shape.heads, options.hidden,
+                                 options.kernel, along_keys(options))),
+        second_(child<nn::Conv1d>("second", options.hidden, shape.heads, options.kernel, along_keys(options))) {}
+
+  std::unique_ptr<nn::MixerState> state(int64_t batch) const override {
+    require(
+        options_.streams(), "state", [] { return "the weights of dape's last token depend on how many tokens follow it"; },
+        "set attention.mask_hidden = true");
+    return StagedAttention::state(batch);
+  }
+
+ private:
+  static ConvolutionOptions along_keys(const DapeOptions& options) { return {.padding = options.kernel / 2}; }
+
+  Tensor weights(const Tensor& E, const Tensor& bias, const nn::Call& call) const override {
+    const Tensor picture = bias.defined() ? concat({E, expand(bias, E.shape())}, 1) : E;
+    const Tensor hidden = leaky_relu(each_row(first_, of_seen(permute(picture, {0, 2, 3, 1}), call.mask)));
+    const Mask hiding{.causal = call.mask.causal && options_.mask_hidden, .offset = call.mask.offset, .keys = call.mask.keys};
+    const Tensor of_data = permute(each_row(second_, of_seen(hidden, hiding)), {0, 3, 1, 2});
+    return softmax(add(with_bias(E, bias), of_data), call.mask);
+  }
+
+  // A convolution along the keys of each query: (B,T,S,in) → (B,T,S,out).
+  static Tensor each_row(const nn::Conv1d& convolution, const Tensor& x) {
+    const int64_t B = x.size(0), T = x.size(1), S = x.size(2);
+    return reshape(convolution.forward(reshape(x, {B * T, S, x.size(3)})), {B, T, S, -1});
+  }
+
+  const DapeOptions options_;
+  const nn::Conv1d &first_, &second_;
+};
+
+}  // namespace
+
+std::unique_ptr<nn::TokenMixer> make_dape(const DapeOptions& options, const MixerShape& shape) {
+  nn::require_allowed("dape", options);
+  require(options.kernel % 2 == 1, "dape", [&] { return text("a kernel of ", options.kernel, " keys has no middle"); },
+          "choose an odd one");
+  return std::make_unique<Dape>(options, shape);
+}
+
+Mechanism dape_row() {
+  Mechanism row{.name = "dape",
+                .title = "DAPE V2",
+                .paper = "Zheng et al. 2024, arXiv 2410.04798",
+                .equation = "softmax(X + B + C₂(LeakyReLU(C₁[X, B])))",
+                .cost = "2 D + 4 k M operations a pair, with a bias of places 2 D + 6 k M, for M channels and kernels of k; "
+                        "memory T × S × M",
+                .claims =
+                    [](const nn::Options& options) {   // a kernel of several keys sees which are neighbours
+                      const auto& own = dynamic_cast<const DapeOptions&>(options);
+                      Claims claims = and_exact(staged_claims);
+                      claims.equivariant = own.kernel == 1;
+                      claims.streaming = own.streams();
+                      return claims;
+                    },
+                .options = {}, .make = {}};
+  set_maker<DapeOptions>(row, make_dape);
+  return row;
+}
+
+}  // namespace tapir
