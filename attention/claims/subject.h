@@ -47,9 +47,10 @@ class Subject {
 
   // The call with coordinates, where tokens have some: their first channels, which go where they go.
   nn::Call at_places(nn::Call call, const Tensor& x, const Tensor& context) const {
-    if (coordinates_ == 0) return call;
-    call.places = slice(x, 2, 0, coordinates_);
-    call.context_places = slice(context, 2, 0, coordinates_);
+    const int64_t d = shape_.places.dimensions;
+    if (d == 0) return call;
+    call.places = slice(x, 2, 0, d);
+    call.context_places = slice(context, 2, 0, d);
     return call;
   }
 
