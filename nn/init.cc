@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "tensor/argument.h"
@@ -47,15 +48,25 @@ void fill_orthogonal(Tensor& value, double gain, const RandomKey& key) {
   copy_(value, view::reshape(tall ? view::transpose(rows, 1, 2) : rows, value.shape()));
 }
 
+void fill_with(Tensor& value, const std::vector<double>& numbers) {
+  require(static_cast<int64_t>(numbers.size()) == value.elements(), "init",
+          [&] { return text("there are ", numbers.size(), " numbers for shape ", value.shape()); });
+  copy_(value, Tensor::from(numbers, value.shape(), Device::cpu));
+}
+
 }  // namespace
 
-Init::Init(Rule rule, double parameter) : rule_(rule), parameter_(parameter) {
+Init::Init(Rule rule, double parameter, std::vector<double> numbers)
+    : rule_(rule), parameter_(parameter), numbers_(std::move(numbers)) {
   const bool sign_counts = rule == Rule::normal || rule == Rule::uniform || rule == Rule::xavier_uniform ||
                            rule == Rule::truncated_normal;
   require_in(sign_counts ? interval::not_negative : interval::finite, "init", "its number", parameter);
+  for (const double number : numbers_) require_in(interval::finite, "init", "each number", number);
 }
 
 Init Init::fan_in(int64_t inputs) { return uniform(1 / std::sqrt(static_cast<double>(inputs))); }
+
+Init Init::values(std::vector<double> numbers) { return {Rule::values, 0, std::move(numbers)}; }
 
 Init Init::plus_identity(double factor) const {
   require_in(interval::finite, "init", "the factor of the identity", factor);
@@ -94,6 +105,7 @@ void Init::fill_by_rule(Tensor& value, const RandomKey& key) const {
     case Rule::he: return normal_(value, 0, std::sqrt(2 / I), key);
     case Rule::orthogonal: return fill_orthogonal(value, parameter_, key);
     case Rule::truncated_normal: return truncated_normal_(value, 0, parameter_, key);
+    case Rule::values: return fill_with(value, numbers_);
   }
 }
 

@@ -39,7 +39,7 @@ struct Parameter {
 // What becomes of a buffer where weights are averaged (nn/optim/ema.h).
 enum class BufferKind {
   statistics,   // averaged as they are: running means
-  memory        // left alone: what earlier batches left behind
+  memory        // left alone: what earlier batches left behind, and constants
 };
 
 // State that is no parameter: saved and restored with the weights, never touched by optimisers. Forward passes read and write

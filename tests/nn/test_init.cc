@@ -145,3 +145,10 @@ TEST_CASE("init: rules of matrices refuse vectors") {
     CHECK(message_of([&] { filled(init, {5}); }) == "init: this rule needs a matrix (…,O,I), got shape [5]");
   CHECK(message_of([] { filled(nn::Init::truncated_normal(1), {5}); }) == "no error");
 }
+
+TEST_CASE("init: numbers that are given are those, in row-major order and of either type; too few or infinite ones are refused") {
+  CHECK(filled(nn::Init::values({1, 2, 3, 4, 5, 6.5}), {2, 3}).values<double>() == Values{1, 2, 3, 4, 5, 6.5});
+  CHECK(filled(nn::Init::values({0.5, -2}), {2}, 1, DType::f32).values<float>() == std::vector<float>{0.5, -2});
+  CHECK(message_of([] { filled(nn::Init::values({1, 2, 3}), {2, 2}); }) == "init: there are 3 numbers for shape [2,2]");
+  CHECK(contains_text(message_of([] { nn::Init::values({1, INFINITY}); }), "init: each number"));
+}

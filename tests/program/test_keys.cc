@@ -92,7 +92,7 @@ TEST_CASE("a key is shown with its default, what is allowed, and the rows that h
                                  "        decay of the mean of their squares\n"));
   CHECK(contains_text(optimiser, "    beta2 = 0.99                   a number in 0 … 0.999999; of lion\n"));
   CHECK(contains_text(optimiser, "    nesterov = false               true or false; of sgd\n"));
-  CHECK(tapir("config data").out.starts_with("[data]   where task.name = language or image\n"));
+  CHECK(tapir("config data").out.starts_with("[data]   where task.name = language or image or picture\n"));
   CHECK(contains_text(tapir("config data").out, "whole number in 0 … 1000000000; of language\n"));
   CHECK(contains_text(tapir("config run").out, "    dtype = 'f32'                  one of f32, f64\n"));
   CHECK(contains_text(tapir("config task").out, "; of nt, recall, copy, induction\n"));

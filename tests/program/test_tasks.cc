@@ -32,6 +32,10 @@ const std::string function_of_mlp =
 const std::string tokens_of_transformer =
     "[model]\ncontext = 32\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = 4\n[run]\ndtype = 'f64'\n";
 
+const std::string picture_of_implicit =
+    "[task]\nname = 'picture'\n[data]\nsize = 6\n[model]\nname = 'implicit'\nwidth = 8\nlayers = 2\nshift = 'mean'\n[train]\nbatch = "
+    "12\n[run]\ndtype = 'f64'\n";
+
 const std::string images_of_vit =
     "[task]\nname = 'image'\nlabel_smoothing = 0.1\n[data]\nkind = 'synthetic-shapes'\nsize = 16\ntrain_images = 60\nvalid_images = "
     "20\ntest_images = 20\ncrop_padding = 1\nflip = 0.5\n[model]\nname = 'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = "
@@ -43,6 +47,7 @@ std::vector<std::pair<std::string, Experiment>> experiments() {
   all.emplace_back("function", experiment_of(function_of_mlp));
   all.emplace_back("language", experiment_of(tokens_of_transformer +
                                              "[data]\nkind = 'generated'\ntrain_tokens = 2000\nvalid_tokens = 300\n"));
+  all.emplace_back("picture", experiment_of(picture_of_implicit));
   all.emplace_back("image", experiment_of(images_of_vit));
   std::string images_of_resnet = images_of_vit;
   images_of_resnet.replace(images_of_resnet.find("name = 'vit'"), std::string("name = 'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 2").size(),
@@ -188,7 +193,7 @@ TEST_CASE("tasks: a model that does not fit is refused in one line when it is ma
   CHECK(contains_text(refused(function_of_mlp + "[data]\nkind = 'generated'\n", {}), "there is no section [data]"));
   CHECK(contains_text(refused(function_of_mlp, {"model.heads=2"}), "there is no key 'heads' in [model]"));
   CHECK(contains_text(refused(function_of_mlp, {"task.size=2"}), "there is no key 'size' in [task]"));
-  CHECK(contains_text(refused("[model]\nname = 'mpl'\n", {}), "'mpl' is none of: transformer, mlp, vit"));
+  CHECK(contains_text(refused("[model]\nname = 'mpl'\n", {}), "'mpl' is none of: transformer, mlp, implicit, vit"));
 }
 
 TEST_CASE("tasks: making one sets nothing for the process; what it computes as is set while that is wanted") {

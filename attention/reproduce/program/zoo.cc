@@ -13,6 +13,7 @@
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/keys.h"
 #include "attention/reproduce/program/streams.h"
+#include "attention/reproduce/tasks/model.h"
 
 namespace tapir {
 namespace {
@@ -34,6 +35,13 @@ Words needs_in_words(const nn::Needs& needs) {
   if (needs.every_head) all.emplace_back("as many heads of keys as of queries");
   if (needs.places == nn::Places::Kind::grid) all.emplace_back("tokens on a grid");
   if (needs.places == nn::Places::Kind::coordinates) all.emplace_back("tokens with coordinates");
+  return all;
+}
+
+Words models_without_attention() {
+  Words all;
+  for (const std::string& name : model_names())
+    if (const ModelRow& row = model_row(name); !row.mixes) all.push_back(fmt::format("{}, {}", name, row.title));
   return all;
 }
 
@@ -87,6 +95,8 @@ int run_zoo(const std::vector<std::string>& names, bool json) {
     for (const Key& key : keys_of(*options)) fmt::print("{}", text_of(key));
   }
   if (json) print_json(all);
+  else if (names.empty())
+    fmt::print("Without attention, among the models (`tapir config model`): {}\n", fmt::join(models_without_attention(), "; "));
   return 0;
 }
 

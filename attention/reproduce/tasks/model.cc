@@ -1,6 +1,7 @@
 #include "attention/reproduce/tasks/model.h"
 
 #include "attention/registry.h"
+#include "nn/models/implicit.h"
 #include "nn/models/mlp.h"
 #include "nn/models/resnet.h"
 #include "nn/models/transformer.h"
@@ -53,6 +54,23 @@ ModelRow mlp_row() {
           }};
 }
 
+ModelRow implicit_row() {
+  return {.name = "implicit",
+          .title = "implicit representation of a signal by its coordinates (Sitzmann et al. 2020)",
+          .takes = Takes::coordinates,
+          .gives = Gives::values,
+          .mixes = false,
+          .options = [] { return std::make_unique<nn::ImplicitOptions>(); },
+          .make = [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker&) {
+            auto net = std::make_unique<nn::Implicit>(options_of<nn::ImplicitOptions>("implicit", options), shape.inputs,
+                                                      shape.outputs, shape.mean);
+            const nn::Implicit* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call&) {
+                           return model->forward(batch.at("coordinates"));
+                         }};
+          }};
+}
+
 ModelRow vit_row() {
   return {.name = "vit",
           .title = "vision transformer (Dosovitskiy et al. 2021)",
@@ -87,7 +105,7 @@ ModelRow resnet_row() {
 }
 
 Registry<ModelRow>& registry() {
-  static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), vit_row(), resnet_row()});
+  static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), implicit_row(), vit_row(), resnet_row()});
   return all;
 }
 

@@ -37,6 +37,7 @@ struct ModelShape {
   int64_t vocabulary = 0;   // V, of tokens
   int64_t inputs = 0;       // d, of coordinates
   int64_t outputs = 0;      // n, of values or classes
+  std::vector<double> mean{};   // n, of each value over what is learned; empty: not known before the training
   nn::ImageShape image{};   // H, W, Q
 };
 

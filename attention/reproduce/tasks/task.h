@@ -59,13 +59,13 @@ class Task {
   virtual std::string summary() const = 0;                      // of the data, for the terminal
   virtual void save(const std::filesystem::path&) const {}      // what generation needs beside weights and experiment
 
-  // The first held-out images, from one forward pass, which the call's recorder hears: what a report shows of a task of images.
-  // Others have none.
+  // What a report shows, from one forward pass, which the call's recorder hears: the first held-out images, or the picture that
+  // was learned, its fit and the error. Tasks of other things have none.
   struct ShownImage {
     int64_t height = 0, width = 0;
     std::vector<uint8_t> pixels;                           // (height, width, 3)
     std::string label;
-    std::vector<std::pair<std::string, double>> likeliest;   // classes and probabilities, the likeliest first
+    std::vector<std::pair<std::string, double>> likeliest;   // classes and probabilities, the likeliest first; or none
   };
   virtual std::vector<ShownImage> show_images(int64_t most, const nn::Call& call);
 
