@@ -47,7 +47,7 @@ double closed_form(const BurgersEquation& equation, double x, double t) {
 
 }  // namespace
 
-TEST_CASE("burgers: u0 = sin gives what quadratures of Cole and Hopf's formula give (file 3, 4.6)") {
+TEST_CASE("burgers: u0 = sin gives what quadratures of Cole and Hopf's formula give") {
   const Values circle = BurgersEquation{.steps = 500}.solve(sampled(256, 2 * pi, [](double y) { return std::sin(y); }), 256);
   CHECK(std::fabs(circle[256 / 8] - 0.376489772057) < 1e-12);   // at π/4
   CHECK(std::fabs(circle[256 / 4] - 0.710868322556) < 1e-12);   // at π/2
@@ -112,7 +112,7 @@ TEST_CASE("burgers: derivatives along the circle are exact for what its points c
   }
 }
 
-TEST_CASE("burgers: initial functions have the variance of their law, and the sizes that the recipe names (file 3, 4.6)") {
+TEST_CASE("burgers: initial functions have the variance of their law, and the sizes that the recipe names") {
   constexpr int64_t rows = 2000, n = 128;
   double variance = 0;   // Σ_j 2·625/((2πj)² + 25)², of every point
   for (int64_t j = 1; 3 * j < n; ++j) variance += 2 * 625 / std::pow(4 * pi * pi * static_cast<double>(j * j) + 25, 2);

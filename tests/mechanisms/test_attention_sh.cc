@@ -1,4 +1,4 @@
-// Attention-SH: scalar loops over windows; the specification's properties (file 2, 5.5, SH items 1 to 6); windows of a grid;
+// Attention-SH: scalar loops over windows; the properties SH 1 to 6; windows of a grid;
 // what would leak under a causal mask.
 #include <doctest/doctest.h>
 
@@ -149,7 +149,7 @@ const Mask causal{.causal = true, .offset = 0, .keys = {}};
 
 }  // namespace
 
-TEST_CASE("attention_sh: with all factors 1 it is softmax attention (file 2, 5.5, SH 1)") {
+TEST_CASE("attention_sh: with all factors 1 it is softmax attention (property SH 1)") {
   const Drawn x;
   const auto plain = make_dot_product({.width = 8, .heads = 2});
   const Mask padded{.causal = true, .offset = 0, .keys = Tensor::from<uint8_t>({1, 0, 1, 1, 1, 1, 0, 0}, {1, 8})};
@@ -157,18 +157,18 @@ TEST_CASE("attention_sh: with all factors 1 it is softmax attention (file 2, 5.5
     CHECK(distance_of(attended(*mixer_of({1}), x.Q, x.K, x.V, mask), attended(*plain, x.Q, x.K, x.V, mask)) < 1e-14);
 }
 
-TEST_CASE("attention_sh: with a window of all tokens every query gets the mean of the values (file 2, 5.5, SH 2)") {
+TEST_CASE("attention_sh: with a window of all tokens every query gets the mean of the values (property SH 2)") {
   const Drawn x;
   CHECK(distance_of(attended(*mixer_of({8}), x.Q, x.K, x.V), expand(mean(x.V, 2, true), x.shape)) < 1e-14);
 }
 
-TEST_CASE("attention_sh: values that are all alike come out as they are (file 2, 5.5, SH 3)") {
+TEST_CASE("attention_sh: values that are all alike come out as they are (property SH 3)") {
   const Drawn x(7);
   const Tensor V = expand(slice(x.V, 2, 0, 1), x.shape);
   for (const Mask& mask : {Mask{}, causal}) CHECK(distance_of(attended(*mixer_of({3, 4}), x.Q, x.K, V, mask), V) < 1e-14);
 }
 
-TEST_CASE("attention_sh: keys may change places within a window, and not across (file 2, 5.5, SH 4)") {
+TEST_CASE("attention_sh: keys may change places within a window, and not across (property SH 4)") {
   const Drawn x;
   const auto mixer = mixer_of({4});
   const auto with_order = [&](const std::vector<int32_t>& order) {
@@ -180,18 +180,18 @@ TEST_CASE("attention_sh: keys may change places within a window, and not across 
   CHECK(distance_of(with_order({4, 1, 2, 3, 0, 5, 6, 7}), y) > 1e-3);
 }
 
-TEST_CASE("attention_sh: it is attention to keys that a pooling matrix makes, the last window cut short (file 2, 5.5, SH 5)") {
+TEST_CASE("attention_sh: it is attention to keys that a pooling matrix makes, the last window cut short (property SH 5)") {
   const Drawn x;
   CHECK(distance_of(attended(*mixer_of({3}), x.Q, x.K, x.V), by_matrix(x, {{0, 1, 2}, {3, 4, 5}, {6, 7}})) < 1e-14);
 }
 
-TEST_CASE("attention_sh: a window counts the tokens that are there, and one without any is not read (file 2, 5.5, SH 6)") {
+TEST_CASE("attention_sh: a window counts the tokens that are there, and one without any is not read (property SH 6)") {
   const Drawn x;
   const Mask padded{.causal = false, .offset = 0, .keys = Tensor::from<uint8_t>({1, 0, 1, 0, 0, 0, 1, 1}, {1, 8})};
   CHECK(distance_of(attended(*mixer_of({3}), x.Q, x.K, x.V, padded), by_matrix(x, {{0, 2}, {6, 7}})) < 1e-14);
 }
 
-TEST_CASE("attention_sh: under a causal mask a query reads the windows that ended, and itself (file 2, 5.5, SH 6)") {
+TEST_CASE("attention_sh: under a causal mask a query reads the windows that ended, and itself (property SH 6)") {
   const Drawn x(10);
   const Tensor V = requires_grad(x.V.detach());
   const Tensor y = attended(*mixer_of({4}), x.Q, x.K, V, causal);

@@ -185,7 +185,7 @@ double largest_difference(const Tensor& x, const Tensor& y) { return max(abs(sub
 
 }  // namespace
 
-TEST_CASE("dape: with the second convolution at zero it is attention with the static bias alone (file 2, 4.8 item 1)") {
+TEST_CASE("dape: with the second convolution at zero it is attention with the static bias alone (property 1)") {
   const Tensor x = random_normal({2, 6, 8}, 1, "x");
   for (const auto& one : nn::all_positions)
     for (const bool causal : {false, true}) {
@@ -234,7 +234,7 @@ TEST_CASE("dape: on every bias of places, and on turned queries and keys, it equ
         }
 }
 
-TEST_CASE("dape: a kernel of one key is a network across heads, pair by pair: DAPE V1 (file 2, 4.8 item 2)") {
+TEST_CASE("dape: a kernel of one key is a network across heads, pair by pair: DAPE V1 (property 2)") {
   const int64_t H = 3, N = 5, units = 4;
   const Made dape(options_with(1, units), {.width = 12, .heads = H, .positions = nn::Positions::alibi});
   const Tensor Q = heads_of("q", H, N), K = heads_of("k", H, N);
@@ -265,7 +265,7 @@ TEST_CASE("dape: a kernel of one key is a network across heads, pair by pair: DA
   CHECK(frobenius_error(A.values<double>(), softmax(L).values<double>()) <= 1e-14);
 }
 
-TEST_CASE("dape: later scores change nothing; without the masks before the convolutions they would (file 2, 4.8 item 3)") {
+TEST_CASE("dape: later scores change nothing; without the masks before the convolutions they would (property 3)") {
   const int64_t H = 2, N = 6, D = 4, row = 2;
   const Made dape(options_with(3, 4, false), {.width = H * D, .heads = H});
   const Sizes n{.B = 1, .H = H, .T = N, .S = N, .D = D, .causal = true};
@@ -291,7 +291,7 @@ TEST_CASE("dape: later scores change nothing; without the masks before the convo
   CHECK(A.values<double>() == B.values<double>());
 }
 
-TEST_CASE("dape: a row of scores reaches its own row of weights alone (file 2, 4.8 item 4)") {
+TEST_CASE("dape: a row of scores reaches its own row of weights alone (property 4)") {
   const int64_t H = 2, N = 6, row = 3;
   for (const bool causal : {false, true}) {
     const Made dape(options_with(5, 4), {.width = 8, .heads = H, .positions = nn::Positions::alibi});
@@ -303,7 +303,7 @@ TEST_CASE("dape: a row of scores reaches its own row of weights alone (file 2, 4
   }
 }
 
-TEST_CASE("dape: with a shift by one key between, a logit is the sum of its score and the one before (file 2, 4.8 item 6)") {
+TEST_CASE("dape: with a shift by one key between, a logit is the sum of its score and the one before (property 6)") {
   const int64_t N = 3;
   const Made dape(options_with(3, 1), {.width = N, .heads = 1});
   dape.set("first.weight", {1, 0, 0});    // reads the key before
@@ -345,7 +345,7 @@ TEST_CASE("dape: without mask_hidden the last token's score of itself alone depe
   }
 }
 
-TEST_CASE("dape: heads may change places if the channels of the convolutions do (file 2, 4.8 item 8)") {
+TEST_CASE("dape: heads may change places if the channels of the convolutions do (property 8)") {
   const int64_t H = 2, N = 5;
   const MixerShape shape{.width = 8, .heads = H};
   const Made dape(options_with(3, 3), shape), other(options_with(3, 3), shape);
@@ -359,7 +359,7 @@ TEST_CASE("dape: heads may change places if the channels of the convolutions do 
   CHECK(largest_difference(other.weights(swapped(Q, 1), swapped(K, 1), true), A) < 1e-14);
 }
 
-TEST_CASE("dape: the order of tokens matters for a kernel of several keys, not for one of one (file 2, 4.8 item 8)") {
+TEST_CASE("dape: the order of tokens matters for a kernel of several keys, not for one of one (property 8)") {
   const Mechanism& row = mechanism("dape");
   Mechanism claiming = row;
   claiming.claims = always(Claims{.equivariant = true});
@@ -369,7 +369,7 @@ TEST_CASE("dape: the order of tokens matters for a kernel of several keys, not f
   }
 }
 
-TEST_CASE("dape: a constant of the second bias does not reach the weights, so its gradient is 0 (file 2, 4.8 item 9)") {
+TEST_CASE("dape: a constant of the second bias does not reach the weights, so its gradient is 0 (property 9)") {
   const int64_t H = 2, N = 5;
   const Made dape(options_with(3, 4), {.width = 8, .heads = H});
   const Tensor Q = heads_of("q", H, N), K = heads_of("k", H, N);
@@ -403,7 +403,7 @@ TEST_CASE("dape: every kernel keeps its claims on every bias, and streams where 
     }
 }
 
-TEST_CASE("dape: parameters as counted in the specification, and an even kernel is refused (file 2, 4.2)") {
+TEST_CASE("dape: parameters as said on its page, and an even kernel is refused") {
   const MixerShape shape{.width = 768, .heads = 12, .positions = nn::Positions::alibi};
   CHECK(make_dape({}, shape)->parameter_count() - make_dot_product(shape)->parameter_count() == 3500);
   CHECK(message_of([] { make_dape(options_with(4, 2), {.width = 8, .heads = 2}); }) ==

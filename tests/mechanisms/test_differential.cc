@@ -110,10 +110,11 @@ const Registered registered(
      .variants = {"initial = 0", "initial = 0.8"},
      .even = true});
 
-std::unique_ptr<nn::TokenMixer> mixer_of(int64_t layer = 0, double initial = 0) {
+std::unique_ptr<nn::TokenMixer> mixer_of(int64_t layer = 0, double initial = 0,
+                                         nn::Positions positions = nn::Positions::none) {
   DifferentialOptions options;
   options.initial = initial;
-  auto mixer = make_differential(options, {.width = 8, .heads = 2, .layer = layer});
+  auto mixer = make_differential(options, {.width = 8, .heads = 2, .layer = layer, .positions = positions});
   mixer->initialise(1, DType::f64);
   return mixer;
 }
@@ -175,11 +176,11 @@ TEST_CASE("differential: what both maps see alike cancels at λ = 1, whatever th
 
 TEST_CASE("differential: the weights are those of two dot products of half the width, with rotary places too") {
   const Drawn x;
-  const auto mixer = mixer_of(0, 0.5);
-  set_lambda(*mixer, 0);
-  const auto plain = make_dot_product({.width = 4, .heads = 2});
+  const nn::Call call = call_with({.causal = true, .offset = 0, .keys = {}});
   for (const nn::Positions positions : {nn::Positions::none, nn::Positions::rotary, nn::Positions::alibi}) {
-    const nn::Call call = call_with({.causal = true, .offset = 0, .keys = {}}, positions);
+    const auto mixer = mixer_of(0, 0.5, positions);
+    set_lambda(*mixer, 0);
+    const auto plain = make_dot_product({.width = 4, .heads = 2, .positions = positions});
     const auto map = [&](int64_t begin) {
       const auto half = [&](const Tensor& all) { return slice(all, -1, begin, 2); };
       return attended(*plain, half(x.Q), half(x.K), half(x.V), call).weights;

@@ -168,7 +168,9 @@ struct Heads {
   Tensor Q, K, V;
 };
 
-std::unique_ptr<StateAttention> mixer_of(const FastOptions& options) { return make_fast(options, {.width = 8, .heads = 2}); }
+std::unique_ptr<StateAttention> mixer_of(const FastOptions& options, nn::Positions positions = nn::Positions::none) {
+  return make_fast(options, {.width = 8, .heads = 2, .positions = positions});
+}
 
 Tensor attended(const FastOptions& options, const Heads& heads, const Mask& mask = {}) {
   return mixer_of(options)->attend(heads.Q, heads.K, heads.V, call_with(mask));
@@ -195,7 +197,7 @@ template <class Judge> void each_form(const Judge& judge) {
 
 }  // namespace
 
-TEST_CASE("fast: sums of features are the polynomial over all pairs, causal by chunks of every size (file 2, 6.9 item 1)") {
+TEST_CASE("fast: sums of features are the polynomial over all pairs, causal by chunks of every size (property 1)") {
   constexpr int64_t N = 7;
   const Heads heads(N);
   const Values q = heads.Q.values<double>(), k = heads.K.values<double>(), v = heads.V.values<double>();
@@ -217,7 +219,7 @@ TEST_CASE("fast: sums of features are the polynomial over all pairs, causal by c
   });
 }
 
-TEST_CASE("fast: rows sum to 1, weights of order 2 are positive, a constant value is kept (file 2, 6.9 item 2)") {
+TEST_CASE("fast: rows sum to 1, weights of order 2 are positive, a constant value is kept (property 2)") {
   Heads heads(6, 40);   // without normalisation scores of order 1 are beyond −1
   heads.V = Tensor::full({2, 2, 6, 4}, 3, DType::f64);
   each_form([&](const FastOptions& options) {
@@ -232,7 +234,7 @@ TEST_CASE("fast: rows sum to 1, weights of order 2 are positive, a constant valu
   });
 }
 
-TEST_CASE("fast: a query of zeros gets the mean of the values that it sees (file 2, 6.9 item 3)") {
+TEST_CASE("fast: a query of zeros gets the mean of the values that it sees (property 3)") {
   Heads heads(5);
   heads.Q = Tensor::zeros({2, 2, 5, 4}, DType::f64);
   const Tensor present = Tensor::from(std::vector<uint8_t>{1, 0, 1, 1, 1, 1, 1, 1, 0, 0}, {2, 5});
@@ -244,7 +246,7 @@ TEST_CASE("fast: a query of zeros gets the mean of the values that it sees (file
   });
 }
 
-TEST_CASE("fast: small scores differ from softmax by their cube, of order 1 by their square (file 2, 6.9 item 4)") {
+TEST_CASE("fast: small scores differ from softmax by their cube, of order 1 by their square (property 4)") {
   const Sizes sizes{.B = 2, .H = 2, .T = 6, .S = 6, .D = 4};
   for (const int64_t order : {1, 2}) {
     const auto difference = [&](double scale) {
@@ -262,7 +264,7 @@ TEST_CASE("fast: small scores differ from softmax by their cube, of order 1 by t
   }
 }
 
-TEST_CASE("fast: all claims of the ten forms hold, derivatives against differences too (file 2, 6.9 items 5, 7 and 10)") {
+TEST_CASE("fast: all claims of the ten forms hold, derivatives against differences too (properties 5, 7 and 10)") {
   each_form([](const FastOptions& options) {
     const Claims claims = mechanism("fast").claims(options);
     const bool over_tokens = options.normalisation.find("max") != std::string::npos;
@@ -276,7 +278,7 @@ TEST_CASE("fast: all claims of the ten forms hold, derivatives against differenc
   });
 }
 
-TEST_CASE("fast: a largest norm gives later tokens away, and is refused under a causal mask (file 2, 6.9 item 6)") {
+TEST_CASE("fast: a largest norm gives later tokens away, and is refused under a causal mask (property 6)") {
   const Heads heads(6);
   Heads other = heads;
   const auto with_another_last = [](const Tensor& x) {
@@ -299,24 +301,24 @@ TEST_CASE("fast: a largest norm gives later tokens away, and is refused under a 
   });
 }
 
-TEST_CASE("fast: token by token from the sums, it is the parallel form, which is the polynomial's (file 2, 6.9 item 7)") {
+TEST_CASE("fast: token by token from the sums, it is the parallel form, which is the polynomial's (property 7)") {
   const Tensor x = random_normal({2, 6, 8}, 1, "x");
   for (const int64_t order : {1, 2})
     for (const char* normalisation : {"per_token", "none"})
       for (const nn::Positions positions : {nn::Positions::none, nn::Positions::rotary}) {
-        const auto mixer = mixer_of(form(order, normalisation, 4));
+        const auto mixer = mixer_of(form(order, normalisation, 4), positions);
         mixer->initialise(1, DType::f64);
         spread_parameters(*mixer, 1);
         const auto state = mixer->state(2);
         std::vector<Tensor> steps;
         for (int64_t t = 0; t < 6; ++t)
-          steps.push_back(mixer->step(slice(x, 1, t, 1), *state, {t, t}, call_with({}, positions)));
+          steps.push_back(mixer->step(slice(x, 1, t, 1), *state, {t, t}, call_with({})));
         CHECK(frobenius_error(concat(steps, 1).values<double>(),
-                              mixer->forward(x, x, call_with(causal_from(0), positions)).values<double>()) <= 1e-13);
+                              mixer->forward(x, x, call_with(causal_from(0))).values<double>()) <= 1e-13);
       }
 }
 
-TEST_CASE("fast: under a largest norm the scale of all queries or of all keys changes nothing (file 2, 6.9 item 8)") {
+TEST_CASE("fast: under a largest norm the scale of all queries or of all keys changes nothing (property 8)") {
   const Heads heads(6);
   Heads scaled = heads;
   scaled.Q = affine(heads.Q, 3, 0);
@@ -328,7 +330,7 @@ TEST_CASE("fast: under a largest norm the scale of all queries or of all keys ch
   });
 }
 
-TEST_CASE("fast: weights of order 1 are not negative where scores are bounded, and may be where not (file 2, 6.9 item 9)") {
+TEST_CASE("fast: weights of order 1 are not negative where scores are bounded, and may be where not (property 9)") {
   Heads heads(6, 40);
   for (const std::string& normalisation : normalisations) {
     CAPTURE(normalisation);
@@ -358,10 +360,10 @@ TEST_CASE("fast: weights of both signs that cancel give zeros and no gradient, n
 }
 
 TEST_CASE("fast: tokens that are turned are those that were normalised, so rotary scores know the distance alone") {
-  const auto mixer = mixer_of(form(2, "per_token"));
+  const auto mixer = mixer_of(form(2, "per_token"), nn::Positions::rotary);
   const auto alike = [](const char* site) { return copy(expand(random_normal({1, 1, 1, 4}, 1, site), {1, 2, 5, 4})); };
   Tensor A;   // every query is the same token, and so is every key
-  nn::Call call = call_with({}, nn::Positions::rotary);
+  nn::Call call = call_with({});
   call.recorder = [&](const std::string&, const std::string&, const Tensor& value) { A = value; };
   mixer->attend(alike("Q"), alike("K"), alike("V"), call);
   const Values a = slice(A, 1, 0, 1).values<double>();

@@ -1,5 +1,5 @@
 // Galerkin- and Fourier-type attention: scalar loops over pairs, with norms and coordinates, and what makes them
-// quadratures and projections (file 3, 4.8).
+// quadratures and projections.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -189,7 +189,7 @@ Tensor heads(int64_t length, const char* site) { return random_normal({2, H, len
 
 }  // namespace
 
-TEST_CASE("galerkin: without norms it is (Q Kᵀ) V / n, and Fourier's times √D the same (file 3, 4.8 item 1)") {
+TEST_CASE("galerkin: without norms it is (Q Kᵀ) V / n, and Fourier's times √D the same (property 1)") {
   const Both both(false);
   const Tensor Q = heads(5, "Q"), K = heads(7, "K"), V = heads(7, "V");
   const Tensor expected = times(matmul(matmul(Q, transpose(K)), V), 1.0 / 7);
@@ -197,7 +197,7 @@ TEST_CASE("galerkin: without norms it is (Q Kᵀ) V / n, and Fourier's times √
   CHECK(difference(times(both.fourier().attend(Q, K, V, {}), 2), expected) <= 1e-14);   // √4
 }
 
-TEST_CASE("galerkin: every token twice gives the same outputs, as a quadrature on a finer grid would (file 3, 4.8 item 2)") {
+TEST_CASE("galerkin: every token twice gives the same outputs, as a quadrature on a finer grid would (property 2)") {
   const Both both(true, 2);
   const Tensor x = random_normal({2, 6, C}, 1, "x"), places = random_normal({2, 6, 2}, 1, "places");
   const auto twice = [](const Tensor& tokens) { return concat({tokens, tokens}, 1); };
@@ -205,7 +205,7 @@ TEST_CASE("galerkin: every token twice gives the same outputs, as a quadrature o
     CHECK(difference(run(*mixer, twice(x), twice(places)), twice(run(*mixer, x, places))) <= 1e-14);
 }
 
-TEST_CASE("galerkin: permuted tokens permute outputs where coordinates go with them, and only there (file 3, 4.8 item 3)") {
+TEST_CASE("galerkin: permuted tokens permute outputs where coordinates go with them, and only there (property 3)") {
   const Both both(true, 2);
   const Tensor x = random_normal({2, 6, C}, 1, "x"), places = random_normal({2, 6, 2}, 1, "places");
   for (const auto& mixer : both.mixers) {
@@ -215,7 +215,7 @@ TEST_CASE("galerkin: permuted tokens permute outputs where coordinates go with t
   }
 }
 
-TEST_CASE("galerkin: linear in Q, Fourier in V; what has a norm may be scaled, up to ε (file 3, 4.8 item 4)") {
+TEST_CASE("galerkin: linear in Q, Fourier in V; what has a norm may be scaled, up to ε (property 4)") {
   const Both both(true);
   const Tensor Q = heads(5, "Q"), K = heads(7, "K"), V = heads(7, "V"), other_Q = heads(5, "Q'"), other_V = heads(7, "V'");
   const auto galerkin = [&](const Tensor& q, const Tensor& k, const Tensor& v) { return both.galerkin().attend(q, k, v, {}); };
@@ -229,9 +229,7 @@ TEST_CASE("galerkin: linear in Q, Fourier in V; what has a norm may be scaled, u
   CHECK(difference(galerkin(times(Q, 2), K, V), galerkin(Q, K, V)) > 0.5);
 }
 
-TEST_CASE(
-    "galerkin: without norms, Kᵀ V = n I gives Q, and Q = K orthonormal the projection of V onto its span (file 3, 4.8 "
-    "item 5)") {
+TEST_CASE("galerkin: without norms, Kᵀ V = n I gives Q, and Q = K orthonormal V projected onto its span (property 5)") {
   const Both both(false);
   constexpr int64_t n = 9;
   Tensor rows = Tensor::empty({2 * H, D, n}, DType::f64);   // orthonormal rows, so columns of the transpose times √n

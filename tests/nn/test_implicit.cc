@@ -117,7 +117,7 @@ constexpr double s = 5;
 const std::string plain = "width = 12\nlayers = 3\nfirst_omega = 1.0\nomega = 1.0\n";
 const std::string scaled = plain + "scale = 5.0\nshift = 'mean'\n";
 
-// The plain net that file 3, 6.4 item 1 makes of a scaled and shifted one.
+// The plain net that equivalence 1 makes of a scaled and shifted one.
 void map_weights(Implicit& from, Implicit& to) {
   const Parameters all = parameters_of(from);
   to.each_parameter([&](const std::string& name, nn::Parameter& parameter) {
@@ -224,7 +224,7 @@ TEST_CASE("implicit: its derivatives by the place, first and second, are those o
   }
 }
 
-TEST_CASE("implicit: a net that is scaled and shifted is the plain one with other weights (file 3, 6.4 item 1)") {
+TEST_CASE("implicit: a net that is scaled and shifted is the plain one with other weights (equivalence 1)") {
   for (const char* activation : {"", "activation = 'finer'\n", "activation = 'relu'\n"}) {
     const auto net = made(options_of(scaled + activation));
     const auto other = made(options_of(plain + activation));
@@ -235,7 +235,7 @@ TEST_CASE("implicit: a net that is scaled and shifted is the plain one with othe
   }
 }
 
-TEST_CASE("implicit: the scale multiplies the frequencies of the positional encoding (file 3, 6.4 item 1)") {
+TEST_CASE("implicit: the scale multiplies the frequencies of the positional encoding (equivalence 1)") {
   // By a power of 2 it moves them by whole octaves: s = 4 with γ of L frequencies has those of rank 2 … L + 1 with s = 1.
   const std::string relu = "width = 6\nlayers = 1\nactivation = 'relu'\nencoding = 'positional'\nfrequencies = ";
   const auto net = made(options_of(relu + "3\nscale = 4.0\n")), other = made(options_of(relu + "5\n"));
@@ -248,7 +248,7 @@ TEST_CASE("implicit: the scale multiplies the frequencies of the positional enco
   CHECK(frobenius_error(net->forward(x).values<double>(), other->forward(x).values<double>()) <= 1e-12);
 }
 
-TEST_CASE("implicit: SGD goes the way of the plain net whose W₁ has s² times the rate (file 3, 6.4 item 2)") {
+TEST_CASE("implicit: SGD goes the way of the plain net whose W₁ has s² times the rate (equivalence 2)") {
   nn::SgdOptions sgd;
   sgd.momentum = 0;
   // The loss of FINER is steeper: with 5e-3 its way is chaotic, and rounding grows tenfold with each step.
@@ -266,7 +266,7 @@ TEST_CASE("implicit: SGD goes the way of the plain net whose W₁ has s² times 
   }
 }
 
-TEST_CASE("implicit: Adam goes the way of the plain net whose W₁ has s times the rate and ε/s (file 3, 6.4 item 3)") {
+TEST_CASE("implicit: Adam goes the way of the plain net whose W₁ has s times the rate and ε/s (equivalence 3)") {
   nn::AdamWOptions adam;
   adam.decay = 0;
   adam.epsilon = 1e-3;   // large enough to count
@@ -284,7 +284,7 @@ TEST_CASE("implicit: Adam goes the way of the plain net whose W₁ has s times t
   }
 }
 
-TEST_CASE("implicit: s = 1 and μ = 0 change nothing, and the derivative by the place has the factor s (file 3, 6.4 item 4)") {
+TEST_CASE("implicit: s = 1 and μ = 0 change nothing, and the derivative by the place has the factor s (equivalence 4)") {
   ImplicitOptions options = options_of(plain);
   options.shift = "mean";
   const Tensor x = drawn({40, 2}, "x");
