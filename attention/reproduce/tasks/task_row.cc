@@ -4,6 +4,7 @@
 #include "attention/reproduce/tasks/function.h"
 #include "attention/reproduce/tasks/image.h"
 #include "attention/reproduce/tasks/language.h"
+#include "attention/reproduce/tasks/operator.h"
 #include "attention/reproduce/tasks/sequence.h"
 
 namespace tapir {
@@ -15,6 +16,7 @@ Registry<TaskRow>& registry() {
     for (const std::string& name : sequence_tasks()) rows.push_back(sequence_row(name));
     rows.push_back(function_row());
     rows.push_back(image_row());
+    rows.push_back(operator_row());
     return Registry<TaskRow>("task", "task", std::move(rows));
   }();
   return all;
