@@ -46,26 +46,31 @@ Tensor Branch::forward(const Tensor& y, const Call& call) const {
 }
 
 Block::Block(const BlockOptions& options, int64_t layer, std::unique_ptr<TokenMixer> mixer, std::unique_ptr<TokenMixer> cross)
-    : post_norm_(options.norm == "post"), norm1_(adopt("norm1", norm_of(options))),
+    : post_norm_(options.norm == "post"), norm1_(own_norm("norm1", options)),
       mixer_(adopt("attention", std::move(mixer))),
-      cross_norm_(cross ? &adopt("cross_norm", norm_of(options)) : nullptr),
+      cross_norm_(cross ? own_norm("cross_norm", options) : nullptr),
       cross_(cross ? &adopt("cross_attention", std::move(cross)) : nullptr),
-      norm2_(adopt("norm2", norm_of(options))), mlp_(child<FeedForward>("mlp", options)),
+      norm2_(own_norm("norm2", options)), mlp_(child<FeedForward>("mlp", options)),
       branch1_(child<Branch>("branch1", options, layer)),
       cross_branch_(cross_ ? &child<Branch>("cross_branch", options, layer) : nullptr),
       branch2_(child<Branch>("branch2", options, layer)) {}
 
+Norm* Block::own_norm(const char* name, const BlockOptions& options) {
+  return options.norm == "none" ? nullptr : &adopt(name, norm_of(options));
+}
+
 Tensor Block::through(const Tensor& x, const Call& call, const Memory& memory,
                       const std::function<Tensor(const Tensor&)>& mix) const {
   const Scope scope = enter();
-  const auto residual = [&](const Tensor& a, const Norm& norm, const auto& f) {
-    return post_norm_ ? norm.forward(add(a, f(a))) : add(a, f(norm.forward(a)));
+  const auto residual = [&](const Tensor& a, const Norm* norm, const auto& f) {
+    if (!norm) return add(a, f(a));
+    return post_norm_ ? norm->forward(add(a, f(a))) : add(a, f(norm->forward(a)));
   };
   Tensor y = residual(x, norm1_, [&](const Tensor& a) { return branch1_.forward(mix(a), call); });
   if (cross_) {
     Call reading = call;
     reading.mask = {.causal = false, .offset = 0, .keys = memory.keys};
-    y = residual(y, *cross_norm_, [&](const Tensor& a) {
+    y = residual(y, cross_norm_, [&](const Tensor& a) {
       return cross_branch_->forward(cross_->forward(a, memory.tokens, reading), reading);
     });
   }

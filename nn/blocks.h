@@ -40,7 +40,7 @@ struct BlockOptions : Options {
           between(0, 1024));
     visit("head_width", head_width, "channels of a head; 0: width / heads", between(0, 1 << 16));
     visit("hidden", hidden, "hidden units of the feed-forward layers; 0: 4 × width", between(0, 1 << 20));
-    visit("norm", norm, "norm before each sub-layer, or after its residual sum", Choices{"pre", "post"});
+    visit("norm", norm, "norm before each sub-layer, after its residual sum, or none", Choices{"pre", "post", "none"});
     visit("norm_kind", norm_kind, "layer norm or RMS norm", Choices{"layer", "rms"});
     visit("activation", activation, "of the feed-forward layers", Choices{"gelu", "gelu_tanh", "relu"});
     visit("bias", bias, "the feed-forward layers and layer norms have biases");
@@ -94,6 +94,7 @@ struct Memory {
 // Sub-layers f: attention, cross-attention to the memory if there is a mixer for it, feed-forward.
 // pre:   x + f(norm x)               (Xiong et al. 2020)
 // post:  norm(x + f(x))              (Vaswani et al. 2017)
+// none:  x + f(x)                    (Cao 2021)
 class Block : public Module {
  public:
   Block(const BlockOptions& options, int64_t layer, std::unique_ptr<TokenMixer> mixer,
@@ -105,15 +106,16 @@ class Block : public Module {
   TokenMixer& mixer() const { return mixer_; }
 
  private:
+  Norm* own_norm(const char* name, const BlockOptions& options);
   Tensor through(const Tensor& x, const Call& call, const Memory& memory,
                  const std::function<Tensor(const Tensor&)>& mix) const;
 
   bool post_norm_;
-  Norm& norm1_;
+  Norm* norm1_;         // all norms: null without
   TokenMixer& mixer_;
   Norm* cross_norm_;    // these three: null without cross-attention
   TokenMixer* cross_;
-  Norm& norm2_;
+  Norm* norm2_;
   FeedForward& mlp_;
   Branch &branch1_, *cross_branch_, &branch2_;
 };

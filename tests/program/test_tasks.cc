@@ -41,6 +41,13 @@ const std::string images_of_vit =
     "20\ntest_images = 20\ncrop_padding = 1\nflip = 0.5\n[model]\nname = 'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = "
     "4\n[run]\ndtype = 'f64'\n";
 
+const std::string functions_of_fno =
+    "[task]\nname = 'operator'\npoints = 16\nfunctions = 12\nevaluated = 6\n[model]\nname = 'fno'\nwidth = 4\nlayers = 1\nmodes = 3\n"
+    "[train]\nbatch = 4\n[run]\ndtype = 'f64'\n";
+const std::string functions_of_transformer =
+    "[task]\nname = 'operator'\npoints = 16\nfunctions = 12\nevaluated = 6\n[model]\nname = 'operator_transformer'\nwidth = 8\nlayers = "
+    "1\nheads = 2\nmodes = 3\ndecoder_width = 4\n[attention]\nmechanism = 'galerkin'\n[train]\nbatch = 4\n[run]\ndtype = 'f64'\n";
+
 // Of every row, with a model that fits it, small.
 std::vector<std::pair<std::string, Experiment>> experiments() {
   std::vector<std::pair<std::string, Experiment>> all;
@@ -53,6 +60,8 @@ std::vector<std::pair<std::string, Experiment>> experiments() {
   images_of_resnet.replace(images_of_resnet.find("name = 'vit'"), std::string("name = 'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 2").size(),
                            "name = 'resnet'\ndepth = 8\nwidth = 2");
   all.emplace_back("image", experiment_of(images_of_resnet));
+  all.emplace_back("operator", experiment_of(functions_of_fno));
+  all.emplace_back("operator", experiment_of(functions_of_transformer));
   for (const std::string& name : sequence_tasks())
     all.emplace_back(name, experiment_of(tokens_of_transformer + "[task]\nname = '" + name + "'\nsize = 4\n"));
   return all;

@@ -1,8 +1,10 @@
 #include "attention/reproduce/tasks/model.h"
 
 #include "attention/registry.h"
+#include "nn/models/fno.h"
 #include "nn/models/implicit.h"
 #include "nn/models/mlp.h"
+#include "nn/models/operator_transformer.h"
 #include "nn/models/resnet.h"
 #include "nn/models/transformer.h"
 #include "nn/models/vision_transformer.h"
@@ -104,20 +106,56 @@ ModelRow resnet_row() {
           }};
 }
 
+ModelRow operator_transformer_row() {
+  return {.name = "operator_transformer",
+          .title = "transformer between functions, decoded by spectral convolutions (Cao 2021)",
+          .takes = Takes::function,
+          .gives = Gives::function,
+          .mixes = true,
+          .options = [] { return std::make_unique<nn::OperatorTransformerOptions>(); },
+          .make = [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker& mixer) {
+            auto net = std::make_unique<nn::OperatorTransformer>(
+                options_of<nn::OperatorTransformerOptions>("operator_transformer", options), shape.inputs, shape.dimensions,
+                shape.outputs, mixer);
+            const nn::OperatorTransformer* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call& call) {
+                           return model->forward(batch.at("function"), batch.at("places"), call);
+                         }};
+          }};
+}
+
+ModelRow fno_row() {
+  return {.name = "fno",
+          .title = "Fourier neural operator, the control without attention (Li et al. 2021)",
+          .takes = Takes::function,
+          .gives = Gives::function,
+          .mixes = false,
+          .options = [] { return std::make_unique<nn::FnoOptions>(); },
+          .make = [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker&) {
+            auto net = std::make_unique<nn::Fno>(options_of<nn::FnoOptions>("fno", options), shape.inputs, shape.dimensions,
+                                                 shape.outputs);
+            const nn::Fno* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call&) {
+                           return model->forward(batch.at("function"), batch.at("places"));
+                         }};
+          }};
+}
+
 Registry<ModelRow>& registry() {
-  static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), implicit_row(), vit_row(), resnet_row()});
+  static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), implicit_row(), vit_row(), resnet_row(),
+                                                   operator_transformer_row(), fno_row()});
   return all;
 }
 
 }  // namespace
 
 const char* name_of(Takes takes) {
-  constexpr const char* names[] = {"tokens", "coordinates", "images"};
+  constexpr const char* names[] = {"tokens", "coordinates", "images", "functions"};
   return names[static_cast<int>(takes)];
 }
 
 const char* name_of(Gives gives) {
-  constexpr const char* names[] = {"the next token", "values", "classes"};
+  constexpr const char* names[] = {"the next token", "values", "classes", "functions"};
   return names[static_cast<int>(gives)];
 }
 

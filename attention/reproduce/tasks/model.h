@@ -17,14 +17,16 @@ namespace tapir {
 enum class Takes {
   tokens,        // "tokens" i32 (B,T)
   coordinates,   // "coordinates" (B,d)
-  image          // "pixels" (B,H,W,Q), channels last
+  image,         // "pixels" (B,H,W,Q), channels last
+  function       // "function" (B,n,Q): its values at n points, which stand at "places" (B,n,d)
 };
 
 // What it gives.
 enum class Gives {
   next_token,    // logits (B,T,V) of the token after each
   values,        // (B,n)
-  classes        // logits (B,n)
+  classes,       // logits (B,n)
+  function       // (B,n,·): values of another function at the points
 };
 
 const char* name_of(Takes takes);
@@ -35,9 +37,10 @@ struct ModelShape {
   Takes takes;
   Gives gives;
   int64_t vocabulary = 0;   // V, of tokens
-  int64_t inputs = 0;       // d, of coordinates
-  int64_t outputs = 0;      // n, of values or classes
+  int64_t inputs = 0;       // of coordinates, d; of a function, Q
+  int64_t outputs = 0;      // of values or classes, n; of a function, how many numbers it has at a point
   std::vector<double> mean{};   // n, of each value over what is learned; empty: not known before the training
+  int64_t dimensions = 0;   // d, of the places of a function
   nn::ImageShape image{};   // H, W, Q
 };
 

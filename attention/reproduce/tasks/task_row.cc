@@ -4,6 +4,7 @@
 #include "attention/reproduce/tasks/function.h"
 #include "attention/reproduce/tasks/image.h"
 #include "attention/reproduce/tasks/language.h"
+#include "attention/reproduce/tasks/operator.h"
 #include "attention/reproduce/tasks/picture.h"
 #include "attention/reproduce/tasks/sequence.h"
 
@@ -17,6 +18,7 @@ Registry<TaskRow>& registry() {
     rows.push_back(function_row());
     rows.push_back(image_row());
     rows.push_back(picture_row());
+    rows.push_back(operator_row());
     return Registry<TaskRow>("task", "task", std::move(rows));
   }();
   return all;
