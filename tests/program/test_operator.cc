@@ -8,6 +8,7 @@
 #include "datasets/draws.h"
 #include "datasets/synthetic/burgers.h"
 #include "nn/train/trainer.h"
+#include "tensor/dry_run.h"
 #include "tests/datasets/datasets_helpers.h"
 #include "tests/messages.h"
 
@@ -71,6 +72,19 @@ TEST_CASE("operator: the loss of a step, by hand: functions in an order of the s
     CHECK(loss.sum.item() == doctest::Approx(expected).epsilon(1e-12));
     CHECK((loss.count == 4 && loss.of == 4));
   }
+}
+
+TEST_CASE("operator: functions that a dry run asked for are solved afterwards") {
+  const auto loss_of = [](bool rehearsed) {
+    Experiment experiment = experiment_of(of_fno);
+    const std::unique_ptr<Task> task = make_task(experiment);
+    if (rehearsed) {
+      const Rehearsal rehearsal(Device::cpu);
+      task->train_task().loss(0, 0, 1, {});
+    }
+    return task->train_task().loss(0, 0, 1, {}).sum.item();
+  };
+  CHECK(loss_of(true) == loss_of(false));
 }
 
 TEST_CASE("operator: judged is the mean relative error of the functions of a part, whatever the batch") {

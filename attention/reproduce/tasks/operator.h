@@ -53,6 +53,7 @@ class OperatorTask final : public Task {
 
   const OperatorOptions& options_;
   mutable std::map<std::string, Functions> parts_;
+  mutable Functions unsolved_;   // zeros, of a dry run
   struct Order {
     int64_t epoch;
     std::vector<int64_t> functions;
