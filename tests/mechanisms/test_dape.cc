@@ -106,8 +106,11 @@ struct ScalarDape {
     const Values dL = score_gradient(n, a, v, g);
     Values dZ = hidden(n, second.pull_back(n, pass.Y, dL, zero.second), first.out, mask_hidden);
     for (size_t i = 0; i < dZ.size(); ++i) dZ[i] *= pass.Z[i] > 0 ? 1 : 0.01;
-    Values dX = hidden(n, first.pull_back(n, pass.U, dZ, zero.first), first.in, true);
-    for (size_t i = 0; i < dX.size(); ++i) dX[i] += dL[i];
+    const Values dU = hidden(n, first.pull_back(n, pass.U, dZ, zero.first), first.in, true);
+    Values dX = dL;   // scores are the first H channels of the picture
+    n.each_pair([&](auto b, auto h, auto t, auto s) {
+      dX[n.pair(b, h, t, s)] += dU[RowConvolution::at(n, first.in, b * n.T + t, h, s)];
+    });
     Attention result{mix(n, a, v), DotProduct{}.gradients(n, q, k, dX)};
     result.gradients["v"] = value_gradient(n, a, g);
     result.gradients["first.weight"] = zero.first.w, result.gradients["first.bias"] = zero.first.b;
@@ -321,7 +324,7 @@ TEST_CASE("dape: with a shift by one key between, a logit is the sum of its scor
   }
 }
 
-TEST_CASE("dape: without mask_hidden the last token's score of itself alone depends on the width; with it none does (item 7)") {
+TEST_CASE("dape: without mask_hidden the last token's score of itself alone depends on the width; with it none does (property 7)") {
   const int64_t H = 2, N = 7, D = 4, prefix = 5;
   const Values X = random_normal({1, H, N, N}, 5, "scores").values<double>();
   const Sizes whole{.B = 1, .H = H, .T = N, .S = N, .D = D, .causal = true};
