@@ -136,10 +136,10 @@ TEST_CASE("biases: beyond what was trained they go on as their formulas say") {
   // A network that returns its input shows what FIRE asks: shares of what the query can look back.
   const auto fire = bias_of(nn::Positions::fire, true, 1);
   for (const auto& [name, parameter] : parameters_of(*fire)) {
-    Tensor set = Tensor::zeros(parameter->shape, DType::f64);
-    if (name == "c" || name == "threshold") set = Tensor::full(parameter->shape, name == "c" ? 0.1 : 1, DType::f64);
-    else if (name == "hidden.weight" || name == "out.weight") set.data<double>()[0] = 1;
-    parameter->value = set;
+    std::vector<double> set(parameter->shape.elements(), 0.0);
+    if (name == "c") set[0] = 0.1;
+    else if (name == "threshold" || name == "hidden.weight" || name == "out.weight") set[0] = 1;
+    parameter->value = Tensor::from(set, parameter->shape);
   }
   for (const int64_t place : {int64_t{0}, int64_t{100}, int64_t{512}, int64_t{4000}}) {
     const Tensor share = fire->forward(scores_of(1, 1, place + 1), place);

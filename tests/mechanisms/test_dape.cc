@@ -247,7 +247,7 @@ TEST_CASE("dape: a kernel of one key is a network across heads, pair by pair: DA
                             b2 = parameter("second.bias");
   const Tensor X = affine(matmul(Q, transpose(K)), 0.5, 0);   // 1/√4
   const auto slope = [](int64_t h) { return h < 2 ? std::pow(2.0, -4.0 * static_cast<double>(h + 1)) : std::pow(2.0, -2.0); };
-  Tensor L = Tensor::zeros({1, H, N, N}, DType::f64);
+  Tensor L = Tensor::zeros({1, H, N, N}, DType::f64, Device::cpu);
   for (int64_t i = 0; i < N; ++i)
     for (int64_t j = 0; j < N; ++j) {
       std::vector<double> in, hidden(units);
