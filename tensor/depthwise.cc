@@ -126,12 +126,6 @@ template <class T> struct DepthwiseForWeight {
   }
 };
 
-template <class T> struct PartTerm {
-  const T* w;
-  int64_t size;
-  HD T operator()(int64_t part, int64_t i) const { return w[part * size + i]; }
-};
-
 }  // namespace
 
 void convolve_depthwise_for_weight(const Tensor& x, const Tensor& g, const Tensor& w, const WindowLine& rows,
@@ -145,7 +139,7 @@ void convolve_depthwise_for_weight(const Tensor& x, const Tensor& g, const Tenso
     const DepthwiseForWeight<T> kernel{x.data<T>(), g.data<T>(), partial.data<T>(), stretches.data(), x.size(0), parts,
                                        x.size(1), x.size(2), x.size(3), panel, stretches.count(), rows, columns};
     for_each_block(x.device(), kernel.blocks(), taps * panel * static_cast<int64_t>(sizeof(T)), kernel);
-    column_sum(x.device(), parts, size, PartTerm<T>{partial.data<T>(), size}, w.data<T>());
+    column_sum(x.device(), parts, size, Columns<T>{partial.data<T>(), size}, w.data<T>());
   });
 }
 

@@ -208,33 +208,39 @@ void for_each_row(Device device, int64_t rows, int64_t width, const Kernel& kern
   });
 }
 
-// y_j = Σ_i term(i, j), i < rows, j < columns: blocks of 64 rows are summed in parallel, then the blocks in order.
+// x (rows, columns) as terms of column_sum.
+template <class T>
+struct Columns {
+  const T* x;
+  int64_t columns;
+  HD T operator()(int64_t i, int64_t j) const { return x[i * columns + j]; }
+};
+
+// y_j = Σ_i term(i, j), i < rows, j < columns: blocks of 64 rows, then blocks of 64 of their sums, and so on. So the rounding of
+// a sum is that of a few times 64 additions, however many its terms are.
 template <class T, class Term>
 void column_sum(Device device, int64_t rows, int64_t columns, const Term& term, T* y) {
   if constexpr (cuda::built)
     if (device == Device::cuda) return cuda::column_sum(rows, columns, term, y);
   if (columns == 0) return;   // whatever the rows
-  constexpr int64_t block = rows_per_block;
-  const int64_t blocks = (rows + block - 1) / block;
-  std::vector<T> partial(blocks * columns);
-  for_each_range(blocks, std::max<int64_t>(1, elements_per_range / (block * std::max<int64_t>(1, columns))),
+  constexpr int64_t block = rows_per_block, widest = 1024;
+  const int64_t blocks = std::max<int64_t>(1, (rows + block - 1) / block), parts = (columns + widest - 1) / widest;
+  std::vector<T> partial(blocks > 1 ? blocks * columns : 0);
+  T* const sums = blocks > 1 ? partial.data() : y;
+  for_each_range(blocks * parts, std::max<int64_t>(1, elements_per_range / (block * std::min(columns, widest))),
                  [&](int64_t begin, int64_t end) {
     const Term local = term;
-    for (int64_t b = begin; b < end; ++b) {
-      T* sum = partial.data() + b * columns;
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t b = item / parts, first = item % parts * widest, last = std::min(columns, first + widest);
+      T* const sum = sums + b * columns;
+      std::fill(sum + first, sum + last, T(0));
       for (int64_t i = b * block; i < std::min(rows, (b + 1) * block); ++i) {
 #pragma omp simd
-        for (int64_t j = 0; j < columns; ++j) sum[j] += local(i, j);
+        for (int64_t j = first; j < last; ++j) sum[j] += local(i, j);
       }
     }
   });
-  for_each_range(columns, 1024, [&](int64_t begin, int64_t end) {
-    std::fill(y + begin, y + end, T(0));
-    for (int64_t b = 0; b < blocks; ++b) {
-#pragma omp simd
-      for (int64_t j = begin; j < end; ++j) y[j] += partial[b * columns + j];
-    }
-  });
+  if (blocks > 1) column_sum(device, blocks, columns, Columns<T>{sums, columns}, y);
 }
 
 // Running totals along the middle axis of (outer, n, inner), backwards if `reverse`. A kernel has a type State, whose

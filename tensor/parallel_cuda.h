@@ -265,25 +265,14 @@ struct BlockOfColumn {
   }
 };
 
-template <class T>
-struct ColumnOfBlocks {
-  const T* sums;
-  T* y;
-  int64_t blocks, columns;
-  HD void operator()(int64_t j) const {
-    T sum = 0;
-    for (int64_t b = 0; b < blocks; ++b) sum += sums[b * columns + j];
-    y[j] = sum;
-  }
-};
-
 template <class T, class Term>
 void column_sum(int64_t rows, int64_t columns, const Term& term, T* y) {
-  const int64_t blocks = (rows + rows_per_block - 1) / rows_per_block;
+  const int64_t blocks = std::max<int64_t>(1, (rows + rows_per_block - 1) / rows_per_block);
+  if (blocks == 1) return for_each(columns, BlockOfColumn<T, Term>{term, y, rows, columns});
   const Storage partial(blocks * columns * static_cast<int64_t>(sizeof(T)), Device::cuda);
   T* const sums = static_cast<T*>(partial.data);
   for_each(blocks * columns, BlockOfColumn<T, Term>{term, sums, rows, columns});
-  for_each(columns, ColumnOfBlocks<T>{sums, y, blocks, columns});
+  column_sum(blocks, columns, Columns<T>{sums, columns}, y);
 }
 
 // Places of a scan: (outer, n, inner) in chunks along n; a state for each (outer, chunk, inner).

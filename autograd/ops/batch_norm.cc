@@ -37,12 +37,6 @@ template <class T, class Term> struct TermOfColumn {
   HD T operator()(int64_t i, int64_t j) const { return term(i * channels + j, j); }
 };
 
-template <class T> struct Column {
-  const T* x;
-  int64_t columns;
-  HD T operator()(int64_t i, int64_t j) const { return x[i * columns + j]; }
-};
-
 // (C): Σ of term(place, channel) over the places of each channel. Runs of inner places first; columns where they are short.
 template <class T, class Term> Tensor channel_sum(const Layout& at, const Term& term) {
   const Tensor y = Tensor::empty({at.channels}, dtype_of<T>(), at.device);
@@ -52,7 +46,7 @@ template <class T, class Term> Tensor channel_sum(const Layout& at, const Term& 
     const Tensor runs = Tensor::empty({at.outer, at.channels}, dtype_of<T>(), at.device);
     for_each_row(at.device, at.outer * at.channels, at.inner,
                  RunSum<T, Term>{term, runs.data<T>(), at.channels, at.inner});
-    column_sum(at.device, at.outer, at.channels, Column<T>{runs.data<T>(), at.channels}, y.data<T>());
+    column_sum(at.device, at.outer, at.channels, Columns<T>{runs.data<T>(), at.channels}, y.data<T>());
   }
   return y;
 }

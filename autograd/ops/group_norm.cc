@@ -79,12 +79,6 @@ template <class T> struct GroupNormBackwardRow {
   }
 };
 
-template <class T> struct Column {
-  const T* x;
-  int64_t columns;
-  HD T operator()(int64_t i, int64_t j) const { return x[i * columns + j]; }
-};
-
 }  // namespace
 
 struct GroupNorm {
@@ -136,8 +130,8 @@ struct GroupNorm {
       if (at.needs(0))
         for_each_row(g.device(), batch * groups, size.width(),
                      GroupNormBackwardRow<T>{gp, xp, w.data<T>(), mp, ip, cp, sp, pp, dx.data<T>(), size});
-      if (at.needs(1)) column_sum(g.device(), batch, channels, Column<T>{pp, channels}, dw.data<T>());
-      if (at.needs(2)) column_sum(g.device(), batch, channels, Column<T>{sp, channels}, db.data<T>());
+      if (at.needs(1)) column_sum(g.device(), batch, channels, Columns<T>{pp, channels}, dw.data<T>());
+      if (at.needs(2)) column_sum(g.device(), batch, channels, Columns<T>{sp, channels}, db.data<T>());
     });
     return {dx, dw, db};
   }

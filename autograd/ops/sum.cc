@@ -15,12 +15,6 @@ template <class T> struct Element {
   HD T operator()(int64_t i) const { return x[i]; }
 };
 
-template <class T> struct Column {
-  const T* x;
-  int64_t columns;
-  HD T operator()(int64_t i, int64_t j) const { return x[i * columns + j]; }
-};
-
 template <class T> struct RowSum {
   const T* x;
   T* y;
@@ -73,7 +67,7 @@ Tensor sum_axes(const char* op, const Tensor& x, unsigned reduced, bool average 
     using T = decltype(zero);
     const T* const elements = dense.data<T>();
     if (kept == 1) full_sum(x.device(), summed, Element<T>{elements}, sums.data<T>());
-    else if (leading) column_sum(x.device(), summed, kept, Column<T>{elements, kept}, sums.data<T>());
+    else if (leading) column_sum(x.device(), summed, kept, Columns<T>{elements, kept}, sums.data<T>());
     else for_each_row(x.device(), kept, summed, RowSum<T>{elements, sums.data<T>(), summed});
     if (average)
       for_each_row(x.device(), kept, kept == 1 ? summed : 1,

@@ -4,7 +4,7 @@
 
 FOLDER has what golden_export writes of an experiment of images: initial.safetensors, the weights, and batches.safetensors,
 the normalised pixels (steps, B, H, W, C) and labels (steps, B) of each step, and images.json, whose digest of the training part
-is kept. Writes OUT/reference.json, the losses.
+is kept. Writes OUT/reference.json: the losses, of f64 how far f32 is from it at each step, of f32 the losses in f64 if asked.
 
 Models: the weights' names are those of nn/models/vision_transformer.h and resnet.h, the weights of convolutions permuted
 as autograd/ops/convolution.h says. Patches come from a convolution, so that a wrong order of pixels in a patch shows.
@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 import torch
 import torch.nn.functional as F
-from language_model import Mlp, ScoreNetwork, layer_norm, make_optimizer, train_step
+from language_model import Mlp, ScoreNetwork, layer_norm, make_optimizer, update
 from torch import nn
 
 VARIANTS = ("dot", "neural-paper", "resnet")
@@ -161,6 +161,49 @@ def from_tapir(initial):
     return renamed
 
 
+def channel_by_channel(pixels):
+    """(…, H, W, channels) as they were, in memory one channel after the other: for this layout PyTorch's batch norm sums float32
+    in float64. For its channels_last, which a permuted view would be, it adds float32 one by one, and is off by 400 roundings."""
+    return pixels.movedim(-1, -3).contiguous().movedim(-3, -1)
+
+
+def single_differences(single, model, loss, mean_loss):
+    """Relative differences of float32 from float64, of a step's loss and of its gradient: `single` with the weights of `model`,
+    whose gradients are there."""
+    with torch.no_grad():
+        for own, weight in zip(single.parameters(), model.parameters()):
+            own.copy_(weight)
+    own_loss = mean_loss(single)
+    own = torch.autograd.grad(own_loss, list(single.parameters()))
+    truth = [p.grad for p in model.parameters()]
+    norm = torch.linalg.vector_norm
+    difference = norm(torch.stack([norm(a.double() - b) for a, b in zip(own, truth)]))
+    return abs(own_loss.item() / loss.item() - 1), (difference / norm(torch.stack([norm(b) for b in truth]))).item()
+
+
+def train(fresh, settings, pixels, labels, dtype):
+    """`fresh(dtype)`: the model with its initial weights."""
+    model, wide = fresh(dtype), dtype == torch.float64
+    single = fresh(torch.float32) if wide else None
+    optimizer, result, differences = make_optimizer(model, settings), {"losses": [], "gradient_norms": []}, []
+    for k in range(settings.steps):
+
+        def mean_loss(some):
+            logits = some(pixels[k].to(next(some.parameters()).dtype))
+            return F.cross_entropy(logits, labels[k], label_smoothing=settings.label_smoothing)
+
+        loss = mean_loss(model)
+        loss.backward()
+        if wide:
+            differences.append(single_differences(single, model, loss, mean_loss))
+        result["losses"].append(loss.item())
+        result["gradient_norms"].append(update(model, optimizer, settings, k))
+    if wide:
+        losses, gradients = zip(*differences)
+        result["f32_differences"] = {"loss": losses, "gradient": gradients}
+    return result
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
@@ -169,6 +212,7 @@ def arguments():
     parser.add_argument("--pool", choices=("mean", "class"), default="mean")
     parser.add_argument("--label-smoothing", type=float, default=0.0)
     parser.add_argument("--dtype", choices=("f32", "f64"), default="f32")
+    parser.add_argument("--beside-f64", action="store_true", help="train in f64 as well, from the same weights")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=5)
     parser.add_argument("--wrong", choices=WRONG)
@@ -181,7 +225,6 @@ def main():
 
     options = arguments()
     torch.set_num_threads(options.threads)
-    dtype = {"f32": torch.float32, "f64": torch.float64}[options.dtype]
     settings = Settings(
         variant=options.variant,
         pool=options.pool,
@@ -191,20 +234,16 @@ def main():
         wrong=options.wrong,
     )
     batches = load_file(options.data / "batches.safetensors")
-    pixels, labels = batches["pixels"].to(dtype), batches["labels"].long()
+    pixels, labels = channel_by_channel(batches["pixels"]), batches["labels"].long()
     initial = load_file(options.data / "initial.safetensors")
-    model = make_model(settings, pixels, initial).to(dtype)
-    missing = model.load_state_dict(from_tapir(initial), strict=False).missing_keys
-    assert all(name.endswith(("num_batches_tracked", "running_mean", "running_var")) for name in missing), missing
 
-    optimizer, losses, norms = make_optimizer(model, settings), [], []
-    for k in range(settings.steps):
-        loss, norm = train_step(model, optimizer, settings, k, F.cross_entropy(
-            model(pixels[k]), labels[k], label_smoothing=settings.label_smoothing))
-        losses.append(loss)
-        norms.append(norm)
+    def fresh(dtype):
+        model = make_model(settings, pixels, initial).to(dtype)
+        missing = model.load_state_dict(from_tapir(initial), strict=False).missing_keys
+        assert all(name.endswith(("num_batches_tracked", "running_mean", "running_var")) for name in missing), missing
+        return model
 
-    options.out.mkdir(parents=True, exist_ok=True)
+    dtype = {"f32": torch.float32, "f64": torch.float64}[options.dtype]
     reference = {
         "versions": pytorch_setup.versions(),
         "cpu": pytorch_setup.cpu(),
@@ -212,9 +251,11 @@ def main():
         "threads": options.threads,
         "settings": asdict(settings),
         "train_sha256": json.loads((options.data / "images.json").read_text())["train_sha256"],
-        "losses": losses,
-        "gradient_norms": norms,
+        **train(fresh, settings, pixels, labels, dtype),
     }
+    if options.beside_f64:
+        reference["losses_f64"] = train(fresh, settings, pixels, labels, torch.float64)["losses"]
+    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "reference.json").write_text(json.dumps(reference, indent=1) + "\n")
 
 

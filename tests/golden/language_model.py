@@ -312,15 +312,20 @@ def mean_loss(model, inputs, targets):
     return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
 
 
-def train_step(model, optimizer, settings, k, loss):
-    """Step k from the loss of its batch; returns the loss before the update and the gradient norm before clipping."""
-    loss.backward()
+def update(model, optimizer, settings, k):
+    """Step k by the gradients that the parameters have; returns their norm before clipping."""
     norm = clip_gradients(model, settings.clip)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(settings, k)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss.item(), norm
+    return norm
+
+
+def train_step(model, optimizer, settings, k, loss):
+    """Step k from the loss of its batch; returns the loss before the update and the gradient norm before clipping."""
+    loss.backward()
+    return loss.item(), update(model, optimizer, settings, k)
 
 
 @torch.no_grad()
