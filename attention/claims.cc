@@ -1,6 +1,7 @@
 #include "attention/claims.h"
 
 #include <map>
+#include <optional>
 
 #include "attention/claims/subject.h"
 
@@ -28,11 +29,14 @@ std::vector<Proof> prove(const Mechanism& mechanism, const nn::Options& options,
   const auto proof = [&](const char* claim, Evidence found, int points = 1) {
     Proof result{claim, false, {}};
     for (int point = 0; point < points && !result.holds; ++point) {
+      std::optional<evidence::Subject> subject;
       try {
-        result.evidence = found(evidence::Subject(mechanism, options, shape, seed + point));
+        subject.emplace(mechanism, options, shape, seed + point);
+        result.evidence = found(*subject);
         result.holds = true;
       } catch (const std::exception& error) {   // of a program's own mechanism it may be any
         result.evidence = error.what();
+        if (subject) result.counter_example = subject->drawn();
       }
     }
     return result;

@@ -1,6 +1,7 @@
 // Claims: what a row of the zoo promises, put to the test in f64. Used by the tests and by `tapir check`.
 #pragma once
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "attention/zoo.h"
@@ -11,6 +12,7 @@ struct Proof {
   std::string claim;      // a name of Claims, "positions", "gradient" or "double_gradient"
   bool holds;
   std::string evidence;   // what was compared and how well it agreed, or what went wrong
+  std::vector<std::pair<std::string, Tensor>> counter_example = {};   // where it does not hold: the tokens and parameters, by name
 };
 
 // Makes the mechanism's mixer with random parameters, large enough that attention is far from uniform and gates are partly

@@ -85,6 +85,20 @@ Subject::Subject(const Subject& other, nn::Positions positions)
   set_parameters(values.data());
 }
 
+Tensor Subject::tokens(int64_t batch, int64_t length, const std::string& site) const {
+  const Shape shape{batch, length, shape_.width};
+  tokens_[site] = shape;
+  return normal(shape, 1, {.seed = seed_, .step = 0, .site = site_of(site)});
+}
+
+std::vector<std::pair<std::string, Tensor>> Subject::drawn() const {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (const auto& [site, shape] : tokens_)
+    all.emplace_back(site, normal(shape, 1, {.seed = seed_, .step = 0, .site = site_of(site)}));
+  for (const auto& [name, parameter] : parameters_) all.emplace_back(name, parameter->value.detach());
+  return all;
+}
+
 std::vector<Tensor> Subject::recorded(const std::string& name, const Tensor& x, const Tensor& context, const Mask& mask) const {
   std::vector<Tensor> values;
   nn::Call call;

@@ -1,5 +1,6 @@
 // What the proofs of claims.cc share: a mixer that shows what it does, and numbers to compare.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,9 +34,10 @@ class Subject {
   // `other` with these positions: its parameters, beside those that the positions have or give another shape.
   Subject(const Subject& other, nn::Positions positions);
 
-  Tensor tokens(int64_t batch, int64_t length, const std::string& site) const {
-    return normal({batch, length, shape_.width}, 1, {.seed = seed_, .step = 0, .site = site_of(site)});
-  }
+  Tensor tokens(int64_t batch, int64_t length, const std::string& site) const;
+
+  // The last tokens of each site, and the parameters.
+  std::vector<std::pair<std::string, Tensor>> drawn() const;
 
   // Of a sequence by itself.
   Tensor run(const Tensor& x, const Mask& mask) const { return run(x, x, mask, false); }
@@ -99,6 +101,7 @@ class Subject {
  private:
   std::unique_ptr<nn::TokenMixer> reader_;   // with the same parameters, of another sequence; null where it needs its own
   std::vector<std::pair<std::string, nn::Parameter*>> parameters_;
+  mutable std::map<std::string, Shape> tokens_;   // those drawn last, by their sites
 };
 
 // What was compared for a claim and how well it agreed; throws Error with what went wrong.

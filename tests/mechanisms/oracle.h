@@ -1,8 +1,10 @@
 // What the tests know of a mechanism: each file test_<name>.cc registers it for its row, and the tests that go over the whole
 // zoo read it (test_mechanisms.cc, test_references.cc, test_mechanism_options.cc).
 #pragma once
+#include <filesystem>
 #include <functional>
 #include <map>
+#include <source_location>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +46,7 @@ struct Oracle {
   std::vector<Rule> rules = {};  // one for each option
   Words variants = {""};         // keys of [attention]: each is compared with the reference, every gradient too
   bool even = false;             // heads must have an even width
+  std::string file = {};         // of tests/mechanisms/, known to its Registered
 
   bool has_reference() const { return heads || mixer; }
 };
@@ -54,8 +57,12 @@ inline std::map<std::string, Oracle>& registered_oracles() {
 }
 inline const std::map<std::string, Oracle>& oracles() { return registered_oracles(); }   // by mechanism
 
+// Set by whoever wants to see some mechanisms alone (tests/mutation/run_zoo.cc).
+inline std::function<bool(const std::string&)> takes_mechanism = [](const std::string&) { return true; };
+
 struct Registered {   // a static of a test file
-  explicit Registered(const Oracle& oracle) {
+  explicit Registered(Oracle oracle, const std::source_location& where = std::source_location::current()) {
+    oracle.file = std::filesystem::path(where.file_name()).filename();
     const bool first = registered_oracles().emplace(oracle.mechanism, oracle).second;
     require(first, "oracles", [&] { return oracle.mechanism + " has two"; });
   }

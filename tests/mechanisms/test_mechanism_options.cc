@@ -19,7 +19,8 @@ std::unique_ptr<nn::Options> options_with(const std::string& mechanism_name, con
 template <class Judge>
 void each_rule(const Judge& judge) {
   for (const auto& [name, oracle] : oracles())
-    for (const Rule& rule : oracle.rules) judge(name, rule);
+    for (const Rule& rule : oracle.rules)
+      if (takes_mechanism(name)) judge(name, rule);
 }
 
 }  // namespace

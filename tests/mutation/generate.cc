@@ -1,6 +1,6 @@
 // Writes mutated copies of sources (mutate.h) and the table of their mutants.
 //
-//   mutation_generate ROOT FOLDER FILE…     reads ROOT/FILE, writes FOLDER/FILE and FOLDER/mutants
+//   mutation_generate derivatives|mechanisms ROOT FOLDER FILE…     reads ROOT/FILE, writes FOLDER/FILE and FOLDER/mutants
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -32,15 +32,19 @@ void write(const std::filesystem::path& file, const std::string& text) {
 
 int main(int argc, char** argv) try {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  if (arguments.size() < 3) throw std::runtime_error("usage: mutation_generate ROOT FOLDER FILE…");
-  const std::filesystem::path root = arguments[0], folder = arguments[1];
+  if (arguments.size() < 4) throw std::runtime_error("usage: mutation_generate derivatives|mechanisms ROOT FOLDER FILE…");
+  const auto chosen = arguments[0] == "mechanisms" ? of_mechanism : derivatives;
+  const std::filesystem::path root = arguments[1], folder = arguments[2];
   std::string headers;
-  for (const auto& file : std::filesystem::directory_iterator(root / "autograd/ops"))
-    if (file.path().extension() == ".h") headers += contents(file.path());
-  const TensorFunctions functions = tensor_functions(Source("autograd/ops/*.h", headers));
+  for (const char* declared : {"autograd/ops", "attention/kernels"})
+    for (const auto& file : std::filesystem::directory_iterator(root / declared))
+      if (file.path().extension() == ".h") headers += contents(file.path());
+  const TensorFunctions functions = tensor_functions(Source("*.h", headers));
   std::vector<Mutant> mutants;
-  for (size_t i = 2; i < arguments.size(); ++i)
-    write(folder / arguments[i], mutate(Source(arguments[i], contents(root / arguments[i])), functions, mutants));
+  for (size_t i = 3; i < arguments.size(); ++i) {
+    const Source source(arguments[i], contents(root / arguments[i]));
+    write(folder / arguments[i], mutate(source, chosen(source), functions, mutants));
+  }
   std::string table;
   for (const Mutant& m : mutants) table += m.file + '\t' + m.function + '\t' + m.original + '\t' + m.mutated + '\n';
   write(folder / "mutants", table);

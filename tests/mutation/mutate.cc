@@ -26,14 +26,14 @@ struct Site {
   bool truth = false;     // a pointer, perhaps, that stands for a truth value
 };
 
-// Reads the bodies of derivatives. A function named after what it reads takes the token it begins with and returns the one
+// Reads the bodies of functions. A function named after what it reads takes the token it begins with and returns the one
 // behind it.
 class Reader {
  public:
   Reader(const Source& source, const TensorFunctions& functions, std::vector<Mutant>& mutants)
       : s(source), functions_(functions), mutants_(mutants) {}
 
-  void derivative(const Function& function) {
+  void read(const Function& function) {
     function_ = function.label();
     statements(function.body + 1, partner(function.body));
   }
@@ -91,8 +91,8 @@ class Reader {
   void scaled(size_t first, size_t last) {
     const std::string value = s.text(first, last);
     if (is(first, "[") || value == "T(0)" || value == "Tensor()" || value.starts_with("Tensor::empty(") ||
-        value.starts_with("Tensor::zeros("))
-      return;   // closures, and what has no value to scale
+        value.starts_with("Tensor::zeros(") || value.starts_with("parameter(") || value.find("::state(") != std::string::npos)
+      return;   // closures, what has no value to scale, and what cannot be copied
     mutant(first, last, "::tapir::mutation::scaled(" + value + ")", value, "1.0001 (" + value + ")");
   }
 
@@ -137,8 +137,10 @@ class Reader {
     if (function == "select") begin = 1, count = 3;
     else if (name == first + 2 && is(first, "math") && arguments.size() == 1) count = 1;
     else if ((plain || of_view) && found != functions_.end()) count = static_cast<size_t>(found->second);
-    for (size_t k = begin; k < std::min(count, arguments.size()); ++k)
-      mutant(first, last, s.text(arguments[k].first, arguments[k].second));
+    for (size_t k = begin; k < std::min(count, arguments.size()); ++k) {
+      const size_t from = arguments[k].first, to = arguments[k].second;
+      if (to != from + 1 || s.tokens()[from].kind != Token::number) mutant(first, last, s.text(from, to));   // a number is no tensor
+    }
   }
 
   // ---- statements
@@ -373,7 +375,7 @@ class Reader {
     return i + 1;
   }
   [[noreturn]] void unreadable(size_t i) const {
-    throw std::runtime_error(s.file() + ":" + std::to_string(s.line(i)) + ": the reader of derivatives stops at '" +
+    throw std::runtime_error(s.file() + ":" + std::to_string(s.line(i)) + ": the reader of mutants stops at '" +
                              std::string(s.tokens()[i].text) + "'");
   }
 
@@ -400,9 +402,10 @@ TensorFunctions tensor_functions(const Source& header) {
   return found;
 }
 
-std::string mutate(const Source& source, const TensorFunctions& functions, std::vector<Mutant>& mutants) {
+std::string mutate(const Source& source, const std::vector<Function>& chosen, const TensorFunctions& functions,
+                   std::vector<Mutant>& mutants) {
   Reader reader(source, functions, mutants);
-  for (const Function& function : derivatives(source)) reader.derivative(function);
+  for (const Function& function : chosen) reader.read(function);
   return reader.result();
 }
 

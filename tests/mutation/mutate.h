@@ -1,4 +1,4 @@
-// Mutants of derivatives: every operator, constant, call and result of a derivative, changed in one place at a time.
+// Mutants of derivatives and of mechanisms: every operator, constant, call and result, changed in one place at a time.
 //
 // All mutants of a source live in one copy of it, and the active one is chosen at run time (mutant.h):
 //   a + b   becomes   (mutant(7) ? (a - b) : mutant(8) ? (a) : mutant(9) ? (b) : (a + b))
@@ -27,8 +27,9 @@ struct Mutant {
 using TensorFunctions = std::map<std::string, int>;
 TensorFunctions tensor_functions(const Source& header);   // the declarations `Tensor name(const Tensor& …`
 
-// The copy of a source with its mutants, which are appended to `mutants`: their place there is their number. Equal keys get
-// #2, #3 … Throws std::runtime_error with file and line where a derivative cannot be read.
-std::string mutate(const Source& source, const TensorFunctions& functions, std::vector<Mutant>& mutants);
+// The copy of a source with the mutants of the functions chosen, which are appended to `mutants`: their place there is their number. Equal keys get
+// #2, #3 … Throws std::runtime_error with file and line where a function cannot be read.
+std::string mutate(const Source& source, const std::vector<Function>& chosen, const TensorFunctions& functions,
+                   std::vector<Mutant>& mutants);
 
 }  // namespace tapir::mutation

@@ -215,4 +215,13 @@ std::vector<Function> derivatives(const Source& source) {
   return found;
 }
 
+std::vector<Function> of_mechanism(const Source& source) {
+  std::vector<Function> found = source.functions();
+  std::erase_if(found, [](const Function& f) {
+    const bool own = !f.owner.empty() || f.hidden;
+    return !own || f.name == "fields" || f.name.find("claims") != std::string::npos;
+  });
+  return found;
+}
+
 }  // namespace tapir::mutation

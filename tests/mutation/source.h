@@ -51,4 +51,7 @@ class Source {
 // calls; functions of dual numbers; and the few whose role cannot be seen.
 std::vector<Function> derivatives(const Source& source);
 
+// What a mechanism of the zoo computes: functions of its own file but for its row, its options' fields and its claims.
+std::vector<Function> of_mechanism(const Source& source);
+
 }  // namespace tapir::mutation

@@ -12,9 +12,14 @@ namespace {
 
 const TensorFunctions functions = {{"add", 2}, {"mul", 2}, {"neg", 1}, {"sum", 1}};
 
+std::string mutated(const std::string& text, std::vector<Mutant>& mutants) {
+  const Source source("a.cc", text);
+  return mutate(source, derivatives(source), functions, mutants);
+}
+
 std::vector<std::string> mutants_of(const std::string& text) {
   std::vector<Mutant> mutants;
-  mutate(Source("a.cc", text), functions, mutants);
+  mutated(text, mutants);
   std::vector<std::string> found;
   for (const Mutant& m : mutants) found.push_back(m.original + " → " + m.mutated);
   std::sort(found.begin(), found.end());
@@ -111,10 +116,10 @@ TEST_CASE("mutation: the copy chooses among the mutants, and keeps the rest") {
   const std::string choice =
       "(::tapir::mutation::mutant(7) ? (a - b) : ::tapir::mutation::mutant(8) ? (a) : "
       "::tapir::mutation::mutant(9) ? (b) : (a /* c */ + b))";
-  CHECK(mutate(Source("a.cc", "#pragma once\nstruct F { T df() { f(a /* c */ + b); } };  // end\n"), functions, mutants) ==
+  CHECK(mutated("#pragma once\nstruct F { T df() { f(a /* c */ + b); } };  // end\n", mutants) ==
         "#include \"tests/mutation/mutant.h\"\n#pragma once\nstruct F { T df() { f(" + choice + "); } };  // end\n");
   CHECK(mutants.back().key() == "a.cc: F::df: a + b → b");
-  const std::string pointer = mutate(Source("a.cc", "struct F { T df() { f(p ? a : b, !p); } };"), functions, mutants);
+  const std::string pointer = mutated("struct F { T df() { f(p ? a : b, !p); } };", mutants);
   CHECK(pointer.find("mutant(10) ? (!(p)) : !!(p)) ? a : b") != std::string::npos);
   CHECK(pointer.find("mutant(11) ? (!!p) : (!p))") != std::string::npos);
 }
@@ -128,7 +133,7 @@ TEST_CASE("mutation: what cannot be read is an error with its line") {
     }
     return "no error";
   };
-  CHECK(message("struct F {\nT df() { f(a b); } };") == "a.cc:2: the reader of derivatives stops at 'b'");
+  CHECK(message("struct F {\nT df() { f(a b); } };") == "a.cc:2: the reader of mutants stops at 'b'");
   CHECK(message("struct F {\n T df( }") == "a.cc:2: a bracket that nothing opens");
   CHECK(message("\nstruct F {") == "a.cc:2: a bracket stays open");
 }
