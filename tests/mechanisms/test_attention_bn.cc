@@ -4,7 +4,7 @@
 #include "attention/mechanisms/attention_bn.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops.h"
-#include "tests/mechanisms/oracle.h"
+#include "tests/mechanisms/subject.h"
 
 using namespace tapir;
 
@@ -119,7 +119,7 @@ Tensor attended(const nn::TokenMixer& mixer, const Tensor& Q, const Tensor& K, c
 
 }  // namespace
 
-TEST_CASE("attention_bn: a common scale and shift of each feature of queries and keys changes nothing") {
+TEST_CASE("attention_bn: a common scale and shift of each feature of queries and keys changes nothing (property BN 2)") {
   AttentionBnOptions options;
   options.epsilon = 1e-12;
   const auto mixer = make_attention_bn(options, {.width = 8, .heads = 2});
@@ -131,7 +131,7 @@ TEST_CASE("attention_bn: a common scale and shift of each feature of queries and
         1e-9);
 }
 
-TEST_CASE("attention_bn: of keys with mean 0 and variance 1 it is the dot product") {
+TEST_CASE("attention_bn: of keys with mean 0 and variance 1 it is the dot product (property BN 3)") {
   AttentionBnOptions options;
   options.epsilon = 1e-12;
   const Tensor Q = random_normal({1, 2, 8, 4}, 1, "Q"), V = random_normal({1, 2, 8, 4}, 1, "V");
@@ -175,4 +175,42 @@ TEST_CASE("attention_bn: statistics of a whole sequence under a causal mask woul
     return first_rows(dynamic_cast<const ProjectedAttention&>(*mixer).attend(Q, k, V, call));
   };
   CHECK(as_here(other) == as_here(K));
+}
+
+TEST_CASE("attention_bn: what is the same for all keys of a query may be left away (property BN 1)") {
+  const auto mixer = make_attention_bn({}, {.width = 8, .heads = 2});
+  const Tensor Q = random_normal({1, 2, 6, 4}, 1, "Q"), K = random_normal({1, 2, 6, 4}, 1, "K"), V = random_normal({1, 2, 6, 4}, 1, "V");
+  const AttentionBnOptions options;
+  const Tensor centre = mean(K, 2, true), variance = mean(square(sub(K, centre)), 2, true);
+  const Tensor queries = div(sub(Q, affine(centre, options.beta, 0)), affine(variance, 1, options.epsilon));
+  const Tensor simplified = matmul(softmax(affine(matmul(queries, transpose(K)), 0.5, 0)), V);   // the keys are not centred
+  CHECK(frobenius_error(attended(*mixer, Q, K, V).values<double>(), simplified.values<double>()) < 1e-13);
+}
+
+TEST_CASE("attention_bn: its claims hold with a learned β too: rows sum to 1, order, later tokens, gradients (properties BN 4, 5, 6 and 8)") {
+  check_all_hold(prove(mechanism("attention_bn"), *options_of("attention_bn", "learned = true"), 3));
+}
+
+TEST_CASE("attention_bn: with β = 0 and deviations of 1 it is the dot product (property BN 7)") {
+  AttentionBnOptions options;
+  options.epsilon = 1e-12;
+  options.beta = 0;
+  const Tensor Q = random_normal({1, 2, 8, 4}, 1, "Q"), V = random_normal({1, 2, 8, 4}, 1, "V");
+  Tensor K = random_normal({1, 2, 8, 4}, 1, "K");
+  const Tensor centred = sub(K, mean(K, 2, true));
+  K = affine(div(centred, sqrt(mean(square(centred), 2, true))), 1, 3);
+  const auto normalised = make_attention_bn(options, {.width = 8, .heads = 2}), plain = make_dot_product({.width = 8, .heads = 2});
+  CHECK(frobenius_error(attended(*normalised, Q, K, V).values<double>(), attended(*plain, Q, K, V).values<double>()) < 1e-11);
+}
+
+TEST_CASE("attention_bn: β has a gradient, but for keys that are all alike (property BN 8)") {
+  const auto mixer = make_attention_bn(static_cast<const AttentionBnOptions&>(*options_of("attention_bn", "learned = true")),
+                                       {.width = 8, .heads = 2});
+  mixer->initialise(1, DType::f64);
+  const Tensor Q = random_normal({1, 2, 6, 4}, 1, "Q"), K = random_normal({1, 2, 6, 4}, 1, "K"), V = random_normal({1, 2, 6, 4}, 1, "V");
+  const auto slope = [&](const Tensor& keys) {
+    return max(abs(grad({sum(square(attended(*mixer, Q, keys, V)))}, {mixer->parameter_at("beta").value})[0])).item();
+  };
+  CHECK(slope(K) > 1e-3);
+  CHECK(slope(expand(slice(K, 2, 0, 1), K.shape())) < 1e-9);
 }

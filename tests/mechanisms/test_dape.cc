@@ -412,3 +412,7 @@ TEST_CASE("dape: parameters as said on its page, and an even kernel is refused")
   CHECK(message_of([] { make_dape(options_with(4, 2), {.width = 8, .heads = 2}); }) ==
         "dape: a kernel of 4 keys has no middle; hint: choose an odd one");
 }
+
+TEST_CASE("dape: rows of weights sum to 1, whatever the convolutions make of them (property 5)") {
+  CHECK(proof_of(prove(mechanism("dape"), *mechanism("dape").options(), 3), "distribution").holds);
+}

@@ -109,16 +109,18 @@ TEST_CASE("dnas: the golden values of the specification, causal by prefixes of c
              {1, 0, 0, 0.3836517312, 0.6163482688, 0, 0.0929806331, 0.4079920210, 0.4990273459});
 }
 
-TEST_CASE("dnas: no key has less than 1/N of all weight, where softmax leaves one with nearly none; and rows sum to 1") {
+TEST_CASE("dnas: no key has less than 1/N of all weight, where softmax leaves one with nearly none; and rows sum to 1 (properties 1 and 2)") {
   const std::vector<std::vector<double>> scores{{1, 0, -30, 0}, {2, 0.5, -30, 0}, {0, 1, -30, 2}, {-1, 0, -30, 1}};
   const auto doubly = mixer_of();
-  for (const double total : sum(weights_of(*doubly, scores, false), 2).values<double>()) CHECK(total >= 0.25 - 1e-12);
+  const Tensor A = weights_of(*doubly, scores, false);
+  for (const double total : sum(A, 2).values<double>()) CHECK(total >= 0.25 - 1e-12);
+  for (const double row : sum(A, 3).values<double>()) CHECK(row == doctest::Approx(1).epsilon(1e-14));
   const auto plain = make_dot_product({.width = 1, .heads = 1});
   plain->initialise(1, DType::f64);
   CHECK(min(sum(weights_of(*plain, scores, false), 2)).item() < 1e-12);
 }
 
-TEST_CASE("dnas: what depends on the key alone cancels; a single query weighs all keys alike") {
+TEST_CASE("dnas: what depends on the key alone cancels; a single query weighs all keys alike (properties 6 and 7)") {
   const auto mixer = mixer_of();
   const std::vector<std::vector<double>> scores{{1, 0, -1}, {2, 0.5, 0}, {-1, 0.25, 3}};
   std::vector<std::vector<double>> shifted = scores;
@@ -142,7 +144,7 @@ TEST_CASE("dnas: a whole column under a causal mask would leak, by the specifica
         doctest::Approx(0.3836517312).epsilon(1e-9));
 }
 
-TEST_CASE("dnas: a share of 0 is softmax, one of 1 doubly normalised") {
+TEST_CASE("dnas: a share of 0 is softmax, one of 1 doubly normalised (property 5)") {
   const std::vector<std::vector<double>> scores{{1, 0, -1}, {2, 0.5, 0}, {-1, 0.25, 3}};
   const auto hybrid = mixer_of(true), doubly = mixer_of();
   const auto plain = make_dot_product({.width = 1, .heads = 1});
@@ -153,4 +155,42 @@ TEST_CASE("dnas: a share of 0 is softmax, one of 1 doubly normalised") {
   };
   CHECK(frobenius_error(with(-700), weights_of(*plain, scores, false).values<double>()) < 1e-14);
   CHECK(frobenius_error(with(700), weights_of(*doubly, scores, false).values<double>()) < 1e-14);
+}
+
+TEST_CASE("dnas: queries and keys may be permuted, each by themselves (property 3)") {
+  const auto mixer = mixer_of();
+  const std::vector<std::vector<double>> scores{{1, 0, -1}, {2, 0.5, 0}, {-1, 0.25, 3}};
+  const std::vector<int32_t> order{2, 0, 1};
+  std::vector<std::vector<double>> of_queries, of_keys = scores;
+  for (const int32_t i : order) of_queries.push_back(scores[i]);
+  for (size_t i = 0; i < 3; ++i)
+    for (size_t j = 0; j < 3; ++j) of_keys[i][j] = scores[i][order[j]];
+  const Tensor A = weights_of(*mixer, scores, false), at = Tensor::from(order, {3});
+  const auto same = [&](const std::vector<std::vector<double>>& moved, const Tensor& expected) {
+    CHECK(frobenius_error(weights_of(*mixer, moved, false).values<double>(), expected.values<double>()) < 1e-14);
+  };
+  same(of_queries, index_select(A, 2, at));
+  same(of_keys, index_select(A, 3, at));
+}
+
+TEST_CASE("dnas: where all columns have the same sum it is softmax (property 4)") {
+  const std::vector<std::vector<double>> scores{{1, 0, -2}, {-2, 1, 0}, {0, -2, 1}};   // each row turned by one
+  const auto plain = make_dot_product({.width = 1, .heads = 1});
+  plain->initialise(1, DType::f64);
+  CHECK(frobenius_error(weights_of(*mixer_of(), scores, false).values<double>(), weights_of(*plain, scores, false).values<double>()) <
+        1e-14);
+}
+
+TEST_CASE("dnas: again and again, weights as the next scores, it becomes doubly stochastic (property 8)") {
+  const auto mixer = mixer_of();
+  std::vector<std::vector<double>> scores{{1, 0, -1}, {2, 0.5, 0}, {-1, 0.25, 3}};
+  Tensor A;
+  const auto farthest = [&] { return max(abs(affine(sum(A, 2), 1, -1))).item(); };   // of a column's sum from 1
+  for (int round = 0; round < 100; ++round) {
+    A = weights_of(*mixer, scores, false);
+    if (round == 0) CHECK(farthest() > 0.1);
+    const std::vector<double> logarithms = log(A).values<double>();
+    for (size_t i = 0; i < 3; ++i) scores[i].assign(logarithms.begin() + static_cast<long>(3 * i), logarithms.begin() + static_cast<long>(3 * i + 3));
+  }
+  CHECK(farthest() < 1e-10);
 }

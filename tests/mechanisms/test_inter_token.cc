@@ -1,10 +1,13 @@
 // Inter-token attention: scalar loops with each kind of temperature; nobody attends to itself unless alone.
 #include <doctest/doctest.h>
 
+#include <numeric>
+
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/inter_token.h"
 #include "autograd/ops.h"
-#include "tests/mechanisms/oracle.h"
+#include "tensor/in_place.h"
+#include "tests/mechanisms/subject.h"
 
 using namespace tapir;
 
@@ -138,7 +141,7 @@ Tensor attended(const InterTokenOptions& options, const Tensor& Q, const Tensor&
 
 }  // namespace
 
-TEST_CASE("inter_token: each temperature is √D at first, and with the diagonal kept that is the dot product") {
+TEST_CASE("inter_token: each temperature is √D at first, and with the diagonal kept that is the dot product (property 1)") {
   const Tensor Q = random_normal({2, 2, 5, 4}, 1, "Q"), K = random_normal({2, 2, 5, 4}, 1, "K"),
                V = random_normal({2, 2, 5, 4}, 1, "V");
   const auto dot_product = make_dot_product({.width = 8, .heads = 2});
@@ -153,19 +156,63 @@ TEST_CASE("inter_token: each temperature is √D at first, and with the diagonal
   }
 }
 
-TEST_CASE("inter_token: two tokens exchange their values; the first of a causal sequence keeps its own") {
+TEST_CASE("inter_token: two tokens exchange their values; the first of a causal sequence keeps its own (properties 5 and 6)") {
   const Tensor Q = random_normal({1, 1, 2, 4}, 1, "Q"), K = random_normal({1, 1, 2, 4}, 1, "K"),
                V = random_normal({1, 1, 2, 4}, 1, "V");
   CHECK(attended({}, Q, K, V, false).values<double>() == flip(V, 2).values<double>());
   CHECK(attended({}, Q, K, V, true).values<double>() == concat({slice(V, 2, 0, 1), slice(V, 2, 0, 1)}, 2).values<double>());
 }
 
-TEST_CASE("inter_token: a token's own value has no influence on its result, unless nobody else is there") {
+TEST_CASE("inter_token: a token's own value has no influence on its result, unless nobody else is there (property 4)") {
   const Tensor Q = random_normal({1, 1, 4, 4}, 1, "Q"), K = random_normal({1, 1, 4, 4}, 1, "K"),
                V = requires_grad(random_normal({1, 1, 4, 4}, 1, "V"));
   for (int64_t t = 0; t < 4; ++t) {
     const Tensor of_query = grad({sum(slice(attended({}, Q, K, V, true), 2, t, 1))}, {V})[0];
     const bool alone = t == 0;
     CHECK((max(abs(slice(of_query, 2, t, 1))).item() == 0) == !alone);
+  }
+}
+
+TEST_CASE("inter_token: no token has a weight for itself where it sees another one, and rows sum to 1 (properties 2 and 3)") {
+  const auto mixer = make_inter_token({}, {.width = 8, .heads = 2});
+  mixer->initialise(1, DType::f64);
+  const Tensor Q = random_normal({1, 2, 5, 4}, 1, "Q"), K = random_normal({1, 2, 5, 4}, 1, "K");
+  for (const bool causal : {false, true}) {
+    nn::Call call = call_with({.causal = causal, .offset = 0, .keys = {}});
+    Tensor A;
+    call.recorder = [&](const std::string&, const std::string&, const Tensor& value) { A = value; };
+    dynamic_cast<const ProjectedAttention&>(*mixer).attend(Q, K, K, call);
+    const std::vector<double> weights = A.values<double>();   // (2,5,5)
+    for (int64_t row = 0; row < 10; ++row) {
+      const int64_t t = row % 5;
+      CHECK((weights[row * 5 + t] == 0) == (!causal || t > 0));
+      CHECK(std::accumulate(weights.begin() + row * 5, weights.begin() + row * 5 + 5, 0.0) == doctest::Approx(1).epsilon(1e-14));
+    }
+  }
+}
+
+TEST_CASE("inter_token: at a high temperature all others weigh alike; a query and its temperature may grow together (properties 8 and 9)") {
+  const Tensor Q = random_normal({1, 1, 5, 4}, 1, "Q"), K = random_normal({1, 1, 5, 4}, 1, "K"),
+               V = random_normal({1, 1, 5, 4}, 1, "V");
+  const auto at = [&](double factor, const Tensor& queries) {   // of scores: 1/τ
+    InterTokenOptions options;
+    options.temperature = "factor";
+    const auto mixer = make_inter_token(options, {.width = 4, .heads = 1});
+    mixer->initialise(1, DType::f64);
+    fill_(mixer->parameter_at("factor").value, factor);
+    return dynamic_cast<const ProjectedAttention&>(*mixer).attend(queries, K, V, {}).values<double>();
+  };
+  const Tensor others = affine(sub(sum(V, 2, true), V), 0.25, 0);
+  CHECK(frobenius_error(at(1e-16, Q), others.values<double>()) < 1e-14);
+  CHECK(frobenius_error(at(0.5 / 3, affine(Q, 3, 0)), at(0.5, Q)) < 1e-14);
+}
+
+TEST_CASE("inter_token: permuted tokens permute outputs, and the temperature's gradient is that of differences (properties 7 and 10)") {
+  for (const char* temperature : {"factor", "logarithm", "network"}) {
+    CAPTURE(temperature);
+    const auto options = options_of("inter_token", text("temperature = '", temperature, "'"));
+    const std::vector<Proof> proofs = prove(mechanism("inter_token"), *options, 3);
+    CHECK(proof_of(proofs, "equivariant").holds);
+    CHECK(proof_of(proofs, "gradient").holds);
   }
 }

@@ -57,22 +57,71 @@ std::unique_ptr<nn::TokenMixer> mixer_of(const MixerShape& shape = {.width = 8, 
   return mixer;
 }
 
+struct Heads {
+  Tensor y, A;
+};
+
+Heads attended(const Tensor& Q, const Tensor& K, const Tensor& V, bool causal = false) {
+  nn::Call call = call_with({.causal = causal, .offset = 0, .keys = {}});
+  Tensor A;
+  call.recorder = [&](const std::string&, const std::string&, const Tensor& value) { A = value; };
+  const auto mixer = mixer_of({.width = Q.size(1) * Q.size(3), .heads = Q.size(1)});
+  const Tensor y = dynamic_cast<const ProjectedAttention&>(*mixer).attend(Q, K, V, call);
+  return {y, A};
+}
+
 }  // namespace
 
-TEST_CASE("twicing: on heads it is the matrix 2 A − A², whose rows sum to 1 and have negative elements") {
-  const auto mixer = mixer_of();
+TEST_CASE("twicing: on heads it is the matrix 2 A − A², whose rows sum to 1 and have negative elements (properties 1 and 2)") {
   const Tensor Q = random_normal({2, 2, 5, 4}, 1, "Q"), K = random_normal({2, 2, 5, 4}, 1, "K"),
                V = random_normal({2, 2, 5, 4}, 1, "V");
   for (const bool causal : {false, true}) {
-    nn::Call call = call_with({.causal = causal, .offset = 0, .keys = {}});
-    Tensor A;
-    call.recorder = [&](const std::string&, const std::string&, const Tensor& value) { A = value; };
-    const Tensor y = dynamic_cast<const ProjectedAttention&>(*mixer).attend(Q, K, V, call);
+    const auto [y, A] = attended(Q, K, V, causal);
     const Tensor twice = sub(affine(A, 2, 0), matmul(A, A));
     CHECK(frobenius_error(y.values<double>(), matmul(twice, V).values<double>()) <= 1e-14);
     for (const double row : sum(twice, -1).values<double>()) CHECK(row == doctest::Approx(1).epsilon(1e-14));
     CHECK(min(twice).item() < 0);
   }
+}
+
+TEST_CASE("twicing: values that are all alike, and those of tokens that see themselves alone, come out as they are (properties 3 and 4)") {
+  const Tensor Q = random_normal({1, 2, 5, 4}, 1, "Q"), K = random_normal({1, 2, 5, 4}, 1, "K"),
+               V = random_normal({1, 2, 5, 4}, 1, "V");
+  const Tensor alike = expand(slice(V, 2, 0, 1), V.shape());
+  CHECK(frobenius_error(attended(Q, K, alike).y.values<double>(), alike.values<double>()) < 1e-14);
+  const Tensor length = sqrt(sum(square(Q), -1, true)), sharp = affine(div(Q, length), 60, 0);
+  CHECK(frobenius_error(attended(sharp, sharp, V).y.values<double>(), V.values<double>()) < 1e-12);
+}
+
+TEST_CASE("twicing: where A is idempotent it is the attention that it corrects (property 5)") {
+  const Tensor Q = Tensor::zeros({1, 2, 5, 4}, DType::f64), K = random_normal({1, 2, 5, 4}, 1, "K"),
+               V = random_normal({1, 2, 5, 4}, 1, "V");
+  CHECK(frobenius_error(attended(Q, K, V).y.values<double>(), expand(mean(V, 2, true), V.shape()).values<double>()) < 1e-14);
+}
+
+TEST_CASE("twicing: under a causal mask 2 A − A² is triangular with eigenvalues 1 − (1 − a_ii)², and the first token keeps its value (properties 6 and 9)") {
+  const Tensor Q = random_normal({1, 1, 5, 4}, 1, "Q"), K = random_normal({1, 1, 5, 4}, 1, "K"),
+               V = random_normal({1, 1, 5, 4}, 1, "V");
+  const Heads heads = attended(Q, K, V, true);
+  // The matrix itself, by one-hot values.
+  Tensor unit = Tensor::zeros({1, 1, 5, 4}, DType::f64);
+  for (int64_t i = 0; i < 4; ++i) {
+    const Tensor one = Tensor::full({1, 1, 1, 1}, 1, DType::f64);
+    unit = add(unit, pad(pad(one, 2, i, 4 - i), 3, i, 3 - i));
+  }
+  const std::vector<double> of_first = attended(Q, K, unit, true).y.values<double>(), a = heads.A.values<double>();   // (5,4), (5,5)
+  for (int64_t i = 0; i < 5; ++i)
+    for (int64_t j = i; j < 4; ++j) {
+      const double rest = 1 - a[i * 5 + i];
+      CHECK(std::abs(of_first[i * 4 + j] - (i == j ? 1 - rest * rest : 0)) < (i == j ? 1e-15 : 1e-300));
+    }
+  CHECK(frobenius_error(slice(heads.y, 2, 0, 1).values<double>(), slice(V, 2, 0, 1).values<double>()) < 1e-15);
+}
+
+TEST_CASE("twicing: permuted tokens permute outputs, later ones change no earlier output (properties 7 and 8)") {
+  const std::vector<Proof> proofs = prove(mechanism("twicing"), TwicingOptions(), 3);
+  CHECK(proof_of(proofs, "equivariant").holds);
+  CHECK(proof_of(proofs, "causal").holds);
 }
 
 TEST_CASE("twicing: tokens of another sequence, a part of the queries, and an offset are refused, whatever the lengths") {
@@ -101,7 +150,7 @@ TEST_CASE("twicing: tokens of another sequence, a part of the queries, and an of
         "self-attention");
 }
 
-TEST_CASE("twicing: in the last blocks alone, dot product in the others") {
+TEST_CASE("twicing: in the last blocks alone, dot product in the others (property 10)") {
   nn::TransformerOptions options = tiny_options();
   const auto logits = [&](int64_t last) {
     TwicingOptions twicing;

@@ -91,7 +91,8 @@ class Reader {
   void scaled(size_t first, size_t last) {
     const std::string value = s.text(first, last);
     if (is(first, "[") || value == "T(0)" || value == "Tensor()" || value.starts_with("Tensor::empty(") ||
-        value.starts_with("Tensor::zeros(") || value.starts_with("parameter(") || value.find("::state(") != std::string::npos)
+        value.starts_with("Tensor::zeros(") || value.starts_with("parameter(") || value.starts_with("&child<") ||
+        value.starts_with("&parameter(") || value.find("::state(") != std::string::npos)
       return;   // closures, what has no value to scale, and what cannot be copied
     mutant(first, last, "::tapir::mutation::scaled(" + value + ")", value, "1.0001 (" + value + ")");
   }

@@ -28,6 +28,9 @@ constexpr Cases all_cases[] = {{"loops", "mechanisms: all equal scalar loops*", 
                                {"own", "*", true},
                                {"options", "options of mechanisms: every value*", false}};
 
+// Tests that go over the zoo, each a row.
+constexpr const char* of_all[] = {"*test_positions.cc", "*test_fused_attention.cc", "*test_streaming.cc"};
+
 bool passes_of(const Cases& cases, const std::string& name) {
   takes_mechanism = [&](const std::string& other) { return other == name; };
   return passes(cases.filter, cases.own_file ? "*" + oracles().at(name).file : "");
@@ -45,6 +48,17 @@ std::vector<Judgement> judgements(std::vector<int>& reached) {
       if (!passes_of(cases, names[i])) throw std::runtime_error(text("without a mutant fails: ", cases.name, " of ", names[i]));
       judgement.rows.push_back(watch.row(static_cast<int>(i)));
     }
+  }
+  Judgement& house = all.emplace_back();
+  house.name = "house";
+  house.passes = [](int row) {
+    takes_mechanism = [](const std::string&) { return true; };
+    return passes("*", of_all[row]);
+  };
+  for (int row = 0; row < static_cast<int>(std::size(of_all)); ++row) {
+    Watch watch(reached);
+    if (!house.passes(row)) throw std::runtime_error(text("without a mutant fails: ", of_all[row]));
+    house.rows.push_back(watch.row(row));
   }
   return all;
 }
