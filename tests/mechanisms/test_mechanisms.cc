@@ -39,9 +39,8 @@ std::vector<Sizes> sizes_of_mixers() {
           {.B = 2, .H = 1, .T = 2, .S = 5, .D = 4, .present = {0, 0, 0, 0, 0, 1, 0, 1, 1, 1}}};
 }
 
-void compare_with_scalar_loops(const Oracle& oracle, const nn::Options& options) {
-  const Reach reach = oracle.mixer ? Reach::mixer : Reach::heads;
-  for (const Sizes& sizes : oracle.mixer ? sizes_of_mixers() : sizes_of_heads())
+void compare_with_scalar_loops(const Oracle& oracle, const nn::Options& options, Reach reach) {
+  for (const Sizes& sizes : reach == Reach::heads ? sizes_of_heads() : sizes_of_mixers())
     for (const uint64_t seed : {1, 2}) {
       if (needs_of(mechanism(oracle.mechanism), options).self && sizes.T != sizes.S) continue;
       if (oracle.even && sizes.D % 2 != 0) continue;
@@ -63,16 +62,17 @@ std::unique_ptr<nn::Options> recorded_options(const nlohmann::json& one) {
   return options_of(one["mechanism"].get<std::string>(), toml);
 }
 
-// Its inputs are q, k and v, or those of a whole mixer.
+// Its inputs are q, k and v, or those of a whole mixer, or z.
 Subject subject_of(const nlohmann::json& one) {
   const nlohmann::json& inputs = one["inputs"];
-  const bool heads = inputs.contains("q");
-  const Shape x = golden_tensor(inputs[heads ? "q" : "x"]).shape();
-  const Shape context = golden_tensor(inputs[heads ? "k" : "context"]).shape();
+  const bool heads = inputs.contains("q"), layer = inputs.contains("z");
+  const Shape x = golden_tensor(inputs[heads ? "q" : layer ? "z" : "x"]).shape();
+  const Shape context = golden_tensor(inputs[heads ? "k" : layer ? "z" : "context"]).shape();
   constexpr int64_t H = 2;   // of whole mixers
   const Sizes sizes = heads ? Sizes{x[0], x[1], x[2], context[2], x[3], one["causal"].get<bool>()}
                             : Sizes{x[0], H, x[1], context[1], x[2] / H};
-  Subject subject(one["mechanism"], *recorded_options(one), sizes, 1, heads ? Reach::heads : Reach::mixer);
+  Subject subject(one["mechanism"], *recorded_options(one), sizes, 1,
+                  heads ? Reach::heads : layer ? Reach::layer : Reach::mixer);
   for (const auto& [name, value] : inputs.items()) subject.inputs.at(name) = requires_grad(golden_tensor(value));
   subject.g = golden_tensor(one["upstream"]);
   for (const auto& [name, value] : one["parameters"].items()) {
@@ -80,6 +80,9 @@ Subject subject_of(const nlohmann::json& one) {
     REQUIRE(parameter.shape == golden_tensor(value).shape());
     parameter.value = requires_grad(golden_tensor(value));
   }
+  subject.mixer->each_buffer([&](const std::string& name, nn::Buffer& buffer) {
+    buffer.value = golden_tensor(one["buffers"][name]);
+  });
   return subject;
 }
 
@@ -91,7 +94,9 @@ TEST_CASE("mechanisms: all equal scalar loops, with every gradient") {
     if (!oracle.has_reference()) continue;
     for (const std::string& keys : oracle.variants) {
       INFO(oracle.mechanism, ": ", keys);
-      compare_with_scalar_loops(oracle, *options_of(oracle.mechanism, keys));
+      const std::unique_ptr<nn::Options> options = options_of(oracle.mechanism, keys);
+      compare_with_scalar_loops(oracle, *options, oracle.mixer ? Reach::mixer : Reach::heads);
+      if (oracle.layer) compare_with_scalar_loops(oracle, *options, Reach::layer);
     }
   }
 }
