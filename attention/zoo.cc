@@ -1,6 +1,7 @@
 #include "attention/zoo.h"
 
 #include "attention/mechanisms/additive.h"
+#include "attention/mechanisms/associative.h"
 #include "attention/mechanisms/attention_bn.h"
 #include "attention/mechanisms/attention_sh.h"
 #include "attention/mechanisms/cosine.h"
@@ -26,7 +27,7 @@ Registry<Mechanism>& registry() {
   static Registry<Mechanism> all("zoo", "mechanism",
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), attention_sh_row(), dnas_row(),
-                                  dape_row(), cosine_row(), sigmoid_row(), differential_row(),
+                                  dape_row(), cosine_row(), sigmoid_row(), differential_row(), associative_row(),
                                   linear_row(), fast_row(), galerkin_row(), fourier_row()});
   return all;
 }

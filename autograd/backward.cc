@@ -141,6 +141,7 @@ Leaf& leaf_of(const char* caller, const Tensor& tensor) {
   return *leaf;
 }
 
+// Undefined where the walk does not come by.
 std::vector<Tensor> gradients_of(Walk& walk, const std::vector<Tensor>& inputs) {
   std::unordered_map<Node*, Tensor> wanted;
   for (const Tensor& input : inputs)
@@ -149,10 +150,7 @@ std::vector<Tensor> gradients_of(Walk& walk, const std::vector<Tensor>& inputs) 
     if (const auto found = wanted.find(&node); found != wanted.end()) found->second = g;
   });
   std::vector<Tensor> result;
-  for (const Tensor& input : inputs) {
-    Tensor g = input.node ? wanted[input.node.get()] : Tensor();
-    result.push_back(g.defined() ? g : Tensor::zeros(input.shape(), input.dtype(), input.device()));
-  }
+  for (const Tensor& input : inputs) result.push_back(input.node ? wanted[input.node.get()] : Tensor());
   return result;
 }
 
@@ -234,7 +232,10 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
   Walk walk(options);
   walk.visit_only_between(outputs, inputs);
   for (size_t i = 0; i < outputs.size(); ++i) walk.seed(outputs[i], cotangents[i]);
-  return gradients_of(walk, inputs);
+  std::vector<Tensor> gradients = gradients_of(walk, inputs);
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!gradients[i].defined()) gradients[i] = Tensor::zeros(inputs[i].shape(), inputs[i].dtype(), inputs[i].device());
+  return gradients;
 }
 
 std::vector<Tensor> grad_until(const Tensor& output, const std::vector<Tensor>& inputs, const Tensor& cotangent,

@@ -35,7 +35,7 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
                          std::vector<Tensor> cotangents = {}, WalkOptions options = {});
 
 // As grad, but the walk ends at the inputs: the partial derivatives of an expression inside an op. Hooks of the inputs are
-// not called.
+// not called. Undefined where nothing depends on an input.
 std::vector<Tensor> grad_until(const Tensor& output, const std::vector<Tensor>& inputs, const Tensor& cotangent,
                                WalkOptions options);
 

@@ -3,6 +3,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/unary.h"
+#include "nn/after_feed_forward.h"
 
 namespace tapir::nn {
 namespace {
@@ -74,7 +75,9 @@ Tensor Block::through(const Tensor& x, const Call& call, const Memory& memory,
       return cross_branch_->forward(cross_->forward(a, memory.tokens, reading), reading);
     });
   }
-  y = residual(y, norm2_, [&](const Tensor& a) { return branch2_.forward(mlp_.forward(a, call), call); });
+  y = residual(y, norm2_, [&](const Tensor& a) {
+    return branch2_.forward(after_feed_forward(mixer_, mlp_.forward(a, call), call), call);
+  });
   return leave(y, x);
 }
 

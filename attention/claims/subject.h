@@ -8,6 +8,7 @@
 
 #include "attention/mechanism.h"
 #include "autograd/ops/shape.h"
+#include "nn/after_feed_forward.h"
 #include "tensor/random.h"
 
 namespace tapir::evidence {
@@ -44,7 +45,7 @@ class Subject {
 
   Tensor run_in_training(const Tensor& x, const Mask& mask) const {
     nn::Effects effects;
-    return mixer_->forward(x, x, at_places({.training = true, .mask = mask, .recorder = {}, .effects = &effects}, x, x));
+    return run(*mixer_, x, x, {.training = true, .mask = mask, .recorder = {}, .effects = &effects});
   }
 
   // The call with coordinates, where tokens have some: their first channels, which go where they go.
@@ -60,7 +61,12 @@ class Subject {
   Tensor run(const Tensor& x, const Tensor& context, const Mask& mask, bool other) const {
     nn::Call call;
     call.mask = mask;
-    return (other ? reader_ : mixer_)->forward(x, context, at_places(call, x, context));
+    return run(other ? *reader_ : *mixer_, x, context, call);
+  }
+
+  // Both places that a mixer may have in a block, one after the other.
+  Tensor run(nn::TokenMixer& mixer, const Tensor& x, const Tensor& context, const nn::Call& call) const {
+    return nn::after_feed_forward(mixer, mixer.forward(x, context, at_places(call, x, context)), call);
   }
 
   nn::TokenMixer& mixer() const { return *mixer_; }

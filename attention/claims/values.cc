@@ -196,7 +196,9 @@ std::string streaming(const Subject& subject) {
       const std::unique_ptr<nn::MixerState> state = placed.mixer().state(B);
       for (int64_t begin = 0, end = split; begin < T; begin = end++) {
         const Tensor part = slice(x, 1, begin, end - begin);
-        const Tensor y = placed.mixer().step(part, *state, std::vector<int64_t>(B, begin), placed.at_places({}, part, part));
+        const std::vector<int64_t> lengths(B, begin);
+        const Tensor mixed = placed.mixer().step(part, *state, lengths, placed.at_places({}, part, part));
+        const Tensor y = nn::after_feed_forward(placed.mixer(), mixed, {});
         const double error =
             largest_difference(y.values<double>(), slice(whole, 1, begin, end - begin).values<double>(), scale);
         require(error <= 1e-12, "streaming", [&] {
@@ -273,7 +275,7 @@ std::string batch_independent(const Subject& subject) {
       const auto first = [&](const Tensor& tokens) {
         nn::Effects effects;
         const nn::Call call{.training = training, .mask = mask, .recorder = {}, .effects = &effects};
-        return rows_of(subject.mixer().forward(tokens, tokens, subject.at_places(call, tokens, tokens)), 0, 0, T);
+        return rows_of(subject.run(subject.mixer(), tokens, tokens, call), 0, 0, T);
       };
       require(first(x) == first(changed), "batch_independent",
               [&] { return text("other samples change the first one", training ? " in training" : ""); });

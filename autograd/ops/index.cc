@@ -41,11 +41,13 @@ Tensor kept(const Tensor& indices, int axis) {
   return indices.strided({indices.size(axis)}, strides).contiguous();
 }
 
-Lines lines_of(const char* op, const Tensor& tensor, int axis, const Shape& shape, const Tensor& kept) {
+enum class Indices { of_a_user, known };   // known: in range, by how they were made; nobody waits for a device to look
+
+Lines lines_of(const char* op, const Tensor& tensor, int axis, const Shape& shape, const Tensor& kept, Indices indices) {
   const Shape& x = tensor.shape();
   Lines lines{.n = x[axis], .m = shape[axis], .index = nullptr, .outer_step = 0, .step = 1, .inner_step = 0};
   for (int a = 0; a < x.rank(); ++a) (a < axis ? lines.outer : lines.inner) *= a == axis ? 1 : x[a];
-  require_indices(op, kept, lines.n, tensor);
+  if (indices == Indices::of_a_user) require_indices(op, kept, lines.n, tensor);
   lines.index = kept.data<int32_t>();
   if (kept.rank() == x.rank()) {
     lines.outer_step = lines.m * lines.inner;
@@ -230,7 +232,8 @@ Tensor extreme_place(const char* op, const Tensor& x, int axis, bool smallest, b
   return keep ? y : view::reshape(y, x.shape().without(axis));
 }
 
-Sorted sorted(const char* op, const Tensor& x, int64_t k, int axis, bool descending) {
+// Where the first k of each line stand that is sorted.
+Tensor sorted_places(const char* op, const Tensor& x, int64_t k, int axis, bool descending) {
   require_short(op, x, axis);
   const int64_t n = x.size(axis);
   const Tensor lines = view::transpose(x.detach(), axis, -1).contiguous();
@@ -245,8 +248,7 @@ Sorted sorted(const char* op, const Tensor& x, int64_t k, int axis, bool descend
                  SortLine<T>{lines.data<T>(), order.data<int32_t>(), static_cast<Item*>(buffers.data), n, k, room,
                              descending});
   });
-  const Tensor indices = view::transpose(order, axis, -1).contiguous();
-  return {gather(x, axis, indices), indices};
+  return view::transpose(order, axis, -1).contiguous();
 }
 
 }  // namespace
@@ -256,6 +258,7 @@ struct Gather {
   static constexpr const char* name = "gather";
   int axis;
   Saved indices;
+  Indices known = Indices::of_a_user;
   Shape from{};
   Tensor forward(const Tensor& x_) {
     from = x_.shape();
@@ -265,7 +268,7 @@ struct Gather {
     require(shape.rank() == from.rank() && shape.with(axis, 0) == from.with(axis, 0), name,
             [&] { return text("indices ", shape, " and x ", from, " differ beside axis ", axis); });
     const Tensor x = x_.contiguous(), list = kept(*indices, axis), y = Tensor::empty(shape, x.dtype(), x.device());
-    const Lines lines = lines_of(name, x, axis, shape, list);
+    const Lines lines = lines_of(name, x, axis, shape, list, known);
     with_type(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       if (y.elements() == 0) return;   // of many lines
@@ -312,7 +315,7 @@ struct ScatterAdd {
     require(shape.rank() == whole.rank() && shape.with(axis, 0) == whole.with(axis, 0), name,
             [&] { return text("indices ", shape, " and base ", whole, " differ beside axis ", axis); });
     const Tensor source = source_.contiguous(), list = kept(*indices, axis), y = base.copy();
-    const Lines lines = lines_of(name, y, axis, shape, list);
+    const Lines lines = lines_of(name, y, axis, shape, list, Indices::of_a_user);
     with_float(name, y.dtype(), [&](auto zero) {
       using T = decltype(zero);
       if (source.elements() == 0) return;   // in many lines
@@ -328,6 +331,15 @@ struct ScatterAdd {
 Tensor scatter_add(const Tensor& base, Axis axis, const Tensor& indices, const Tensor& source) {
   return apply(ScatterAdd{axis, indices}, base, source);
 }
+
+namespace {
+
+Sorted sorted(const char* op, const Tensor& x, int64_t k, int axis, bool descending) {
+  const Tensor places = sorted_places(op, x, k, axis, descending);
+  return {apply(Gather{axis, places, Indices::known}, x), places};
+}
+
+}  // namespace
 
 Sorted sort(const Tensor& x, Axis axis, Flag descending) {
   const Called called("sort");

@@ -117,7 +117,11 @@ TEST_CASE("anomaly: planted in any parameter of a model, its module is named; in
         if (score != std::string::npos) module = module.substr(0, score + 6);
         const Tensor broken = Tensor::full(values[i].shape(), std::nan(""), DType::f64);
         parameter.value = requires_grad(broken);
-        const std::string forward = anomaly_of([&] { backward(tiny.loss()); });
+        const std::string forward = anomaly_of([&] {   // in training, where all of them are used
+          nn::Effects effects;
+          const nn::Call call{.training = true, .mask = {}, .recorder = {}, .effects = &effects};
+          backward(effects.added_to(tiny.loss(call)));
+        });
         CAPTURE(forward);
         CHECK(contains_text(forward, ": forward gives "));
         if (full == "positions.weight") CHECK(contains_text(forward, "slice: "));   // the model itself uses it

@@ -37,17 +37,16 @@ Trained train(const std::string& mechanism, nn::TransformerOptions options, bool
   Trained result;
   for (uint32_t step = 0; step < 3; ++step) {
     optimiser.clear_gradients();
-    nn::Call call;
-    call.training = true;
-    call.seed = 5;
-    call.step = step;
+    nn::Effects effects;
+    const nn::Call call{.training = true, .seed = 5, .step = step, .mask = {}, .recorder = {}, .effects = &effects};
     Arena::of(default_device()).reset_peak();
     const int64_t before = Arena::of(default_device()).statistics().in_use;
     const Tensor tokens = concat(std::vector<Tensor>(16, tiny.tokens()), 0),
                  targets = concat(std::vector<Tensor>(16, tiny.targets()), 0);
-    backward(cross_entropy(tiny.model->forward(tokens, call), targets));
+    backward(effects.added_to(cross_entropy(tiny.model->forward(tokens, call), targets)));
     result.peak = Arena::of(default_device()).statistics().peak - before;
     optimiser.step(0.01);
+    effects.commit();
   }
   for (const Tensor& value : tiny.values()) result.weights.push_back(value.values<double>());
   return result;
@@ -128,6 +127,16 @@ TEST_CASE("recompute: a function that is not pure, and an input that was written
   CHECK(contains_text(message_of([&] { backward(sum(z)); }), "was written in place"));
   CHECK(message_of([] { recompute([](const std::vector<Tensor>& in) { return in[0]; }, {Tensor()}); }) ==
         "recompute: input 0 has no value");
+}
+
+TEST_CASE("recompute: what a function holds has a gradient where its result depends on it, and no zeros elsewhere") {
+  const Tensor x = requires_grad(Tensor::full({3}, 2, DType::f64)), w = requires_grad(Tensor::full({3}, 5, DType::f64)),
+               constant = requires_grad(Tensor::full({3}, 7, DType::f64));
+  backward(sum(recompute(
+      [&](const std::vector<Tensor>& in) { return add(mul(in[0], w), mul(in[0], constant).detach()); }, {x})));
+  CHECK(gradient(w).values<double>() == Values(3, 2.0));
+  CHECK(gradient(x).values<double>() == Values(3, 5.0));
+  CHECK(!gradient(constant).defined());
 }
 
 TEST_CASE("recompute: a recorder hears every block once") {

@@ -31,6 +31,8 @@ Attention-SH:        softmax of q_i . k_b / sqrt(D) over means k_b, v_b of windo
                      to i, and k_i, v_i themselves where r > 1; normalised: by the windows, as Attention-BN (arXiv 2406.13781)
 DAPE V2:             softmax of s + C2(leaky(C1(s))), s of scaled dot product as a picture with a channel for each head and 0 where j > i when
                      causal, C1 and C2 convolutions along j; mask_hidden: 0 there between them too (arXiv 2410.04798)
+Associative:         y = LN(z), then y + P^T softmax(beta P .) T times of y, P = W3 memory + b3; or, dense, y + W2 gelu(W1 y + b1) + b2;
+                     what writes the memory has gradient 0 (arXiv 2309.12862)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
 FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2/2 or 1 + s, s_ij = q'_i . k'_j / t; q' and k'
                      as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) of c = x - its own mean, or x, c or
@@ -38,7 +40,8 @@ FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
 gradient g (B,H,T,D), the output and the gradients of sum(output * g). A case of MLP-QKV is a whole mixer: its inputs are
-x (B,T,C) and context (B,S,C), its output and upstream gradient (B,T,C). The score network of Neural Attention is drawn
+x (B,T,C) and context (B,S,C), its output and upstream gradient (B,T,C). One of Associative is what stands behind the
+feed-forward network: its input is z (B,T,C), and it has buffers. The score network of Neural Attention is drawn
 again until, in each head and hidden layer, 20 % to 80 % of the units over all allowed pairs are above 0
 (`gate_active_share`), each unit is both on and off for the keys of some query (else its bias would cancel in the
 softmax), and none lies within 1e-3 of the kink.
@@ -128,7 +131,7 @@ def draw(generator, *shape, scale=1.0):
 def record(name, fields, inputs, parameters, upstream, forward):
     leaves = {key: value.requires_grad_() for key, value in (inputs | parameters).items()}
     output = forward(leaves)
-    gradients = torch.autograd.grad((output * upstream).sum(), list(leaves.values()))
+    gradients = torch.autograd.grad((output * upstream).sum(), list(leaves.values()), materialize_grads=True)
     return {
         "name": name,
         **fields,
@@ -419,6 +422,44 @@ def mlp_qkv_case(version, generator):
     return record(f"mlp_qkv, {version}", fields, inputs, parameters, draw(generator, 1, length, width), forward)
 
 
+def associative_case(options, generator):
+    """What evaluation does; what a training batch does is in associative.py."""
+    width = HEADS * WIDTH
+    shapes = {"feed_forward_norm.weight": (width,), "feed_forward_norm.bias": (width,)}
+    if options["layer"] == "dense":
+        options |= {"slots": 2, "slot_width": 2, "memory_heads": 1}  # 4 + 16 + 16 + 4 + 4 + 24 parameters
+        hidden = 68 // (2 * width + 1)
+        shapes |= {"dense.up.weight": (hidden, width), "dense.up.bias": (hidden,)}
+        shapes |= {"dense.down.weight": (width, hidden), "dense.down.bias": (width,)}
+    else:
+        slot_width, inner = options["slot_width"], options["memory_heads"] * options["slot_width"]
+        shapes |= {"workspace.query.weight": (inner, slot_width), "workspace.out.weight": (slot_width, inner)}
+        shapes |= {"workspace.key.weight": (inner, width), "workspace.value.weight": (inner, width)}
+        shapes |= {"workspace.norm.weight": (slot_width,), "workspace.norm.bias": (slot_width,)}
+        shapes |= {"workspace.patterns.weight": (width, slot_width), "workspace.patterns.bias": (width,)}
+    parameters = {name: draw(generator, *shape, scale=0.75) for name, shape in shapes.items()}
+    inputs, upstream = {"z": draw(generator, BATCH, 3, width)}, draw(generator, BATCH, 3, width)
+    buffers = {}
+    if options["layer"] == "workspace":
+        buffers["workspace.memory"] = draw(generator, options["slots"], options["slot_width"])
+
+    def forward(p):
+        y = torch.nn.functional.layer_norm(p["z"], [width], p["feed_forward_norm.weight"], p["feed_forward_norm.bias"], 1e-5)
+        if options["layer"] == "dense":
+            inner = torch.nn.functional.gelu(y @ p["dense.up.weight"].T + p["dense.up.bias"])
+            return y + inner @ p["dense.down.weight"].T + p["dense.down.bias"]
+        patterns = buffers["workspace.memory"] @ p["workspace.patterns.weight"].T + p["workspace.patterns.bias"]
+        found = y
+        for _ in range(options["retrieval_steps"]):
+            found = torch.softmax(options["beta"] * found @ patterns.T, -1) @ patterns
+        return y + found
+
+    fields = {"mechanism": "associative", "options": options}
+    fields["buffers"] = {name: tensor(value) for name, value in buffers.items()}
+    words = ", ".join(f"{key} {value}" for key, value in options.items() if key in ("layer", "beta", "retrieval_steps"))
+    return record(f"associative, {words}", fields, inputs, parameters, upstream, forward)
+
+
 def cases():
     generator = torch.Generator().manual_seed(2502)
     lengths = {"causal": QUERIES, "self": QUERIES, "cross": 7}
@@ -498,6 +539,11 @@ def cases():
         words = ["causal" if causal else "cross", f"kernel {kernel}"] + ["hidden masked"] * mask_hidden
         options = {"kernel": kernel, "hidden": 3, "mask_hidden": mask_hidden}
         yield staged_case(f"dape, {', '.join(words)}", "dape", causal, options, 3 if causal else 5, generator)
+    generator = torch.Generator().manual_seed(2309)
+    memory = {"slots": 4, "slot_width": 3, "memory_heads": 2}
+    for own in ({"beta": 1.0, "retrieval_steps": 1}, {"beta": 2.0, "retrieval_steps": 3}):
+        yield associative_case({"layer": "workspace"} | memory | own, generator)
+    yield associative_case({"layer": "dense"}, generator)
 
 
 def main():

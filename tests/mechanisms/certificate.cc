@@ -169,7 +169,7 @@ Cost cost_of(const Mechanism& row, const nn::Options& options, int64_t tokens) {
   Arena& arena = Arena::of(default_device());
   arena.reset_peak();
   const int64_t before = arena.statistics().peak;
-  grad({mixer->forward(x, x, call)}, leaves, {g});
+  grad({nn::after_feed_forward(*mixer, mixer->forward(x, x, call), call)}, leaves, {g});
   Cost cost{0, arena.statistics().peak - before};
   for (const auto& own : rehearsal.operations()) cost.operations += own.second;
   return cost;

@@ -60,16 +60,17 @@ std::unique_ptr<nn::Options> recorded_options(const nlohmann::json& one) {
   return options_of(one["mechanism"].get<std::string>(), toml);
 }
 
-// Its inputs are q, k and v, or those of a whole mixer.
+// Its inputs are q, k and v, or those of a whole mixer, or z.
 Subject subject_of(const nlohmann::json& one) {
   const nlohmann::json& inputs = one["inputs"];
-  const bool heads = inputs.contains("q");
-  const Shape x = golden_tensor(inputs[heads ? "q" : "x"]).shape();
-  const Shape context = golden_tensor(inputs[heads ? "k" : "context"]).shape();
+  const bool heads = inputs.contains("q"), layer = inputs.contains("z");
+  const Shape x = golden_tensor(inputs[heads ? "q" : layer ? "z" : "x"]).shape();
+  const Shape context = golden_tensor(inputs[heads ? "k" : layer ? "z" : "context"]).shape();
   constexpr int64_t H = 2;   // of whole mixers
   const Sizes sizes = heads ? Sizes{x[0], x[1], x[2], context[2], x[3], one["causal"].get<bool>()}
                             : Sizes{x[0], H, x[1], context[1], x[2] / H};
-  Subject subject(one["mechanism"], *recorded_options(one), sizes, 1, heads ? Reach::heads : Reach::mixer);
+  Subject subject(one["mechanism"], *recorded_options(one), sizes, 1,
+                  heads ? Reach::heads : layer ? Reach::layer : Reach::mixer);
   for (const auto& [name, value] : inputs.items()) subject.inputs.at(name) = requires_grad(golden_tensor(value));
   subject.g = golden_tensor(one["upstream"]);
   for (const auto& [name, value] : one["parameters"].items()) {
@@ -79,7 +80,26 @@ Subject subject_of(const nlohmann::json& one) {
             [&] { return text(name, " is ", parameter.shape, ", recorded ", recorded.shape()); });
     parameter.value = requires_grad(recorded);
   }
+  subject.mixer->each_buffer([&](const std::string& name, nn::Buffer& buffer) {
+    buffer.value = golden_tensor(one["buffers"][name]);
+  });
   return subject;
+}
+
+Distance from_scalar_loops(const Oracle& oracle, const nn::Options& options, Reach reach) {
+  const bool self = needs_of(mechanism(oracle.mechanism), options).self;
+  Distance worst;
+  for (const Sizes& sizes : reach == Reach::heads ? sizes_of_heads() : sizes_of_mixers())
+    for (const uint64_t seed : {1, 2}) {
+      if ((self && sizes.T != sizes.S) || (oracle.even && sizes.D % 2 != 0)) continue;
+      const Subject subject(oracle.mechanism, options, sizes, seed, reach);
+      const Tensor y = subject.output();
+      const reference::Attention expected = subject.expected(options, oracle);
+      worst.take(between(y, expected.output, subject.gradients(y), expected.gradients,
+                         text("T ", sizes.T, ", S ", sizes.S, sizes.causal ? ", causal" : "",
+                              sizes.present.empty() ? "" : ", padded", ", seed ", seed)));
+    }
+  return worst;
 }
 
 }  // namespace
@@ -97,18 +117,8 @@ void Distance::take(const Distance& other) {
 }
 
 Distance from_scalar_loops(const Oracle& oracle, const nn::Options& options) {
-  const bool self = needs_of(mechanism(oracle.mechanism), options).self;
-  Distance worst;
-  for (const Sizes& sizes : oracle.mixer ? sizes_of_mixers() : sizes_of_heads())
-    for (const uint64_t seed : {1, 2}) {
-      if ((self && sizes.T != sizes.S) || (oracle.even && sizes.D % 2 != 0)) continue;
-      const Subject subject(oracle.mechanism, options, sizes, seed, oracle.mixer ? Reach::mixer : Reach::heads);
-      const Tensor y = subject.output();
-      const reference::Attention expected = subject.expected(options, oracle);
-      worst.take(between(y, expected.output, subject.gradients(y), expected.gradients,
-                         text("T ", sizes.T, ", S ", sizes.S, sizes.causal ? ", causal" : "",
-                              sizes.present.empty() ? "" : ", padded", ", seed ", seed)));
-    }
+  Distance worst = from_scalar_loops(oracle, options, oracle.mixer ? Reach::mixer : Reach::heads);
+  if (oracle.layer) worst.take(from_scalar_loops(oracle, options, Reach::layer));
   return worst;
 }
 

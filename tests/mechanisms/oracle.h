@@ -15,7 +15,7 @@
 namespace tapir {
 
 // Scalar loops for a mixer with these options and parameters: the output and the gradients of ⟨output, g⟩, by the names of the
-// inputs ("q", "k", "v", or "x", "context") and of the parameters, those of a score without "score.".
+// inputs ("q", "k", "v", or "x", "context", or "z") and of the parameters, those of a score without "score.".
 //   of its heads: q (B,H,T,D), k and v (B,H,S,D)
 using HeadsReference = std::function<reference::Attention(
     const nn::Options& options, const Parameters& parameters, const reference::Sizes& sizes, const reference::Values& q,
@@ -24,6 +24,11 @@ using HeadsReference = std::function<reference::Attention(
 using MixerReference = std::function<reference::Attention(
     const nn::Options& options, const Parameters& parameters, const reference::Sizes& sizes, const reference::Values& x,
     const reference::Values& context, const reference::Values& g)>;
+//   of what stands behind the feed-forward network (nn/after_feed_forward.h): z (B,T,C), beside the buffers of the mixer
+using Buffers = std::map<std::string, reference::Values>;
+using LayerReference = std::function<reference::Attention(const nn::Options& options, const Parameters& parameters,
+                                                          const Buffers& buffers, const reference::Sizes& sizes,
+                                                          const reference::Values& z, const reference::Values& g)>;
 
 using Words = std::vector<std::string>;
 using Refusals = std::vector<std::pair<std::string, std::string>>;   // a value, and what is said of it
@@ -43,6 +48,7 @@ struct Oracle {
   std::string mechanism;
   HeadsReference heads = {};     // one of the two, where the row claims `exact`
   MixerReference mixer = {};     // where linear maps are not what leads to the heads and from them
+  LayerReference layer = {};     // where a mixer has this place too
   std::vector<Rule> rules = {};  // one for each option
   Words variants = {""};         // keys of [attention]: each is compared with the reference, every gradient too
   bool even = false;             // heads must have an even width
@@ -67,6 +73,12 @@ struct Registered {   // a static of a test file
     require(first, "oracles", [&] { return oracle.mechanism + " has two"; });
   }
 };
+
+inline Buffers buffers_of(nn::Module& model) {
+  Buffers all;
+  model.each_buffer([&](const std::string& name, nn::Buffer& buffer) { all[name] = buffer.value.values<double>(); });
+  return all;
+}
 
 // ---- rules
 

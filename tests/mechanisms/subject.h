@@ -9,6 +9,7 @@
 
 #include "attention/projected.h"
 #include "attention/reproduce/program/config.h"
+#include "nn/after_feed_forward.h"
 #include "tests/mechanisms/oracle.h"
 
 namespace tapir {
@@ -19,7 +20,7 @@ inline std::unique_ptr<nn::Options> options_of(const std::string& mechanism_name
   return options;
 }
 
-enum class Reach { heads, mixer };   // attend(), or forward() with its projections
+enum class Reach { heads, mixer, layer };   // attend(), forward() with its projections, or after_feed_forward()
 
 struct Subject {
   using Named = std::map<std::string, reference::Values>;   // by the names of an oracle's gradients
@@ -35,6 +36,7 @@ struct Subject {
                 keys = heads ? Shape{n.B, n.H, n.S, n.D} : Shape{n.B, n.S, n.H * n.D};
     const auto draw = [&](const Shape& shape, const char* site) { return requires_grad(random_normal(shape, seed, site)); };
     if (heads) inputs = {{"q", draw(queries, "Q")}, {"k", draw(keys, "K")}, {"v", draw(keys, "V")}};
+    else if (reach == Reach::layer) inputs = {{"z", draw(queries, "z")}};
     else inputs = {{"x", draw(queries, "x")}, {"context", draw(keys, "context")}};
     g = random_normal(queries, seed, "g");
     call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}};
@@ -43,6 +45,7 @@ struct Subject {
 
   Tensor output() const {
     if (reach == Reach::mixer) return mixer->forward(inputs.at("x"), inputs.at("context"), call);
+    if (reach == Reach::layer) return nn::after_feed_forward(*mixer, inputs.at("z"), call);
     return dynamic_cast<const ProjectedAttention&>(*mixer).attend(inputs.at("q"), inputs.at("k"), inputs.at("v"), call);
   }
 
@@ -73,6 +76,7 @@ struct Subject {
     const auto value = [&](const char* name) { return inputs.at(name).values<double>(); };
     const reference::Values upstream = g.values<double>();
     if (reach == Reach::mixer) return oracle.mixer(options, parameters, sizes, value("x"), value("context"), upstream);
+    if (reach == Reach::layer) return oracle.layer(options, parameters, buffers_of(*mixer), sizes, value("z"), upstream);
     return oracle.heads(options, parameters, sizes, value("q"), value("k"), value("v"), upstream);
   }
 

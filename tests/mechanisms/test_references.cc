@@ -5,6 +5,7 @@
 
 #include "autograd/node.h"
 #include "autograd/ops.h"
+#include "nn/after_feed_forward.h"
 #include "tests/mechanisms/oracle.h"
 
 using namespace tapir;
@@ -46,8 +47,8 @@ Values to_tokens(const Sizes& n, const Values& heads, const LinearMap& map) {
   return y;
 }
 
-// (B,T,C) of the mixer with these options and parameters.
-Values reference_of(const Oracle& oracle, const nn::Options& options, const Parameters& parameters, const Sizes& n,
+// (B,T,C) of the attention with these options and parameters.
+Values attention_of(const Oracle& oracle, const nn::Options& options, const Parameters& parameters, const Sizes& n,
                     const Values& x, const Values& context) {
   if (oracle.mixer) return oracle.mixer(options, parameters, n, x, context, Values(x.size(), 0.0)).output;
   const auto map = [&](const std::string& layer) {
@@ -163,18 +164,23 @@ double error_of_row(const Mechanism& row, const nn::Options& options, const Orac
     const Parameters parameters = parameters_of(*mixer);
     for (const auto& [full, parameter] : parameters)   // f32 numbers, so that both get the same
       parameter->value = parameter->value.detach().to(DType::f32).to(DType::f64);
+    mixer->each_buffer([](const std::string&, nn::Buffer& buffer) {
+      buffer.value = buffer.value.to(DType::f32).to(DType::f64);
+    });
     const auto tokens = [&](int64_t length, const char* site) {
       return random_normal({n.B, length, C}, 1, site).to(DType::f32).to(DType::f64);
     };
     const Tensor x = tokens(n.T, "x"), context = n.T == n.S ? x : tokens(n.S, "context");
-    const Values expected = reference_of(oracle, options, parameters, n, x.values<double>(), context.values<double>());
+    Values expected = attention_of(oracle, options, parameters, n, x.values<double>(), context.values<double>());
+    if (oracle.layer) expected = oracle.layer(options, parameters, buffers_of(*mixer), n, expected, expected).output;
     for (const auto& [full, parameter] : parameters) parameter->value = parameter->value.to(type);
+    mixer->each_buffer([&](const std::string&, nn::Buffer& buffer) { buffer.value = buffer.value.to(type); });
     nn::Call call;
     call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}};
     if (!n.present.empty()) call.mask.keys = Tensor::from(n.present, {n.B, n.S});
     const Tensor own = x.to(type);
     const NoGrad guard;
-    const Tensor y = mixer->forward(own, n.T == n.S ? own : context.to(type), call);
+    const Tensor y = nn::after_feed_forward(*mixer, mixer->forward(own, n.T == n.S ? own : context.to(type), call), call);
     worst = std::max(worst, frobenius_error(y.to(DType::f64).values<double>(), expected));
   }
   return worst;

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "nn/files/safetensors.h"
 #include "tests/messages.h"
 #include "tests/program/plant.h"
 #include "tests/program/program_helpers.h"
@@ -53,6 +54,31 @@ TEST_CASE("images: a run that is cut anywhere ends with the bits of one that is 
     REQUIRE(stopped.status == 0);
     CHECK(digest_in(tapir("train --resume " + in_quotes(run)).out) == trained().digest);
     CHECK(contents(run / "metrics.jsonl") == contents(trained().run / "metrics.jsonl"));
+  }
+}
+
+TEST_CASE("images: a memory that batches write is logged, kept and taken up again, with the same bits wherever a run is cut") {
+  const TemporaryFolder folder;
+  const fs::path experiment = folder.write(
+      "associative.toml", std::string(everything) + "[attention]\nmechanism = 'associative'\nslots = 4\nslot_width = 3\nselected = 5\n");
+  const auto train = [&](const std::string& name, const std::string& rest) {
+    const Outcome outcome = tapir("train " + in_quotes(experiment) + " --out " + in_quotes(folder.path() / name) + rest);
+    REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+    return outcome;
+  };
+  const auto memory_in = [&](const fs::path& file) {
+    return load_safetensors(file).tensor("blocks.1.attention.workspace.memory").values<float>();
+  };
+  const std::string digest = digest_in(train("whole", "").out);
+  CHECK(contains_text(contents(folder.path() / "whole" / "metrics.jsonl"), "blocks.1.attention.workspace.balance"));
+  train("shorter", " --set train.steps=4");
+  CHECK(memory_in(folder.path() / "whole" / "model.safetensors") != memory_in(folder.path() / "shorter" / "model.safetensors"));
+  for (const int cut : {1, 3, 5}) {
+    const std::string name = "cut" + std::to_string(cut);
+    train(name, " --stop-after " + std::to_string(cut));
+    CHECK(digest_in(tapir("train --resume " + in_quotes(folder.path() / name)).out) == digest);
+    CHECK(contents(folder.path() / name / "metrics.jsonl") == contents(folder.path() / "whole" / "metrics.jsonl"));
+    CHECK(memory_in(folder.path() / name / "model.safetensors") == memory_in(folder.path() / "whole" / "model.safetensors"));
   }
 }
 
