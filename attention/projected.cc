@@ -3,6 +3,7 @@
 #include "attention/heads.h"
 #include "attention/kernels/mix.h"
 #include "attention/kernels/rotary.h"
+#include "autograd/ops/shape.h"
 
 namespace tapir {
 
@@ -68,6 +69,13 @@ Tensor ProjectedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor
 }
 
 Tensor ProjectedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }
+
+Tensor ProjectedAttention::placed(const Tensor& x, const std::vector<int64_t>& begins, const nn::Call& call) const {
+  std::vector<Tensor> samples;
+  for (size_t b = 0; b < begins.size(); ++b)
+    samples.push_back(placed(slice(x, 0, static_cast<int64_t>(b), 1), begins[b], call));
+  return concat(samples, 0);
+}
 
 Tensor ProjectedAttention::placed(const Tensor& x, int64_t begin, const nn::Call&) const {
   if (shape_.positions != nn::Positions::rotary) return x;
