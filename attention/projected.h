@@ -55,6 +55,8 @@ class ProjectedAttention : public nn::TokenMixer {
   const MixerShape shape_;
 
  private:
+  void require_mask(const Mask& mask) const;
+
   std::map<Projection, nn::Linear*> linear_;
 };
 

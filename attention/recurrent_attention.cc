@@ -101,9 +101,9 @@ Tensor RecurrentAttention::step(const Tensor& x, nn::MixerState& state, const st
   auto [Q, K, V] = projected(x, x, call);
   Q = placed(Q, lengths, call);
   K = repeat_heads(placed(K, lengths, call), shape_.heads);
-  if (remembered->sums.empty()) remembered->sums.emplace_back();
+  if (remembered->kept.empty()) remembered->kept.emplace_back();
   const Tensor y = advance(queries(Q), without_hidden(keys(K), call.mask), values(repeat_heads(V, shape_.heads)),
-                           remembered->sums[0]);
+                           remembered->kept[0]);
   return leave(merged(result(y, Q)), x, x);
 }
 

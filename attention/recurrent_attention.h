@@ -2,8 +2,8 @@
 //
 //   S_t = M_t S_{t−1} + k_tᵀ w_t,   y_t = q_t S_t
 //
-// M_t and what is written, w_t, are a mechanism's. Tokens go by chunks: within one pairs are computed, all before it is in S, so
-// that time and memory grow with T alone. Query t reads the state behind the keys that it may see: without a causal mask it is
+// M_t and what is written, w_t, are a mechanism's. Tokens go by chunks: within one pairs are computed, all before it is in S,
+// so that time and memory grow with T alone. Query t reads the state behind the keys that it may see: without a causal mask it is
 // the one behind all of them, in their order.
 //
 // Letters: B batch, H heads, T queries, S keys, L tokens, D head width, F features, E width of what is mixed.
@@ -20,6 +20,8 @@ class RecurrentAttention : public ProjectedAttention {
   RecurrentAttention(const MixerShape& shape, int64_t chunk, const std::set<Projection>& replaced);
 
   bool accepts(nn::Positions positions) const override { return positions == nn::Positions::none; }
+
+  nn::Needs needs() const override { return {.any_distance = true}; }   // a state cannot forget one token
 
   std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
   Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;

@@ -10,16 +10,16 @@ namespace tapir {
 
 class Remembered final : public nn::MixerState {
  public:
-  std::vector<Tensor> sums;   // empty: of no token
+  std::vector<Tensor> kept;   // empty: of no token
 
   std::unique_ptr<MixerState> copy() const override {
     auto other = std::make_unique<Remembered>();
-    for (const Tensor& one : sums) other->sums.push_back(one.copy());
+    for (const Tensor& one : kept) other->kept.push_back(one.copy());
     return other;
   }
   void reorder(const std::vector<int64_t>& rows) override {
     const std::vector<int32_t> chosen(rows.begin(), rows.end());
-    for (Tensor& one : sums)
+    for (Tensor& one : kept)
       one = index_select(one, 0, Tensor::from(chosen, {static_cast<int64_t>(rows.size())}, one.device()));
   }
 };

@@ -122,7 +122,7 @@ Tensor StateAttention::step(const Tensor& x, nn::MixerState& state, const std::v
     const std::vector<double> earlier(lengths.begin(), lengths.end());
     n = add(n, Tensor::from(earlier, {x.size(0), 1, 1, 1}, x.device()).to(x.dtype()));
   }
-  std::vector<Tensor>& kept = remembered->sums;
+  std::vector<Tensor>& kept = remembered->kept;
   Sums sums = kept.empty() ? Sums() : Sums{kept[0], kept[1]};
   const Tensor y = causal_part(queries, keys, mixed, sums, n, epsilon());
   sums.add_keys(keys, mixed);

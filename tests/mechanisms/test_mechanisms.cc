@@ -43,7 +43,8 @@ void compare_with_scalar_loops(const Oracle& oracle, const nn::Options& options)
   const Reach reach = oracle.mixer ? Reach::mixer : Reach::heads;
   for (const Sizes& sizes : oracle.mixer ? sizes_of_mixers() : sizes_of_heads())
     for (const uint64_t seed : {1, 2}) {
-      if (needs_of(mechanism(oracle.mechanism), options).self && sizes.T != sizes.S) continue;
+      const nn::Needs needs = needs_of(mechanism(oracle.mechanism), options);
+      if ((needs.self && sizes.T != sizes.S) || (needs.any_distance && sizes.window > 0)) continue;
       if (oracle.even && sizes.D % 2 != 0) continue;
       CAPTURE(sizes.T);
       CAPTURE(sizes.S);
