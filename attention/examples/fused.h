@@ -89,7 +89,7 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
   row({"window, causal and padded keys, ALiBi", {2, 2, 4, 4}, true, 0, {0, 1, 1, 1, 1, 1, 0, 1}, false, false, 2}, 3, 2, true);
   row({"window, first rows see nothing", {1, 2, 5, 4}, false, -3, {}, false, false, 1}, 2, 2);
   row({"window, several tiles", {1, 1, 140, 150}, false, 5, {}, false, false, 30}, 2, 2);
-  row({"window, several tiles, causal", {1, 1, 150, 140}, true, 0, {}, false, false, 8}, 2, 1, true);
+  row({"window, several tiles, causal", {1, 1, 150, 150}, true, 0, {}, false, false, 8}, 2, 1, true);
   std::vector<uint8_t> present;
   for (int s = 0; s < 600; ++s) present.push_back(s % 3 != 1);
   row({"several ranges", {1, 1, 1, 600}, true, 580, present}, 2, 110);
