@@ -3,6 +3,7 @@
 #include "attention/heads.h"
 #include "attention/kernels/mix.h"
 #include "attention/kernels/rotary.h"
+#include "autograd/ops/shape.h"
 
 namespace tapir {
 
@@ -46,6 +47,12 @@ ProjectedAttention::Heads ProjectedAttention::projected(const Tensor& x, const T
 
 Tensor ProjectedAttention::merged(const Tensor& heads) const { return project(Projection::out, merge_heads(heads)); }
 
+void ProjectedAttention::require_mask(const Mask& mask) const {
+  require_places("attention", mask);
+  require(mask.window == 0 || !needs().any_distance, "attention",
+          [] { return "this mechanism looks at any distance, and the mask has a window"; });
+}
+
 Tensor ProjectedAttention::forward(const Tensor& x, const Tensor& context, const nn::Call& call) {
   const Scope scope = enter();
   require(
@@ -54,7 +61,7 @@ Tensor ProjectedAttention::forward(const Tensor& x, const Tensor& context, const
   require(!needs().self || (x.shares_storage(context) && x.offset() == context.offset() && x.shape() == context.shape()),
           "attention", [] { return "this mechanism mixes one sequence, and the context is another tensor than x"; },
           "x itself is the context of self-attention");
-  require_offset("attention", call.mask.offset);
+  require_mask(call.mask);
   const auto [Q, K, V] = projected(x, context, call);
   return leave(merged(attended(placed(Q, call.mask.offset, call), repeat_heads(placed(K, 0, call), shape_.heads),
                                repeat_heads(V, shape_.heads), call)),
@@ -62,12 +69,19 @@ Tensor ProjectedAttention::forward(const Tensor& x, const Tensor& context, const
 }
 
 Tensor ProjectedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
-  require_offset("attention", call.mask.offset);
+  require_mask(call.mask);
   return attended(placed(Q, call.mask.offset, call), repeat_heads(placed(without_hidden(K, call.mask), 0, call), shape_.heads),
                   repeat_heads(without_hidden(V, call.mask), shape_.heads), call);
 }
 
 Tensor ProjectedAttention::project(Projection which, const Tensor& x) const { return linear_.at(which)->forward(x); }
+
+Tensor ProjectedAttention::placed(const Tensor& x, const std::vector<int64_t>& begins, const nn::Call& call) const {
+  std::vector<Tensor> samples;
+  for (size_t b = 0; b < begins.size(); ++b)
+    samples.push_back(placed(slice(x, 0, static_cast<int64_t>(b), 1), begins[b], call));
+  return concat(samples, 0);
+}
 
 Tensor ProjectedAttention::placed(const Tensor& x, int64_t begin, const nn::Call&) const {
   if (shape_.positions != nn::Positions::rotary) return x;

@@ -28,10 +28,10 @@ class ProjectedAttention : public nn::TokenMixer {
 
   Tensor forward(const Tensor& x, const Tensor& context, const nn::Call& call) final;
 
-  // On heads, without projections: Q (B,H,T,D), K and V (B,G,S,D) → (B,H,T,D). Query head h reads the heads ⌊h G/H⌋ of K and V
-  // (Ainslie et al. 2023, grouped-query attention). What the mask hides is not read: nothing of a key that mask.keys hides, NaN
-  // included, reaches a result or a gradient, and nothing of a later token a causal result. (The same goes for forward() and
-  // `context`.)
+  // On heads, without projections: Q (B,H,T,D), K and V (B,G,S,D), or as wide as project() makes them → (B,H,T,D). Query head h
+  // reads the heads ⌊h G/H⌋ of K and V (Ainslie et al. 2023, grouped-query attention). What the mask hides is not read: nothing
+  // of a key that mask.keys hides, NaN included, reaches a result or a gradient, and nothing of a later token a causal result.
+  // (The same goes for forward() and `context`.)
   Tensor attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
 
   bool accepts(nn::Positions) const override { return true; }
@@ -41,6 +41,7 @@ class ProjectedAttention : public nn::TokenMixer {
 
   // Queries or keys, the first of which stands at `begin`: (B,…,T,D), turned where positions are rotary.
   virtual Tensor placed(const Tensor& x, int64_t begin, const nn::Call& call) const;
+  Tensor placed(const Tensor& x, const std::vector<int64_t>& begins, const nn::Call& call) const;   // each sample at its own
 
   // Placed Q (B,H,T,D), K and V (B,H,S,D), 0 at the keys that mask.keys hides → (B,H,T,D).
   virtual Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const = 0;
@@ -54,6 +55,8 @@ class ProjectedAttention : public nn::TokenMixer {
   const MixerShape shape_;
 
  private:
+  void require_mask(const Mask& mask) const;
+
   std::map<Projection, nn::Linear*> linear_;
 };
 

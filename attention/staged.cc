@@ -40,7 +40,7 @@ Tensor StagedAttention::step(const Tensor& x, nn::MixerState& state, const std::
   // `there`: which of the new tokens are; undefined: all, as all earlier ones are.
   const auto go_on = [&](const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& there, int64_t begin, Cache& own) {
     nn::Call causal = call;
-    causal.mask = {.causal = true, .offset = begin, .keys = {}};
+    causal.mask = {.causal = true, .offset = begin, .keys = {}, .window = call.mask.window};
     if (there.defined()) causal.mask.keys = concat({Tensor::full({q.size(0), begin}, 1, DType::u8, x.device()), there}, 1);
     return mixed(placed(q, begin, call), repeat_heads(own.append("key", placed(k, begin, call), begin), shape_.heads),
                  repeat_heads(own.append("value", v, begin), shape_.heads), causal, &own);
@@ -103,7 +103,7 @@ Tensor StagedAttention::weights(const Tensor& E, const Tensor& bias, const nn::C
 }
 
 Tensor StagedAttention::mix(const Tensor& A, const Tensor& V, const nn::Call& call) const {
-  return call.mask.causal || call.mask.keys.defined() ? tapir::mix(A, V, call.mask) : matmul(A, V);
+  return call.mask.hides() ? tapir::mix(A, V, call.mask) : matmul(A, V);
 }
 
 Tensor StagedAttention::fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {

@@ -4,6 +4,7 @@
 
 #include "attention/heads.h"
 #include "attention/kernels/mix.h"
+#include "attention/remembered.h"
 #include "autograd/node.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
@@ -25,23 +26,6 @@ struct Sums {
     S = S.defined() ? add(S, of_keys) : of_keys;
     z = z.defined() ? add(z, total) : total;
   }
-};
-
-class Remembered final : public nn::MixerState {
- public:
-  std::unique_ptr<MixerState> copy() const override {
-    auto other = std::make_unique<Remembered>();
-    if (sums.S.defined()) other->sums = {sums.S.copy(), sums.z.copy()};
-    return other;
-  }
-  void reorder(const std::vector<int64_t>& rows) override {
-    if (!sums.S.defined()) return;
-    const std::vector<int32_t> chosen(rows.begin(), rows.end());
-    const Tensor index = Tensor::from(chosen, {static_cast<int64_t>(rows.size())}, sums.S.device());
-    sums = {index_select(sums.S, 0, index), index_select(sums.z, 0, index)};
-  }
-
-  Sums sums;
 };
 
 // numerator / (denominator + ε), and 0 where that has no value: without a key both are 0, and weights of both signs may cancel.
@@ -130,22 +114,19 @@ Tensor StateAttention::step(const Tensor& x, nn::MixerState& state, const std::v
   auto* const remembered = dynamic_cast<Remembered*>(&state);
   require(remembered, "step", [] { return "the state is of another mechanism"; });
   auto [Q, K, V] = projected(x, x, call);
-  const auto at_places = [&](const Tensor& heads) {
-    std::vector<Tensor> samples;   // lengths differ from sample to sample
-    for (size_t b = 0; b < lengths.size(); ++b)
-      samples.push_back(placed(slice(heads, 0, static_cast<int64_t>(b), 1), lengths[b], call));
-    return concat(samples, 0);
-  };
-  const Tensor queries = query_features(at_places(Q), call);
-  const Tensor keys = without_hidden(key_features(repeat_heads(at_places(K), shape_.heads), call), call.mask);
+  const Tensor queries = query_features(placed(Q, lengths, call), call);
+  const Tensor keys = without_hidden(key_features(repeat_heads(placed(K, lengths, call), shape_.heads), call), call.mask);
   const Tensor mixed = values(repeat_heads(V, shape_.heads), call);
   Tensor n = keys_seen(x.size(1), x.size(1), {.causal = true, .offset = 0, .keys = call.mask.keys}, x);
   if (n.defined()) {   // and those of the state
     const std::vector<double> earlier(lengths.begin(), lengths.end());
     n = add(n, Tensor::from(earlier, {x.size(0), 1, 1, 1}, x.device()).to(x.dtype()));
   }
-  const Tensor y = causal_part(queries, keys, mixed, remembered->sums, n, epsilon());
-  remembered->sums.add_keys(keys, mixed);
+  std::vector<Tensor>& kept = remembered->kept;
+  Sums sums = kept.empty() ? Sums() : Sums{kept[0], kept[1]};
+  const Tensor y = causal_part(queries, keys, mixed, sums, n, epsilon());
+  sums.add_keys(keys, mixed);
+  kept = {sums.S, sums.z};
   return leave(merged(y), x, x);
 }
 

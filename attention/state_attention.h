@@ -37,6 +37,8 @@ class StateAttention : public ProjectedAttention {
   // A bias of places is a term of scores, and a sum over keys has none.
   bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 
+  nn::Needs needs() const override { return {.any_distance = true}; }   // a sum forgets no key
+
   std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
   Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;
 

@@ -5,13 +5,15 @@
 #include "attention/mechanisms/attention_bn.h"
 #include "attention/mechanisms/attention_sh.h"
 #include "attention/mechanisms/cosine.h"
-#include "attention/mechanisms/differential.h"
 #include "attention/mechanisms/dape.h"
+#include "attention/mechanisms/delta_rule.h"
+#include "attention/mechanisms/differential.h"
 #include "attention/mechanisms/dnas.h"
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/expressive.h"
 #include "attention/mechanisms/fast.h"
 #include "attention/mechanisms/galerkin.h"
+#include "attention/mechanisms/gated_linear.h"
 #include "attention/mechanisms/inter_token.h"
 #include "attention/mechanisms/linear.h"
 #include "attention/mechanisms/mlp_qkv.h"
@@ -28,7 +30,8 @@ Registry<Mechanism>& registry() {
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), attention_sh_row(), dnas_row(),
                                   dape_row(), cosine_row(), sigmoid_row(), differential_row(), associative_row(),
-                                  linear_row(), fast_row(), galerkin_row(), fourier_row()});
+                                  linear_row(), fast_row(), galerkin_row(), fourier_row(), gated_linear_row(),
+                                  delta_rule_row()});
   return all;
 }
 

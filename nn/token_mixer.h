@@ -35,6 +35,7 @@ struct MixerShape {
   Context context = Context::self;
   bool causal = false;     // every call is; then context is self
   int64_t length = 0;      // most tokens of a sequence; 0: not known
+  int64_t window = 0;      // tokens see others so far away; 0: at any distance
   Places places{};
   Positions positions = Positions::none;
 
@@ -47,6 +48,7 @@ struct Needs {
   bool self = false;         // the context is the whole sequence of the queries
   bool all_tokens = false;   // no causal mask
   bool every_head = false;   // as many heads of keys as of queries
+  bool any_distance = false;   // no window
   Places::Kind places = Places::Kind::sequence;   // sequence: no other than that, and any will do
 
   bool operator==(const Needs&) const = default;

@@ -79,11 +79,9 @@ template <> struct Examples<ExpressiveWeights> {
   static OpExamples all() {
     OpExamples examples{.op = "expressive_weights", .rows = {}, .errors = {}};
     const auto row = [&](const MaskedCase& c, bool alibi = false) {
-      Mask mask{.causal = c.causal, .offset = c.offset, .keys = {}};
-      if (!c.keys.empty()) mask.keys = u8(c.keys, {c.scores[0], c.scores[3]});
       examples.rows.push_back({.label = c.label,
                                .function = [=](const std::vector<Tensor>& x) {
-                                 return expressive_weights(c.forbidden_nan ? with_nan(c, x[0]) : x[0], mask, alibi);
+                                 return expressive_weights(c.forbidden_nan ? with_nan(c, x[0]) : x[0], c.mask(), alibi);
                                },
                                .inputs = {{c.scores, -1.875, 1.875, 0.25}},   // a row of zeros has no derivative
                                .reference = [=](const Arrays& in) { return reference(c, alibi, in[0]); },
@@ -103,6 +101,9 @@ template <> struct Examples<ExpressiveWeights> {
     row({"no keys", {1, 2, 3, 0}});
     row({"no queries", {2, 1, 0, 3}});
     row({"several ranges", {2, 2, 150, 120}, true, 10, std::vector<uint8_t>(240, 1)}, true);
+    row({"window", {2, 2, 6, 7}, false, 0, {}, false, false, 2});
+    row({"window, causal and padded keys, ALiBi", {2, 2, 4, 4}, true, 0, {0, 1, 1, 1, 1, 1, 0, 1}, false, false, 2}, true);
+    row({"NaN outside of the window", {2, 2, 5, 6}, true, 1, {}, false, true, 2});
 
     const auto bad = [&](const Shape& scores, const Mask& mask, const std::vector<std::string>& words) {
       examples.errors.push_back({[=] { expressive_weights(zeros(scores), mask, false); }, words});
@@ -135,12 +136,10 @@ template <> struct Examples<Mix> {
   static OpExamples all() {
     OpExamples examples{.op = "mix", .rows = {}, .errors = {}, .strided_bits = false};
     const auto row = [&](const MaskedCase& c, int64_t D) {
-      Mask mask{.causal = c.causal, .offset = c.offset, .keys = {}};
-      if (!c.keys.empty()) mask.keys = u8(c.keys, {c.scores[0], c.scores[3]});
       examples.rows.push_back(
           {.label = c.label,
            .function = [=](const std::vector<Tensor>& in) {
-             return mix(c.causal || !c.keys.empty() ? with_forbidden(c, in[0], 0) : in[0], in[1], mask);
+             return mix(c.mask().hides() ? with_forbidden(c, in[0], 0) : in[0], in[1], c.mask());
            },
            .inputs = {{c.scores}, {{c.scores[0], c.scores[1], c.scores[3], D}}},
            .reference = [=](const Arrays& in) {
@@ -164,6 +163,7 @@ template <> struct Examples<Mix> {
     row({"no queries", {2, 1, 0, 3}}, 4);
     row({"no values", {2, 1, 2, 3}}, 0);
     row({"several ranges", {2, 2, 150, 120}, true, 10, std::vector<uint8_t>(240, 1)}, 16);
+    row({"window", {1, 2, 6, 7}, false, 0, {}, false, false, 2}, 3);
     const auto bad = [&](const Shape& A, const Shape& V, const std::vector<std::string>& words) {
       examples.errors.push_back({[=] { mix(zeros(A), zeros(V), {}); }, words});
     };

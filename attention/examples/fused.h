@@ -51,8 +51,6 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
                        double low = -1.9375) {
     const int64_t F = form.layers == 2 ? std::min<int64_t>(features, 3) : features;
     const int64_t B = c.scores[0], H = c.scores[1], T = c.scores[2], S = c.scores[3];
-    Mask mask{.causal = c.causal, .offset = c.offset, .keys = {}};
-    if (!c.keys.empty()) mask.keys = u8(c.keys, {B, S});
     // Sums a + c keep 1/16 from the kink of ReLU, no feature is 0, which would meet NaN. A response wants scores other than 0:
     // without mass there is no derivative.
     std::vector<Argument> inputs{{{B, H, T, F}, form.response ? 0.0625 : low, low + 3.9375, 0.25},
@@ -63,7 +61,7 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
     // Sums a + c are (4k + 3)/16 and weights (4k + 1)/2: up to three such products keep 1/32 from the second kink.
     if (form.layers == 2) inputs.insert(inputs.end(), {{{networks, 2, F}, -1.5, 2.5, 2}, {{networks, 2}}});
     examples.rows.push_back({.label = c.label,
-                             .function = [=](const std::vector<Tensor>& x) { return form.function(x, mask, alibi); },
+                             .function = [=](const std::vector<Tensor>& x) { return form.function(x, c.mask(), alibi); },
                              .inputs = inputs,
                              .reference = [=](const Arrays& in) { return attention_by_pairs(form, c, alibi, in); },
                              .may_vanish = c.may_vanish,
@@ -87,6 +85,11 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
   row({"several tiles", {1, 1, 66, 70}}, 3, 2);
   row({"several tiles, causal", {1, 1, 70, 68}, true, 3}, 2, 2, true);
   row({"whole tiles", {1, 2, 64, 64}, true}, 1, 1);
+  row({"window", {2, 2, 5, 6}, false, 0, {}, false, false, 1}, 3, 2);
+  row({"window, causal and padded keys, ALiBi", {2, 2, 4, 4}, true, 0, {0, 1, 1, 1, 1, 1, 0, 1}, false, false, 2}, 3, 2, true);
+  row({"window, first rows see nothing", {1, 2, 5, 4}, false, -3, {}, false, false, 1}, 2, 2);
+  row({"window, several tiles", {1, 1, 140, 150}, false, 5, {}, false, false, 30}, 2, 2);
+  row({"window, several tiles, causal", {1, 1, 150, 150}, true, 0, {}, false, false, 8}, 2, 1, true);
   std::vector<uint8_t> present;
   for (int s = 0; s < 600; ++s) present.push_back(s % 3 != 1);
   row({"several ranges", {1, 1, 1, 600}, true, 580, present}, 2, 110);

@@ -22,17 +22,17 @@ template <class T> struct ExpressiveRow {
   bool alibi;
 
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
-    const T* x = z + row * n;
-    T* y = a + row * n;
-    const int64_t t = row % mask.queries, seen = mask.limit(t);
-    const uint8_t* present = mask.present_in(row);
+    const int64_t t = row % mask.queries, first = mask.first(t), seen = mask.limit(t) - first, behind = first + seen;
+    const T* x = z + row * n + first;
+    T* y = a + row * n + first;
+    const uint8_t* present = mask.present_in(row, first);
     if (present)
       team.each(seen, [&](int64_t s) { y[s] = present[s] ? response(x[s]) : T(0); });
     else
       team.each(seen, [&](int64_t s) { y[s] = response(x[s]); });
     if (alibi) {
       const T slope = static_cast<T>(response_slope(row / mask.queries % mask.heads, mask.heads));
-      const T position = static_cast<T>(t + mask.offset);
+      const T position = static_cast<T>(t + mask.offset - first);
       team.each(seen, [&](int64_t s) { y[s] *= math::exp(-slope * math::abs(position - static_cast<T>(s))); });
     }
     const T total = team.sum(seen, [&](int64_t s) { return y[s]; });
@@ -41,7 +41,8 @@ template <class T> struct ExpressiveRow {
       team.each(seen, [&](int64_t s) { y[s] = present[s] ? divisor : T(0); });
     else
       team.each(seen, [&](int64_t s) { y[s] /= divisor; });
-    team.each(n - seen, [&](int64_t i) { y[seen + i] = T(0); });
+    team.each(first, [&](int64_t i) { y[i - first] = T(0); });
+    team.each(n - behind, [&](int64_t i) { y[seen + i] = T(0); });
   }
 };
 
@@ -53,15 +54,16 @@ template <class T> struct ExpressiveBackwardRow {
   MaskView mask;
 
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
-    const T *gr = g + row * n, *x = z + row * n, *y = a + row * n;
-    T* out = dz + row * n;
-    const int64_t seen = mask.limit(row % mask.queries);
+    const int64_t t = row % mask.queries, first = mask.first(t), seen = mask.limit(t) - first, behind = first + seen;
+    const T *gr = g + row * n + first, *x = z + row * n + first, *y = a + row * n + first;
+    T* out = dz + row * n + first;
     const T dot = team.sum(seen, [&](int64_t s) { return math::gated(gr[s], y[s]); });
     team.each(seen, [&](int64_t s) {
       const T slope = y[s] * (gr[s] - dot) * log_response_slope(x[s]);
       out[s] = y[s] == T(0) ? T(0) : slope;
     });
-    team.each(n - seen, [&](int64_t i) { out[seen + i] = T(0); });
+    team.each(first, [&](int64_t i) { out[i - first] = T(0); });
+    team.each(n - behind, [&](int64_t i) { out[seen + i] = T(0); });
   }
 };
 
@@ -126,7 +128,7 @@ struct ExpressiveWeights {
       const int64_t t = row % view.queries;
       const uint8_t* present = view.present_in(row);
       const double slope = alibi ? response_slope(row / view.queries % view.heads, view.heads) : 0;
-      for (int64_t s = 0; s < view.limit(t); ++s)
+      for (int64_t s = view.first(t); s < view.limit(t); ++s)
         if (!present || present[s]) d[row * view.keys + s] = std::exp(-slope * std::fabs(double(t + here.offset - s)));
     }
     return Tensor::from(d, scores.shape(), scores.device()).to(scores.dtype());

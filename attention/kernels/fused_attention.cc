@@ -65,19 +65,21 @@ template <class T, class Score, class Weight> struct AttentionTile {
     fill(block, rows, Weight::shifts ? none : T(0), shift);
     fill(block, rows, T(0), total);
     const int64_t seen = in.mask.limit(t0 + rows - 1);
-    for (int64_t s0 = 0; s0 < seen; s0 += tile) {
+    for (int64_t s0 = in.mask.first(t0) / tile * tile; s0 < seen; s0 += tile) {
       const int columns = static_cast<int>(seen - s0 < tile ? seen - s0 : tile);
       load_transposed(block, in.key + (head * in.mask.keys + s0) * F, columns, F, k);
       load(block, in.value + (head * in.mask.keys + s0) * D, columns, D, v);
       Score::template scores<false>(block, Pairs<T>{rows, columns, F, q, k, in.key_terms_from(head, s0), network, spare}, S);
       block.rows(rows, [&](const auto& team, int i) {
-        T* const s = S + i * columns;
-        const int64_t allowed = clamped(in.mask.limit(t0 + i) - s0, columns);
-        const T place = static_cast<T>(t0 + i + in.mask.offset - s0), before = shift[i];
+        const int64_t first = MaskView::within(in.mask.first(t0 + i) - s0, columns);
+        const int64_t behind = MaskView::within(in.mask.limit(t0 + i) - s0, columns), allowed = behind - first, s1 = s0 + first;
+        T* const row = S + i * columns;
+        T* const s = row + first;
+        const T place = static_cast<T>(t0 + i + in.mask.offset - s1), before = shift[i];
         T largest = before;
         if constexpr (Weight::shifts) {
           if (slope != T(0)) team.each(allowed, [&](int64_t j) { s[j] -= slope * math::abs(place - static_cast<T>(j)); });
-          const T here = present ? team.max(allowed, [&](int64_t j) { return present[s0 + j] ? s[j] : none; })
+          const T here = present ? team.max(allowed, [&](int64_t j) { return present[s1 + j] ? s[j] : none; })
                                  : team.max(allowed, [&](int64_t j) { return s[j]; });
           largest = before < here ? here : before;
         }
@@ -86,10 +88,11 @@ template <class T, class Score, class Weight> struct AttentionTile {
         if constexpr (!Weight::shifts)
           if (slope != T(0))
             team.each(allowed, [&](int64_t j) { s[j] *= math::exp(-slope * math::abs(place - static_cast<T>(j))); });
-        const T sum = present ? team.sum(allowed, [&](int64_t j) { return present[s0 + j] ? s[j] : T(0); })
+        const T sum = present ? team.sum(allowed, [&](int64_t j) { return present[s1 + j] ? s[j] : T(0); })
                               : team.sum(allowed, [&](int64_t j) { return s[j]; });
-        if (present) team.each(allowed, [&](int64_t j) { s[j] = present[s0 + j] ? s[j] : T(hidden); });
-        team.each(columns - allowed, [&](int64_t j) { s[allowed + j] = T(hidden); });
+        if (present) team.each(allowed, [&](int64_t j) { s[j] = present[s1 + j] ? s[j] : T(hidden); });
+        team.each(first, [&](int64_t j) { row[j] = T(hidden); });
+        team.each(columns - behind, [&](int64_t j) { row[behind + j] = T(hidden); });
         team.each(1, [&](int64_t) {
           shrink[i] = before == largest ? T(1) : math::exp(before - base);
           total[i] = total[i] * shrink[i] + sum;
@@ -162,9 +165,10 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
     fill(block, R * rows * F, T(0), dx);
     if constexpr (by_key) fill(block, rows * D, T(0), dy);
     else load_statistics(i0, rows);
-    // Causal: a key is seen from query s − offset on, a query sees keys up to its limit.
-    const int64_t first = by_key && in.mask.causal ? clamped(i0 - offset, queries) / tile * tile : 0;
-    const int64_t end = by_key ? queries : in.mask.limit(i0 + rows - 1);
+    // Theirs of my row i: those that a query sees, or that see a key.
+    const auto first_of = [&](int64_t i) { return by_key ? in.mask.first_query(i) : in.mask.first(i); };
+    const auto limit_of = [&](int64_t i) { return by_key ? in.mask.query_limit(i) : in.mask.limit(i); };
+    const int64_t first = first_of(i0) / tile * tile, end = limit_of(i0 + rows - 1);
     for (int64_t j0 = first; j0 < end; j0 += tile) {
       const int columns = static_cast<int>(end - j0 < tile ? end - j0 : tile);
       load(block, &their_features[(head * theirs_all + j0) * F], columns, F, their_x);
@@ -181,9 +185,9 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
       block.rows(rows, [&](const auto& team, int i) {
         T* const p = &P[i * columns];
         T* const ds = &dS[i * columns];
-        const int64_t begin = by_key && in.mask.causal ? clamped(i0 + i - offset - j0, columns) : 0;
+        const int64_t begin = MaskView::within(first_of(i0 + i) - j0, columns);
         const bool absent = by_key && present && !present[i0 + i];
-        const int64_t end = absent ? begin : by_key ? columns : clamped(in.mask.limit(i0 + i) - j0, columns);
+        const int64_t end = absent ? begin : MaskView::within(limit_of(i0 + i) - j0, columns);
         const T place = static_cast<T>(by_key ? i0 + i - offset - j0 : i0 + i + offset - j0);
         team.each(end - begin, [&](int64_t n) {
           const int64_t j = begin + n, query = by_key ? j : i;

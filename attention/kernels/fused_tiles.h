@@ -58,8 +58,6 @@ template <class T> struct Carved {
   }
 };
 
-HD inline int64_t clamped(int64_t n, int64_t most) { return n < 0 ? 0 : n < most ? n : most; }   // to 0 … most
-
 // Copies (rows,columns) into the block's memory, or its transpose.
 template <class B, class T> HD void load(const B& block, const T* from, int rows, int columns, T* to) {
   block.each(rows * columns, [&](int i) { to[i] = from[i]; });

@@ -20,13 +20,13 @@ template <class T> struct MixRow {
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
     T* out = y + row * width;
     if (team.sum(width, [&](int64_t d) { return out[d] - out[d]; }) == T(0)) return;
-    const int64_t head = row / mask.queries, seen = mask.limit(row % mask.queries);
+    const int64_t head = row / mask.queries, t = row % mask.queries;
     const uint8_t* present = mask.present_in(row);
     const T *a = A + row * keys, *v = V + head / mask.heads * batch_step + head % mask.heads * head_step;
     team.each(width, [&](int64_t d) {
       if (out[d] - out[d] == T(0)) return;
       T sum = T(0);
-      for (int64_t s = 0; s < seen; ++s)
+      for (int64_t s = mask.first(t); s < mask.limit(t); ++s)
         if (!present || present[s]) sum += a[s] * v[s * key_step + d * step];
       out[d] = sum;
     });
@@ -64,6 +64,11 @@ struct Mix {
 Tensor mix(const Tensor& A, const Tensor& V, const Mask& mask) {
   const Called called(Mix::name);
   return apply(Mix{mask.dense()}, A, V);
+}
+
+Tensor in_reach(const Tensor& x, const Mask& mask) {
+  const Tensor y = mask.causal ? tril(x, mask.offset) : x;
+  return mask.window > 0 ? triu(tril(y, mask.offset + mask.window), mask.offset - mask.window) : y;
 }
 
 Tensor without_hidden(const Tensor& x, const Mask& mask) {

@@ -11,6 +11,9 @@ namespace tapir {
 // not fit. Differentiable twice:  dA = g Vᵀ,  dV = Aᵀ g
 Tensor mix(const Tensor& A, const Tensor& V, const Mask& mask);
 
+// x (…,T,S), but 0 where causality or the window hides key s from query t, whatever stands there.
+Tensor in_reach(const Tensor& x, const Mask& mask);
+
 // x (B,…,S,C), but 0 at the keys that mask.keys (B,S) hides, whatever stands there, and no gradient to them. x itself where
 // mask.keys is undefined.
 Tensor without_hidden(const Tensor& x, const Mask& mask);

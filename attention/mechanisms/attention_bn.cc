@@ -48,6 +48,8 @@ class BatchNormalised final : public StagedAttention {
         beta_(options.learned ? &parameter("beta", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(options.beta))
                               : nullptr) {}
 
+  nn::Needs needs() const override { return {.any_distance = true}; }   // moments are those of all keys up to the query
+
  private:
   Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
     const Tensor beta = beta_ ? beta_->value : Tensor();

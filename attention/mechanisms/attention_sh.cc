@@ -86,7 +86,7 @@ class ScaledHeads final : public StagedAttention {
  public:
   ScaledHeads(const AttentionShOptions& options, const MixerShape& shape) : StagedAttention(shape), options_(options) {}
 
-  nn::Needs needs() const override { return {.all_tokens = on_grid()}; }
+  nn::Needs needs() const override { return {.all_tokens = on_grid(), .any_distance = true}; }
   bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 
  private:

@@ -1,5 +1,6 @@
 #include "attention/mechanisms/dape.h"
 
+#include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
 #include "autograd/ops/shape.h"
@@ -15,9 +16,9 @@ Tensor of_seen(const Tensor& x, const Mask& mask) {
   const int64_t B = x.size(0), T = x.size(1), S = x.size(2);
   const Tensor nothing = Tensor::zeros({}, x.dtype(), x.device());
   Tensor y = x;
-  if (mask.causal) {
-    const Tensor earlier = tril(Tensor::full({T, S}, 1, x.dtype(), x.device()), mask.offset);
-    y = where(reshape(not_equal(earlier, 0), {T, S, 1}), y, nothing);
+  if (mask.causal || mask.window > 0) {
+    const Tensor seen = in_reach(Tensor::full({T, S}, 1, x.dtype(), x.device()), mask);
+    y = where(reshape(not_equal(seen, 0), {T, S, 1}), y, nothing);
   }
   return mask.keys.defined() ? where(reshape(mask.keys, {B, 1, S, 1}), y, nothing) : y;
 }
@@ -43,7 +44,8 @@ class Dape final : public StagedAttention {
   Tensor weights(const Tensor& E, const Tensor& bias, const nn::Call& call) const override {
     const Tensor picture = bias.defined() ? concat({E, expand(bias, E.shape())}, 1) : E;
     const Tensor hidden = leaky_relu(each_row(first_, of_seen(permute(picture, {0, 2, 3, 1}), call.mask)));
-    const Mask hiding{.causal = call.mask.causal && options_.mask_hidden, .offset = call.mask.offset, .keys = call.mask.keys};
+    const Mask hiding{.causal = call.mask.causal && options_.mask_hidden, .offset = call.mask.offset, .keys = call.mask.keys,
+                      .window = call.mask.window};
     const Tensor of_data = permute(each_row(second_, of_seen(hidden, hiding)), {0, 3, 1, 2});
     return softmax(add(with_bias(E, bias), of_data), call.mask);
   }

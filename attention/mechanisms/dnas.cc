@@ -17,7 +17,7 @@ class DoublyNormalised final : public StagedAttention {
       : StagedAttention(shape),
         share_(options.hybrid ? &parameter("share", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(0)) : nullptr) {}
 
-  nn::Needs needs() const override { return {.self = true}; }
+  nn::Needs needs() const override { return {.self = true, .any_distance = true}; }
 
  private:
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {

@@ -51,7 +51,9 @@ class Fast final : public StateAttention {
   }
 
   // The largest norm is that of all tokens; which queries are there is known where keys are the same tokens.
-  nn::Needs needs() const override { return {.self = options_.over_tokens(), .all_tokens = options_.over_tokens()}; }
+  nn::Needs needs() const override {
+    return {.self = options_.over_tokens(), .all_tokens = options_.over_tokens(), .any_distance = true};
+  }
 
  private:
   // Turning keeps norms, and does not keep means: normalised first.

@@ -50,7 +50,8 @@ void record_share(const nn::Call& call, const Shape& pairs, int64_t units, const
     for (int64_t i = 0; i < pairs.elements(); ++i) {
       const int64_t row = i / pairs[3], s = i % pairs[3];
       const uint8_t* present = mask.present_in(row);
-      if (s >= mask.limit(row % pairs[2]) || (present && !present[s])) continue;
+      const int64_t t = row % pairs[2];
+      if (s < mask.first(t) || s >= mask.limit(t) || (present && !present[s])) continue;
       ++allowed;
       active += values[i] > 0;
     }

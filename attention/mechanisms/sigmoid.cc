@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sum.h"
@@ -12,7 +13,7 @@ namespace {
 
 // x (…,T,S), but 0 at the pairs that the mask hides, whatever stands there.
 Tensor visible(const Tensor& x, const Mask& mask) {
-  const Tensor seen = mask.causal ? tril(x, mask.offset) : x;
+  const Tensor seen = in_reach(x, mask);
   if (!mask.keys.defined()) return seen;
   const int64_t B = mask.keys.size(0), S = mask.keys.size(1);
   return where(reshape(mask.keys, {B, 1, 1, S}), seen, Tensor::zeros({}, x.dtype(), x.device()));

@@ -14,10 +14,17 @@ struct MaskedCase {
   std::vector<uint8_t> keys{};   // (B,S), empty: all
   bool may_vanish = false;
   bool forbidden_nan = false;   // forbidden scores are NaN: they must not be read
+  int64_t window = 0;
+
+  Mask mask() const {
+    const Tensor present = keys.empty() ? Tensor() : u8(keys, {scores[0], scores[3]});
+    return {.causal = causal, .offset = offset, .keys = present, .window = window};
+  }
 };
 
 inline bool allowed(const MaskedCase& c, int64_t b, int64_t t, int64_t s) {
-  return (!c.causal || s <= t + c.offset) && (c.keys.empty() || c.keys[b * c.scores[3] + s] != 0);
+  const bool near = c.window == 0 || std::abs(t + c.offset - s) <= c.window;
+  return near && (!c.causal || s <= t + c.offset) && (c.keys.empty() || c.keys[b * c.scores[3] + s] != 0);
 }
 
 inline Array masked_softmax(const MaskedCase& c, const Array& scores) {
@@ -60,14 +67,19 @@ inline std::vector<Example> masked_softmax_rows() {
       {"masked, no keys", {1, 2, 3, 0}, true, 0},
       {"masked, no queries", {2, 1, 0, 3}, true, 0},
       {"masked, several ranges", {2, 3, 150, 160}, true, 10, std::vector<uint8_t>(320, 1)},
+      {"window", {2, 2, 6, 7}, false, 0, {}, false, false, 2},
+      {"window, causal, cached keys", {1, 2, 3, 9}, true, 6, {}, false, false, 2},
+      {"window and padded keys", {2, 2, 4, 4}, false, 0, {0, 1, 1, 1, 1, 1, 0, 1}, false, false, 1},
+      {"window, first rows see nothing", {1, 2, 5, 4}, false, -3, {}, false, false, 1},
+      {"window behind all keys", {1, 1, 2, 3}, false, 9, {}, true, false, 2},
+      {"NaN outside of the window", {2, 2, 5, 6}, true, 1, {}, false, true, 2},
+      {"window, several ranges", {2, 3, 150, 160}, false, -5, std::vector<uint8_t>(320, 1), false, false, 40},
   };
   std::vector<Example> rows;
   for (const MaskedCase& c : cases) {
-    Mask mask{.causal = c.causal, .offset = c.offset, .keys = {}};
-    if (!c.keys.empty()) mask.keys = u8(c.keys, {c.scores[0], c.scores[3]});
     rows.push_back({.label = c.label,
                     .function = [=](const std::vector<Tensor>& x) {
-                      return softmax(c.forbidden_nan ? with_nan(c, x[0]) : x[0], mask);
+                      return softmax(c.forbidden_nan ? with_nan(c, x[0]) : x[0], c.mask());
                     },
                     .inputs = {{c.scores}},
                     .reference = [c](const Arrays& in) { return masked_softmax(c, in[0]); },

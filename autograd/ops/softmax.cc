@@ -20,11 +20,11 @@ template <class T> struct SoftmaxRow {
   MaskView mask;
 
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
-    const T* x = e + row * n;
-    T* y = a + row * n;
-    const int64_t seen = mask.limit(row % mask.queries);
+    const int64_t t = row % mask.queries, first = mask.first(t), seen = mask.limit(t) - first, behind = first + seen;
+    const T* x = e + row * n + first;
+    T* y = a + row * n + first;
     const T none = -std::numeric_limits<T>::infinity();
-    const uint8_t* present = mask.present_in(row);
+    const uint8_t* present = mask.present_in(row, first);
     if (present) {
       const T m = team.max(seen, [&](int64_t i) { return present[i] ? x[i] : none; });
       const T shift = m == none ? T(0) : m;
@@ -40,7 +40,8 @@ template <class T> struct SoftmaxRow {
       team.each(seen, [&](int64_t i) { y[i] = present[i] ? factor : T(0); });
     else
       team.each(seen, [&](int64_t i) { y[i] *= factor; });
-    team.each(n - seen, [&](int64_t i) { y[seen + i] = T(0); });
+    team.each(first, [&](int64_t i) { y[i - first] = T(0); });
+    team.each(n - behind, [&](int64_t i) { y[seen + i] = T(0); });
   }
 };
 
@@ -52,12 +53,13 @@ template <class T> struct SoftmaxBackwardRow {
   MaskView mask;
 
   template <class Team> HD void operator()(const Team& team, int64_t row) const {
-    const T *gr = g + row * n, *y = a + row * n;
-    T* dx = de + row * n;
-    const int64_t seen = mask.limit(row % mask.queries);
+    const int64_t t = row % mask.queries, first = mask.first(t), seen = mask.limit(t) - first, behind = first + seen;
+    const T *gr = g + row * n + first, *y = a + row * n + first;
+    T* dx = de + row * n + first;
     const T dot = team.sum(seen, [&](int64_t i) { return math::gated(gr[i], y[i]); });
     team.each(seen, [&](int64_t i) { dx[i] = math::gated(gr[i] - dot, y[i]); });
-    team.each(n - seen, [&](int64_t i) { dx[seen + i] = T(0); });
+    team.each(first, [&](int64_t i) { dx[i - first] = T(0); });
+    team.each(n - behind, [&](int64_t i) { dx[seen + i] = T(0); });
   }
 };
 

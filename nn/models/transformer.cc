@@ -67,6 +67,7 @@ void TransformerStack::add_blocks(bool causal, const MixerMaker& mixer, const Mi
   blocks_ = &adopt("blocks", std::make_unique<Blocks>(kind_, options,
                                                       MixerShape{.causal = causal,
                                                                  .length = options.context,
+                                                                 .window = options.window,
                                                                  .positions = attention_positions(options.positions)},
                                                       mixer, cross));
 }
@@ -91,11 +92,16 @@ Tensor TransformerStack::embedded(const Tensor& tokens, const std::vector<int64_
   return dropout_.forward(x, call);
 }
 
+Call TransformerStack::in_window(Call call) const {
+  if (options.window > 0) call.mask.window = options.window;
+  return call;
+}
+
 Tensor TransformerStack::run(const Tensor& tokens, const Call& call, const Memory& memory) const {
   require(tokens.rank() == 2 && tokens.size(1) <= options.context, kind_, [&] {
     return text("tokens must be (B,T) with T ≤ ", options.context, ", got ", tokens.shape());
   });
-  return norm_.forward(blocks_->forward(embedded(tokens, {0}, call), call, memory));
+  return norm_.forward(blocks_->forward(embedded(tokens, {0}, call), in_window(call), memory));
 }
 
 DecoderState TransformerStack::state(int64_t batch) const {
@@ -121,7 +127,7 @@ Tensor TransformerStack::step(const Tensor& tokens, DecoderState& state, const C
         },
         "begin again with the last tokens, or choose rotary positions or a bias");
   const std::vector<int64_t> begins = even ? std::vector<int64_t>{state.lengths[0]} : state.lengths;
-  const Tensor y = norm_.forward(blocks_->step(embedded(tokens, begins, call), state.blocks, state.lengths, call));
+  const Tensor y = norm_.forward(blocks_->step(embedded(tokens, begins, call), state.blocks, state.lengths, in_window(call)));
   for (int64_t b = 0; b < batch; ++b) state.lengths[b] += counts[b];
   return y;
 }

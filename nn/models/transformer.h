@@ -12,6 +12,7 @@ struct TransformerOptions : BlockOptions {
   int64_t vocabulary = 0;            // set by the tokenizer, not by the user
   int64_t context = 256;
   std::string positions = "learned";
+  int64_t window = 0;
   bool tied_head = false;
   bool head_bias = false;
 
@@ -20,6 +21,7 @@ struct TransformerOptions : BlockOptions {
     BlockOptions::fields(visit);
     visit("positions", positions, "vectors added to the token vectors, or places that attention itself knows of",
           Choices{"learned", "sinusoidal", "rotary", "alibi", "kerple_log", "fire", "t5", "none"});
+    visit("window", window, "tokens see others at most so many places away; 0: at any distance", between(0, 1 << 20));
     visit("tied_head", tied_head, "the matrix of the head is that of the token vectors");
     visit("head_bias", head_bias, "the head has a bias");
   }
@@ -61,6 +63,7 @@ class TransformerStack : public Module {
   Tensor step(const Tensor& tokens, DecoderState& state, const Call& call) const;        // i32 (B,T) → (B,T,C)
 
  private:
+  Call in_window(Call call) const;   // the call, under a mask with the window of the options
   Tensor embedded(const Tensor& tokens, const std::vector<int64_t>& lengths, const Call& call) const;   // (B,T,C)
   Tensor position_vectors(int64_t begin, int64_t length, DType type, Device device) const;              // (T,C)
 

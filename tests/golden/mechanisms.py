@@ -37,10 +37,16 @@ Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) 
 FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2/2 or 1 + s, s_ij = q'_i . k'_j / t; q' and k'
                      as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) of c = x - its own mean, or x, c or
                      x - the mean token over the largest norm of the tokens (arXiv 2402.07901)
+Gated linear:        S_t = diag(alpha_t) S_(t-1) + k_t^T v_t, o_t = q_t S_t, y = rms_norm(o) * silu(W_r x), of whole mixers; alpha =
+                     sigmoid(z)^(1/temperature) of z = W2 W1 x + b, a number for each feature, or w x + b, one for each head; fixed:
+                     1 - 2^(-5-h); not causal: all read the last state (arXiv 2312.06635, 2307.08621)
+Delta rule:          S_t = S_(t-1) + beta_t k_t^T (v_t - k_t S_(t-1)), o_t = q_t S_t, beta = sigmoid(w x), of whole mixers; length: q and k
+                     silu(W x) over its length, v = silu(W x), y = rms_norm(o); sum: q and k elu(W x) + 1 over its sum, y = o
+                     (arXiv 2406.06484, 2102.11174)
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
-gradient g (B,H,T,D), the output and the gradients of sum(output * g). A case of MLP-QKV is a whole mixer: its inputs are
-x (B,T,C) and context (B,S,C), its output and upstream gradient (B,T,C). One of Associative is what stands behind the
+gradient g (B,H,T,D), the output and the gradients of sum(output * g). Cases of MLP-QKV and of recurrences are whole mixers: inputs are
+x (B,T,C) and context (B,S,C), output and upstream gradient (B,T,C). One of Associative is what stands behind the
 feed-forward network: its input is z (B,T,C), and it has buffers. The score network of Neural Attention is drawn
 again until, in each head and hidden layer, 20 % to 80 % of the units over all allowed pairs are above 0
 (`gate_active_share`), each unit is both on and off for the keys of some query (else its bias would cancel in the
@@ -458,6 +464,98 @@ def associative_case(options, generator):
     fields["buffers"] = {name: tensor(value) for name, value in buffers.items()}
     words = ", ".join(f"{key} {value}" for key, value in options.items() if key in ("layer", "beta", "retrieval_steps"))
     return record(f"associative, {words}", fields, inputs, parameters, upstream, forward)
+def recurrence(q, k, v, change, causal):
+    """Token after token: change(state, s) is the state behind key s, of each sample and head (B,H,F,E)."""
+    state, states = torch.zeros(*q.shape[:2], q.shape[3], v.shape[3], dtype=torch.float64), []
+    for s in range(k.shape[2]):
+        state = change(state, s)
+        states.append(state)
+    read = [states[t] if causal else states[-1] for t in range(q.shape[2])]
+    return torch.stack([torch.einsum("bhf,bhfe->bhe", q[:, :, t], read[t]) for t in range(q.shape[2])], 2)
+
+
+def rms_norm(x, weight):
+    return weight * x / torch.sqrt((x**2).mean(-1, keepdim=True) + 1e-5)
+
+
+def recurrent_case(name, mechanism, options, shapes, mix_heads, causal, generator):
+    """A whole mixer of width 8 with 2 heads; mix_heads(heads, p) of heads(tensor) -> (B,H,length,channels)."""
+    width, length, keys = 8, 4, 4 if causal else 5
+    parameters = {key: draw(generator, *shape, scale=0.5) for key, shape in shapes.items()}
+    for key in parameters:
+        if key == "norm.weight":
+            parameters[key] = 1 + parameters[key]
+
+    def forward(p):
+        def heads(tokens):
+            return tokens.reshape(BATCH, tokens.shape[1], HEADS, -1).transpose(1, 2)
+
+        mixed = mix_heads(heads, p)
+        return mixed.transpose(1, 2).reshape(BATCH, length, width) @ p["out.weight"].T
+
+    inputs = {"x": draw(generator, BATCH, length, width), "context": draw(generator, BATCH, keys, width)}
+    fields = {"mechanism": mechanism, "options": options, "causal": causal}
+    return record(name, fields, inputs, parameters, draw(generator, BATCH, length, width), forward)
+
+
+def gated_linear_case(decay, causal, generator):
+    options = {"decay": decay, "temperature": 2.0, "rank": 3, "chunk": 2}
+    shapes = {"query.weight": (4, 8), "key.weight": (4, 8), "value.weight": (8, 8), "out.weight": (8, 8)}
+    shapes |= {"gate.weight": (8, 8), "norm.weight": (4,)}
+    if decay == "feature":
+        shapes |= {"decay.down.weight": (3, 8), "decay.up.weight": (4, 3), "decay.up.bias": (4,)}
+    if decay == "head":
+        shapes |= {"decay.weight": (2, 8), "decay.bias": (2,)}
+
+    def mix_heads(heads, p):
+        x, context = p["x"], p["context"]
+        q, r = heads(x @ p["query.weight"].T), heads(x @ p["gate.weight"].T)
+        k, v = heads(context @ p["key.weight"].T), heads(context @ p["value.weight"].T)
+        if decay == "fixed":
+            alpha = (1 - 2.0 ** (-5 - torch.arange(HEADS, dtype=torch.float64))).reshape(1, HEADS, 1, 1).expand(k.shape)
+        else:
+            low = context @ p["decay.down.weight"].T if decay == "feature" else context
+            name = "decay.up" if decay == "feature" else "decay"
+            alpha = torch.sigmoid(heads(low @ p[f"{name}.weight"].T + p[f"{name}.bias"])) ** (1 / options["temperature"])
+
+        def change(state, s):
+            return alpha[:, :, s, :, None] * state + k[:, :, s, :, None] * v[:, :, s, None, :]
+
+        y = rms_norm(recurrence(q, k, v, change, causal), p["norm.weight"])
+        return y * r * torch.sigmoid(r)
+
+    name = f"gated_linear, {'causal' if causal else 'cross'}, {decay}"
+    return recurrent_case(name, "gated_linear", options, shapes, mix_heads, causal, generator)
+
+
+def delta_rule_case(keys, causal, generator):
+    options = {"keys": keys, "chunk": 2}
+    shapes = {f"{name}.weight": (8, 8) for name in ("query", "key", "value", "out")} | {"rate.weight": (2, 8)}
+    if keys == "length":
+        shapes |= {"norm.weight": (4,)}
+
+    def features(x):
+        if keys == "sum":
+            y = torch.where(x > 0, x + 1, torch.exp(torch.clamp(x, max=0.0)))
+            return y / y.sum(-1, keepdim=True)
+        y = x * torch.sigmoid(x)
+        return y / torch.sqrt((y**2).sum(-1, keepdim=True) + 1e-6)
+
+    def mix_heads(heads, p):
+        x, context = p["x"], p["context"]
+        q, k = features(heads(x @ p["query.weight"].T)), features(heads(context @ p["key.weight"].T))
+        v, beta = heads(context @ p["value.weight"].T), torch.sigmoid(heads(context @ p["rate.weight"].T))
+        v = v * torch.sigmoid(v) if keys == "length" else v
+
+        def change(state, s):
+            missing = v[:, :, s] - torch.einsum("bhf,bhfe->bhe", k[:, :, s], state)
+            return state + beta[:, :, s, :, None] * k[:, :, s, :, None] * missing[:, :, None, :]
+
+        o = recurrence(q, k, v, change, causal)
+        return rms_norm(o, p["norm.weight"]) if keys == "length" else o
+
+    name = f"delta_rule, {'causal' if causal else 'cross'}, {keys}"
+    return recurrent_case(name, "delta_rule", options, shapes, mix_heads, causal, generator)
 
 
 def cases():
@@ -544,6 +642,11 @@ def cases():
     for own in ({"beta": 1.0, "retrieval_steps": 1}, {"beta": 2.0, "retrieval_steps": 3}):
         yield associative_case({"layer": "workspace"} | memory | own, generator)
     yield associative_case({"layer": "dense"}, generator)
+    generator = torch.Generator().manual_seed(2312)
+    for decay, causal in (("feature", True), ("head", True), ("fixed", True), ("feature", False)):
+        yield gated_linear_case(decay, causal, generator)
+    for keys, causal in (("length", True), ("sum", True), ("length", False)):
+        yield delta_rule_case(keys, causal, generator)
 
 
 def main():

@@ -68,7 +68,7 @@ Subject subject_of(const nlohmann::json& one) {
   const Shape context = golden_tensor(inputs[heads ? "k" : layer ? "z" : "context"]).shape();
   constexpr int64_t H = 2;   // of whole mixers
   const Sizes sizes = heads ? Sizes{x[0], x[1], x[2], context[2], x[3], one["causal"].get<bool>()}
-                            : Sizes{x[0], H, x[1], context[1], x[2] / H};
+                            : Sizes{x[0], H, x[1], context[1], x[2] / H, one.value("causal", false)};
   Subject subject(one["mechanism"], *recorded_options(one), sizes, 1,
                   heads ? Reach::heads : layer ? Reach::layer : Reach::mixer);
   for (const auto& [name, value] : inputs.items()) subject.inputs.at(name) = requires_grad(golden_tensor(value));
@@ -87,16 +87,17 @@ Subject subject_of(const nlohmann::json& one) {
 }
 
 Distance from_scalar_loops(const Oracle& oracle, const nn::Options& options, Reach reach) {
-  const bool self = needs_of(mechanism(oracle.mechanism), options).self;
+  const nn::Needs needs = needs_of(mechanism(oracle.mechanism), options);
   Distance worst;
   for (const Sizes& sizes : reach == Reach::heads ? sizes_of_heads() : sizes_of_mixers())
     for (const uint64_t seed : {1, 2}) {
-      if ((self && sizes.T != sizes.S) || (oracle.even && sizes.D % 2 != 0)) continue;
+      if ((needs.self && sizes.T != sizes.S) || (needs.any_distance && sizes.window > 0) || (oracle.even && sizes.D % 2 != 0))
+        continue;
       const Subject subject(oracle.mechanism, options, sizes, seed, reach);
       const Tensor y = subject.output();
       const reference::Attention expected = subject.expected(options, oracle);
       worst.take(between(y, expected.output, subject.gradients(y), expected.gradients,
-                         text("T ", sizes.T, ", S ", sizes.S, sizes.causal ? ", causal" : "",
+                         text("T ", sizes.T, ", S ", sizes.S, sizes.causal ? ", causal" : "", sizes.window > 0 ? ", window" : "",
                               sizes.present.empty() ? "" : ", padded", ", seed ", seed)));
     }
   return worst;

@@ -20,11 +20,13 @@ struct Sizes {
   int64_t offset = 0;                  // query t sees keys s ≤ t + offset
   std::vector<uint8_t> present = {};   // (B,S); empty: all
   int64_t width = 0;                   // C of whole mixers; 0: H·D
+  int64_t window = 0;                  // query t sees keys s with |t + offset − s| ≤ window; 0: at any distance
 
   int64_t C() const { return width ? width : H * D; }
 
   bool allowed(int64_t b, int64_t t, int64_t s) const {
-    return (!causal || s <= t + offset) && (present.empty() || present[b * S + s] != 0);
+    const bool near = window == 0 || std::abs(t + offset - s) <= window;
+    return near && (!causal || s <= t + offset) && (present.empty() || present[b * S + s] != 0);
   }
   int64_t query(int64_t b, int64_t h, int64_t t) const { return ((b * H + h) * T + t) * D; }   // first of q (B,H,T,D)
   int64_t key(int64_t b, int64_t h, int64_t s) const { return ((b * H + h) * S + s) * D; }     // of k, v (B,H,S,D)

@@ -39,7 +39,7 @@ struct Subject {
     else if (reach == Reach::layer) inputs = {{"z", draw(queries, "z")}};
     else inputs = {{"x", draw(queries, "x")}, {"context", draw(keys, "context")}};
     g = random_normal(queries, seed, "g");
-    call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}};
+    call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}, .window = n.window};
     if (!n.present.empty()) call.mask.keys = Tensor::from(n.present, {n.B, n.S});
   }
 
@@ -103,7 +103,11 @@ inline std::vector<reference::Sizes> sizes_of_heads() {
           {.B = 1, .H = 2, .T = 3, .S = 40, .D = 8},
           {.B = 2, .H = 1, .T = 2, .S = 7, .D = 4, .causal = true, .offset = 5},
           {.B = 3, .H = 2, .T = 4, .S = 4, .D = 4, .present = {1, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1}},
-          {.B = 2, .H = 2, .T = 4, .S = 4, .D = 4, .causal = true, .present = {1, 0, 1, 1, 0, 1, 1, 0}}};
+          {.B = 2, .H = 2, .T = 4, .S = 4, .D = 4, .causal = true, .present = {1, 0, 1, 1, 0, 1, 1, 0}},
+          {.B = 2, .H = 2, .T = 6, .S = 6, .D = 4, .window = 2},
+          {.B = 1, .H = 2, .T = 6, .S = 6, .D = 4, .causal = true, .window = 1},
+          {.B = 2, .H = 1, .T = 3, .S = 8, .D = 4, .causal = true, .offset = 5, .window = 2},
+          {.B = 1, .H = 1, .T = 5, .S = 5, .D = 4, .causal = true, .present = {0, 1, 1, 0, 1}, .window = 2}};
 }
 
 }  // namespace tapir

@@ -246,7 +246,7 @@ TEST_CASE("attention_sh: on a grid windows are squares of cells, cut short at it
   const std::vector<std::vector<int64_t>> windows{{0}, {1, 2, 6, 7}, {3, 4, 8, 9}, {5, 10}, {11, 12}, {13, 14}, {15}};
   const auto mixer = mixer_of({2}, shape);
   CHECK(distance_of(attended(*mixer, x.Q, x.K, x.V), by_matrix(x, windows)) < 1e-14);
-  CHECK(mixer->needs() == nn::Needs{.all_tokens = true});
+  CHECK(mixer->needs() == nn::Needs{.all_tokens = true, .any_distance = true});
   const Drawn fewer(12);
   CHECK(message_of([&] { attended(*mixer, fewer.Q, fewer.K, fewer.V); }) ==
         "attention_sh: the grid has 16 tokens, got 12 keys");

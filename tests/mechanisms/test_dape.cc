@@ -61,13 +61,14 @@ struct ScalarDape {
   std::function<double(int64_t h, int64_t t, int64_t s)> bias = nullptr;   // of places
   bool sees_all = false;                                                   // without any mask before the convolutions
 
-  // x (B,channels,T,S), 0 where a key is hidden: padded, or later than the query.
+  // x (B,channels,T,S), 0 where a key is hidden; those that are later than the query only if `later`.
   Values hidden(const Sizes& n, Values x, int64_t channels, bool later) const {
+    Sizes seen = n;
+    seen.causal = n.causal && later;
     for (size_t i = 0; i < x.size(); ++i) {
       const auto at = static_cast<int64_t>(i);
       const int64_t b = at / (channels * n.T * n.S), t = at / n.S % n.T, s = at % n.S;
-      const bool there = n.present.empty() || n.present[b * n.S + s] != 0, ahead = n.causal && s > t + n.offset;
-      if (!sees_all && (!there || (later && ahead))) x[i] = 0;
+      if (!sees_all && !seen.allowed(b, t, s)) x[i] = 0;
     }
     return x;
   }

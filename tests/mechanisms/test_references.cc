@@ -143,8 +143,12 @@ std::vector<Sizes> situations(const nn::Needs& needs) {
                          {.B = 3, .H = 2, .T = 4, .S = 4, .D = 4, .present = {1, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1}},
                          {.B = 2, .H = 2, .T = 4, .S = 4, .D = 4, .causal = true, .present = {1, 0, 1, 1, 0, 1, 1, 0}},
                          {.B = 2, .H = 2, .T = 3, .S = 7, .D = 4},
-                         {.B = 2, .H = 2, .T = 2, .S = 7, .D = 4, .causal = true, .offset = 5}};
-  std::erase_if(all, [&](const Sizes& n) { return (needs.self && n.T != n.S) || (needs.all_tokens && n.causal); });
+                         {.B = 2, .H = 2, .T = 2, .S = 7, .D = 4, .causal = true, .offset = 5},
+                         {.B = 2, .H = 2, .T = 6, .S = 6, .D = 4, .causal = true, .window = 2},
+                         {.B = 1, .H = 2, .T = 6, .S = 6, .D = 4, .present = {1, 1, 0, 1, 1, 1}, .window = 1}};
+  std::erase_if(all, [&](const Sizes& n) {
+    return (needs.self && n.T != n.S) || (needs.all_tokens && n.causal) || (needs.any_distance && n.window > 0);
+  });
   return all;
 }
 
@@ -176,7 +180,7 @@ double error_of_row(const Mechanism& row, const nn::Options& options, const Orac
     for (const auto& [full, parameter] : parameters) parameter->value = parameter->value.to(type);
     mixer->each_buffer([&](const std::string&, nn::Buffer& buffer) { buffer.value = buffer.value.to(type); });
     nn::Call call;
-    call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}};
+    call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}, .window = n.window};
     if (!n.present.empty()) call.mask.keys = Tensor::from(n.present, {n.B, n.S});
     const Tensor own = x.to(type);
     const NoGrad guard;
