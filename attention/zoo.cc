@@ -10,6 +10,7 @@
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/expressive.h"
 #include "attention/mechanisms/fast.h"
+#include "attention/mechanisms/flatten.h"
 #include "attention/mechanisms/galerkin.h"
 #include "attention/mechanisms/inter_token.h"
 #include "attention/mechanisms/linear.h"
@@ -27,7 +28,7 @@ Registry<Mechanism>& registry() {
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), attention_sh_row(), dnas_row(),
                                   dape_row(), cosine_row(), sigmoid_row(), differential_row(),
-                                  linear_row(), fast_row(), galerkin_row(), fourier_row()});
+                                  linear_row(), fast_row(), flatten_row(), galerkin_row(), fourier_row()});
   return all;
 }
 
