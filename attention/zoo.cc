@@ -3,6 +3,7 @@
 #include "attention/mechanisms/additive.h"
 #include "attention/mechanisms/attention_bn.h"
 #include "attention/mechanisms/attention_sh.h"
+#include "attention/mechanisms/care.h"
 #include "attention/mechanisms/cosine.h"
 #include "attention/mechanisms/differential.h"
 #include "attention/mechanisms/dape.h"
@@ -28,7 +29,7 @@ Registry<Mechanism>& registry() {
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), attention_sh_row(), dnas_row(),
                                   dape_row(), cosine_row(), sigmoid_row(), differential_row(),
-                                  linear_row(), fast_row(), flatten_row(), galerkin_row(), fourier_row()});
+                                  linear_row(), fast_row(), flatten_row(), care_row(), galerkin_row(), fourier_row()});
   return all;
 }
 

@@ -32,6 +32,7 @@ Attention-SH:        softmax of q_i . k_b / sqrt(D) over means k_b, v_b of windo
 DAPE V2:             softmax of s + C2(leaky(C1(s))), s of scaled dot product as a picture with a channel for each head and 0 where j > i when
                      causal, C1 and C2 convolutions along j; mask_hidden: 0 there between them too (arXiv 2410.04798)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
+CARE:                o_i = sum_j (f(q_i) . f(k_j)) v_j / sum_j (f(q_i) . f(k_j) + 1e-6), f(x) = elu(x) + 1 (arXiv 2411.16170)
 FLatten:             o_i = sum_j (f(q_i) . f(k_j)) v_j / sum_j (f(q_i) . f(k_j) + epsilon) + the depthwise convolution of v at i, which ends
                      there when causal and else is centred; f(x) = |r| r^p / |r^p|, r = (relu(x) + epsilon)/softplus(scale), norms over the
                      channels of a head or of all heads (arXiv 2308.00442)
@@ -330,6 +331,11 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         w = torch.einsum("bhid,bhjd->bhij", q, k) * allowed
         return torch.einsum("bhij,bhjd->bhid", w / (w.sum(-1, keepdim=True) + options["epsilon"]), x["v"])
 
+    def care(x):
+        q, k = (torch.nn.functional.elu(x[name]) + 1 for name in "qk")
+        w = torch.einsum("bhid,bhjd->bhij", q, k) * allowed
+        return torch.einsum("bhij,bhjd->bhid", w / (w + 1e-6 * allowed).sum(-1, keepdim=True), x["v"])
+
     def focused(x):
         epsilon, kernel, over = options["epsilon"], options["kernel"], (1, 3) if options["norm"] == "all" else (3,)
 
@@ -390,7 +396,7 @@ def staged_case(name, mechanism, causal, options, keys, generator):
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
     forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "attention_sh": attention_sh}
     forms |= {"dape": dape, "cosine": cosine, "sigmoid": sigmoid, "differential": differential}
-    forms |= {"flatten": focused}
+    forms |= {"care": care, "flatten": focused}
     forms |= {"fast": polynomial, "galerkin": softmax_free, "fourier": softmax_free}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
@@ -533,6 +539,9 @@ def cases():
         words = ["causal" if causal else "cross", f"kernel {kernel}"] + ["hidden masked"] * mask_hidden
         options = {"kernel": kernel, "hidden": 3, "mask_hidden": mask_hidden}
         yield staged_case(f"dape, {', '.join(words)}", "dape", causal, options, 3 if causal else 5, generator)
+    generator = torch.Generator().manual_seed(2411)
+    for causal in (True, False):
+        yield staged_case(f"care, {'causal' if causal else 'cross'}", "care", causal, {}, 3 if causal else 4, generator)
     generator = torch.Generator().manual_seed(2308)
     common = {"power": 3, "kernel": 5, "norm": "head", "shared_kernel": False, "channel_scale": False, "epsilon": 0.0}
     code = common | {"norm": "all", "shared_kernel": True, "channel_scale": True, "epsilon": 1e-6}
