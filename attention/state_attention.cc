@@ -28,28 +28,47 @@ struct Sums {
   }
 };
 
-// numerator / (denominator + ε), and 0 where that has no value: without a key both are 0, and weights of both signs may cancel.
-Tensor normalised(const Tensor& numerator, const Tensor& denominator, double epsilon) {
-  if (epsilon > 0) return div(numerator, affine(denominator, 1, epsilon));
-  const Tensor there = not_equal(denominator, 0);   // NaN is there
-  return where(there, div(numerator, where(there, denominator, Tensor::full({}, 1, denominator.dtype(), denominator.device()))),
-               Tensor::zeros({}, numerator.dtype(), numerator.device()));
+// x / y, and 0 where y is: without a key both are 0, and weights of both signs may cancel.
+Tensor over(const Tensor& x, const Tensor& y) {
+  const Tensor there = not_equal(y, 0);   // NaN is there
+  return where(there, div(x, where(there, y, Tensor::full({}, 1, y.dtype(), y.device()))),
+               Tensor::zeros({}, x.dtype(), x.device()));
 }
+
+struct Fraction {
+  Tensor numerator, total;   // Σ_s w_ts v_s, Σ_s w_ts
+};
 
 // Of queries that see what came before, in its sums, and each other causally: all (…,·,F) and (…,·,D), S and z may be
-// undefined. n: how many keys each sees, where that divides.
-Tensor causal_part(const Tensor& queries, const Tensor& keys, const Tensor& V, const Sums& before, const Tensor& n,
-                   double epsilon) {
+// undefined.
+Fraction causal_part(const Tensor& queries, const Tensor& keys, const Tensor& V, const Sums& before) {
   const Tensor pairs = tril(matmul(queries, transpose(keys)));
-  Tensor numerator = mix(pairs, V, {.causal = true, .offset = 0, .keys = {}}), denominator = sum(pairs, -1, true);
-  if (before.S.defined()) {
-    numerator = add(numerator, matmul(queries, before.S));
-    denominator = add(denominator, matmul(queries, before.z));
-  }
-  return normalised(numerator, n.defined() ? n : denominator, epsilon);
+  Fraction y{mix(pairs, V, {.causal = true, .offset = 0, .keys = {}}), sum(pairs, -1, true)};
+  if (before.S.defined())
+    y = {add(y.numerator, matmul(queries, before.S)), add(y.total, matmul(queries, before.z))};
+  return y;
 }
 
+// The last values of `before` and x, as many as `before` has; `there`: which of x count, the first ones of each row.
+Tensor last_values(const Tensor& before, const Tensor& x, const Tensor& there) {
+  const Tensor all = concat({before, x}, 2);
+  if (!there.defined()) return slice(all, 2, x.size(2), before.size(2));
+  const std::vector<double> counts = sum(there.to(DType::f64), 1).values<double>();
+  std::vector<Tensor> samples;
+  for (int64_t b = 0; b < x.size(0); ++b)
+    samples.push_back(slice(slice(all, 0, b, 1), 2, static_cast<int64_t>(counts[b]), before.size(2)));
+  return concat(samples, 0);
+}
+
+Tensor with_term(const Tensor& y, const Tensor& term) { return term.defined() ? add(y, term) : y; }
+
 }  // namespace
+
+Tensor StateAttention::divided(const Tensor& numerator, const Tensor& total, const Tensor& n) const {
+  if (divisor_ == Divisor::keys) return over(numerator, n);
+  if (divisor_ == Divisor::mean_weight) return over(numerator, add(total, affine(n, epsilon(), 0)));
+  return epsilon() > 0 ? div(numerator, affine(total, 1, epsilon())) : over(numerator, total);
+}
 
 Tensor StateAttention::keys_seen(int64_t T, int64_t S, const Mask& mask, const Tensor& like) const {
   if (divisor_ == Divisor::weights) return {};
@@ -66,13 +85,17 @@ Tensor StateAttention::explicit_form(const Tensor& Q, const Tensor& K, const Ten
   const Tensor pairs = matmul(query_features(Q, call), transpose(without_hidden(key_features(K, call), call.mask)));
   const Tensor seen = call.mask.causal ? tril(pairs, call.mask.offset) : pairs;
   const Tensor n = keys_seen(Q.size(2), K.size(2), call.mask, Q);
-  const Tensor A = normalised(seen, n.defined() ? n : sum(seen, -1, true), epsilon());
+  const Tensor A = divided(seen, sum(seen, -1, true), n);
   call.record("weights", A);
   return mix(A, values(V, call), call.mask);
 }
 
 Tensor StateAttention::attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
-  if (call.recorder) return explicit_form(Q, K, V, call);
+  const Tensor y = call.recorder ? explicit_form(Q, K, V, call) : by_sums(Q, K, V, call);
+  return with_term(y, of_neighbours(V, Q.size(2), call));
+}
+
+Tensor StateAttention::by_sums(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
   const Tensor queries = query_features(Q, call), keys = without_hidden(key_features(K, call), call.mask);
   const Tensor mixed = values(V, call);
   const int64_t T = Q.size(2), S = K.size(2);
@@ -80,7 +103,7 @@ Tensor StateAttention::attended(const Tensor& Q, const Tensor& K, const Tensor& 
   Sums sums;
   if (!call.mask.causal) {
     sums.add_keys(keys, mixed);
-    return normalised(matmul(queries, sums.S), n.defined() ? n : matmul(queries, sums.z), epsilon());
+    return divided(matmul(queries, sums.S), matmul(queries, sums.z), n);
   }
   // Chunk n has queries n c … n c + c − 1, and the keys that stand where they do. What comes before it is in its sums, what is
   // in it in pairs. Keys before the first query are in all sums, keys behind the last one in none.
@@ -101,8 +124,8 @@ Tensor StateAttention::attended(const Tensor& Q, const Tensor& K, const Tensor& 
   Sums own;
   own.add_keys(k, v);
   const Tensor seen = n.defined() ? in_chunks(expand(n, {Q.size(0), Q.size(1), T, 1}), 0) : n;
-  const Tensor y = causal_part(q, k, v, {before_each(own.S, sums.S), before_each(own.z, sums.z)}, seen, epsilon());
-  return slice(reshape(y, {Q.size(0), Q.size(1), padded, mixed.size(3)}), 2, 0, T);
+  const auto [numerator, total] = causal_part(q, k, v, {before_each(own.S, sums.S), before_each(own.z, sums.z)});
+  return slice(reshape(divided(numerator, total, seen), {Q.size(0), Q.size(1), padded, mixed.size(3)}), 2, 0, T);
 }
 
 std::unique_ptr<nn::MixerState> StateAttention::state(int64_t) const { return std::make_unique<Remembered>(); }
@@ -116,18 +139,25 @@ Tensor StateAttention::step(const Tensor& x, nn::MixerState& state, const std::v
   auto [Q, K, V] = projected(x, x, call);
   const Tensor queries = query_features(placed(Q, lengths, call), call);
   const Tensor keys = without_hidden(key_features(repeat_heads(placed(K, lengths, call), shape_.heads), call), call.mask);
-  const Tensor mixed = values(repeat_heads(V, shape_.heads), call);
+  const Tensor own = repeat_heads(V, shape_.heads), mixed = values(own, call);
   Tensor n = keys_seen(x.size(1), x.size(1), {.causal = true, .offset = 0, .keys = call.mask.keys}, x);
   if (n.defined()) {   // and those of the state
     const std::vector<double> earlier(lengths.begin(), lengths.end());
     n = add(n, Tensor::from(earlier, {x.size(0), 1, 1, 1}, x.device()).to(x.dtype()));
   }
+  // S, z, and the last values (B,H,reach,D), zeros before the first one.
   std::vector<Tensor>& kept = remembered->kept;
   Sums sums = kept.empty() ? Sums() : Sums{kept[0], kept[1]};
-  const Tensor y = causal_part(queries, keys, mixed, sums, n, epsilon());
+  const Tensor recent = kept.empty() ? Tensor::zeros(own.shape().with(2, reach()), x.dtype(), x.device()) : kept[2];
+  const auto [numerator, total] = causal_part(queries, keys, mixed, sums);
   sums.add_keys(keys, mixed);
-  kept = {sums.S, sums.z};
-  return leave(merged(y), x, x);
+  kept = {sums.S, sums.z, last_values(recent, own, call.mask.keys)};
+  nn::Call behind = call;
+  behind.mask = {.causal = true, .offset = reach(), .keys = {}};
+  if (call.mask.keys.defined())
+    behind.mask.keys = concat({Tensor::full({x.size(0), reach()}, 1, DType::u8, x.device()), call.mask.keys}, 1);
+  const Tensor term = of_neighbours(concat({recent, own}, 2), x.size(1), behind);
+  return leave(merged(with_term(divided(numerator, total, n), term)), x, x);
 }
 
 }  // namespace tapir

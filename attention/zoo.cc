@@ -4,6 +4,7 @@
 #include "attention/mechanisms/associative.h"
 #include "attention/mechanisms/attention_bn.h"
 #include "attention/mechanisms/attention_sh.h"
+#include "attention/mechanisms/care.h"
 #include "attention/mechanisms/cosine.h"
 #include "attention/mechanisms/dape.h"
 #include "attention/mechanisms/delta_rule.h"
@@ -12,6 +13,7 @@
 #include "attention/mechanisms/dot_product.h"
 #include "attention/mechanisms/expressive.h"
 #include "attention/mechanisms/fast.h"
+#include "attention/mechanisms/flatten.h"
 #include "attention/mechanisms/galerkin.h"
 #include "attention/mechanisms/gated_linear.h"
 #include "attention/mechanisms/inter_token.h"
@@ -30,8 +32,8 @@ Registry<Mechanism>& registry() {
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), attention_sh_row(), dnas_row(),
                                   dape_row(), cosine_row(), sigmoid_row(), differential_row(), associative_row(),
-                                  linear_row(), fast_row(), galerkin_row(), fourier_row(), gated_linear_row(),
-                                  delta_rule_row()});
+                                  linear_row(), fast_row(), flatten_row(), care_row(), galerkin_row(), fourier_row(),
+                                  gated_linear_row(), delta_rule_row()});
   return all;
 }
 

@@ -71,6 +71,8 @@ warmup = 0
 )";
 const std::string images_vit = images + "name = 'vit'\npatch = 8\nwidth = 16\nlayers = 2\nheads = 2\n";
 const std::string images_resnet = images + "name = 'resnet'\nwidth = 8\ndepth = 8\n";
+const std::string images_care = images + "name = 'care_transformer'\npatch = 2\ndepths = [1, 1, 1, 1]\nmemory = [4, 4, 8, 8]\n"
+                                         "head_widths = [4, 8]\n[attention]\nmechanism = 'care'\nprojections = 'query_key'\n";
 
 struct Training {
   std::string initial;          // digest of the first weights
@@ -166,6 +168,7 @@ TEST_CASE("classifiers of images train on CUDA with the losses of the CPU, whate
     check_equal(images_vit, settings, 12);
   }
   check_equal(images_resnet, {"data.flip=0"}, 8);
+  check_equal(images_care, {"data.flip=0"}, 8);
 }
 
 TEST_CASE("the program trains on CUDA, stops, goes on, evaluates and writes there, or on the other device") {

@@ -34,6 +34,10 @@ DAPE V2:             softmax of s + C2(leaky(C1(s))), s of scaled dot product as
 Associative:         y = LN(z), then y + P^T softmax(beta P .) T times of y, P = W3 memory + b3; or, dense, y + W2 gelu(W1 y + b1) + b2;
                      what writes the memory has gradient 0 (arXiv 2309.12862)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
+CARE:                o_i = sum_j (f(q_i) . f(k_j)) v_j / sum_j (f(q_i) . f(k_j) + 1e-6), f(x) = elu(x) + 1 (arXiv 2411.16170)
+FLatten:             o_i = sum_j (f(q_i) . f(k_j)) v_j / sum_j (f(q_i) . f(k_j) + epsilon) + the depthwise convolution of v at i, which ends
+                     there when causal and else is centred; f(x) = |r| r^p / |r^p|, r = (relu(x) + epsilon)/softplus(scale), norms over the
+                     channels of a head or of all heads (arXiv 2308.00442)
 FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2/2 or 1 + s, s_ij = q'_i . k'_j / t; q' and k'
                      as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) of c = x - its own mean, or x, c or
                      x - the mean token over the largest norm of the tokens (arXiv 2402.07901)
@@ -210,6 +214,14 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         for which, shape in (("first", (kernel, HEADS, units)), ("second", (kernel, units, HEADS))):
             parameters[f"{which}.weight"] = draw(generator, *shape)
             parameters[f"{which}.bias"] = draw(generator, shape[-1])
+    if mechanism == "flatten":
+        inputs = {name: value + (1.5 if name in "qk" else 0.0) for name, value in inputs.items()}  # of which some channels are above 0
+        if options["channel_scale"]:
+            parameters["scale"] = draw(generator, HEADS, WIDTH)
+        if options["kernel"]:
+            channels = WIDTH if options["shared_kernel"] else HEADS * WIDTH
+            parameters["depthwise.tokens.weight"] = draw(generator, options["kernel"], 1, channels, scale=0.5)
+            parameters["depthwise.tokens.bias"] = draw(generator, channels, scale=0.5)
     allowed = torch.ones(3, keys, dtype=torch.bool)
     if causal:
         allowed = allowed.tril()
@@ -328,6 +340,34 @@ def staged_case(name, mechanism, causal, options, keys, generator):
         w = torch.einsum("bhid,bhjd->bhij", q, k) * allowed
         return torch.einsum("bhij,bhjd->bhid", w / (w.sum(-1, keepdim=True) + options["epsilon"]), x["v"])
 
+    def care(x):
+        q, k = (torch.nn.functional.elu(x[name]) + 1 for name in "qk")
+        w = torch.einsum("bhid,bhjd->bhij", q, k) * allowed
+        return torch.einsum("bhij,bhjd->bhid", w / (w + 1e-6 * allowed).sum(-1, keepdim=True), x["v"])
+
+    def focused(x):
+        epsilon, kernel, over = options["epsilon"], options["kernel"], (1, 3) if options["norm"] == "all" else (3,)
+
+        def features(tokens):
+            r = torch.relu(tokens) + epsilon
+            if options["channel_scale"]:
+                r = r / torch.nn.functional.softplus(x["scale"])[:, None]
+            powers = r ** options["power"]
+            lengths = powers.pow(2).sum(over, keepdim=True).sqrt()
+            return r.pow(2).sum(over, keepdim=True).sqrt() * powers / lengths
+
+        w = torch.einsum("bhid,bhjd->bhij", features(x["q"]), features(x["k"])) * allowed
+        y = torch.einsum("bhij,bhjd->bhid", w / (w + epsilon * allowed).sum(-1, keepdim=True), x["v"])
+        if not kernel:
+            return y
+        weight, bias = x["depthwise.tokens.weight"], x["depthwise.tokens.bias"]
+        repeated = 1 if weight.shape[2] == HEADS * WIDTH else HEADS
+        before = kernel - 1 if causal else kernel // 2
+        padded = torch.nn.functional.pad(x["v"].permute(0, 1, 3, 2).reshape(1, HEADS * WIDTH, keys), (before, kernel - 1 - before))
+        own = weight.permute(2, 1, 0).repeat(repeated, 1, 1)
+        local = torch.nn.functional.conv1d(padded, own, bias.repeat(repeated), groups=HEADS * WIDTH)
+        return y + local.reshape(1, HEADS, WIDTH, keys).permute(0, 1, 3, 2)
+
     def softmax_free(x):
         def head(name, which):
             rows = []
@@ -365,6 +405,7 @@ def staged_case(name, mechanism, causal, options, keys, generator):
     forms = {"additive": additive, "expressive": expressive, "twicing": twicing, "linear": linear_features}
     forms |= {"dnas": doubly_normalised, "inter_token": inter_token, "attention_bn": attention_bn, "attention_sh": attention_sh}
     forms |= {"dape": dape, "cosine": cosine, "sigmoid": sigmoid, "differential": differential}
+    forms |= {"care": care, "flatten": focused}
     forms |= {"fast": polynomial, "galerkin": softmax_free, "fourier": softmax_free}
     fields = {"mechanism": mechanism, "causal": causal, "options": options}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
@@ -647,6 +688,18 @@ def cases():
         yield gated_linear_case(decay, causal, generator)
     for keys, causal in (("length", True), ("sum", True), ("length", False)):
         yield delta_rule_case(keys, causal, generator)
+    generator = torch.Generator().manual_seed(2411)
+    for causal in (True, False):
+        yield staged_case(f"care, {'causal' if causal else 'cross'}", "care", causal, {}, 3 if causal else 4, generator)
+    generator = torch.Generator().manual_seed(2308)
+    common = {"power": 3, "kernel": 5, "norm": "head", "shared_kernel": False, "channel_scale": False, "epsilon": 0.0}
+    code = common | {"norm": "all", "shared_kernel": True, "channel_scale": True, "epsilon": 1e-6}
+    cases_of_focus = (
+        ("paper, causal", common, True, 3), ("paper, self", common, False, 3), ("released, causal", code, True, 3),
+        ("released, self", code, False, 3), ("power 2 without a kernel, cross", common | {"power": 2, "kernel": 0}, False, 4),
+    )
+    for name, options, causal, keys in cases_of_focus:
+        yield staged_case(f"flatten, {name}", "flatten", causal, options, keys, generator)
 
 
 def main():

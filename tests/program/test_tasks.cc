@@ -36,10 +36,16 @@ const std::string picture_of_implicit =
     "[task]\nname = 'picture'\n[data]\nsize = 6\n[model]\nname = 'implicit'\nwidth = 8\nlayers = 2\nshift = 'mean'\n[train]\nbatch = "
     "12\n[run]\ndtype = 'f64'\n";
 
-const std::string images_of_vit =
-    "[task]\nname = 'image'\nlabel_smoothing = 0.1\n[data]\nkind = 'synthetic-shapes'\nsize = 16\ntrain_images = 60\nvalid_images = "
-    "20\ntest_images = 20\ncrop_padding = 1\nflip = 0.5\n[model]\nname = 'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 2\n[train]\nbatch = "
-    "4\n[run]\ndtype = 'f64'\n";
+std::string images_of(const std::string& model) {
+  return "[task]\nname = 'image'\nlabel_smoothing = 0.1\n[data]\nkind = 'synthetic-shapes'\nsize = 16\ntrain_images = 60\n"
+         "valid_images = 20\ntest_images = 20\ncrop_padding = 1\nflip = 0.5\n[train]\nbatch = 4\n[run]\ndtype = 'f64'\n"
+         "[model]\nname = " + model;
+}
+const std::string images_of_vit = images_of("'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 2\n");
+const std::string images_of_resnet = images_of("'resnet'\ndepth = 8\nwidth = 2\n");
+const std::string images_of_care =
+    images_of("'care_transformer'\npatch = 2\ndepths = [1, 1, 1, 2]\nmemory = [2, 2, 4, 4]\nhead_widths = [2, 4]\n"
+              "[attention]\nmechanism = 'care'\nprojections = 'query_key'\n");
 
 const std::string functions_of_fno =
     "[task]\nname = 'operator'\npoints = 16\nfunctions = 12\nevaluated = 6\n[model]\nname = 'fno'\nwidth = 4\nlayers = 1\nmodes = 3\n"
@@ -55,11 +61,8 @@ std::vector<std::pair<std::string, Experiment>> experiments() {
   all.emplace_back("language", experiment_of(tokens_of_transformer +
                                              "[data]\nkind = 'generated'\ntrain_tokens = 2000\nvalid_tokens = 300\n"));
   all.emplace_back("picture", experiment_of(picture_of_implicit));
-  all.emplace_back("image", experiment_of(images_of_vit));
-  std::string images_of_resnet = images_of_vit;
-  images_of_resnet.replace(images_of_resnet.find("name = 'vit'"), std::string("name = 'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 2").size(),
-                           "name = 'resnet'\ndepth = 8\nwidth = 2");
-  all.emplace_back("image", experiment_of(images_of_resnet));
+  for (const std::string& images : {images_of_vit, images_of_resnet, images_of_care})
+    all.emplace_back("image", experiment_of(images));
   all.emplace_back("operator", experiment_of(functions_of_fno));
   all.emplace_back("operator", experiment_of(functions_of_transformer));
   for (const std::string& name : sequence_tasks())

@@ -1,6 +1,7 @@
 #include "attention/reproduce/tasks/model.h"
 
 #include "attention/registry.h"
+#include "nn/models/care_transformer.h"
 #include "nn/models/fno.h"
 #include "nn/models/implicit.h"
 #include "nn/models/mlp.h"
@@ -106,6 +107,23 @@ ModelRow resnet_row() {
           }};
 }
 
+ModelRow care_transformer_row() {
+  return {.name = "care_transformer",
+          .title = "CARE Transformer: stages of convolutions and attention beside a memory (Zhou et al. 2024)",
+          .takes = Takes::image,
+          .gives = Gives::classes,
+          .mixes = true,
+          .options = [] { return std::make_unique<nn::CareTransformerOptions>(); },
+          .make = [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker& mixer) {
+            auto net = std::make_unique<nn::CareTransformer>(
+                options_of<nn::CareTransformerOptions>("care_transformer", options), shape.image, shape.outputs, mixer);
+            const nn::CareTransformer* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call& call) {
+                           return model->forward(batch.at("pixels"), call);
+                         }};
+          }};
+}
+
 ModelRow operator_transformer_row() {
   return {.name = "operator_transformer",
           .title = "transformer between functions, decoded by spectral convolutions (Cao 2021)",
@@ -143,7 +161,7 @@ ModelRow fno_row() {
 
 Registry<ModelRow>& registry() {
   static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), implicit_row(), vit_row(), resnet_row(),
-                                                   operator_transformer_row(), fno_row()});
+                                                   care_transformer_row(), operator_transformer_row(), fno_row()});
   return all;
 }
 
