@@ -80,8 +80,8 @@ template <> struct Examples<ExpressiveWeights> {
     OpExamples examples{.op = "expressive_weights", .rows = {}, .errors = {}};
     const auto row = [&](const MaskedCase& c, bool alibi = false) {
       examples.rows.push_back({.label = c.label,
-                               .function = [=](const std::vector<Tensor>& x) {
-                                 return expressive_weights(c.forbidden_nan ? with_nan(c, x[0]) : x[0], c.mask(), alibi);
+                               .function = [=, mask = c.mask()](const std::vector<Tensor>& x) {
+                                 return expressive_weights(c.forbidden_nan ? with_nan(c, x[0]) : x[0], mask, alibi);
                                },
                                .inputs = {{c.scores, -1.875, 1.875, 0.25}},   // a row of zeros has no derivative
                                .reference = [=](const Arrays& in) { return reference(c, alibi, in[0]); },
@@ -138,8 +138,8 @@ template <> struct Examples<Mix> {
     const auto row = [&](const MaskedCase& c, int64_t D) {
       examples.rows.push_back(
           {.label = c.label,
-           .function = [=](const std::vector<Tensor>& in) {
-             return mix(c.mask().hides() ? with_forbidden(c, in[0], 0) : in[0], in[1], c.mask());
+           .function = [=, mask = c.mask()](const std::vector<Tensor>& in) {
+             return mix(mask.hides() ? with_forbidden(c, in[0], 0) : in[0], in[1], mask);
            },
            .inputs = {{c.scores}, {{c.scores[0], c.scores[1], c.scores[3], D}}},
            .reference = [=](const Arrays& in) {

@@ -61,7 +61,7 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
     // Sums a + c are (4k + 3)/16 and weights (4k + 1)/2: up to three such products keep 1/32 from the second kink.
     if (form.layers == 2) inputs.insert(inputs.end(), {{{networks, 2, F}, -1.5, 2.5, 2}, {{networks, 2}}});
     examples.rows.push_back({.label = c.label,
-                             .function = [=](const std::vector<Tensor>& x) { return form.function(x, c.mask(), alibi); },
+                             .function = [=, mask = c.mask()](const std::vector<Tensor>& x) { return form.function(x, mask, alibi); },
                              .inputs = inputs,
                              .reference = [=](const Arrays& in) { return attention_by_pairs(form, c, alibi, in); },
                              .may_vanish = c.may_vanish,

@@ -78,8 +78,8 @@ inline std::vector<Example> masked_softmax_rows() {
   std::vector<Example> rows;
   for (const MaskedCase& c : cases) {
     rows.push_back({.label = c.label,
-                    .function = [=](const std::vector<Tensor>& x) {
-                      return softmax(c.forbidden_nan ? with_nan(c, x[0]) : x[0], c.mask());
+                    .function = [c, mask = c.mask()](const std::vector<Tensor>& x) {
+                      return softmax(c.forbidden_nan ? with_nan(c, x[0]) : x[0], mask);
                     },
                     .inputs = {{c.scores}},
                     .reference = [c](const Arrays& in) { return masked_softmax(c, in[0]); },

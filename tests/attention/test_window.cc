@@ -167,8 +167,8 @@ TEST_CASE("window: what needs all keys refuses one, models when they are made; a
     CHECK(message_of([&] { mixer->forward(x, x, call_with(mask_of(true, 2))); }) ==
           "attention: this mechanism looks at any distance, and the mask has a window");
   }
-  CHECK(with_windows(false) == std::vector<std::string>{"attention_bn", "attention_sh", "dnas", "linear", "fast", "galerkin",
-                                                        "fourier", "gated_linear", "delta_rule"});
+  CHECK(with_windows(false) == std::vector<std::string>{"attention_bn", "attention_sh", "dnas", "linear", "fast", "flatten",
+                                                        "care", "galerkin", "fourier", "gated_linear", "delta_rule"});
   const Tensor E = random_normal({1, 1, 2, 2}, 1, "E");
   CHECK(message_of([&] { softmax(E, mask_of(true, -1)); }) == "softmax: the window must be in [0, 2^53], got -1");
 }

@@ -461,7 +461,7 @@ TEST_CASE("associative: a batch of training, with every gradient, equals indepen
 
 // ---- file 3, 1.9
 
-TEST_CASE("associative: property 1: with k of at least all tokens the write is dense cross-attention") {
+TEST_CASE("associative: with k of at least all tokens the write is dense cross-attention (property 1)") {
   const Tensor scores = random_normal({2, 5, 12}, 3, "scores");
   for (const int64_t k : {12, 13, 512}) CHECK(bottleneck(scores, k).values<double>() == softmax(scores).values<double>());
   CHECK(distance(bottleneck(scores, 11).values<double>(), softmax(scores).values<double>()) > 1e-3);
@@ -471,7 +471,7 @@ TEST_CASE("associative: property 1: with k of at least all tokens the write is d
   CHECK(Layer(all).train(tokens()).memory == Layer(dense).train(tokens()).memory);
 }
 
-TEST_CASE("associative: property 2: rows of the write sum to 1 over exactly k tokens, importance sums to M, load to M k") {
+TEST_CASE("associative: rows of the write sum to 1 over exactly k tokens, importance sums to M, load to M k (property 2)") {
   const int64_t M = 5, N = 12;
   for (const int64_t k : {1, 4, 11}) {
     const Tensor G = bottleneck(random_normal({M, N}, 3, "scores"), k);
@@ -487,7 +487,7 @@ TEST_CASE("associative: property 2: rows of the write sum to 1 over exactly k to
   }
 }
 
-TEST_CASE("associative: property 3: permuted tokens and samples give permuted results and leave the memory as it is") {
+TEST_CASE("associative: permuted tokens and samples give permuted results and leave the memory as it is (property 3)") {
   const Layer one(small());
   const Tensor z = tokens();
   const Pass plain = one.train(z), samples = one.train(rows(z, {2, 0, 1})), within = one.train(rows(z, {3, 1, 0, 2}, 1));
@@ -497,7 +497,7 @@ TEST_CASE("associative: property 3: permuted tokens and samples give permuted re
   CHECK(distance(within.y.values<double>(), rows(plain.y.detach(), {3, 1, 0, 2}, 1).values<double>()) < 1e-14);
 }
 
-TEST_CASE("associative: property 4: no step of the retrieval raises the energy; golden values") {
+TEST_CASE("associative: no step of the retrieval raises the energy; golden values (property 4)") {
   const Tensor P = Tensor::from(Values{1, 0, 0, 1, -1, 1}, {3, 2});
   Tensor xi = Tensor::from(Values{1, 0.5}, {1, 2});
   const std::vector<Values> path{{1, 0.5}, {0.4245977350, 0.4534506127}, {0.1209352172, 0.6299656188}};
@@ -518,7 +518,7 @@ TEST_CASE("associative: property 4: no step of the retrieval raises the energy; 
   }
 }
 
-TEST_CASE("associative: property 5: a small β gives the mean pattern, a large one the pattern of the largest product") {
+TEST_CASE("associative: a small β gives the mean pattern, a large one the pattern of the largest product (property 5)") {
   const Tensor P = random_normal({7, C}, 5, "P"), xi = tokens();
   const Values found = hopfield_step(xi, P, 1e-10).values<double>();
   const Values mean_row = mean(P, 0).values<double>();
@@ -527,13 +527,13 @@ TEST_CASE("associative: property 5: a small β gives the mean pattern, a large o
   CHECK(hopfield_step(xi, P, 1e6).values<double>() == rows(P, nearest).values<double>());
 }
 
-TEST_CASE("associative: property 6: a memory of one row is what every token gets") {
+TEST_CASE("associative: a memory of one row is what every token gets (property 6)") {
   const Tensor P = random_normal({1, C}, 5, "P");
   const Values found = hopfield_step(tokens(), P, 3).values<double>(), row = P.values<double>();
   for (size_t i = 0; i < found.size(); ++i) CHECK(found[i] == row[i % C]);
 }
 
-TEST_CASE("associative: property 7: the loss is least where rows take other tokens each, largest where all take the same") {
+TEST_CASE("associative: the loss is least where rows take other tokens each, largest where all take the same (property 7)") {
   const int64_t M = 32, k = 512, N = 32768;
   const auto load = [&](int64_t apart) {   // row j takes the k tokens from j · apart on
     Values all(N, 0.0);

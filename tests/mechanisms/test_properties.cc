@@ -16,7 +16,7 @@ using namespace tapir;
 namespace {
 
 struct Specified {
-  std::string name;   // how names of tests begin
+  std::string name;   // the first word of names of tests
   int properties;
 };
 
@@ -47,10 +47,12 @@ std::map<int, std::vector<Named>> tests_of(const std::string& prefix) {
     for (std::sregex_iterator at(text.begin(), text.end(), test_case), end; at != end; ++at) {
       const std::string name = (*at)[1];
       std::smatch found;
-      if (!name.starts_with(prefix + ": ") || !std::regex_search(name, found, numbered)) continue;
+      const size_t colon = name.find(": ");
+      if (colon == std::string::npos || (name.substr(0, colon) + ' ').find(prefix + ' ') != 0) continue;
+      if (!std::regex_search(name, found, numbered)) continue;
       const std::string numbers = found[1];
       for (std::sregex_iterator n(numbers.begin(), numbers.end(), number); n != end; ++n)
-        all[std::stoi(n->str())].push_back({name.substr(prefix.size() + 2, found.position(0) - prefix.size() - 3),
+        all[std::stoi(n->str())].push_back({name.substr(colon + 2, static_cast<size_t>(found.position(0)) - colon - 3),
                                             std::filesystem::relative(path, TAPIR_SOURCE_DIR)});
     }
   }

@@ -110,7 +110,7 @@ TEST_CASE("care transformer: blocks give PyTorch's outputs, running statistics a
   }
 }
 
-TEST_CASE("care transformer: the published models have their numbers of parameters (item 4)") {
+TEST_CASE("care transformer: the published models have their numbers of parameters (property 4)") {
   for (NamedModel& one : published()) {
     CAPTURE(one.name);
     CHECK(CareTransformer(one.options, {.height = 224, .width = 224}, 1000, core).parameter_count() == one.parameters);
@@ -119,7 +119,7 @@ TEST_CASE("care transformer: the published models have their numbers of paramete
   }
 }
 
-TEST_CASE("care transformer: with γ = 0 a block that is not the last one returns what it gets (item 5)") {
+TEST_CASE("care transformer: with γ = 0 a block that is not the last one returns what it gets (property 5)") {
   const auto model = made(small());
   std::vector<std::string> seen;
   std::vector<nn::ForwardHandle> handles;
@@ -136,7 +136,7 @@ TEST_CASE("care transformer: with γ = 0 a block that is not the last one return
   CHECK(!parameters_of(*model).contains("stages.3.1.branch.scale"));   // of the last block
 }
 
-TEST_CASE("care transformer: the memory reaches the second interaction as it was (item 6)") {
+TEST_CASE("care transformer: the memory reaches the second interaction as it was (property 6)") {
   const auto model = made(small());
   spread_parameters(*model, 1);
   const Tensor x = random_normal({2, 3, 2, 8}, 1, "x");   // stage 0, m = 2
@@ -152,7 +152,7 @@ TEST_CASE("care transformer: the memory reaches the second interaction as it was
   CHECK(heard == 1);
 }
 
-TEST_CASE("care transformer: 224 × 224 pixels become maps of 56, 28, 14 and 7, their channels those of the table (item 7)") {
+TEST_CASE("care transformer: 224 × 224 pixels become maps of 56, 28, 14 and 7, their channels those of the table (property 7)") {
   CareTransformerOptions options;
   options.depths = {1, 1, 1, 1};
   std::vector<MixerShape> told;
@@ -220,7 +220,7 @@ TEST_CASE("care transformer: weights begin as normal numbers of deviation 0.02 c
   });
 }
 
-TEST_CASE("care transformer: permuted pixels permute what attention gives (item 3), not what a block gives") {
+TEST_CASE("care transformer: permuted pixels permute what attention gives, not what a block gives (property 3)") {
   CareBlock block(small(), {2, 0, 3}, core({.width = 4, .heads = 2, .biases = true}));
   block.initialise(1, DType::f64);
   spread_parameters(block, 1);
