@@ -90,9 +90,10 @@ class Reader {
 
   void scaled(size_t first, size_t last) {
     const std::string value = s.text(first, last);
-    if (is(first, "[") || value == "T(0)" || value == "Tensor()" || value.starts_with("Tensor::empty(") ||
-        value.starts_with("Tensor::zeros(") || value.starts_with("parameter(") || value.starts_with("&child<") ||
-        value.starts_with("&parameter(") || value.find("::state(") != std::string::npos)
+    static const std::vector<std::string> left = {"Tensor::empty(", "Tensor::zeros(", "parameter(", "&parameter(", "child<", "&child<"};
+    const auto begins = [&](const std::string& word) { return value.starts_with(word); };
+    if (is(first, "[") || value == "T(0)" || value == "Tensor()" || value.find("::state(") != std::string::npos ||
+        std::any_of(left.begin(), left.end(), begins))
       return;   // closures, what has no value to scale, and what cannot be copied
     mutant(first, last, "::tapir::mutation::scaled(" + value + ")", value, "1.0001 (" + value + ")");
   }

@@ -111,6 +111,25 @@ TEST_CASE("mutation: constants grow, results are scaled, += and its kin turned r
                                                                   "y[i] += a → y[i] -= a"});
 }
 
+TEST_CASE("mutation: of a mechanism all functions of its own, but not its row, the fields of its options and its claims") {
+  const Source source("a.cc", R"(
+    namespace tapir {
+    namespace {
+    Tensor helper(const Tensor& x) { return neg(x); }
+    class Own final : public StagedAttention {
+      Own(int a) : a_(a) {}
+      Tensor scores(const Tensor& Q) const { return helper(Q); }
+    };
+    Claims claims_of_own() { return {}; }
+    }  // namespace
+    struct OwnOptions : Options { void fields(Visitor& visit) { visit("a", a); } };
+    Mechanism own_row() { return {}; }
+    })");
+  std::vector<std::string> names;
+  for (const Function& function : of_mechanism(source)) names.push_back(function.label());
+  CHECK(names == Mutants{"helper", "Own::Own", "Own::scores"});
+}
+
 TEST_CASE("mutation: the copy chooses among the mutants, and keeps the rest") {
   std::vector<Mutant> mutants(7);
   const std::string choice =
