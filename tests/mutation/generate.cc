@@ -33,10 +33,13 @@ void write(const std::filesystem::path& file, const std::string& text) {
 int main(int argc, char** argv) try {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.size() < 4) throw std::runtime_error("usage: mutation_generate derivatives|mechanisms ROOT FOLDER FILE…");
-  const auto chosen = arguments[0] == "mechanisms" ? of_mechanism : derivatives;
+  const bool of_zoo = arguments[0] == "mechanisms";
+  const auto chosen = of_zoo ? of_mechanism : derivatives;
   const std::filesystem::path root = arguments[1], folder = arguments[2];
   std::string headers;
-  for (const char* declared : {"autograd/ops", "attention/kernels"})
+  std::vector<const char*> folders{"autograd/ops"};
+  if (of_zoo) folders.push_back("attention/kernels");
+  for (const char* declared : folders)
     for (const auto& file : std::filesystem::directory_iterator(root / declared))
       if (file.path().extension() == ".h") headers += contents(file.path());
   const TensorFunctions functions = tensor_functions(Source("*.h", headers));
