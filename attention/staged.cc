@@ -13,12 +13,6 @@
 #include "autograd/ops/softmax.h"
 
 namespace tapir {
-namespace {
-
-Tensor scaled(const Tensor& Q) { return affine(Q, 1 / std::sqrt(static_cast<double>(Q.size(-1))), 0); }   // Q / √D
-
-}  // namespace
-
 StagedAttention::StagedAttention(const MixerShape& shape, bool fused, const std::set<Projection>& replaced)
     : ProjectedAttention(shape, replaced), fused_(fused),
       bias_(nn::is_bias(shape.positions) ? &adopt("positions", make_position_bias(shape)) : nullptr) {
@@ -66,8 +60,12 @@ Tensor StagedAttention::attended(const Tensor& Q, const Tensor& K, const Tensor&
 }
 
 Tensor StagedAttention::mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache*) const {
-  if (fused_ && !call.recorder) return fused(Q, K, V, call);
-  return mix(recorded_weights(Q, K, call), V, call);
+  return smoother(Q, K, call)(V);
+}
+
+std::function<Tensor(const Tensor&)> StagedAttention::smoother(const Tensor& Q, const Tensor& K, const nn::Call& call) const {
+  if (fused_ && !call.recorder) return [=, this, &call](const Tensor& V) { return fused(Q, K, V, call); };
+  return [=, this, &call, A = recorded_weights(Q, K, call)](const Tensor& V) { return mix(A, V, call); };
 }
 
 void StagedAttention::require_whole(const char* mechanism, const Tensor& Q, const Tensor& K, const nn::Call& call,
@@ -94,8 +92,12 @@ Tensor StagedAttention::recorded_weights(const Tensor& Q, const Tensor& K, const
   return A;
 }
 
-Tensor StagedAttention::scores(const Tensor& Q, const Tensor& K, const nn::Call&) const {
-  return matmul(scaled(Q), transpose(K));
+Tensor StagedAttention::scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const {
+  return matmul(tempered(Q, call), transpose(K));
+}
+
+Tensor StagedAttention::tempered(const Tensor& Q, const nn::Call&) const {
+  return affine(Q, 1 / std::sqrt(static_cast<double>(Q.size(-1))), 0);
 }
 
 Tensor StagedAttention::weights(const Tensor& E, const Tensor& bias, const nn::Call& call) const {
@@ -107,7 +109,7 @@ Tensor StagedAttention::mix(const Tensor& A, const Tensor& V, const nn::Call& ca
 }
 
 Tensor StagedAttention::fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
-  return dot_product_attention(scaled(Q), K, V, call.mask, shape_.positions == nn::Positions::alibi);
+  return dot_product_attention(tempered(Q, call), K, V, call.mask, has_alibi(), true);
 }
 
 }  // namespace tapir

@@ -22,10 +22,6 @@ struct StagedOptions : nn::Options {
   }
 };
 
-// Below every score, yet a number: beside any other score its exponential is 0, and no op has an infinite result that a search for
-// anomalies would have to tell from a fault.
-inline constexpr double below_all_scores = -1e30;
-
 class StagedAttention : public ProjectedAttention {
  public:
   // `fused`: in one op, which has no bias of places but ALiBi's. Throws Error for another one.
@@ -42,7 +38,9 @@ class StagedAttention : public ProjectedAttention {
   // null in forward(). A recorder, who wants the weights, gets them from the stages, fused or not.
   virtual Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const;
 
-  virtual Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const;   // (B,H,T,S)   Q Kᵀ / √D
+  virtual Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const;   // (B,H,T,S)   tempered Q Kᵀ
+
+  virtual Tensor tempered(const Tensor& Q, const nn::Call& call) const;   // (B,H,T,D)   Q / √D
 
   // (B,H,T,S): softmax of the scores and the bias of places (H,T,S), masked. Undefined: there is no bias.
   virtual Tensor weights(const Tensor& E, const Tensor& bias, const nn::Call& call) const;
@@ -52,8 +50,13 @@ class StagedAttention : public ProjectedAttention {
   // Scores, weights and mix in one op (fused_attention.h).
   virtual Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
 
+  // V → A V: by the stages, or in one op.
+  std::function<Tensor(const Tensor& V)> smoother(const Tensor& Q, const Tensor& K, const nn::Call& call) const;
+
   // The first two stages; a recorder hears of it.
   Tensor recorded_weights(const Tensor& Q, const Tensor& K, const nn::Call& call) const;
+
+  bool has_alibi() const { return shape_.positions == nn::Positions::alibi; }
 
   static Tensor with_bias(const Tensor& E, const Tensor& bias);   // their sum, where there is a bias
   Tensor bias_of_places(const Tensor& E, const nn::Call& call) const;   // that of weights(), for scores like these

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "attention/heads.h"
-#include "attention/staged.h"
+#include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
 #include "autograd/ops/index.h"

@@ -13,10 +13,17 @@ struct FormUnderTest {
   int layers;                                // of a network: 1 with a weight (1 or H,F), 2 with (1 or H,2,F) and (1 or H,2)
   double (*weight)(double score, double fall);   // up to a factor for all keys
   double (*slope)(int64_t head, int64_t heads);
+  decltype(function) of_others = {};         // where the key at a query's place counts only if the query sees no other
 };
 
+inline bool sees_another(const MaskedCase& c, int64_t b, int64_t t, int64_t than, int64_t keys) {
+  for (int64_t s = 0; s < keys; ++s)
+    if (s != than && allowed(c, b, t, s)) return true;
+  return false;
+}
+
 // Σ_s w_ts v_s / Σ_s w_ts over the allowed keys
-inline Array attention_by_pairs(const FormUnderTest& form, const MaskedCase& c, bool alibi, const Arrays& in) {
+inline Array attention_by_pairs(const FormUnderTest& form, const MaskedCase& c, bool alibi, const Arrays& in, bool own = true) {
   const Array &q = in[0], &k = in[1], &v = in[2];
   return build(q.shape.with(3, v.shape[3]), [&](const Index& i) {
     const int64_t b = i[0], h = i[1], t = i[2];
@@ -36,6 +43,7 @@ inline Array attention_by_pairs(const FormUnderTest& form, const MaskedCase& c, 
         score += form.layers == 2 ? at(in[4], {in[3].shape[0] == 1 ? 0 : h, r}) * std::max(0.0, y) : y;
       }
       const double distance = std::fabs(static_cast<double>(t + c.offset - s));
+      if (!own && s == t + c.offset && sees_another(c, b, t, s, k.shape[2])) score = -HUGE_VAL;
       const double w = form.weight(score, alibi ? form.slope(h, q.shape[1]) * distance : 0);
       total += w;
       sum += w * at(v, {b, h, s, i[3]});
@@ -94,6 +102,24 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
   for (int s = 0; s < 600; ++s) present.push_back(s % 3 != 1);
   row({"several ranges", {1, 1, 1, 600}, true, 580, present}, 2, 110);
 
+  const auto row_of_others = [&](const MaskedCase& c, int64_t F, int64_t D, bool alibi = false) {
+    const int64_t B = c.scores[0], H = c.scores[1], T = c.scores[2], S = c.scores[3];
+    examples.rows.push_back(
+        {.label = c.label,
+         .function = [=, mask = c.mask()](const std::vector<Tensor>& x) { return form.of_others(x, mask, alibi); },
+         .inputs = {{{B, H, T, F}, -1.9375, 2, 0.25}, {{B, H, S, F}, -1.875, 1.875, 0.25}, {{B, H, S, D}}},
+         .reference = [=](const Arrays& in) { return attention_by_pairs(form, c, alibi, in, false); },
+         .nan_elsewhere = true});   // the weight of its own key is 0, and meets the value
+  };
+  if (form.of_others) {
+    row_of_others({"of others", {2, 2, 4, 4}}, 3, 2);
+    row_of_others({"of others, causal", {2, 1, 4, 4}, true}, 2, 3);
+    row_of_others({"of others, cached keys, ALiBi", {1, 2, 3, 7}, true, 4}, 3, 2, true);
+    row_of_others({"of others, padded keys, one alone", {2, 2, 4, 4}, false, 0, {0, 0, 1, 0, 1, 1, 0, 1}}, 3, 2);
+    row_of_others({"of others, a key that is not there", {1, 1, 3, 2}, false, 1}, 2, 2);
+    row_of_others({"of others, several tiles, causal", {1, 1, 70, 70}, true}, 2, 1);
+  }
+
   const auto bad = [&](const Shape& q, const Shape& k, const Shape& v, const std::vector<Shape>& network,
                        std::vector<std::string> words) {
     words.push_back(form.name);
@@ -134,9 +160,12 @@ template <> struct Examples<FusedAttention<DotProductForm>> {
   static OpExamples all() {
     return fused_examples({"dot_product_attention",
                            [](const auto& x, const Mask& mask, bool alibi) {
-                             return dot_product_attention(x[0], x[1], x[2], mask, alibi);
+                             return dot_product_attention(x[0], x[1], x[2], mask, alibi, true);
                            },
-                           false, 0, [](double s, double fall) { return std::exp(s - fall); }, published_slope});
+                           false, 0, [](double s, double fall) { return std::exp(s - fall); }, published_slope,
+                           [](const auto& x, const Mask& mask, bool alibi) {
+                             return dot_product_attention(x[0], x[1], x[2], mask, alibi, false);
+                           }});
   }
 };
 

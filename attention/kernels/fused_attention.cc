@@ -75,9 +75,11 @@ template <class T, class Score, class Weight> struct AttentionTile {
         const int64_t behind = MaskView::within(in.mask.limit(t0 + i) - s0, columns), allowed = behind - first, s1 = s0 + first;
         T* const row = S + i * columns;
         T* const s = row + first;
-        const T place = static_cast<T>(t0 + i + in.mask.offset - s1), before = shift[i];
+        const int64_t own = t0 + i + in.mask.offset - s1;   // the key at the query's place
+        const T place = static_cast<T>(own), before = shift[i];
         T largest = before;
         if constexpr (Weight::shifts) {
+          if (!in.own && own >= 0 && own < allowed) team.each(1, [&](int64_t) { s[own] = T(below_all_scores); });
           if (slope != T(0)) team.each(allowed, [&](int64_t j) { s[j] -= slope * math::abs(place - static_cast<T>(j)); });
           const T here = present ? team.max(allowed, [&](int64_t j) { return present[s1 + j] ? s[j] : none; })
                                  : team.max(allowed, [&](int64_t j) { return s[j]; });
@@ -191,11 +193,12 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
         const T place = static_cast<T>(by_key ? i0 + i - offset - j0 : i0 + i + offset - j0);
         team.each(end - begin, [&](int64_t n) {
           const int64_t j = begin + n, query = by_key ? j : i;
-          const T score = p[j], fall = slope * math::abs(place - static_cast<T>(j));
+          const bool below = !in.own && place == static_cast<T>(j);
+          const T score = below ? T(below_all_scores) : p[j], fall = slope * math::abs(place - static_cast<T>(j));
           T weight = Weight::of(Weight::shifts ? score - fall : score, shift[query]) * factor[query];
           if constexpr (!Weight::shifts) weight *= math::exp(-fall);
           p[j] = weight;
-          ds[j] = weight * (ds[j] - delta[query]) * Weight::log_slope(score);
+          ds[j] = below ? T(0) : weight * (ds[j] - delta[query]) * Weight::log_slope(score);
         });
         if (!by_key && present) team.each(end, [&](int64_t j) { p[j] = present[j0 + j] ? p[j] : T(hidden); });
         team.each(begin, [&](int64_t j) { p[j] = T(hidden); });
@@ -220,19 +223,24 @@ template <class T, class Score, class Weight, bool by_key> struct AttentionGradi
 
 // A form of attention: its score and weight as kernels know them, and its weights (B,H,T,S) as the stages compute them.
 
+struct ByPlace {   // what a score owes to places
+  bool alibi, own = true;
+};
+
 struct SoftmaxForm {
   using Weight = SoftmaxWeight;
   static std::vector<double> head_slopes(int64_t heads) { return alibi_slopes(heads); }
-  static Tensor softmax_of(const Tensor& E, const Mask& mask, bool alibi) {
-    return softmax(alibi ? add(E, alibi_bias(E.size(1), E.size(2), E.size(3), mask.offset, E.dtype(), E.device())) : E, mask);
+  static Tensor softmax_of(const Tensor& E, const Mask& mask, ByPlace by) {
+    const Tensor all = by.own ? E : without_own(E, mask.offset);
+    return softmax(by.alibi ? add(all, alibi_bias(E.size(1), E.size(2), E.size(3), mask.offset, E.dtype(), E.device())) : all, mask);
   }
 };
 
 struct DotProductForm : SoftmaxForm {
   static constexpr const char* name = "dot_product_attention";
   using Score = DotScore;
-  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, bool alibi) {
-    return softmax_of(matmul(in[0], transpose(in[1])), mask, alibi);
+  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, ByPlace by) {
+    return softmax_of(matmul(in[0], transpose(in[1])), mask, by);
   }
 };
 
@@ -245,28 +253,28 @@ struct ExpressiveForm {
     for (int64_t h = 0; h < heads; ++h) all.push_back(response_slope(h, heads));
     return all;
   }
-  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, bool alibi) {
-    return expressive_weights(matmul(in[0], transpose(in[1])), mask, alibi);
+  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, ByPlace by) {
+    return expressive_weights(matmul(in[0], transpose(in[1])), mask, by.alibi);
   }
 };
 
 struct NetworkForm : SoftmaxForm {
   static constexpr const char* name = "network_attention";
   using Score = NetworkScore;
-  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, bool alibi) {
+  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, ByPlace by) {
     const Tensor& weight = in[3];
     const Tensor E = pair_hidden(in[0], in[1], reshape(weight, {weight.size(0), 1, weight.size(1)}), mask);   // (B,H,1,T,S)
-    return softmax_of(reshape(E, E.shape().without(2)), mask, alibi);
+    return softmax_of(reshape(E, E.shape().without(2)), mask, by);
   }
 };
 
 struct DeepNetworkForm : SoftmaxForm {
   static constexpr const char* name = "deep_network_attention";
   using Score = DeepNetworkScore;
-  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, bool alibi) {
+  static Tensor weights(const std::vector<Tensor>& in, const Mask& mask, ByPlace by) {
     const Tensor &hidden = in[3], &out = in[4];
     const Tensor v = relu(pair_hidden(in[0], in[1], hidden, mask));   // (B,H,R,T,S)
-    return softmax_of(sum(mul(v, reshape(out, {out.size(0), out.size(1), 1, 1})), 2), mask, alibi);
+    return softmax_of(sum(mul(v, reshape(out, {out.size(0), out.size(1), 1, 1})), 2), mask, by);
   }
 };
 
@@ -292,7 +300,7 @@ struct FusedAttention {
   static constexpr bool deep = std::is_same_v<typename Form::Score, DeepNetworkScore>;
   static constexpr bool network = deep || std::is_same_v<typename Form::Score, NetworkScore>;
   SavedMask mask;
-  bool alibi;
+  ByPlace by;
   std::vector<Saved> in{};
   SavedOutput out{};
   Saved shifts{}, factors{};   // of the weights of each query
@@ -370,7 +378,7 @@ struct FusedAttention {
   Tensor composite(const std::vector<Tensor>& inputs) const {
     std::vector<Tensor> visible = inputs;
     for (const int of_keys : {1, 2}) visible[of_keys] = without_hidden(inputs[of_keys], *mask);
-    return mix(Form::weights(visible, *mask, alibi), visible[2], *mask);
+    return mix(Form::weights(visible, *mask, by), visible[2], *mask);
   }
 
  private:
@@ -399,13 +407,13 @@ struct FusedAttention {
     const Tensor q = in[0]->contiguous(), k = network ? neg(*in[1]) : in[1]->contiguous(), v = in[2]->contiguous();
     const Tensor hidden = network ? in[3]->contiguous() : Tensor(), last = deep ? in[4]->contiguous() : Tensor();
     const int64_t heads = q.size(0) * q.size(1), F = q.size(3), D = v.size(3);
-    const Tensor slopes = alibi ? Tensor::from(Form::head_slopes(q.size(1)), {q.size(1)}, q.device()).to(q.dtype()) : Tensor();
+    const Tensor slopes = by.alibi ? Tensor::from(Form::head_slopes(q.size(1)), {q.size(1)}, q.device()).to(q.dtype()) : Tensor();
     const MaskView view = view_of(name, *mask, {q.size(0), q.size(1), q.size(2), k.size(2)}, q.device());
     const int tile = tile_rows<T, Tile>(name, F, units(), D);
     const auto data_of = [](const Tensor& x) { return x.defined() ? x.data<T>() : nullptr; };
     const AttentionTensors<T> tensors{.query = q.data<T>(), .key = k.data<T>(), .value = v.data<T>(), .hidden = data_of(hidden),
                                       .out = data_of(last), .key_terms = data_of(*key_terms), .slopes = data_of(slopes),
-                                      .networks = networks(), .mask = view, .features = static_cast<int>(F),
+                                      .networks = networks(), .mask = view, .own = by.own, .features = static_cast<int>(F),
                                       .units = static_cast<int>(units()), .width = static_cast<int>(D), .tile = tile};
     for_each_block(q.device(), heads * ((rows + tile - 1) / tile),
                    Tile::tiles.elements(tile, F, units(), D) * int64_t{sizeof(T)}, make(tensors));
@@ -419,22 +427,22 @@ struct FusedAttention {
   }
 };
 
-Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi) {
-  return tapir::apply(FusedAttention<DotProductForm>{mask.dense(), alibi}, std::vector<Tensor>{Q, K, V});
+Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi, Flag own) {
+  return tapir::apply(FusedAttention<DotProductForm>{mask.dense(), {alibi, own}}, std::vector<Tensor>{Q, K, V});
 }
 
 Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi) {
-  return tapir::apply(FusedAttention<ExpressiveForm>{mask.dense(), alibi}, std::vector<Tensor>{Q, K, V});
+  return tapir::apply(FusedAttention<ExpressiveForm>{mask.dense(), {alibi}}, std::vector<Tensor>{Q, K, V});
 }
 
 Tensor network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& weight, const Mask& mask,
                          Flag alibi) {
-  return tapir::apply(FusedAttention<NetworkForm>{mask.dense(), alibi}, std::vector<Tensor>{a, c, V, weight});
+  return tapir::apply(FusedAttention<NetworkForm>{mask.dense(), {alibi}}, std::vector<Tensor>{a, c, V, weight});
 }
 
 Tensor deep_network_attention(const Tensor& a, const Tensor& c, const Tensor& V, const Tensor& hidden, const Tensor& weight,
                               const Mask& mask, Flag alibi) {
-  return tapir::apply(FusedAttention<DeepNetworkForm>{mask.dense(), alibi}, std::vector<Tensor>{a, c, V, hidden, weight});
+  return tapir::apply(FusedAttention<DeepNetworkForm>{mask.dense(), {alibi}}, std::vector<Tensor>{a, c, V, hidden, weight});
 }
 
 }  // namespace tapir

@@ -14,8 +14,9 @@
 namespace tapir {
 
 // Σ_s softmax_s(q_t·k_s − m_h |t + offset − s|) v_s                    m_h = 0 without `alibi`, else alibi_slopes (alibi.h)
-// Q (B,H,T,D) with the factor of its scores, K (B,H,S,D), V (B,H,S,D′)
-Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi);
+// Q (B,H,T,D) with the factor of its scores, K (B,H,S,D), V (B,H,S,D′). Without `own` the score of a query with the key at its
+// place, s = t + offset, is below_all_scores (mix.h): that key counts where the query sees no other.
+Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi, Flag own);
 
 // Σ_s w_ts v_s / Σ_s w_ts,  w = z²/(1 + z²) · exp(−m_h |t + offset − s|),  z = q_t·k_s      (expressive_weights.h)
 Tensor expressive_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi);

@@ -24,6 +24,7 @@ template <class T> struct AttentionTensors {
   const T* slopes;                // (H); null: 0
   int64_t networks;               // N
   MaskView mask;
+  bool own;                       // false: the score of a pair at one place is below_all_scores
   int features, units, width, tile;   // F, R, D, rows of a tile
 
   HD NetworkView<T> network_of(int64_t head) const {

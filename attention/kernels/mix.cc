@@ -2,6 +2,7 @@
 
 #include "autograd/apply.h"
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/comparison.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/shape.h"
 #include "tensor/parallel.h"
@@ -64,6 +65,12 @@ struct Mix {
 Tensor mix(const Tensor& A, const Tensor& V, const Mask& mask) {
   const Called called(Mix::name);
   return apply(Mix{mask.dense()}, A, V);
+}
+
+Tensor without_own(const Tensor& E, int64_t offset) {
+  const Tensor ones = Tensor::full({E.size(-2), E.size(-1)}, 1, E.dtype(), E.device());
+  const Tensor own = not_equal(triu(tril(ones, offset), offset), 0);
+  return where(own, Tensor::full({}, below_all_scores, E.dtype(), E.device()), E);
 }
 
 Tensor in_reach(const Tensor& x, const Mask& mask) {

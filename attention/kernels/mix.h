@@ -1,10 +1,17 @@
-// The last stage of attention under a mask, and what a mask hides from every query.
+// The last stage of attention under a mask, what a mask hides from every query, and scores that no softmax sees.
 #pragma once
 #include "autograd/op_list.h"
 #include "tensor/mask.h"
 #include "tensor/tensor.h"
 
 namespace tapir {
+
+// Below every score, yet a number: beside any other score its exponential is 0, and no op has an infinite result that a search for
+// anomalies would have to tell from a fault.
+inline constexpr double below_all_scores = -1e30;
+
+// Scores E (…,T,S), but below_all_scores for the key at the place of the query, s = t + offset.
+Tensor without_own(const Tensor& E, int64_t offset);
 
 // y_t = Σ_s A_ts v_s                         A (B,H,T,S), 0 where the mask hides; V (B,H,S,D) → (B,H,T,D)
 // Over the keys that query t may see: of the others no value is read, where 0 · NaN would be NaN. Throws Error when shapes do

@@ -43,7 +43,7 @@ Moments moments(const Tensor& K, int64_t T, const Mask& mask, double prior) {
 class BatchNormalised final : public StagedAttention {
  public:
   BatchNormalised(const AttentionBnOptions& options, const MixerShape& shape)
-      : StagedAttention(shape),
+      : StagedAttention(shape, options.fused()),
         options_(options),
         beta_(options.learned ? &parameter("beta", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(options.beta))
                               : nullptr) {}
@@ -51,9 +51,9 @@ class BatchNormalised final : public StagedAttention {
   nn::Needs needs() const override { return {.any_distance = true}; }   // moments are those of all keys up to the query
 
  private:
-  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
+  Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
     const Tensor beta = beta_ ? beta_->value : Tensor();
-    return StagedAttention::scores(normalised_by_keys(Q, K, call.mask, options_, beta), K, call);
+    return StagedAttention::mixed(normalised_by_keys(Q, K, call.mask, options_, beta), K, V, call, cache);
   }
 
   const AttentionBnOptions options_;
@@ -80,7 +80,7 @@ Mechanism attention_bn_row() {
                 .title = "Attention-BN",
                 .paper = "Nguyen et al. 2023, arXiv 2406.13781",
                 .equation = "s_ij = (q_i − β μ)·(k_j/σ²) / √D, μ and σ of the keys",
-                .cost = "2 D operations a pair; memory T × S",
+                .cost = "2 D operations a pair; memory T × S, fused T + S",
                 .claims = always(and_exact(staged_claims)),
                 .options = {}, .make = {}};
   set_maker<AttentionBnOptions>(row, make_attention_bn);

@@ -12,7 +12,7 @@
 
 namespace tapir {
 
-struct AttentionBnOptions : nn::Options {
+struct AttentionBnOptions : StagedOptions {
   double beta = 1, epsilon = 1e-5, prior = 8;
   bool learned = false;
   std::string deviation = "divide";
@@ -23,6 +23,7 @@ struct AttentionBnOptions : nn::Options {
     visit("deviation", deviation, "divide by it, or multiply with it, as the one public code does", {"divide", "multiply"});
     visit("epsilon", epsilon, "added to variances", nn::between(1e-12, 1));
     visit("prior", prior, "tokens of variance 1 that count beside those seen under a causal mask", nn::between(0, 1e6));
+    StagedOptions::fields(visit);
   }
 };
 

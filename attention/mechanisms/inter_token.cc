@@ -2,9 +2,9 @@
 
 #include <cmath>
 
+#include "attention/kernels/fused_attention.h"
 #include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
-#include "autograd/ops/comparison.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
@@ -46,7 +46,7 @@ struct TemperatureNetwork : nn::Module {
 
 class InterToken final : public StagedAttention {
  public:
-  InterToken(const InterTokenOptions& options, const MixerShape& shape) : StagedAttention(shape), diagonal_(options.diagonal) {
+  InterToken(const InterTokenOptions& options, const MixerShape& shape) : StagedAttention(shape, options.fused()), diagonal_(options.diagonal) {
     const double scale = 1 / std::sqrt(static_cast<double>(shape.head_channels()));
     if (options.temperature == "network") network_ = &child<TemperatureNetwork>("temperature", shape.heads, shape.head_channels());
     if (options.temperature == "factor")
@@ -58,7 +58,9 @@ class InterToken final : public StagedAttention {
   nn::Needs needs() const override { return {.self = true, .all_tokens = network_ != nullptr}; }
 
   // The network reads what queries are, not where they stand.
-  bool accepts(nn::Positions positions) const override { return !network_ || positions != nn::Positions::rotary; }
+  bool accepts(nn::Positions positions) const override {
+    return StagedAttention::accepts(positions) && (!network_ || positions != nn::Positions::rotary);
+  }
 
  private:
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
@@ -66,20 +68,20 @@ class InterToken final : public StagedAttention {
     return StagedAttention::mixed(network_ ? without_hidden(Q, call.mask) : Q, K, V, call, cache);
   }
 
-  Tensor scores(const Tensor& Q, const Tensor& K, const nn::Call& call) const override {
-    if (network_) return mul(matmul(Q, transpose(K)), network_->forward(Q, call.mask));
-    if (!factor_ && !logarithm_) return StagedAttention::scores(Q, K, call);
-    const Tensor of_heads = reshape(factor_ ? factor_->value : exp(logarithm_->value), {-1, 1, 1});
-    return matmul(mul(Q, of_heads), transpose(K));
+  // q/τ
+  Tensor tempered(const Tensor& Q, const nn::Call& call) const override {
+    if (network_) return mul(Q, network_->forward(Q, call.mask));
+    if (!factor_ && !logarithm_) return StagedAttention::tempered(Q, call);
+    return mul(Q, reshape(factor_ ? factor_->value : exp(logarithm_->value), {-1, 1, 1}));
   }
 
   Tensor weights(const Tensor& scores, const Tensor& bias, const nn::Call& call) const override {
     const Tensor E = with_bias(scores, bias);
-    if (diagonal_) return softmax(E, call.mask);
-    const Tensor ones = Tensor::full({E.size(2), E.size(3)}, 1, E.dtype(), E.device());
-    const Tensor own = not_equal(triu(tril(ones, call.mask.offset), call.mask.offset), 0);
-    // Where all else is hidden, softmax has 1 here.
-    return softmax(where(own, Tensor::full({}, below_all_scores, E.dtype(), E.device()), E), call.mask);
+    return softmax(diagonal_ ? E : without_own(E, call.mask.offset), call.mask);   // where all else is hidden, softmax has 1 there
+  }
+
+  Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const override {
+    return dot_product_attention(tempered(Q, call), K, V, call.mask, has_alibi(), diagonal_);
   }
 
   const bool diagonal_;
@@ -99,7 +101,7 @@ Mechanism inter_token_row() {
                 .title = "Inter-token attention, learnt temperature",
                 .paper = "Rahman & Arafat 2024, arXiv 2410.12861",
                 .equation = "s_ij = q_i·k_j / τ, s_ii = −∞",
-                .cost = "2 D operations a pair; memory T × S",
+                .cost = "2 D operations a pair; memory T × S, fused T + S",
                 .claims =
                     [](const nn::Options& options) {   // the network reads all queries
                       Claims claims = and_exact(staged_claims);

@@ -11,7 +11,7 @@
 
 namespace tapir {
 
-struct InterTokenOptions : nn::Options {
+struct InterTokenOptions : StagedOptions {
   bool diagonal = false;
   std::string temperature = "logarithm";
 
@@ -21,6 +21,7 @@ struct InterTokenOptions : nn::Options {
           "of each head: fixed: √D; factor: 1/τ is learnt; logarithm: −log τ is learnt, so τ stays positive; network: a "
           "network of 16 units makes it of the mean of all queries",
           {"fixed", "factor", "logarithm", "network"});
+    StagedOptions::fields(visit);
   }
 };
 

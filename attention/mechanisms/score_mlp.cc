@@ -128,7 +128,7 @@ class ScoreMlp final : public StagedAttention {
   // The last bias is the same for all keys and cancels.
   Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const override {
     const auto [a, c] = network_.first_layer(Q, K);
-    const bool alibi = shape_.positions == nn::Positions::alibi;
+    const bool alibi = has_alibi();
     const Tensor last = network_.last.by_head();   // (1 or H,1,units)
     const Tensor weight = affine(reshape(last, {last.size(0), last.size(2)}), factor_, 0);
     if (!network_.second) return network_attention(a, c, V, weight, call.mask, alibi);

@@ -17,9 +17,10 @@ class Twicing final : public StagedAttention {
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
     require_whole("twicing", Q, K, call, cache);
     const int64_t T = Q.size(2), S = K.size(2);
-    const Tensor A = recorded_weights(Q, K, call), Y = mix(A, V, call);
+    const auto smoothed = smoother(Q, K, call);
+    const Tensor Y = smoothed(V);
     const Tensor R = without_hidden(sub(slice(V, 2, S - T, T), Y), call.mask);
-    return add(Y, mix(A, cache ? cache->append("residual", R, S - T) : R, call));
+    return add(Y, smoothed(cache ? cache->append("residual", R, S - T) : R));
   }
 };
 
@@ -27,8 +28,8 @@ class Twicing final : public StagedAttention {
 
 std::unique_ptr<nn::TokenMixer> make_twicing(const TwicingOptions& options, const MixerShape& shape) {
   nn::require_allowed("twicing", options);
-  if (options.last > 0 && shape.layer < shape.layers - options.last) return std::make_unique<StagedAttention>(shape);
-  return std::make_unique<Twicing>(shape);
+  if (options.last > 0 && shape.layer < shape.layers - options.last) return std::make_unique<StagedAttention>(shape, options.fused());
+  return std::make_unique<Twicing>(shape, options.fused());
 }
 
 Mechanism twicing_row() {
@@ -36,7 +37,7 @@ Mechanism twicing_row() {
                 .title = "Twicing Attention",
                 .paper = "Abdullaev & Nguyen 2025, arXiv 2503.00687",
                 .equation = "O = A V + A (V − A V)",
-                .cost = "3 D operations a pair; memory T × S",
+                .cost = "3 D operations a pair, fused 4 D; memory T × S, fused T + S",
                 .claims =
                     [](const nn::Options&) {   // elements of 2 A − A² may be negative
                       Claims claims = and_exact(staged_claims);

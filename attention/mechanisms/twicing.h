@@ -10,11 +10,12 @@
 
 namespace tapir {
 
-struct TwicingOptions : nn::Options {
+struct TwicingOptions : StagedOptions {
   int64_t last = 0;   // the authors' code: 2 of 16 layers for language, all 12 for images
 
   void fields(nn::FieldVisitor& visit) override {
     visit("last", last, "in the last so many blocks, dot product in the others; 0: in all", nn::between(0, 1024));
+    StagedOptions::fields(visit);
   }
 };
 

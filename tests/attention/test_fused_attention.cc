@@ -2,7 +2,11 @@
 #include <doctest/doctest.h>
 
 #include "attention/kernels/fused_attention.h"
+#include "attention/mechanisms/attention_bn.h"
+#include "attention/mechanisms/cosine.h"
+#include "attention/mechanisms/inter_token.h"
 #include "attention/mechanisms/mlp_qkv.h"
+#include "attention/mechanisms/twicing.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/shape.h"
@@ -43,6 +47,16 @@ std::vector<Made> mechanisms(const MixerShape& shape) {
   all.push_back(both("score_mlp", score_mlp_options("released", 4), shape, ", released"));
   all.push_back(both("score_mlp", score_mlp_options("released", 2, false, true), shape, ", released, for each head, scaled"));
   all.push_back(both("mlp_qkv", MlpQkvOptions(), shape));
+  all.push_back(both("cosine", CosineOptions(), shape));
+  all.push_back(both("twicing", TwicingOptions(), shape));
+  all.push_back(both("attention_bn", AttentionBnOptions(), shape));
+  for (const char* temperature : {"fixed", "factor", "logarithm", "network"})
+    for (const bool diagonal : {false, true}) {
+      InterTokenOptions options;
+      options.temperature = temperature;
+      options.diagonal = diagonal;
+      all.push_back(both("inter_token", options, shape, std::string(", ") + temperature + (diagonal ? ", diagonal" : "")));
+    }
   return all;
 }
 
@@ -65,17 +79,19 @@ TEST_CASE("fused attention: every mechanism gives the results and gradients of i
     for (const auto positions : {nn::Positions::none, nn::Positions::alibi, nn::Positions::rotary})
       for (const bool causal : {false, true}) {
         const Tensor x = requires_grad(random_normal({2, T, 16}, 1, "x"));
-        const Tensor context = requires_grad(random_normal({2, S, 16}, 2, "context"));
-        nn::Call call{.mask = {.causal = causal, .offset = 7, .keys = {}}, .recorder = {}};
-        if (causal) {   // keys that are not there too
-          std::vector<uint8_t> present(2 * S, 1);
-          for (int64_t s = 0; s < 2 * S; s += 3) present[s] = 0;
-          call.mask.keys = Tensor::from(present, {2, S});
-        }
+        const Tensor other = requires_grad(random_normal({2, S, 16}, 2, "context"));
         MixerShape placed = shape;
         placed.positions = positions;
         for (const Made& made : mechanisms(placed)) {
-          if (!made.naive->accepts(positions)) continue;
+          const nn::Needs needs = made.naive->needs();
+          if (!made.naive->accepts(positions) || (causal && needs.all_tokens)) continue;
+          const Tensor& context = needs.self ? x : other;
+          nn::Call call{.mask = {.causal = causal, .offset = needs.self ? 0 : 7, .keys = {}}, .recorder = {}};
+          if (causal || needs.all_tokens) {   // keys that are not there too
+            std::vector<uint8_t> present(2 * context.size(1), 1);
+            for (size_t s = 0; s < present.size(); s += 3) present[s] = 0;
+            call.mask.keys = Tensor::from(present, {2, context.size(1)});
+          }
           INFO(made.label, ", ", shape.key_head_count(), " key heads of ", shape.head_channels(), ", positions ",
                std::string(name_of(positions)), causal ? ", causal" : "");
           const std::vector<Tensor> naive = results_of(*made.naive, x, context, call);
@@ -108,12 +124,30 @@ TEST_CASE("fused attention: memory grows with T, not with T × T") {
   const Tensor weight = random_normal({1, 4}, 1, "w", DType::f32);
   const Mask causal{.causal = true, .offset = 0, .keys = {}};
   CHECK(extra([&](const auto& in) { return matmul(softmax(matmul(in[0], transpose(in[1])), causal), in[2]); }) > 2 * matrix);
-  CHECK(extra([&](const auto& in) { return dot_product_attention(in[0], in[1], in[2], causal, false); }) < matrix / 10);
+  CHECK(extra([&](const auto& in) { return dot_product_attention(in[0], in[1], in[2], causal, false, true); }) < matrix / 10);
   CHECK(extra([&](const auto& in) { return expressive_attention(in[0], in[1], in[2], causal, false); }) < matrix / 10);
   CHECK(extra([&](const auto& in) { return network_attention(in[0], in[1], in[2], weight, causal, false); }) < matrix / 10);
   const Tensor hidden = random_normal({1, 2, 4}, 1, "hidden", DType::f32), last = random_normal({1, 2}, 1, "last", DType::f32);
   CHECK(extra([&](const auto& in) { return deep_network_attention(in[0], in[1], in[2], hidden, last, causal, false); }) <
         matrix / 10);
+}
+
+TEST_CASE("fused attention: a pass and its backward of every mechanism take twice the memory for twice the tokens") {
+  const MixerShape shape{.width = 16, .heads = 4};
+  const auto peak = [&](nn::TokenMixer& mixer, int64_t T) {
+    const Rehearsal run(default_device());
+    Arena& arena = Arena::of(default_device());
+    const Tensor x = requires_grad(Tensor::zeros({1, T, 16}, DType::f64));
+    arena.reset_peak();
+    const int64_t before = arena.statistics().in_use;
+    grad({mixer.forward(x, x, call_with({.causal = !mixer.needs().all_tokens, .keys = {}}))}, {x}, {x});
+    return static_cast<double>(arena.statistics().peak - before);
+  };
+  for (const Made& made : mechanisms(shape)) {
+    CAPTURE(made.label);
+    CHECK(peak(*made.fused, 2048) <= 2.1 * peak(*made.fused, 1024));
+    CHECK(peak(*made.naive, 2048) > 3 * peak(*made.naive, 1024));
+  }
 }
 
 TEST_CASE("fused attention: a network's gradients obey what follows from its form") {
@@ -151,7 +185,7 @@ TEST_CASE("fused attention: a dry run counts its operations") {
     return all;
   };
   const int64_t features = 2 * 2 * 3 * 5 * 7 * 4, values = 2 * 2 * 3 * 5 * 7 * 6;
-  const Tensor y = dot_product_attention(in[0], in[1], in[2], {}, false);
+  const Tensor y = dot_product_attention(in[0], in[1], in[2], {}, false, true);
   CHECK(counted() == features + values);                              // q·k, and the sum of values
   grad({sum(y)}, in);
   int64_t all = (features + values) + 4 * features + 3 * values;   // twice q·k and g·v; dq, dk, dv

@@ -243,10 +243,12 @@ struct Boundary<FusedAttention<ExpressiveForm>> {
 template <>
 struct Boundary<FusedAttention<DotProductForm>> {   // a key far below the others has no weight
   static Cases cases(double) {
-    return {{"", [](const auto& in) { return dot_product_attention(in[0], in[1], in[2], {}, false); },
+    return {{"", [](const auto& in) { return dot_product_attention(in[0], in[1], in[2], {}, false, true); },
              {{{1, 1, 1, 1}, {1}}, {{1, 1, 3, 1}, {0, -1e30, -0.0}}, {{1, 1, 3, 1}, {1, 5, 3}}}, {2},
              {{0}, {-0.5, 0, 0.5}, {0.5, 0, 0.5}}, {}, {{0}, {-0.5, 0, 0.5}, {0, 0, 0}}},
-            beside_hidden_nan(dot_product_attention)};
+            beside_hidden_nan([](const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi) {
+              return dot_product_attention(Q, K, V, mask, alibi, true);
+            })};
   }
 };
 

@@ -152,7 +152,7 @@ inline std::vector<OpCall> calls_of_attention() {
        [=](const auto& t) { return pair_hidden_tanh(t[0], t[1], t[2], mask({})); }},
       {"rotary", {eighths({2, 3, 4})}, [](const auto& t) { return rotary(t[0], 1); }},
       {"dot_product_attention", {heads, three, three, keys},
-       [=](const auto& t) { return dot_product_attention(t[0], t[1], t[2], mask(t[3]), true); }},
+       [=](const auto& t) { return dot_product_attention(t[0], t[1], t[2], mask(t[3]), true, false); }},
       {"expressive_attention", {heads, three, three, keys},
        [=](const auto& t) { return expressive_attention(t[0], t[1], t[2], mask(t[3]), true); }},
       {"network_attention", {heads, three, three, eighths({1, 3}), keys},

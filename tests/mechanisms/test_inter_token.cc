@@ -129,9 +129,12 @@ const Registered registered({.mechanism = "inter_token",
                                        {"temperature",
                                         {"'fixed'", "'factor'", "'logarithm'", "'network'"},
                                         {},
-                                        choice("logarithms", "fixed, factor, logarithm, network", "logarithm")}},
+                                        choice("logarithms", "fixed, factor, logarithm, network", "logarithm")},
+                                       implementation_rule()},
                              .variants = {"temperature = 'fixed'", "temperature = 'factor'", "temperature = 'logarithm'",
-                                          "temperature = 'fixed'\ndiagonal = true", "temperature = 'network'"}});
+                                          "temperature = 'fixed'\ndiagonal = true", "temperature = 'network'",
+                                          "temperature = 'logarithm'\nimplementation = 'fused'",
+                                          "temperature = 'network'\nimplementation = 'fused'"}});
 
 Tensor attended(const InterTokenOptions& options, const Tensor& Q, const Tensor& K, const Tensor& V, bool causal) {
   const auto mixer = make_inter_token(options, {.width = Q.size(1) * Q.size(3), .heads = Q.size(1)});

@@ -48,7 +48,8 @@ const Registered registered({
     .heads = [](const auto&, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
       return attend_twicing(sizes, q, k, v, g);
     },
-    .rules = {{"last", {"0", "1"}, {"1024"}, whole_number(0, 1024)}}});
+    .rules = {{"last", {"0", "1"}, {"1024"}, whole_number(0, 1024)}, implementation_rule()},
+    .variants = {"", "implementation = 'fused'"}});
 
 std::unique_ptr<nn::TokenMixer> mixer_of(const MixerShape& shape = {.width = 8, .heads = 2}) {
   auto mixer = make_twicing({}, shape);
