@@ -62,10 +62,12 @@ Tensor ProjectedAttention::forward(const Tensor& x, const Tensor& context, const
           "attention", [] { return "this mechanism mixes one sequence, and the context is another tensor than x"; },
           "x itself is the context of self-attention");
   require_mask(call.mask);
-  const auto [Q, K, V] = projected(x, context, call);
-  return leave(merged(attended(placed(Q, call.mask.offset, call), repeat_heads(placed(K, 0, call), shape_.heads),
-                               repeat_heads(V, shape_.heads), call)),
-               x, context);
+  return leave(answered(projected(x, context, call), context, call), x, context);
+}
+
+Tensor ProjectedAttention::answered(const Heads& heads, const Tensor&, const nn::Call& call) const {
+  return merged(attended(placed(heads.Q, call.mask.offset, call), repeat_heads(placed(heads.K, 0, call), shape_.heads),
+                         repeat_heads(heads.V, shape_.heads), call));
 }
 
 Tensor ProjectedAttention::attend(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {

@@ -50,6 +50,9 @@ class ProjectedAttention : public nn::TokenMixer {
     Tensor Q, K, V;   // (B,H,T,D), (B,G,S,D) twice; not placed
   };
   Heads projected(const Tensor& x, const Tensor& context, const nn::Call& call) const;
+
+  // What heads, which come from x and the context (B,S,C), give in the end: (B,T,C). Here their attention, projected.
+  virtual Tensor answered(const Heads& heads, const Tensor& context, const nn::Call& call) const;
   Tensor merged(const Tensor& heads) const;   // (B,H,T,D) → (B,T,C), projected
 
   const MixerShape shape_;

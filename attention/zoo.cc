@@ -17,6 +17,7 @@
 #include "attention/mechanisms/galerkin.h"
 #include "attention/mechanisms/gated_linear.h"
 #include "attention/mechanisms/inter_token.h"
+#include "attention/mechanisms/laplacian.h"
 #include "attention/mechanisms/linear.h"
 #include "attention/mechanisms/mlp_qkv.h"
 #include "attention/mechanisms/score_mlp.h"
@@ -32,8 +33,8 @@ Registry<Mechanism>& registry() {
                                  {dot_product_row(), score_mlp_row(), additive_row(), expressive_row(), mlp_qkv_row(),
                                   twicing_row(), inter_token_row(), attention_bn_row(), attention_sh_row(), dnas_row(),
                                   dape_row(), cosine_row(), sigmoid_row(), differential_row(), associative_row(),
-                                  linear_row(), fast_row(), flatten_row(), care_row(), galerkin_row(), fourier_row(),
-                                  gated_linear_row(), delta_rule_row()});
+                                  linear_row(), fast_row(), flatten_row(), care_row(), laplacian_row(), galerkin_row(),
+                                  fourier_row(), gated_linear_row(), delta_rule_row()});
   return all;
 }
 

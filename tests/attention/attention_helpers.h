@@ -62,8 +62,10 @@ inline std::vector<NamedShape> shapes_of(const Mechanism& row) {
       {"heads that do not divide the width", {.width = 8, .heads = 3, .head_width = 2}},
       {"biases", {.width = 8, .heads = 2, .biases = true}},
       {"all of it", {.width = 8, .heads = 4, .key_heads = 2, .head_width = 6, .biases = true}}};
-  if (needs_of(row, *row.options()).every_head)
-    std::erase_if(all, [](const NamedShape& one) { return one.shape.key_heads > 0; });
+  const nn::Needs needs = needs_of(row, *row.options());
+  std::erase_if(all, [&](const NamedShape& one) {
+    return (needs.every_head && one.shape.key_heads > 0) || (needs.whole_width && one.shape.head_width > 0);
+  });
   return all;
 }
 

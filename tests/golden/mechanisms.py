@@ -38,6 +38,9 @@ CARE:                o_i = sum_j (f(q_i) . f(k_j)) v_j / sum_j (f(q_i) . f(k_j) 
 FLatten:             o_i = sum_j (f(q_i) . f(k_j)) v_j / sum_j (f(q_i) . f(k_j) + epsilon) + the depthwise convolution of v at i, which ends
                      there when causal and else is centred; f(x) = |r| r^p / |r^p|, r = (relu(x) + epsilon)/softplus(scale), norms over the
                      channels of a head or of all heads (arXiv 2308.00442)
+Laplacian:           y = w1 (q c) W + w2 q a, of whole mixers; q = softmax(x W_q) over channels, c = softmax(x W_k)^T (x W_v), softmax over
+                     tokens; a = sum_i softmax(l_i)^T l_i of the bands l_0 = x, l_i = g_i-1 - g_i of Gaussian blurs g_0 = x, g_i along
+                     the sequence, its first term behind a softmax over channels or raw; sum: y = (q c) W + q a (arXiv 2309.00108)
 FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2/2 or 1 + s, s_ij = q'_i . k'_j / t; q' and k'
                      as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) of c = x - its own mean, or x, c or
                      x - the mean token over the largest norm of the tokens (arXiv 2402.07901)
@@ -49,8 +52,8 @@ Delta rule:          S_t = S_(t-1) + beta_t k_t^T (v_t - k_t S_(t-1)), o_t = q_t
                      (arXiv 2406.06484, 2102.11174)
 
 Each case holds the options under their keys in [attention], q (B,H,T,D), k and v (B,H,S,D), the parameters, an upstream
-gradient g (B,H,T,D), the output and the gradients of sum(output * g). Cases of MLP-QKV and of recurrences are whole mixers: inputs are
-x (B,T,C) and context (B,S,C), output and upstream gradient (B,T,C). One of Associative is what stands behind the
+gradient g (B,H,T,D), the output and the gradients of sum(output * g). Cases of MLP-QKV, of recurrences and of Laplacian are whole mixers: inputs are
+x (B,T,C) and context (B,S,C) where it is another, output and upstream gradient (B,T,C). One of Associative is what stands behind the
 feed-forward network: its input is z (B,T,C), and it has buffers. The score network of Neural Attention is drawn
 again until, in each head and hidden layer, 20 % to 80 % of the units over all allowed pairs are above 0
 (`gate_active_share`), each unit is both on and off for the keys of some query (else its bias would cancel in the
@@ -599,6 +602,47 @@ def delta_rule_case(keys, causal, generator):
     return recurrent_case(name, "delta_rule", options, shapes, mix_heads, causal, generator)
 
 
+def laplacian_case(options, generator):
+    """A whole mixer of width 8 with 2 heads, on a sequence of 7 tokens."""
+    width, length = 8, 7
+    shapes = {f"{name}.weight": (width, width) for name in ("query", "key", "value", "out")}
+    if options["levels"] > 0 and options["fusion"] == "learned":
+        shapes |= {"fusion": (2, width)}
+    parameters = {key: draw(generator, *shape, scale=0.5) for key, shape in shapes.items()}
+
+    def forward(p):
+        def heads(tokens):  # (B,H,length,D)
+            return tokens.reshape(BATCH, length, HEADS, -1).transpose(1, 2)
+
+        def merged(tokens):
+            return tokens.transpose(1, 2).reshape(BATCH, length, width)
+
+        x = p["x"]
+        q, k, v = (heads(x @ p[f"{name}.weight"].T) for name in ("query", "key", "value"))
+        q = torch.softmax(q, -1)
+        efficient = merged(q @ (torch.softmax(k, 2).transpose(2, 3) @ v)) @ p["out.weight"].T
+        if options["levels"] == 0:
+            return efficient
+        context, band, blurred = 0, x, x
+        for level in range(options["levels"]):
+            own = torch.softmax(heads(band), 2).transpose(2, 3) @ heads(band)
+            context = context + (torch.softmax(own, -1) if level == 0 and options["first_softmax"] else own)
+            places = torch.arange(-level - 1, level + 2, dtype=torch.float64)
+            kernel = torch.exp(-0.5 * (places / (1.6 * 2 ** (level / 3))) ** 2)
+            kernel = (kernel / kernel.sum()).expand(width, 1, -1)
+            lower = torch.nn.functional.conv1d(blurred.transpose(1, 2), kernel, padding=level + 1, groups=width).transpose(1, 2)
+            band, blurred = blurred - lower, lower
+        frequency = merged(q @ context)
+        if options["fusion"] == "sum":
+            return efficient + frequency
+        return p["fusion"][0] * efficient + p["fusion"][1] * frequency
+
+    words = [f"{options['levels']} levels"] + ["raw"] * (not options["first_softmax"]) + ["sum"] * (options["fusion"] == "sum")
+    fields = {"mechanism": "laplacian", "options": options, "causal": False}
+    inputs = {"x": draw(generator, BATCH, length, width)}
+    return record(f"laplacian, {', '.join(words)}", fields, inputs, parameters, draw(generator, BATCH, length, width), forward)
+
+
 def cases():
     generator = torch.Generator().manual_seed(2502)
     lengths = {"causal": QUERIES, "self": QUERIES, "cross": 7}
@@ -700,6 +744,9 @@ def cases():
     )
     for name, options, causal, keys in cases_of_focus:
         yield staged_case(f"flatten, {name}", "flatten", causal, options, keys, generator)
+    generator = torch.Generator().manual_seed(2309)
+    for levels, first_softmax, fusion in ((0, True, "learned"), (3, True, "learned"), (4, False, "learned"), (2, True, "sum")):
+        yield laplacian_case({"levels": levels, "first_softmax": first_softmax, "fusion": fusion}, generator)
 
 
 def main():

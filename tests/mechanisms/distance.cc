@@ -65,7 +65,8 @@ Subject subject_of(const nlohmann::json& one) {
   const nlohmann::json& inputs = one["inputs"];
   const bool heads = inputs.contains("q"), layer = inputs.contains("z");
   const Shape x = golden_tensor(inputs[heads ? "q" : layer ? "z" : "x"]).shape();
-  const Shape context = golden_tensor(inputs[heads ? "k" : layer ? "z" : "context"]).shape();
+  const char* const keys = heads ? "k" : inputs.contains("context") ? "context" : layer ? "z" : "x";
+  const Shape context = golden_tensor(inputs[keys]).shape();
   constexpr int64_t H = 2;   // of whole mixers
   const Sizes sizes = heads ? Sizes{x[0], x[1], x[2], context[2], x[3], one["causal"].get<bool>()}
                             : Sizes{x[0], H, x[1], context[1], x[2] / H, one.value("causal", false)};
@@ -89,8 +90,9 @@ Subject subject_of(const nlohmann::json& one) {
 Distance from_scalar_loops(const Oracle& oracle, const nn::Options& options, Reach reach) {
   const nn::Needs needs = needs_of(mechanism(oracle.mechanism), options);
   Distance worst;
-  for (const Sizes& sizes : reach == Reach::heads ? sizes_of_heads() : sizes_of_mixers())
+  for (Sizes sizes : reach == Reach::heads ? sizes_of_heads() : sizes_of_mixers())
     for (const uint64_t seed : {1, 2}) {
+      sizes.causal = sizes.causal && !(needs.all_tokens && reach == Reach::mixer);
       if ((needs.self && sizes.T != sizes.S) || (needs.any_distance && sizes.window > 0) || (oracle.even && sizes.D % 2 != 0))
         continue;
       const Subject subject(oracle.mechanism, options, sizes, seed, reach);

@@ -37,6 +37,7 @@ struct Subject {
     const auto draw = [&](const Shape& shape, const char* site) { return requires_grad(random_normal(shape, seed, site)); };
     if (heads) inputs = {{"q", draw(queries, "Q")}, {"k", draw(keys, "K")}, {"v", draw(keys, "V")}};
     else if (reach == Reach::layer) inputs = {{"z", draw(queries, "z")}};
+    else if (mixer->needs().self) inputs = {{"x", draw(queries, "x")}};
     else inputs = {{"x", draw(queries, "x")}, {"context", draw(keys, "context")}};
     g = random_normal(queries, seed, "g");
     call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}, .window = n.window};
@@ -44,7 +45,7 @@ struct Subject {
   }
 
   Tensor output() const {
-    if (reach == Reach::mixer) return mixer->forward(inputs.at("x"), inputs.at("context"), call);
+    if (reach == Reach::mixer) return mixer->forward(inputs.at("x"), context(), call);
     if (reach == Reach::layer) return nn::after_feed_forward(*mixer, inputs.at("z"), call);
     return dynamic_cast<const ProjectedAttention&>(*mixer).attend(inputs.at("q"), inputs.at("k"), inputs.at("v"), call);
   }
@@ -75,7 +76,7 @@ struct Subject {
   reference::Attention expected(const nn::Options& options, const Oracle& oracle) const {
     const auto value = [&](const char* name) { return inputs.at(name).values<double>(); };
     const reference::Values upstream = g.values<double>();
-    if (reach == Reach::mixer) return oracle.mixer(options, parameters, sizes, value("x"), value("context"), upstream);
+    if (reach == Reach::mixer) return oracle.mixer(options, parameters, sizes, value("x"), context().values<double>(), upstream);
     if (reach == Reach::layer) return oracle.layer(options, parameters, buffers_of(*mixer), sizes, value("z"), upstream);
     return oracle.heads(options, parameters, sizes, value("q"), value("k"), value("v"), upstream);
   }
@@ -89,6 +90,8 @@ struct Subject {
   nn::Call call;
 
  private:
+  const Tensor& context() const { return inputs.contains("context") ? inputs.at("context") : inputs.at("x"); }   // of mixers
+
   static bool of_projection(const std::string& name) {
     for (const Projection which : {Projection::query, Projection::key, Projection::value, Projection::out})
       if (name.starts_with(std::string(name_of(which)) + '.')) return true;

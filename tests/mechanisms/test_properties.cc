@@ -22,7 +22,8 @@ struct Specified {
 
 const Specified all_specified[] = {{"twicing", 10},     {"inter_token", 10}, {"dape", 9},     {"attention_bn", 8},
                                        {"attention_sh", 6}, {"fast", 10},        {"galerkin", 5}, {"dnas", 8},
-                                       {"associative", 7},  {"flatten", 5},      {"care", 8},     {"implicit", 4}};
+                                       {"associative", 7},  {"flatten", 5},      {"care", 8},     {"laplacian", 6},
+                                       {"implicit", 4}};
 
 struct Named {
   std::string name, file;

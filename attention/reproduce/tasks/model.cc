@@ -4,6 +4,7 @@
 #include "nn/models/care_transformer.h"
 #include "nn/models/fno.h"
 #include "nn/models/implicit.h"
+#include "nn/models/laplacian_former.h"
 #include "nn/models/mlp.h"
 #include "nn/models/operator_transformer.h"
 #include "nn/models/resnet.h"
@@ -124,6 +125,23 @@ ModelRow care_transformer_row() {
           }};
 }
 
+ModelRow laplacian_former_row() {
+  return {.name = "laplacian_former",
+          .title = "Laplacian-Former: a class for each pixel, by blocks in the shape of a U (Azad et al. 2023)",
+          .takes = Takes::image,
+          .gives = Gives::pixel_classes,
+          .mixes = true,
+          .options = [] { return std::make_unique<nn::LaplacianFormerOptions>(); },
+          .make = [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker& mixer) {
+            auto net = std::make_unique<nn::LaplacianFormer>(
+                options_of<nn::LaplacianFormerOptions>("laplacian_former", options), shape.image, shape.outputs, mixer);
+            const nn::LaplacianFormer* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call& call) {
+                           return model->forward(batch.at("pixels"), call);
+                         }};
+          }};
+}
+
 ModelRow operator_transformer_row() {
   return {.name = "operator_transformer",
           .title = "transformer between functions, decoded by spectral convolutions (Cao 2021)",
@@ -161,7 +179,8 @@ ModelRow fno_row() {
 
 Registry<ModelRow>& registry() {
   static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), implicit_row(), vit_row(), resnet_row(),
-                                                   care_transformer_row(), operator_transformer_row(), fno_row()});
+                                                   care_transformer_row(), laplacian_former_row(), operator_transformer_row(),
+                                                   fno_row()});
   return all;
 }
 
@@ -173,7 +192,7 @@ const char* name_of(Takes takes) {
 }
 
 const char* name_of(Gives gives) {
-  constexpr const char* names[] = {"the next token", "values", "classes", "functions"};
+  constexpr const char* names[] = {"the next token", "values", "classes", "classes of pixels", "functions"};
   return names[static_cast<int>(gives)];
 }
 

@@ -26,6 +26,7 @@ enum class Gives {
   next_token,    // logits (B,T,V) of the token after each
   values,        // (B,n)
   classes,       // logits (B,n)
+  pixel_classes, // logits (B,H,W,n), of each pixel
   function       // (B,n,·): values of another function at the points
 };
 
@@ -38,7 +39,7 @@ struct ModelShape {
   Gives gives;
   int64_t vocabulary = 0;   // V, of tokens
   int64_t inputs = 0;       // of coordinates, d; of a function, Q
-  int64_t outputs = 0;      // of values or classes, n; of a function, how many numbers it has at a point
+  int64_t outputs = 0;      // of values or classes, of an image or a pixel, n; of a function, how many numbers it has at a point
   std::vector<double> mean{};   // n, of each value over what is learned; empty: not known before the training
   int64_t dimensions = 0;   // d, of the places of a function
   nn::ImageShape image{};   // H, W, Q

@@ -59,8 +59,8 @@ class Task {
   virtual std::string summary() const = 0;                      // of the data, for the terminal
   virtual void save(const std::filesystem::path&) const {}      // what generation needs beside weights and experiment
 
-  // What a report shows, from one forward pass, which the call's recorder hears: the first held-out images, or the picture that
-  // was learned, its fit and the error. Tasks of other things have none.
+  // What a report shows, from one forward pass, which the call's recorder hears: the first held-out images, the picture that was
+  // learned, its fit and the error, or regions and those that were found. Tasks of other things have none.
   struct ShownImage {
     int64_t height = 0, width = 0;
     std::vector<uint8_t> pixels;                           // (height, width, 3)

@@ -6,6 +6,7 @@
 #include "attention/reproduce/tasks/language.h"
 #include "attention/reproduce/tasks/operator.h"
 #include "attention/reproduce/tasks/picture.h"
+#include "attention/reproduce/tasks/segmentation.h"
 #include "attention/reproduce/tasks/sequence.h"
 
 namespace tapir {
@@ -19,6 +20,7 @@ Registry<TaskRow>& registry() {
     rows.push_back(image_row());
     rows.push_back(picture_row());
     rows.push_back(operator_row());
+    rows.push_back(segmentation_row());
     return Registry<TaskRow>("task", "task", std::move(rows));
   }();
   return all;
