@@ -29,7 +29,8 @@ void add_wave(const Appliance& own, Draws draws, int64_t samples, double* x, uin
 
 }  // namespace
 
-PowerWindows power_windows(std::string_view part, uint64_t seed, const std::vector<int64_t>& indices, int64_t samples, double noise) {
+PowerWindows power_windows(std::string_view part, uint64_t seed, const std::vector<int64_t>& indices, int64_t samples,
+                           double noise) {
   require(samples > 0 && noise >= 0 && std::isfinite(noise), "appliances",
           [&] { return text("expected samples and noise that is not negative, found ", samples, " and ", noise); });
   const auto rows = static_cast<int64_t>(indices.size());

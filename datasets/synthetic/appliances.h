@@ -31,8 +31,9 @@ struct PowerWindows {
   std::vector<uint8_t> on;     // s (windows,T,K)
 };
 
-// Windows of a part by their indices, noise in kW. Shorter windows are the beginnings of longer ones. Throws Error for less than
-// one sample, an index that is negative or 2³² or more, and noise that is negative or not finite.
-PowerWindows power_windows(std::string_view part, uint64_t seed, const std::vector<int64_t>& indices, int64_t samples, double noise);
+// Windows of a part by their indices, noise in kW. Shorter windows are the beginnings of longer ones. Throws Error for less
+// than one sample, an index that is negative or 2³² or more, and noise that is negative or not finite.
+PowerWindows power_windows(std::string_view part, uint64_t seed, const std::vector<int64_t>& indices, int64_t samples,
+                           double noise);
 
 }  // namespace tapir

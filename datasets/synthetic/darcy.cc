@@ -30,7 +30,8 @@ class FivePoints {
       if (p % n < n - 2) east_[p] = face(p, p + 1);   // to inner points alone
       if (p / n < n - 2) south_[p] = face(p, p + n);
     });
-    // E of L = (strictly lower part of A) E + E⁻¹, so that L Lᵀ is A but for entries that A has not, of which 97 % are taken off the diagonal.
+    // E of L = (strictly lower part of A) E + E⁻¹, so that L Lᵀ is A but for entries that A has not; 97 % of them are taken
+    // off the diagonal.
     for_each_inner([&](int64_t p) {
       const int64_t west = p - 1, north = p - n;
       const double from_west = east_[west] * factor_[west], from_north = south_[north] * factor_[north];
@@ -92,7 +93,8 @@ class FivePoints {
 Values darcy_solution(const Values& a, const Values& f, int64_t n) {
   const auto size = static_cast<int64_t>(a.size());
   require(n >= 3 && size % (n * n) == 0 && static_cast<int64_t>(f.size()) == n * n, "darcy", [&] {
-    return text("expected 3 points or more along a side, and as many of a and f, found ", n, ", ", size, " and ", f.size(), " numbers");
+    return text("expected 3 points or more along a side, and as many of a and f, found ", n, ", ", size, " and ", f.size(),
+                " numbers");
   });
   require(std::all_of(a.begin(), a.end(), [](double one) { return one > 0 && std::isfinite(one); }) &&
               std::all_of(f.begin(), f.end(), [](double one) { return std::isfinite(one); }),
@@ -113,7 +115,8 @@ Values darcy_coefficients(std::string_view part, int64_t rows, int64_t n, double
   Values waves(modes * n);   // c_k cos πkx
   for (int64_t k = 0; k < modes; ++k)
     for (int64_t i = 0; i < n; ++i)
-      waves[k * n + i] = k == 0 ? 1 : std::numbers::sqrt2 * math::cos(std::numbers::pi * static_cast<double>(k * i) / static_cast<double>(n - 1));
+      waves[k * n + i] =
+          k == 0 ? 1 : std::numbers::sqrt2 * math::cos(std::numbers::pi * static_cast<double>(k * i) / static_cast<double>(n - 1));
   Values all(rows * n * n);
   for_each_range(rows, 1, [&](int64_t row, int64_t) {
     Draws draws({.seed = 0, .step = static_cast<uint32_t>(row), .site = site_of(text("darcy ", part))}, 0);

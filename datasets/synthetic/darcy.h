@@ -2,7 +2,8 @@
 //
 //   −div(a ∇u) = f on [0, 1]²,   u = 0 on its boundary
 //
-// Solver: five points, fluxes through faces half-way between two points with the mean of a there, of inner points p at distance h:
+// Solver: five points, fluxes through faces half-way between two points with the mean of a there, of inner points p at
+// distance h:
 //   Σ_q (a_p + a_q)/2 (u_p − u_q) = h² f_p,   q the four neighbours of p
 // The system is symmetric and positive definite; conjugate gradients solve it, preconditioned by an incomplete Cholesky
 // factor that keeps most of the sums of rows (Gustafsson 1978), down to a residual of 10⁻¹².
@@ -13,8 +14,8 @@
 
 namespace tapir {
 
-// u of rows of a (rows,n,n) > 0 at the points (i, j)/(n − 1), boundary included, with f (n,n) of all. Throws Error unless n ≥ 3,
-// sizes agree and a is positive and finite.
+// u of rows of a (rows,n,n) > 0 at the points (i, j)/(n − 1), boundary included, with f (n,n) of all. Throws Error unless
+// n ≥ 3, sizes agree, and a is positive and all finite.
 std::vector<double> darcy_solution(const std::vector<double>& a, const std::vector<double>& f, int64_t n);
 
 // Rows of coefficients (rows,n,n) at these points: `larger` where a normal function with mean 0 and covariance (9 − Δ)⁻² is

@@ -53,7 +53,8 @@ Tensor SpectralConvolution::forward(const Tensor& x) const {
   require(
       x.rank() == 3 && x.size(2) == I && s / 2 + 1 >= m && (!torus || 2 * m <= s), "spectral convolution",
       [&] {
-        return torus ? text("x must be (B,n,", I, ") with n a square of at least ", 2 * m, " points a side for ", m, " modes, got ", x.shape())
+        return torus ? text("x must be (B,n,", I, ") with n a square of at least ", 2 * m, " points a side for ", m,
+                            " modes, got ", x.shape())
                      : text("x must be (B,n,", I, ") with the ", m, " modes that n/2 + 1 points have, got ", x.shape());
       },
       "take fewer modes, or more points");

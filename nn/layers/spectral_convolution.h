@@ -1,7 +1,7 @@
-// A convolution with a kernel on the whole circle, or torus, given by its lowest Fourier modes, and a linear map of every point (Li
-// et al. 2021, arXiv 2010.08895, eq. 4 and fig. 2): a layer that is the same function on grids of any number of points.
-// Letters: B batch, d dimensions, n = sᵈ equidistant points, of a square row by row, I inputs, O outputs, m modes, M = m or 2m² of
-// all dimensions.
+// A convolution with a kernel on the whole circle, or torus, given by its lowest Fourier modes, and a linear map of every point
+// (Li et al. 2021, arXiv 2010.08895, eq. 4 and fig. 2): a layer that is the same function on grids of any number of points.
+// Letters: B batch, d dimensions, n = sᵈ equidistant points, of a square row by row, I inputs, O outputs, m modes, M = m or 2m²
+// of all dimensions.
 #pragma once
 #include "nn/layers/linear.h"
 
@@ -16,7 +16,8 @@ struct SpectralConvolution : Module {
   // (B,n,I) → (B,n,O); throws Error unless n = sᵈ and s points have so many modes, ⌊s/2⌋ + 1 ≥ m, of a torus 2m ≤ s
   Tensor forward(const Tensor& x) const;
 
-  Parameter& weight;   // R (M,I,2,O), real and imaginary parts; of a torus M = m · 2m with k of rows first, then 0 … m − 1, −m … −1
+  Parameter& weight;   // R (M,I,2,O), real and imaginary parts; of a torus M = m · 2m, first modes along rows, then those from
+                       // row to row, 0 … m − 1, −m … −1
   Linear& local;       // W, b
 
  private:

@@ -1,6 +1,6 @@
 // The Fourier neural operator (Li et al. 2021, arXiv 2010.08895), the control without attention: spectral convolutions of a
-// function and its places. Letters: B batch, n equidistant points of a circle or a torus, d coordinates of a point, Q and P numbers of a
-// function at a point, C width.
+// function and its places. Letters: B batch, n equidistant points of a circle or a torus, d coordinates of a point, Q and P
+// numbers of a function at a point, C width.
 //
 //   lift            of the function and the places, (B,n,Q+d) → (B,n,C)
 //   layers.K        spectral convolutions C → C, and ReLU but behind the last

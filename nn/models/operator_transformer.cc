@@ -9,8 +9,8 @@ namespace {
 
 constexpr const char* name = "operator transformer";
 
-// Xavier's deviation for a weight (I,O,m,2) or (I,O,m,m,2), whose fans count modes and parts, times 1/(I O): that of the authors'
-// code.
+// Xavier's deviation for a weight (I,O,m,2) or (I,O,m,m,2), whose fans count modes and parts, times 1/(I O): that of the
+// authors' code.
 Init of_spectrum(int64_t in, int64_t out, int64_t modes, int64_t dimensions) {
   const auto I = static_cast<double>(in), O = static_cast<double>(out), m = static_cast<double>(modes);
   return Init::normal(std::sqrt(2 / ((I + O) * std::pow(m, dimensions) * 2)) / (I * O));

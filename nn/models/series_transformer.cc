@@ -30,7 +30,8 @@ SeriesTransformer::SeriesTransformer(const SeriesTransformerOptions& o, int64_t 
                      : nullptr),
       waves_(o.positions == "sinusoidal" ? sequence_waves(0, tokens_, o.width, Device::cpu) : Tensor()),
       dropout_(child<Dropout>("dropout", o.dropout)),
-      blocks_(child<Blocks>("blocks", name, o, MixerShape{.length = tokens_, .positions = attention_positions(o.positions)}, mixer)),
+      blocks_(child<Blocks>("blocks", name, o,
+                            MixerShape{.length = tokens_, .positions = attention_positions(o.positions)}, mixer)),
       norm_(adopt("norm", norm_of(o))),
       head_(child<Linear>("head", o.width, o.patch * out, true, Init::normal(deviation), Init::constant(0),
                           ParameterKind::head)) {}

@@ -21,7 +21,8 @@ template <class F> Values sampled(int64_t n, const F& f) {
   Values values;
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < n; ++j)
-      values.push_back(f(static_cast<double>(i) / static_cast<double>(n - 1), static_cast<double>(j) / static_cast<double>(n - 1)));
+      values.push_back(
+          f(static_cast<double>(i) / static_cast<double>(n - 1), static_cast<double>(j) / static_cast<double>(n - 1)));
   return values;
 }
 
@@ -102,7 +103,8 @@ TEST_CASE("darcy: coefficients that jump, and functions that are wild, as elimin
   const Values a = darcy_coefficients("train", 3, n, 12, 3);
   for (int64_t row = 0; row < 3; ++row) {
     const Values own(a.begin() + row * n * n, a.begin() + (row + 1) * n * n);
-    CHECK(largest_difference(darcy_solution(own, ones(n), n), eliminated(own, ones(n), n)) < 1e-14);
+    const Values by_elimination = eliminated(own, ones(n), n);   // a residual of 10⁻¹² times a condition of about 100
+    CHECK(largest_difference(darcy_solution(own, ones(n), n), by_elimination) < 1e-10 * largest(by_elimination));
   }
   const auto wild = [](double x, double y) { return std::exp(6 * std::sin(50 * x + 77 * y * y)); };
   const auto f = [](double x, double y) { return std::sin(91 * x * y); };
@@ -124,7 +126,7 @@ TEST_CASE("darcy: fields and pressures that another reading in Python makes of t
     Values shared;
     for (int64_t i = 0; i < n; i += 4)
       for (int64_t j = 0; j < n; j += 4) shared.push_back(u[i * n + j]);
-    CHECK(largest_difference(shared, one.at("pressure").get<Values>()) < 1e-13);
+    CHECK(largest_difference(shared, one.at("pressure").get<Values>()) < 1e-10 * largest(u));
   }
 }
 

@@ -147,7 +147,7 @@ TEST_CASE("appliances: what is shown are the tokens of the first window by the p
   CHECK(weights == std::vector<Shape>{{1, 2, 6, 6}});
   REQUIRE(tokens.size() == 6);
   CHECK(tokens[0].ends_with(" kW"));
-  CHECK(std::stod(tokens[5]) == doctest::Approx(power_windows("valid", 0, {0}, T, 0.05).power[20]).epsilon(0).scale(0.01));
+  CHECK(std::fabs(std::stod(tokens[5]) - power_windows("valid", 0, {0}, T, 0.05).power[20]) <= 0.005);
 }
 
 TEST_CASE("appliances: what does not fit is refused in one line") {

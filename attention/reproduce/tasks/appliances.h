@@ -1,5 +1,5 @@
-// Load monitoring: which appliances of a home are on, from the power that all of them draw (Rahman & Arafat 2024; Hart 1992), on
-// windows that are drawn (datasets/synthetic/appliances.h).
+// Load monitoring: which appliances of a home are on, from the power that all of them draw (Hart 1992; Rahman & Arafat 2024),
+// on windows that are drawn (datasets/synthetic/appliances.h).
 #pragma once
 #include <string>
 #include <vector>

@@ -30,7 +30,8 @@ class DarcyProblem final : public OperatorProblem {
   }
   double spacing() const override { return 1 / static_cast<double>(s_ - 1); }
   std::string description() const override {
-    return fmt::format("Darcy's flow through {} and {} at {} × {} points, solved at {} × {}", larger, smaller_, s_, s_, fine(), fine());
+    return fmt::format("Darcy's flow through {} and {} at {} × {} points, solved at {} × {}", larger, smaller_, s_, s_, fine(),
+                       fine());
   }
   bool standardised() const override { return true; }
 
@@ -76,6 +77,8 @@ class DarcyProblem final : public OperatorProblem {
 
 }  // namespace
 
-std::unique_ptr<OperatorProblem> darcy_problem(const OperatorOptions& options) { return std::make_unique<DarcyProblem>(options); }
+std::unique_ptr<OperatorProblem> darcy_problem(const OperatorOptions& options) {
+  return std::make_unique<DarcyProblem>(options);
+}
 
 }  // namespace tapir

@@ -7,7 +7,8 @@
 
 namespace tapir {
 
-// Row b of batch k is sample π_e(k B + b − e K B), e = ⌊k/K⌋ the epoch, K = ⌊samples/B⌋, π_e a permutation for seed, e and name.
+// Row b of batch k is sample π_e(k B + b − e K B), e = ⌊k/K⌋ the epoch, K = ⌊samples/B⌋, π_e a permutation for seed, e and
+// name.
 class EpochOrder {
  public:
   // Throws Error for fewer samples than a batch has, named `task` and telling of its key: "task.`name`".

@@ -11,8 +11,8 @@
 
 namespace tapir {
 
-// Functions are drawn and solved (operator_problem.h), the same for every seed; the seed decides their order. With h the distance
-// of points and D what the problem takes for a slope:
+// Functions are drawn and solved (operator_problem.h), the same for every seed; the seed decides their order. With h the
+// distance of points and D what the problem takes for a slope:
 //   loss = mean over functions of ‖û − u‖/‖u‖ + √(γ h) ‖D û − D u‖/‖D u‖                              (Cao 2021, §4)
 // Judged by the mean relative error ‖û − u‖/‖u‖.
 class OperatorTask final : public Task {
@@ -34,7 +34,8 @@ class OperatorTask final : public Task {
   };
   int64_t points() const { return static_cast<int64_t>(places_.size()) / problem_->dimensions(); }   // n
   const Part& part(const std::string& name) const;   // solved when it is first asked for
-  Tensor chosen(const std::vector<double>& all, const std::vector<int64_t>& rows, int64_t channels = 1) const;   // (rows,n,channels)
+  Tensor chosen(const std::vector<double>& all, const std::vector<int64_t>& rows,
+                int64_t channels = 1) const;         // (rows,n,channels)
   Batch batch(const OperatorProblem::Functions& from, const std::vector<int64_t>& rows) const;
   Tensor prediction(const Batch& batch, const nn::Call& call) const;
   double relative_error_of(const std::string& name);

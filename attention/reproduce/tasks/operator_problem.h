@@ -21,12 +21,15 @@ struct OperatorOptions : nn::Options {   // [task]
 
   void fields(nn::FieldVisitor& visit) override {
     visit("equation", equation, "Burgers' on a circle, or Darcy's flow through a square", nn::Choices{"burgers", "darcy"});
-    visit("points", points, "of the circle, or along each side of the square, at which functions are known", nn::between(4, 1 << 16));
+    visit("points", points, "of the circle, or along each side of the square, at which functions are known",
+          nn::between(4, 1 << 16));
     visit("functions", functions, "that are learned from", nn::between(1, 1 << 20));
     visit("evaluated", evaluated, "functions of an evaluation", nn::between(1, 1 << 20));
-    visit("slope", slope, "γ: the loss has √(γh) times the relative error of the slope, h the distance of points, of a side of 1",
+    visit("slope", slope,
+          "γ: the loss has √(γh) times the relative error of the slope, h the distance of points, of a side of 1",
           nn::between(0, 1e6));
-    visit("refinement", refinement, "of Darcy's: it is solved with so many times the intervals between points", nn::between(1, 1024));
+    visit("refinement", refinement, "of Darcy's: it is solved with so many times the intervals between points",
+          nn::between(1, 1024));
     visit("smaller", smaller, "of Darcy's: the smaller of two coefficients, the larger one is 12", nn::between(1e-3, 12));
   }
 };
