@@ -22,6 +22,8 @@ class Draws {
 
   double uniform(double low, double high) { return low + (high - low) * static_cast<double>(tapir::uniform(next())); }
 
+  double normal();   // mean 0, deviation 1, of two uniform numbers (Box, Muller 1958)
+
  private:
   uint32_t next() {
     if (used_ % 4 == 0) bits_ = random_block(key_, block_ + used_ / 4);

@@ -12,7 +12,7 @@ Fno::Fno(const FnoOptions& o, int64_t in, int64_t dimensions, int64_t out)
         std::vector<SpectralConvolution*> layers;
         const Init init = Init::uniform(1 / static_cast<double>(o.width * o.width));
         for (int64_t k = 0; k < o.layers; ++k)
-          layers.push_back(&child<SpectralConvolution>(text("layers.", k), o.width, o.width, o.modes, init));
+          layers.push_back(&child<SpectralConvolution>(text("layers.", k), o.width, o.width, o.modes, dimensions, init));
         return layers;
       }()),
       hidden_(child<Linear>("hidden", o.width, 2 * o.width, true, Init::fan_in(o.width), Init::fan_in(o.width))),

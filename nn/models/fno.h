@@ -1,6 +1,6 @@
 // The Fourier neural operator (Li et al. 2021, arXiv 2010.08895), the control without attention: spectral convolutions of a
-// function and its places. Letters: B batch, n equidistant points of a circle, d coordinates of a point, Q and P numbers of a
-// function at a point, C width.
+// function and its places. Letters: B batch, n equidistant points of a circle or a torus, d coordinates of a point, Q and P
+// numbers of a function at a point, C width.
 //
 //   lift            of the function and the places, (B,n,Q+d) → (B,n,C)
 //   layers.K        spectral convolutions C → C, and ReLU but behind the last
@@ -27,7 +27,7 @@ struct FnoOptions : Options {   // the paper's of Burgers' equation
 
 class Fno : public Module {
  public:
-  // `in`: Q, `dimensions`: d, `out`: P. Throws Error for options that are not allowed.
+  // `in`: Q, `dimensions`: d, `out`: P. Throws Error for options that are not allowed, and what SpectralConvolution throws.
   Fno(const FnoOptions& options, int64_t in, int64_t dimensions, int64_t out);
 
   // A function (B,n,Q) at places (B,n,d) → (B,n,P). Throws what SpectralConvolution throws.

@@ -9,10 +9,11 @@ namespace {
 
 constexpr const char* name = "operator transformer";
 
-// Xavier's deviation for a weight (I,O,m,2), whose fans count modes and parts, times 1/(I O): that of the authors' code.
-Init of_spectrum(int64_t in, int64_t out, int64_t modes) {
+// Xavier's deviation for a weight (I,O,m,2) or (I,O,m,m,2), whose fans count modes and parts, times 1/(I O): that of the
+// authors' code.
+Init of_spectrum(int64_t in, int64_t out, int64_t modes, int64_t dimensions) {
   const auto I = static_cast<double>(in), O = static_cast<double>(out), m = static_cast<double>(modes);
-  return Init::normal(std::sqrt(2 / ((I + O) * m * 2)) / (I * O));
+  return Init::normal(std::sqrt(2 / ((I + O) * std::pow(m, dimensions) * 2)) / (I * O));
 }
 
 }  // namespace
@@ -28,7 +29,7 @@ OperatorTransformer::OperatorTransformer(const OperatorTransformerOptions& o, in
         for (int64_t k = 0; k < o.decoder_layers; ++k) {
           const int64_t width = k == 0 ? o.width : o.decoder_width;
           layers.push_back(&child<SpectralConvolution>(text("decoder.", k), width, o.decoder_width, o.modes,
-                                                       of_spectrum(width, o.decoder_width, o.modes)));
+                                                       dimensions, of_spectrum(width, o.decoder_width, o.modes, dimensions)));
         }
         return layers;
       }()),

@@ -1,6 +1,7 @@
 // A transformer between functions (Cao 2021, arXiv 2105.14995): a linear map of every point, blocks without norms of their
-// own, and a decoder of spectral convolutions. Any mixer can be in the blocks; it is told where the points stand. Letters:
-// B batch, n equidistant points of a circle, d coordinates of a point, Q and P numbers of a function at a point, C width.
+// own, and a decoder of spectral convolutions. Any mixer can be in the blocks; it is told where the points stand. Letters: B
+// batch, n equidistant points of a circle or a torus, d coordinates of a point, Q and P numbers of a function at a point, C
+// width.
 //
 //   lift            (B,n,Q) → (B,n,C)
 //   blocks          nn/blocks.h
@@ -39,7 +40,8 @@ struct OperatorTransformerOptions : BlockOptions {
 
 class OperatorTransformer : public Module {
  public:
-  // `in`: Q, `dimensions`: d, `out`: P. Throws Error for options that are not allowed, and what Blocks throws.
+  // `in`: Q, `dimensions`: d, `out`: P. Throws Error for options that are not allowed, and what Blocks and SpectralConvolution
+  // throw.
   OperatorTransformer(const OperatorTransformerOptions& options, int64_t in, int64_t dimensions, int64_t out,
                       const MixerMaker& mixer);
 

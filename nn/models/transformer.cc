@@ -5,18 +5,12 @@
 #include "autograd/node.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
-#include "nn/layers/waves.h"
+#include "nn/models/sequence_positions.h"
 
 namespace tapir::nn {
 namespace {
 
 constexpr double deviation = 0.02;   // of initial weights, as in GPT-2
-
-Positions attention_positions(const std::string& name) {
-  for (const auto& [positions, own] : all_positions)
-    if (name == own) return positions;
-  return Positions::none;   // vectors are added
-}
 
 // Tokens of each row that are there. Throws Error unless they are the first ones, and at least one.
 std::vector<int64_t> tokens_there(const Tensor& keys, const Shape& tokens) {
@@ -74,12 +68,7 @@ void TransformerStack::add_blocks(bool causal, const MixerMaker& mixer, const Mi
 
 Tensor TransformerStack::position_vectors(int64_t begin, int64_t length, DType type, Device device) const {
   if (positions_) return slice(positions_->weight.value, 0, begin, length);
-  std::vector<double> table;
-  for (int64_t t = begin; t < begin + length; ++t) {
-    const std::vector<double> waves = wave_vector(t, options.width);
-    table.insert(table.end(), waves.begin(), waves.end());
-  }
-  return Tensor::from(table, {length, options.width}, device).to(type);
+  return sequence_waves(begin, length, options.width, device).to(type);
 }
 
 Tensor TransformerStack::embedded(const Tensor& tokens, const std::vector<int64_t>& lengths, const Call& call) const {

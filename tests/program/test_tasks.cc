@@ -57,6 +57,14 @@ const std::string functions_of_transformer =
 const std::string segmentation_of_former =
     "[task]\nname = 'segmentation'\nsize = 8\nclasses = 3\nregions = 3\nevaluated = 6\n[model]\nname = 'laplacian_former'\nstride = 2\n"
     "widths = [4, 8]\ndepths = [1, 1]\n[attention]\nmechanism = 'laplacian'\n[train]\nbatch = 4\n[run]\ndtype = 'f64'\n";
+const std::string series_of_transformer =
+    "[task]\nname = 'appliances'\nsamples = 16\nwindows = 12\nevaluated = 6\n[model]\nname = 'series_transformer'\npatch = 2\nwidth = "
+    "8\nlayers = 1\nheads = 2\n[train]\nbatch = 4\n[run]\ndtype = 'f64'\n";
+
+const std::string flows_of_transformer =
+    "[task]\nname = 'operator'\nequation = 'darcy'\npoints = 5\nfunctions = 12\nevaluated = 6\n[model]\nname = 'operator_transformer'\n"
+    "width = 8\nlayers = 1\nheads = 2\nmodes = 2\ndecoder_width = 4\n[attention]\nmechanism = 'galerkin'\n[train]\nbatch = 4\n[run]\n"
+    "dtype = 'f64'\n";
 
 // Of every row, with a model that fits it, small.
 std::vector<std::pair<std::string, Experiment>> experiments() {
@@ -70,6 +78,8 @@ std::vector<std::pair<std::string, Experiment>> experiments() {
   all.emplace_back("operator", experiment_of(functions_of_fno));
   all.emplace_back("operator", experiment_of(functions_of_transformer));
   all.emplace_back("segmentation", experiment_of(segmentation_of_former));
+  all.emplace_back("operator", experiment_of(flows_of_transformer));
+  all.emplace_back("appliances", experiment_of(series_of_transformer));
   for (const std::string& name : sequence_tasks())
     all.emplace_back(name, experiment_of(tokens_of_transformer + "[task]\nname = '" + name + "'\nsize = 4\n"));
   return all;

@@ -8,6 +8,7 @@
 #include "nn/models/mlp.h"
 #include "nn/models/operator_transformer.h"
 #include "nn/models/resnet.h"
+#include "nn/models/series_transformer.h"
 #include "nn/models/transformer.h"
 #include "nn/models/vision_transformer.h"
 
@@ -177,22 +178,40 @@ ModelRow fno_row() {
           }};
 }
 
+ModelRow series_transformer_row() {
+  return {.name = "series_transformer",
+          .title = "encoder of a series, which judges each sample",
+          .takes = Takes::series,
+          .gives = Gives::states,
+          .mixes = true,
+          .options = [] { return std::make_unique<nn::SeriesTransformerOptions>(); },
+          .make = [](const nn::Options& options, const ModelShape& shape, const nn::MixerMaker& mixer) {
+            auto net = std::make_unique<nn::SeriesTransformer>(
+                options_of<nn::SeriesTransformerOptions>("series_transformer", options), shape.samples, shape.inputs,
+                shape.outputs, mixer);
+            const nn::SeriesTransformer* const model = net.get();
+            return Model{std::move(net), [model](const Batch& batch, const nn::Call& call) {
+                           return model->forward(batch.at("series"), call);
+                         }};
+          }};
+}
+
 Registry<ModelRow>& registry() {
   static Registry<ModelRow> all("model", "model", {transformer_row(), mlp_row(), implicit_row(), vit_row(), resnet_row(),
                                                    care_transformer_row(), laplacian_former_row(), operator_transformer_row(),
-                                                   fno_row()});
+                                                   fno_row(), series_transformer_row()});
   return all;
 }
 
 }  // namespace
 
 const char* name_of(Takes takes) {
-  constexpr const char* names[] = {"tokens", "coordinates", "images", "functions"};
+  constexpr const char* names[] = {"tokens", "coordinates", "images", "functions", "series"};
   return names[static_cast<int>(takes)];
 }
 
 const char* name_of(Gives gives) {
-  constexpr const char* names[] = {"the next token", "values", "classes", "classes of pixels", "functions"};
+  constexpr const char* names[] = {"the next token", "values", "classes", "classes of pixels", "functions", "states"};
   return names[static_cast<int>(gives)];
 }
 

@@ -18,7 +18,8 @@ enum class Takes {
   tokens,        // "tokens" i32 (B,T)
   coordinates,   // "coordinates" (B,d)
   image,         // "pixels" (B,H,W,Q), channels last
-  function       // "function" (B,n,Q): its values at n points, which stand at "places" (B,n,d)
+  function,      // "function" (B,n,Q): its values at n points, which stand at "places" (B,n,d)
+  series         // "series" (B,T,Q): numbers of T samples, equally far apart
 };
 
 // What it gives.
@@ -27,7 +28,8 @@ enum class Gives {
   values,        // (B,n)
   classes,       // logits (B,n)
   pixel_classes, // logits (B,H,W,n), of each pixel
-  function       // (B,n,·): values of another function at the points
+  function,      // (B,n,·): values of another function at the points
+  states         // logits (B,T,·): what is so at each sample, questions of yes and no
 };
 
 const char* name_of(Takes takes);
@@ -38,11 +40,13 @@ struct ModelShape {
   Takes takes;
   Gives gives;
   int64_t vocabulary = 0;   // V, of tokens
-  int64_t inputs = 0;       // of coordinates, d; of a function, Q
-  int64_t outputs = 0;      // of values or classes, of an image or a pixel, n; of a function, how many numbers it has at a point
+  int64_t inputs = 0;       // of coordinates, d; of a function or a series, Q
+  int64_t outputs = 0;      // of values or classes, of an image or a pixel, n; of a function, how many numbers it has at a point; of
+                            // states, questions
   std::vector<double> mean{};   // n, of each value over what is learned; empty: not known before the training
   int64_t dimensions = 0;   // d, of the places of a function
   nn::ImageShape image{};   // H, W, Q
+  int64_t samples = 0;      // T, of a series
 };
 
 struct Model {

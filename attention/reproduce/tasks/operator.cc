@@ -10,77 +10,86 @@
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sum.h"
 #include "autograd/ops/unary.h"
-#include "datasets/draws.h"
-#include "datasets/synthetic/burgers.h"
 #include "nn/train/finite.h"
 #include "tensor/dry_run.h"
 
 namespace tapir {
 namespace {
 
-// ‖x − y‖/‖y‖ of each function: (rows,n,1) → (rows,1,1)
-Tensor relative(const Tensor& x, const Tensor& y) {
-  return div(sqrt(sum(square(sub(x, y)), 1, true)), sqrt(sum(square(y), 1, true)));
+std::unique_ptr<OperatorProblem> problem_of(const OperatorOptions& options) {
+  return options.equation == "darcy" ? darcy_problem(options) : burgers_problem(options);
 }
 
 }  // namespace
 
-OperatorTask::OperatorTask(Experiment& experiment)
-    : Task(experiment), options_(dynamic_cast<const OperatorOptions&>(*experiment.task.own)) {
-  require(options_.functions >= experiment.train.batch, "operator",
-          [&] { return text("a batch of ", experiment.train.batch, " needs as many functions, found ", options_.functions); },
-          "set task.functions or train.batch");
-  make_model({.takes = Takes::function, .gives = Gives::function, .inputs = 1, .outputs = 1, .dimensions = 1});
+Tensor relative_error(const Tensor& x, const Tensor& y) {
+  const auto norm = [](const Tensor& all) { return sqrt(sum(sum(square(all), 2, true), 1, true)); };
+  return div(norm(sub(x, y)), norm(y));
 }
 
-const OperatorTask::Functions& OperatorTask::part(const std::string& name) const {
+OperatorTask::OperatorTask(Experiment& experiment)
+    : Task(experiment), options_(dynamic_cast<const OperatorOptions&>(*experiment.task.own)),
+      problem_(problem_of(options_)), places_(problem_->places()),
+      order_("operator", "functions", options_.functions, experiment.train.batch, experiment.run.seed) {
+  make_model({.takes = Takes::function, .gives = Gives::function, .inputs = 1, .outputs = 1,
+              .dimensions = problem_->dimensions()});
+}
+
+const OperatorTask::Part& OperatorTask::part(const std::string& name) const {
   const auto known = parts_.find(name);
   if (known != parts_.end()) return known->second;
-  const int64_t rows = name == "train" ? options_.functions : options_.evaluated, n = options_.points;
+  const int64_t rows = name == "train" ? options_.functions : options_.evaluated;
+  const int64_t n = points();
+  Part all{{}, std::vector<double>(n), std::vector<double>(n)};
   if (DryRun::current()) {   // nothing is solved in it, and nothing is kept of it
     const std::vector<double> zeros(rows * n);
-    return unsolved_ = {zeros, zeros, zeros};
+    all.functions = {zeros, zeros, zeros};
+    return unsolved_[name] = std::move(all);
   }
-  Functions all{burgers_initial(name, rows, n), {}, {}};
-  all.after = BurgersEquation().solve(all.before, n);
-  all.slope = circle_derivative(all.after, n, 1);
+  all.functions = problem_->functions(name, rows);
+  const auto each = [&](auto&& f) {
+    for (int64_t i = 0; i < rows * n; ++i) f(i % n, all.functions.wanted[i]);
+  };
+  each([&](int64_t p, double u) { all.mean[p] += u / static_cast<double>(rows); });
+  each([&](int64_t p, double u) { all.deviation[p] += (u - all.mean[p]) * (u - all.mean[p]) / static_cast<double>(rows); });
+  for (double& one : all.deviation) one = std::sqrt(one);
   return parts_.emplace(name, std::move(all)).first->second;
 }
 
-// Row b of batch k is function π_e(k B + b − e K B), e = ⌊k/K⌋ the epoch, K = ⌊functions/B⌋, π_e a permutation for seed and e.
-std::vector<int64_t> OperatorTask::rows_of(int64_t step, int64_t part, int64_t parts) const {
-  const int64_t B = experiment_.train.batch, K = options_.functions / B, epoch = step / K;
-  if (!order_ || order_->epoch != epoch)
-    order_ = {epoch, permutation(options_.functions, {.seed = static_cast<uint64_t>(experiment_.run.seed),
-                                                      .step = static_cast<uint32_t>(epoch), .site = site_of("functions")})};
-  const auto begin = order_->functions.begin() + step % K * B + part * (B / parts);
-  return {begin, begin + B / parts};
-}
-
-Tensor OperatorTask::chosen(const std::vector<double>& all, const std::vector<int64_t>& rows) const {
-  const int64_t n = options_.points;
+Tensor OperatorTask::chosen(const std::vector<double>& all, const std::vector<int64_t>& rows, int64_t channels) const {
+  const int64_t n = points(), each = n * channels;
   std::vector<double> values;
-  for (const int64_t row : rows) values.insert(values.end(), all.begin() + row * n, all.begin() + (row + 1) * n);
-  return Tensor::from(values, {static_cast<int64_t>(rows.size()), n, 1}, Device::cpu)
+  for (const int64_t row : rows) values.insert(values.end(), all.begin() + row * each, all.begin() + (row + 1) * each);
+  return Tensor::from(values, {static_cast<int64_t>(rows.size()), n, channels}, Device::cpu)
       .to(experiment_.dtype())
       .to(experiment_.device());
 }
 
-Batch OperatorTask::batch(const Functions& from, const std::vector<int64_t>& rows) const {
-  std::vector<double> place(options_.points);
-  for (size_t j = 0; j < place.size(); ++j) place[j] = static_cast<double>(j) / static_cast<double>(place.size());
-  return {{"function", chosen(from.before, rows)},
-          {"places", expand(chosen(place, {0}), {static_cast<int64_t>(rows.size()), options_.points, 1})}};
+Batch OperatorTask::batch(const OperatorProblem::Functions& from, const std::vector<int64_t>& rows) const {
+  const Tensor places = chosen(places_, {0}, problem_->dimensions());
+  return {{"function", chosen(from.given, rows)},
+          {"wanted", chosen(from.wanted, rows)},
+          {"of_slope", chosen(from.of_slope, rows)},
+          {"places", expand(places, {static_cast<int64_t>(rows.size()), places.size(1), places.size(2)})}};
 }
 
-double OperatorTask::relative_error(const std::string& name) {
+// û of the training functions' mean μ and deviation σ at each point and the model's output z: μ + σ z, or z.
+Tensor OperatorTask::prediction(const Batch& batch, const nn::Call& call) const {
+  const Tensor output = forward(batch, call);
+  if (!problem_->standardised()) return output;
+  const Part& learned = part("train");
+  return add(mul(output, chosen(learned.deviation, {0})), chosen(learned.mean, {0}));
+}
+
+double OperatorTask::relative_error_of(const std::string& name) {
   const NoGrad guard;
-  const Functions& all = part(name);
+  const OperatorProblem::Functions& all = part(name).functions;
   double error = 0;
   for (int64_t begin = 0; begin < options_.evaluated; begin += experiment_.train.batch) {
     std::vector<int64_t> rows(std::min(experiment_.train.batch, options_.evaluated - begin));
     std::iota(rows.begin(), rows.end(), begin);
-    error += sum(relative(forward(batch(all, rows), {}), chosen(all.after, rows))).item();
+    const Batch own = batch(all, rows);
+    error += sum(relative_error(prediction(own, {}), own.at("wanted"))).item();
   }
   error /= static_cast<double>(options_.evaluated);
   require_finite("evaluate", "the relative error", error);
@@ -88,44 +97,44 @@ double OperatorTask::relative_error(const std::string& name) {
 }
 
 TrainTask OperatorTask::train_task() {
-  const Functions& all = part("train");
+  const OperatorProblem::Functions& all = part("train").functions;
   TrainTask task{model(), {}, {}, experiment_.identity()};
   task.unit = unit();
   task.loss = [this, &all](int64_t step, int64_t part, int64_t parts, const nn::Call& call) {
-    const std::vector<int64_t> rows = rows_of(step, part, parts);
-    const int64_t n = options_.points, inner = n - 2;
-    const Tensor found = forward(batch(all, rows), call);
-    const Tensor slope = affine(sub(slice(found, 1, 2, inner), slice(found, 1, 0, inner)), static_cast<double>(n) / 2, 0);
-    const Tensor errors = add(relative(found, chosen(all.after, rows)),
-                              affine(relative(slope, slice(chosen(all.slope, rows), 1, 1, inner)),
-                                     std::sqrt(options_.slope / static_cast<double>(n)), 0));
+    const std::vector<int64_t> rows = order_.rows(step, part, parts);
+    const Batch own = batch(all, rows);
+    const Tensor found = prediction(own, call);
+    const Tensor errors = add(relative_error(found, own.at("wanted")),
+                              affine(problem_->slope_error(found, own), std::sqrt(options_.slope * problem_->spacing()), 0));
     return LossSum{sum(errors), static_cast<int64_t>(rows.size()), experiment_.train.batch};
   };
-  task.evaluate = [this](const nn::Call&) { return Metrics{{"validation_loss", relative_error("valid")}}; };
+  task.evaluate = [this](const nn::Call&) { return Metrics{{"validation_loss", relative_error_of("valid")}}; };
   return task;
 }
 
 Task::Evaluation OperatorTask::evaluate_part(const std::string& part) {
-  const double error = relative_error(part);
+  const double error = relative_error_of(part);
   return {{{"functions", fmt::format("{}", options_.evaluated)}, {"relative_error", fmt::format("{:.3e}", error)}}};
 }
 
 Task::Results OperatorTask::comparable(const std::string&) const {
-  return {{"points", fmt::format("{}", options_.points)}, {"evaluated", fmt::format("{}", options_.evaluated)}};
+  return {{"equation", problem_->description()}, {"evaluated", fmt::format("{}", options_.evaluated)}};
 }
 
 std::pair<Batch, int64_t> OperatorTask::sample() const {
-  const Tensor zeros = Tensor::zeros({1, options_.points, 1}, experiment_.dtype(), experiment_.device());
-  return {{{"function", zeros}, {"places", zeros}}, 1};
+  const auto zeros = [&](int64_t channels) {
+    return Tensor::zeros({1, points(), channels}, experiment_.dtype(), experiment_.device());
+  };
+  return {{{"function", zeros(1)}, {"places", zeros(problem_->dimensions())}}, 1};
 }
 
 std::string OperatorTask::summary() const {
-  return fmt::format("Burgers' equation at {} points of a circle, {} functions", options_.points, options_.functions);
+  return fmt::format("{}, {} functions", problem_->description(), options_.functions);
 }
 
 TaskRow operator_row() {
   return {.name = "operator",
-          .title = "a function at time 1 from the one at time 0: Burgers' equation",
+          .title = "a function that a differential equation makes of another one: Burgers', Darcy's",
           .options = [] { return std::make_unique<OperatorOptions>(); },
           .make = [](Experiment& experiment, const std::filesystem::path&) -> std::unique_ptr<Task> {
             return std::make_unique<OperatorTask>(experiment);

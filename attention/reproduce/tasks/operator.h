@@ -1,33 +1,19 @@
-// Operator learning: from a function to another one that a differential equation makes of it. Burgers' equation on a
-// circle, from the function at time 0 to the one at time 1 (Li et al. 2021; Cao 2021).
+// Operator learning: from a function to another one that a differential equation makes of it (Li et al. 2021; Cao 2021).
 #pragma once
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "attention/reproduce/tasks/epoch_order.h"
+#include "attention/reproduce/tasks/operator_problem.h"
 #include "attention/reproduce/tasks/task.h"
 #include "attention/reproduce/tasks/task_row.h"
 
 namespace tapir {
 
-struct OperatorOptions : nn::Options {   // [task]
-  int64_t points = 256;
-  int64_t functions = 1024;
-  int64_t evaluated = 100;
-  double slope = 0.1;
-
-  void fields(nn::FieldVisitor& visit) override {
-    visit("points", points, "of the circle, at which functions are known", nn::between(4, 1 << 16));
-    visit("functions", functions, "that are learned from", nn::between(1, 1 << 20));
-    visit("evaluated", evaluated, "functions of an evaluation", nn::between(1, 1 << 20));
-    visit("slope", slope, "γ: the loss has √(γ/points) times the relative error of the slope", nn::between(0, 1e6));
-  }
-};
-
-// Functions are solved from datasets/synthetic/burgers.h, the same for every seed; the seed decides their order. With h =
-// 1/points and D the central difference on all points but the first and the last:
-//   loss = mean over functions of ‖û − u‖/‖u‖ + √(γ h) ‖D û − u′‖/‖u′‖                                (Cao 2021, §4)
+// Functions are drawn and solved (operator_problem.h), the same for every seed; the seed decides their order. With h the
+// distance of points and D what the problem takes for a slope:
+//   loss = mean over functions of ‖û − u‖/‖u‖ + √(γ h) ‖D û − D u‖/‖D u‖                              (Cao 2021, §4)
 // Judged by the mean relative error ‖û − u‖/‖u‖.
 class OperatorTask final : public Task {
  public:
@@ -42,23 +28,24 @@ class OperatorTask final : public Task {
   std::string summary() const override;
 
  private:
-  struct Functions {
-    std::vector<double> before, after, slope;   // (rows,n): u at 0 and at 1, and ∂u/∂x at 1, x the circle's share
+  struct Part {
+    OperatorProblem::Functions functions;
+    std::vector<double> mean, deviation;   // (n) of those wanted
   };
-  const Functions& part(const std::string& name) const;   // solved when it is first asked for
-  std::vector<int64_t> rows_of(int64_t step, int64_t part, int64_t parts) const;
-  Tensor chosen(const std::vector<double>& all, const std::vector<int64_t>& rows) const;   // (rows,n,1)
-  Batch batch(const Functions& from, const std::vector<int64_t>& rows) const;
-  double relative_error(const std::string& name);
+  int64_t points() const { return static_cast<int64_t>(places_.size()) / problem_->dimensions(); }   // n
+  const Part& part(const std::string& name) const;   // solved when it is first asked for
+  Tensor chosen(const std::vector<double>& all, const std::vector<int64_t>& rows,
+                int64_t channels = 1) const;         // (rows,n,channels)
+  Batch batch(const OperatorProblem::Functions& from, const std::vector<int64_t>& rows) const;
+  Tensor prediction(const Batch& batch, const nn::Call& call) const;
+  double relative_error_of(const std::string& name);
 
   const OperatorOptions& options_;
-  mutable std::map<std::string, Functions> parts_;
-  mutable Functions unsolved_;   // zeros, of a dry run
-  struct Order {
-    int64_t epoch;
-    std::vector<int64_t> functions;
-  };
-  mutable std::optional<Order> order_;   // of the last epoch that was asked for
+  const std::unique_ptr<OperatorProblem> problem_;
+  const std::vector<double> places_;
+  mutable std::map<std::string, Part> parts_;
+  mutable std::map<std::string, Part> unsolved_;   // zeros, of a dry run
+  const EpochOrder order_;
 };
 
 TaskRow operator_row();

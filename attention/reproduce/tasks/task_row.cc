@@ -1,6 +1,7 @@
 #include "attention/reproduce/tasks/task_row.h"
 
 #include "attention/registry.h"
+#include "attention/reproduce/tasks/appliances.h"
 #include "attention/reproduce/tasks/function.h"
 #include "attention/reproduce/tasks/image.h"
 #include "attention/reproduce/tasks/language.h"
@@ -21,6 +22,7 @@ Registry<TaskRow>& registry() {
     rows.push_back(picture_row());
     rows.push_back(operator_row());
     rows.push_back(segmentation_row());
+    rows.push_back(appliances_row());
     return Registry<TaskRow>("task", "task", std::move(rows));
   }();
   return all;
