@@ -18,8 +18,9 @@ void require_met(const char* model, const Needs& needs, const MixerShape& shape)
   require_that(!needs.all_tokens || !shape.causal, " looks at all tokens, and cannot be causal");
   require_that(!needs.every_head || shape.key_head_count() == shape.heads, " needs as many heads of keys as of queries, ",
                shape.heads, ", got ", shape.key_head_count());
-  require_that(!needs.whole_width || shape.heads * shape.head_channels() == shape.width, " needs heads that have the ",
-               shape.width, " channels of a token together, got ", shape.heads, " of ", shape.head_channels());
+  require_that(!needs.whole_width || shape.head_width == 0 || shape.heads * shape.head_width == shape.width,
+               " needs heads that have the ", shape.width, " channels of a token together, got ", shape.heads, " of ",
+               shape.head_width);
   require_that(!needs.any_distance || shape.window == 0, " looks at any distance, and cannot have a window");
   require_that(needs.places == Places::Kind::sequence || needs.places == shape.places.kind, " needs tokens ",
                place_of(needs.places), ", they stand ", place_of(shape.places.kind));
