@@ -135,7 +135,7 @@ TEST_CASE("fused attention: memory grows with T, not with T × T") {
 TEST_CASE("fused attention: a pass and its backward of every mechanism take twice the memory for twice the tokens") {
   const MixerShape shape{.width = 16, .heads = 4};
   const auto peak = [&](nn::TokenMixer& mixer, int64_t T) {
-    const Rehearsal run(default_device());
+    const DryRun run;
     Arena& arena = Arena::of(default_device());
     const Tensor x = requires_grad(Tensor::zeros({1, T, 16}, DType::f64));
     arena.reset_peak();

@@ -1,4 +1,5 @@
-"""Draws what `tapir_lengths --times` printed, both axes logarithmic, and prints where each mechanism becomes quicker than the dot product.
+"""Draws what `tapir_lengths --times` printed, both axes logarithmic, with a circle where a mechanism becomes quicker than the dot product,
+and prints these lengths.
 
     python3 draw_lengths.py TIMES OUT.svg
 
@@ -20,15 +21,26 @@ def read(path):
 
 
 def crossing(lengths, mine, other):
-    """The length from which on `mine` is quicker, on straight lines between points of both logarithms; None: not within them."""
+    """The length from which on `mine` is quicker, and the time there, on straight lines between points of both logarithms.
+
+    The length is 0 where it always is, and infinite where it never is.
+    """
     gaps = [math.log(a / b) for a, b in zip(mine, other)]
     if gaps[-1] >= 0:
-        return None
+        return math.inf, math.inf
     k = max((i for i, gap in enumerate(gaps) if gap >= 0), default=-1)
     if k < 0:
-        return f"below {lengths[0]:,}"
+        return 0, mine[0]
     share = gaps[k] / (gaps[k] - gaps[k + 1])
-    return f"{round(lengths[k] * (lengths[k + 1] / lengths[k]) ** share, -1 if lengths[k] < 1000 else -2):,.0f}"
+    return lengths[k] * (lengths[k + 1] / lengths[k]) ** share, mine[k] * (mine[k + 1] / mine[k]) ** share
+
+
+def told(length, lengths):
+    if length == math.inf:
+        return f"beyond {lengths[-1]:,}"
+    if length == 0:
+        return f"below {lengths[0]:,}"
+    return f"{round(length, -1 if length < 1000 else -2):,.0f}"
 
 
 def spread(places, apart):
@@ -61,6 +73,9 @@ def draw(lengths, times, out):
         points = " ".join(f"{x_of(n):.1f},{y_of(ms):.1f}" for n, ms in zip(lengths, ys))
         svg.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{2.5 if k < 2 else 1.5}"{dashes}/>')
         svg.append(f'<text x="{WIDTH - RIGHT + 8}" y="{names[k] + 4:.1f}" fill="{colour}">{name}</text>')
+        n, ms = crossing(lengths, ys, next(iter(times.values())))
+        if 0 < n < math.inf:
+            svg.append(f'<circle cx="{x_of(n):.1f}" cy="{y_of(ms):.1f}" r="4" fill="none" stroke="{colour}"/>')
     svg.append("</svg>")
     with open(out, "w") as file:
         file.write("\n".join(svg) + "\n")
@@ -74,7 +89,7 @@ def main():
     for name in (naive, fused):
         print(f"| {name} | | | {times[name][-1]:,.0f} |")
     for name in others:
-        marks = [crossing(lengths, times[name], times[than]) or f"beyond {lengths[-1]:,}" for than in (naive, fused)]
+        marks = [told(crossing(lengths, times[name], times[than])[0], lengths) for than in (naive, fused)]
         print(f"| {name} | {marks[0]} | {marks[1]} | {times[name][-1]:,.0f} |")
 
 
