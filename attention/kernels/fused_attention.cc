@@ -79,7 +79,7 @@ template <class T, class Score, class Weight> struct AttentionTile {
         const T place = static_cast<T>(own), before = shift[i];
         T largest = before;
         if constexpr (Weight::shifts) {
-          if (!in.own && own >= 0 && own < allowed) team.each(1, [&](int64_t) { s[own] = T(below_all_scores); });
+          if (!in.own) team.each(allowed, [&](int64_t j) { s[j] = j == own ? T(below_all_scores) : s[j]; });
           if (slope != T(0)) team.each(allowed, [&](int64_t j) { s[j] -= slope * math::abs(place - static_cast<T>(j)); });
           const T here = present ? team.max(allowed, [&](int64_t j) { return present[s1 + j] ? s[j] : none; })
                                  : team.max(allowed, [&](int64_t j) { return s[j]; });
@@ -232,7 +232,8 @@ struct SoftmaxForm {
   static std::vector<double> head_slopes(int64_t heads) { return alibi_slopes(heads); }
   static Tensor softmax_of(const Tensor& E, const Mask& mask, ByPlace by) {
     const Tensor all = by.own ? E : without_own(E, mask.offset);
-    return softmax(by.alibi ? add(all, alibi_bias(E.size(1), E.size(2), E.size(3), mask.offset, E.dtype(), E.device())) : all, mask);
+    if (!by.alibi) return softmax(all, mask);
+    return softmax(add(all, alibi_bias(E.size(1), E.size(2), E.size(3), mask.offset, E.dtype(), E.device())), mask);
   }
 };
 

@@ -46,7 +46,8 @@ struct TemperatureNetwork : nn::Module {
 
 class InterToken final : public StagedAttention {
  public:
-  InterToken(const InterTokenOptions& options, const MixerShape& shape) : StagedAttention(shape, options.fused()), diagonal_(options.diagonal) {
+  InterToken(const InterTokenOptions& options, const MixerShape& shape)
+      : StagedAttention(shape, options.fused()), diagonal_(options.diagonal) {
     const double scale = 1 / std::sqrt(static_cast<double>(shape.head_channels()));
     if (options.temperature == "network") network_ = &child<TemperatureNetwork>("temperature", shape.heads, shape.head_channels());
     if (options.temperature == "factor")

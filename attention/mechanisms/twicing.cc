@@ -1,6 +1,7 @@
 #include "attention/mechanisms/twicing.h"
 
 #include "attention/kernels/mix.h"
+#include "attention/mechanisms/dot_product.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
 
@@ -28,7 +29,7 @@ class Twicing final : public StagedAttention {
 
 std::unique_ptr<nn::TokenMixer> make_twicing(const TwicingOptions& options, const MixerShape& shape) {
   nn::require_allowed("twicing", options);
-  if (options.last > 0 && shape.layer < shape.layers - options.last) return std::make_unique<StagedAttention>(shape, options.fused());
+  if (options.last > 0 && shape.layer < shape.layers - options.last) return make_dot_product(shape, options.fused());
   return std::make_unique<Twicing>(shape, options.fused());
 }
 
