@@ -113,7 +113,8 @@ TEST_CASE("darcy: coefficients that jump, and functions that are wild, as elimin
 }
 
 TEST_CASE("darcy: fields and pressures that another reading in Python makes of the same random bits") {
-  for (const auto& one : golden_file("darcy.json").at("cases")) {
+  const nlohmann::json golden = golden_file("darcy.json");
+  for (const auto& one : golden.at("cases")) {
     const auto n = one.at("points").get<int64_t>(), row = one.at("row").get<int64_t>();
     const auto larger = one.at("larger").get<double>(), smaller = one.at("smaller").get<double>();
     const Values all = darcy_coefficients(one.at("part").get<std::string>(), row + 1, n, larger, smaller);

@@ -42,7 +42,8 @@ std::vector<Interval> intervals_of(const PowerWindows& all, int64_t row, int64_t
 }  // namespace
 
 TEST_CASE("power windows: the windows that another reading in Python makes of the same random bits") {
-  for (const auto& window : golden_file("appliances.json").at("windows")) {
+  const nlohmann::json golden = golden_file("appliances.json");
+  for (const auto& window : golden.at("windows")) {
     const auto samples = window.at("samples").get<int64_t>();
     const PowerWindows own = power_windows(window.at("part").get<std::string>(), window.at("seed").get<uint64_t>(),
                                            {window.at("index").get<int64_t>()}, samples, 0);
