@@ -212,8 +212,9 @@ Certificate certificate_of(const Mechanism& row, const std::filesystem::path& fo
   const std::string source = source_of(row.name);
   const Mutants mutants = mutants_of(source, folder);
   page += text("\n## Mutants\n\nOf [", source, "](../../attention/mechanisms/", source, "): ");
-  page += mutants.all == 0 ? "none that was counted" : text(mutants.all, ", of which the tests notice ", mutants.noticed, "; ", mutants.equivalent,
-                                           " are equivalent, ", mutants.all - mutants.noticed - mutants.equivalent, " survive");
+  page += mutants.all == 0 ? "none that was counted"
+                           : text(mutants.all, ", of which the tests notice ", mutants.noticed, "; ", mutants.equivalent,
+                                  " are equivalent, ", mutants.all - mutants.noticed - mutants.equivalent, " survive");
   page += ".\n";
 
   page += text("\n## Cost\n\n| tokens | operations | of `dot_product`'s | memory | of `dot_product`'s |\n|---|---|---|---|---|\n",
