@@ -48,7 +48,7 @@ struct Needs {
   bool self = false;         // the context is the whole sequence of the queries
   bool all_tokens = false;   // no causal mask
   bool every_head = false;   // as many heads of keys as of queries
-  bool whole_width = false;    // heads that have the channels of a token together: H·D = C
+  bool whole_width = false;  // heads that have the channels of a token together: H·D = C
   bool any_distance = false;   // no window
   Places::Kind places = Places::Kind::sequence;   // sequence: no other than that, and any will do
 

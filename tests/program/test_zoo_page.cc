@@ -110,8 +110,9 @@ TEST_CASE("zoo page: every run of a table has the same budget, which it used up,
   std::string missing;
   for (const Mechanism& row : zoo())
     if (!shown.contains(row.name)) missing += (missing.empty() ? "" : ", ") + row.name;
-  CHECK(text.find(missing.empty() ? "" : "\nNot run yet: " + missing + ".\n") != std::string::npos);
-  CHECK(missing.empty() == (text.find("Not run yet") == std::string::npos));
+  const size_t said = text.find("\nNot run yet: ");
+  CHECK(missing.empty() == (said == std::string::npos));
+  if (!missing.empty()) CHECK(text.find("\nNot run yet: " + missing + ".\n") == said);
 }
 
 TEST_CASE("zoo page: a text is learned where the loss is below that of its frequencies, which are what the page says") {
@@ -126,5 +127,5 @@ TEST_CASE("zoo page: a text is learned where the loss is below that of its frequ
   double loss = 0;
   for (const int32_t id : corpus.valid) loss -= std::log(count[static_cast<size_t>(id)] / all) / static_cast<double>(corpus.valid.size());
   for (const Marked& marked : tables_of(read(page)))
-    if (marked.file == "zoo-wikitext2.json") CHECK(marked.bound == doctest::Approx(loss).epsilon(1e-3));
+    if (marked.file == "zoo-wikitext2.json") CHECK(fmt::format("{:.3f}", marked.bound) == fmt::format("{:.3f}", loss));
 }
