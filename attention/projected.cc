@@ -51,6 +51,13 @@ void ProjectedAttention::require_mask(const Mask& mask) const {
   require_places("attention", mask);
   require(mask.window == 0 || !needs().any_distance, "attention",
           [] { return "this mechanism looks at any distance, and the mask has a window"; });
+  require(!mask.causal || !needs().all_tokens, "attention",
+          [] { return "this mechanism looks at all tokens, and the mask is causal"; });
+}
+
+std::unique_ptr<nn::MixerState> ProjectedAttention::state(int64_t batch) const {
+  std::unique_ptr<nn::MixerState> empty = needs().all_tokens ? nullptr : empty_state();
+  return empty ? std::move(empty) : TokenMixer::state(batch);
 }
 
 Tensor ProjectedAttention::forward(const Tensor& x, const Tensor& context, const nn::Call& call) {

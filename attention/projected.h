@@ -36,6 +36,8 @@ class ProjectedAttention : public nn::TokenMixer {
 
   bool accepts(nn::Positions) const override { return true; }
 
+  std::unique_ptr<nn::MixerState> state(int64_t batch) const final;
+
  protected:
   virtual Tensor project(Projection which, const Tensor& x) const;   // (B,T,in) → (B,T,out)   x Wᵀ, + b where there are biases
 
@@ -54,6 +56,9 @@ class ProjectedAttention : public nn::TokenMixer {
   // What heads, which come from x and the context (B,S,C), give in the end: (B,T,C). Here their attention, projected.
   virtual Tensor answered(const Heads& heads, const Tensor& context, const nn::Call& call) const;
   Tensor merged(const Tensor& heads) const;   // (B,H,T,D) → (B,T,C), projected
+
+  // Null where there is none. What looks at all tokens is not asked.
+  virtual std::unique_ptr<nn::MixerState> empty_state() const { return nullptr; }
 
   const MixerShape shape_;
 

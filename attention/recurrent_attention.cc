@@ -90,7 +90,7 @@ Tensor RecurrentAttention::attended(const Tensor& Q, const Tensor& K, const Tens
   return result(slice(advance(all_queries, all_keys, in_time(mixed, time.key, time.length), state), 2, time.query, T), Q);
 }
 
-std::unique_ptr<nn::MixerState> RecurrentAttention::state(int64_t) const { return std::make_unique<Remembered>(); }
+std::unique_ptr<nn::MixerState> RecurrentAttention::empty_state() const { return std::make_unique<Remembered>(); }
 
 Tensor RecurrentAttention::step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths,
                                 const nn::Call& call) {

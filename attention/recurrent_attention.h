@@ -23,7 +23,6 @@ class RecurrentAttention : public ProjectedAttention {
 
   nn::Needs needs() const override { return {.any_distance = true}; }   // a state cannot forget one token
 
-  std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
   Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;
 
  protected:
@@ -44,6 +43,7 @@ class RecurrentAttention : public ProjectedAttention {
   virtual Tensor result(const Tensor& y, const Tensor& Q) const = 0;
 
  private:
+  std::unique_ptr<nn::MixerState> empty_state() const override;
   Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const final;
 
   // y (B,H,L,E) of tokens behind the state S (B,H,F,E), undefined: zeros; S becomes that behind them.

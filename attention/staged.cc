@@ -22,7 +22,7 @@ StagedAttention::StagedAttention(const MixerShape& shape, bool fused, const std:
       "choose attention.implementation = \"naive\", or alibi");
 }
 
-std::unique_ptr<nn::MixerState> StagedAttention::state(int64_t) const { return std::make_unique<Cache>(); }
+std::unique_ptr<nn::MixerState> StagedAttention::empty_state() const { return std::make_unique<Cache>(); }
 
 Tensor StagedAttention::step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths,
                              const nn::Call& call) {
@@ -64,7 +64,7 @@ Tensor StagedAttention::mixed(const Tensor& Q, const Tensor& K, const Tensor& V,
 }
 
 std::function<Tensor(const Tensor&)> StagedAttention::smoother(const Tensor& Q, const Tensor& K, const nn::Call& call) const {
-  if (fused_ && !call.recorder) return [=, this, &call](const Tensor& V) { return fused(Q, K, V, call); };
+  if (in_one_op(call)) return [=, this, &call](const Tensor& V) { return fused(Q, K, V, call); };
   return [=, this, &call, A = recorded_weights(Q, K, call)](const Tensor& V) { return mix(A, V, call); };
 }
 

@@ -29,8 +29,6 @@ class StagedAttention : public ProjectedAttention {
 
   bool accepts(nn::Positions positions) const override { return !fused_ || !nn::has_parameters(positions); }
 
-  // Keys and values of all tokens, as they were placed.
-  std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
   Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;
 
  protected:
@@ -56,6 +54,11 @@ class StagedAttention : public ProjectedAttention {
   // The first two stages; a recorder hears of it.
   Tensor recorded_weights(const Tensor& Q, const Tensor& K, const nn::Call& call) const;
 
+  // For keys and values, as they were placed.
+  std::unique_ptr<nn::MixerState> empty_state() const override;
+
+  bool in_one_op(const nn::Call& call) const { return fused_ && !call.recorder; }
+
   bool has_alibi() const { return shape_.positions == nn::Positions::alibi; }
 
   static Tensor with_bias(const Tensor& E, const Tensor& bias);   // their sum, where there is a bias
@@ -65,10 +68,11 @@ class StagedAttention : public ProjectedAttention {
   // first at the first; or a cache has what earlier ones left.
   static void require_whole(const char* mechanism, const Tensor& Q, const Tensor& K, const nn::Call& call, const Cache* cache);
 
+  const bool fused_;
+
  private:
   Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const final;
 
-  const bool fused_;
   const PositionBias* const bias_;   // null: the positions are no bias
 };
 

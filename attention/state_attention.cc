@@ -128,7 +128,7 @@ Tensor StateAttention::by_sums(const Tensor& Q, const Tensor& K, const Tensor& V
   return slice(reshape(divided(numerator, total, seen), {Q.size(0), Q.size(1), padded, mixed.size(3)}), 2, 0, T);
 }
 
-std::unique_ptr<nn::MixerState> StateAttention::state(int64_t) const { return std::make_unique<Remembered>(); }
+std::unique_ptr<nn::MixerState> StateAttention::empty_state() const { return std::make_unique<Remembered>(); }
 
 // The tokens before them are in the sums, whatever their number; among the new ones it is causal.
 Tensor StateAttention::step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) {

@@ -40,7 +40,6 @@ class StateAttention : public ProjectedAttention {
 
   nn::Needs needs() const override { return {.any_distance = true}; }   // a sum forgets no key
 
-  std::unique_ptr<nn::MixerState> state(int64_t batch) const override;
   Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;
 
   // y as above by the (T,S) matrix of weights, which a recorder gets: the definition, and the tests' oracle. Without the term
@@ -66,6 +65,7 @@ class StateAttention : public ProjectedAttention {
   virtual int64_t reach() const { return 0; }
 
  private:
+  std::unique_ptr<nn::MixerState> empty_state() const override;
   Tensor attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const final;
   Tensor by_sums(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
   Tensor keys_seen(int64_t T, int64_t S, const Mask& mask, const Tensor& like) const;   // n_t; undefined where it has no part

@@ -120,23 +120,24 @@ inline OpExamples fused_examples(const FormUnderTest& form) {
     row_of_others({"of others, several tiles, causal", {1, 1, 70, 70}, true}, 2, 1);
   }
 
-  const auto bad = [&](const Shape& q, const Shape& k, const Shape& v, const std::vector<Shape>& network,
+  const auto bad = [&](const Shape& q, const Shape& k, const Shape& v, const std::vector<Shape>& others,
                        std::vector<std::string> words) {
     words.push_back(form.name);
     std::vector<Tensor> in{zeros(q), zeros(k), zeros(v)};
-    for (const Shape& weight : network) in.push_back(zeros(weight));
+    for (const Shape& other : others) in.push_back(zeros(other));
     examples.errors.push_back({[=] { form.function(in, {}, false); }, words});
   };
-  const auto network_of = [&](int64_t N, int64_t F) {
+  const auto others_of = [&](const Shape& k) {
+    const int64_t F = k[k.rank() - 1];
     return form.layers == 0   ? std::vector<Shape>{}
-           : form.layers == 1 ? std::vector<Shape>{{N, F}}
-                              : std::vector<Shape>{{N, 2, F}, {N, 2}};
+           : form.layers == 1 ? std::vector<Shape>{{1, F}}
+                              : std::vector<Shape>{{1, 2, F}, {1, 2}};
   };
-  const Shape fits{2, 3, 3, 4};
-  bad({2, 3, 4}, {2, 1, 3, 4}, {2, 1, 3, 4}, network_of(1, 4), {"[2,3,4]", "[2,1,3,4]"});
-  bad({2, 1, 3, 4}, {2, 1, 3, 5}, {2, 1, 3, 4}, network_of(1, 4), {"[2,1,3,5]"});
-  bad({2, 1, 3, 4}, {2, 1, 3, 4}, {2, 1, 5, 4}, network_of(1, 4), {"[2,1,5,4]"});
-  bad({1, 1, 1, 1600}, {1, 1, 1, 1600}, {1, 1, 1, 4}, network_of(1, 1600), {"1600 features", "values of width 4", "naive"});
+  const Shape fits{2, 3, 3, 4}, one{2, 1, 3, 4}, wide{1, 1, 1, 1600};
+  bad({2, 3, 4}, one, one, others_of(one), {"[2,3,4]", "[2,1,3,4]"});
+  bad(one, {2, 1, 3, 5}, one, others_of({2, 1, 3, 5}), {"[2,1,3,5]"});
+  bad(one, one, {2, 1, 5, 4}, others_of(one), {"[2,1,5,4]"});
+  bad(wide, wide, {1, 1, 1, 4}, others_of(wide), {"1600 features", "values of width 4", "naive"});
   if (form.layers == 1) bad(fits, fits, fits, {{2, 4}}, {"weight must be (1 or H,M)", "[2,4]"});
   if (form.layers == 2) {
     bad(fits, fits, fits, {{2, 2, 4}, {2, 2}}, {"hidden weights must be (1 or H,R,M)", "[2,2,4]"});
@@ -166,6 +167,111 @@ template <> struct Examples<FusedAttention<DotProductForm>> {
                            [](const auto& x, const Mask& mask, bool alibi) {
                              return dot_product_attention(x[0], x[1], x[2], mask, alibi, false);
                            }});
+  }
+};
+
+template <> struct Examples<FusedTwicing> {
+  static OpExamples all() {
+    OpExamples examples{.op = "twicing_attention", .rows = {}, .errors = {}};
+    const FormUnderTest once{"", {}, false, 0, [](double s, double fall) { return std::exp(s - fall); }, published_slope};
+    const auto row = [&](const MaskedCase& c, int64_t F, int64_t D, bool alibi = false) {
+      const int64_t B = c.scores[0], H = c.scores[1], T = c.scores[2];
+      examples.rows.push_back(
+          {.label = c.label,
+           .function = [=, mask = c.mask()](const auto& x) { return twicing_attention(x[0], x[1], x[2], mask, alibi); },
+           .inputs = {{{B, H, T, F}, -1.9375, 2, 0.25}, {{B, H, T, F}, -1.875, 1.875, 0.25}, {{B, H, T, D}}},
+           .reference = [=](const Arrays& in) {
+             const Array Y = attention_by_pairs(once, c, alibi, in);
+             const Array U = build(Y.shape, [&](const Index& i) { return 2 * at(in[2], i) - at(Y, i); });
+             return attention_by_pairs(once, c, alibi, {in[0], in[1], U});
+           },
+           .may_vanish = c.may_vanish,
+           .nan_elsewhere = c.causal,   // a query with one key has no gradient: a difference of 0, which NaN is a factor of
+           .relative_f32 = 4e-6});
+    };
+    row({"no mask", {2, 2, 4, 4}}, 4, 3);
+    row({"causal, ALiBi", {2, 3, 5, 5}, true}, 3, 2, true);
+    row({"causal, first rows see nothing", {1, 2, 5, 5}, true, -2}, 2, 3);
+    row({"padded keys", {2, 2, 4, 4}, false, 0, {0, 1, 1, 1, 1, 1, 0, 1}}, 3, 2);
+    row({"a batch without keys", {2, 1, 3, 3}, false, 0, {0, 0, 0, 1, 0, 1}}, 3, 2);
+    row({"one token", {1, 1, 1, 1}, false, 0, {}, true}, 1, 1);
+    row({"no tokens", {1, 2, 0, 0}}, 2, 2);
+    row({"no features", {1, 1, 3, 3}, false, 0, {}, true}, 0, 2);
+    row({"several tiles, causal", {1, 1, 70, 70}, true}, 2, 2, true);
+    row({"whole tiles", {1, 2, 64, 64}}, 1, 1);
+    row({"window, causal and padded keys", {2, 2, 4, 4}, true, 0, {0, 1, 1, 1, 1, 1, 0, 1}, false, false, 2}, 3, 2);
+    row({"several ranges", {12, 12, 8, 8}}, 2, 60);
+    const auto bad = [&](const Shape& q, const Shape& k, const Shape& v, std::vector<std::string> words) {
+      words.emplace_back("twicing_attention");
+      examples.errors.push_back({[=] { twicing_attention(zeros(q), zeros(k), zeros(v), {}, false); }, words});
+    };
+    const Shape fits{2, 1, 3, 4}, longer{2, 1, 5, 4}, wide{1, 1, 1, 400};
+    bad({2, 3, 4}, fits, fits, {"needs queries and keys (B,H,T,F)", "[2,3,4]", "[2,1,3,4]"});
+    bad(fits, longer, longer, {"[2,1,3,4]", "[2,1,5,4]"});
+    bad(fits, fits, longer, {"values (B,H,T,D)", "[2,1,5,4]"});
+    bad(wide, wide, wide, {"400 features", "values of width 800", "naive"});
+    return examples;
+  }
+};
+
+template <> struct Examples<FusedDoublyNormalised> {
+  static OpExamples all() {
+    OpExamples examples{.op = "doubly_normalised_attention", .rows = {}, .errors = {}};
+    const auto row = [&](const MaskedCase& c, int64_t F, int64_t D, bool alibi = false) {
+      const int64_t B = c.scores[0], H = c.scores[1], T = c.scores[2];
+      examples.rows.push_back(
+          {.label = c.label,
+           .function =
+               [=, keys = c.mask().keys](const auto& x) { return doubly_normalised_attention(x[0], x[1], x[2], keys, alibi); },
+           .inputs = {{{B, H, T, F}, -1.9375, 2, 0.25}, {{B, H, T, F}, -1.875, 1.875, 0.25}, {{B, H, T, D}}},
+           .reference = [=](const Arrays& in) { return by_columns_and_rows(c, alibi, in); },
+           .may_vanish = c.may_vanish,
+           .relative_f32 = 4e-6});
+    };
+    row({"all are there", {2, 2, 4, 4}}, 4, 3);
+    row({"ALiBi", {2, 3, 5, 5}}, 3, 2, true);
+    row({"some are there", {2, 2, 4, 4}, false, 0, {0, 1, 1, 1, 1, 1, 0, 1}}, 3, 2);
+    row({"a batch without tokens", {2, 1, 3, 3}, false, 0, {0, 0, 0, 1, 0, 1}}, 3, 2);
+    row({"one token", {1, 1, 1, 1}, false, 0, {}, true}, 1, 1);
+    row({"no tokens", {1, 2, 0, 0}}, 2, 2);
+    row({"no features", {1, 1, 3, 3}, false, 0, {}, true}, 0, 2);
+    row({"several tiles, ALiBi", {1, 1, 70, 70}, false, 0, std::vector<uint8_t>(70, 1)}, 2, 2, true);
+    row({"whole tiles", {1, 2, 64, 64}}, 1, 1);
+    row({"several ranges", {12, 12, 8, 8}}, 2, 60);
+    const auto bad = [&](const Shape& q, const Shape& k, const Shape& v, const Tensor& present, std::vector<std::string> words) {
+      words.emplace_back("doubly_normalised_attention");
+      examples.errors.push_back({[=] { doubly_normalised_attention(zeros(q), zeros(k), zeros(v), present, false); }, words});
+    };
+    const Shape fits{2, 1, 3, 4}, longer{2, 1, 5, 4}, wide{1, 1, 1, 800};
+    bad({2, 3, 4}, fits, fits, {}, {"needs queries and keys (B,H,T,F)", "[2,3,4]", "[2,1,3,4]"});
+    bad(fits, longer, longer, {}, {"[2,1,3,4]", "[2,1,5,4]"});
+    bad(fits, fits, longer, {}, {"values (B,H,T,D)", "[2,1,5,4]"});
+    bad(fits, fits, fits, u8({1, 1}, {2, 1}), {"u8[2,3]", "u8[2,1]"});
+    bad(wide, wide, wide, {}, {"801 features", "values of width 801", "naive"});
+    return examples;
+  }
+
+ private:
+  static Array by_columns_and_rows(const MaskedCase& c, bool alibi, const Arrays& in) {
+    const int64_t T = c.scores[2], F = in[0].shape[3];
+    const auto exp_of = [&](int64_t b, int64_t h, int64_t t, int64_t s) {
+      double score = alibi ? -published_slope(h, c.scores[1]) * std::fabs(static_cast<double>(t - s)) : 0;
+      for (int64_t f = 0; f < F; ++f) score += at(in[0], {b, h, t, f}) * at(in[1], {b, h, s, f});
+      return std::exp(score);
+    };
+    return build(in[2].shape, [&](const Index& i) {
+      double sum = 0, total = 0;
+      for (int64_t s = 0; s < T; ++s) {
+        if (!allowed(c, i[0], i[2], s)) continue;
+        double column = 0;
+        for (int64_t t = 0; t < T; ++t)
+          if (allowed(c, i[0], 0, t)) column += exp_of(i[0], i[1], t, s);
+        const double share = exp_of(i[0], i[1], i[2], s) / column;
+        sum += share * at(in[2], {i[0], i[1], s, i[3]});
+        total += share;
+      }
+      return total > 0 ? sum / total : 0;
+    });
   }
 };
 

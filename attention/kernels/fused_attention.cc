@@ -2,12 +2,11 @@
 
 #include "attention/kernels/alibi.h"
 #include "attention/kernels/expressive_weights.h"
-#include "attention/kernels/fused_scores.h"
-#include "attention/kernels/mix.h"
+#include "attention/kernels/fused_kernels.h"
 #include "attention/kernels/pair_hidden.h"
-#include "attention/kernels/response.h"
 #include "autograd/apply.h"
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/comparison.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
@@ -16,210 +15,6 @@
 #include "tensor/blocks.h"
 
 namespace tapir {
-namespace {
-
-// ---- weights before they are divided by their sum, of a score s without ALiBi's part
-
-struct SoftmaxWeight {   // exp(s − shift), shift: the largest score so far; ALiBi is a term of s
-  static constexpr bool shifts = true;
-  template <class T> HD static T of(T s, T shift) { return math::exp(s - shift); }
-  template <class T> HD static T log_slope(T) { return T(1); }
-};
-
-struct ResponseWeight {   // below 1, so there is nothing to shift; ALiBi is a factor of the weight
-  static constexpr bool shifts = false;
-  template <class T> HD static T of(T z, T) { return response(z); }
-  template <class T> HD static T log_slope(T z) { return log_response_slope(z); }
-};
-
-// ---- the kernels
-
-// O = Σ_s w_s v_s / Σ_s w_s for a tile of queries. Tiles of keys come one after the other; when a larger score comes, what was
-// summed up so far shrinks. shift and factor = 1/Σ w of each query are kept for backward.
-template <class T, class Score, class Weight> struct AttentionTile {
-  AttentionTensors<T> in;
-  T *out, *shifts, *factors;   // (B,H,T,D), (B,H,T), (B,H,T)
-
-  static constexpr TileCounts tiles{.of_features = 2, .of_gradients = 0, .of_values = 2, .of_pairs = 1 + Score::needs_spare};
-
-  template <class B> HD void operator()(const B& block, int64_t index) const {
-    const int tile = in.tile, F = in.features, D = in.width;
-    const int64_t tiles = (in.mask.queries + tile - 1) / tile, head = index / tiles, t0 = index % tiles * tile;
-    const int rows = static_cast<int>(in.mask.queries - t0 < tile ? in.mask.queries - t0 : tile);
-    Carved<T> memory{static_cast<T*>(block.memory)};
-    T* const q = memory.take(tile * F);
-    T* const k = memory.take(tile * F);
-    T* const v = memory.take(tile * D);
-    T* const O = memory.take(tile * D);
-    T* const S = memory.take(tile * tile);
-    T* const spare = Score::needs_spare ? memory.take(tile * tile) : nullptr;
-    T* const shift = memory.take(tile);
-    T* const total = memory.take(tile);
-    T* const shrink = memory.take(tile);
-    const NetworkView<T> network = in.network_of(head);
-    const T none = -T(HUGE_VALF), slope = in.slope_of(head);
-    const uint8_t* const present = in.present_in(head);
-
-    load(block, in.query + (head * in.mask.queries + t0) * F, rows, F, q);
-    fill(block, rows * D, T(0), O);
-    fill(block, rows, Weight::shifts ? none : T(0), shift);
-    fill(block, rows, T(0), total);
-    const int64_t seen = in.mask.limit(t0 + rows - 1);
-    for (int64_t s0 = in.mask.first(t0) / tile * tile; s0 < seen; s0 += tile) {
-      const int columns = static_cast<int>(seen - s0 < tile ? seen - s0 : tile);
-      load_transposed(block, in.key + (head * in.mask.keys + s0) * F, columns, F, k);
-      load(block, in.value + (head * in.mask.keys + s0) * D, columns, D, v);
-      Score::template scores<false>(block, Pairs<T>{rows, columns, F, q, k, in.key_terms_from(head, s0), network, spare}, S);
-      block.rows(rows, [&](const auto& team, int i) {
-        const int64_t first = MaskView::within(in.mask.first(t0 + i) - s0, columns);
-        const int64_t behind = MaskView::within(in.mask.limit(t0 + i) - s0, columns), allowed = behind - first, s1 = s0 + first;
-        T* const row = S + i * columns;
-        T* const s = row + first;
-        const int64_t own = t0 + i + in.mask.offset - s1;   // the key at the query's place
-        const T place = static_cast<T>(own), before = shift[i];
-        T largest = before;
-        if constexpr (Weight::shifts) {
-          if (!in.own) team.each(allowed, [&](int64_t j) { s[j] = j == own ? T(below_all_scores) : s[j]; });
-          if (slope != T(0)) team.each(allowed, [&](int64_t j) { s[j] -= slope * math::abs(place - static_cast<T>(j)); });
-          const T here = present ? team.max(allowed, [&](int64_t j) { return present[s1 + j] ? s[j] : none; })
-                                 : team.max(allowed, [&](int64_t j) { return s[j]; });
-          largest = before < here ? here : before;
-        }
-        const T base = largest == none ? T(0) : largest;
-        team.each(allowed, [&](int64_t j) { s[j] = Weight::of(s[j], base); });
-        if constexpr (!Weight::shifts)
-          if (slope != T(0))
-            team.each(allowed, [&](int64_t j) { s[j] *= math::exp(-slope * math::abs(place - static_cast<T>(j))); });
-        const T sum = present ? team.sum(allowed, [&](int64_t j) { return present[s1 + j] ? s[j] : T(0); })
-                              : team.sum(allowed, [&](int64_t j) { return s[j]; });
-        if (present) team.each(allowed, [&](int64_t j) { s[j] = present[s1 + j] ? s[j] : T(hidden); });
-        team.each(first, [&](int64_t j) { row[j] = T(hidden); });
-        team.each(columns - behind, [&](int64_t j) { row[behind + j] = T(hidden); });
-        team.each(1, [&](int64_t) {
-          shrink[i] = before == largest ? T(1) : math::exp(before - base);
-          total[i] = total[i] * shrink[i] + sum;
-          shift[i] = largest;
-        });
-      });
-      if constexpr (Weight::shifts) scale_rows(block, rows, D, shrink, O);
-      mix(block, rows, columns, D, S, v, O);
-    }
-    block.each(rows, [&](int i) {
-      total[i] = total[i] == T(0) ? T(0) : T(1) / total[i];
-      shifts[head * in.mask.queries + t0 + i] = shift[i] == none ? T(0) : shift[i];
-      factors[head * in.mask.queries + t0 + i] = total[i];
-    });
-    scale_rows(block, rows, D, total, O);
-    T* const o = out + (head * in.mask.queries + t0) * D;
-    block.each(rows * D, [&](int i) { o[i] = O[i]; });
-  }
-};
-
-// The gradient of one side's features, and with `by_key` that of the values. P_ts = w_ts / Σ w is computed again:
-//   ds_ts = P_ts (dO_t·v_s − delta_t) (log w)′(s_ts),  delta_t = dO_t·O_t,    dv_s = Σ_t P_ts dO_t
-template <class T, class Score, class Weight, bool by_key> struct AttentionGradientTile {
-  AttentionTensors<T> in;
-  const T *g, *shifts, *factors, *deltas;   // (B,H,T,D), (B,H,T) each
-  T *gradient, *value_gradient;             // (B,H,R,T,F); by_key: (B,H,R,S,F) and (B,H,S,D)
-
-  static constexpr TileCounts tiles{.of_features = 3, .of_gradients = 1, .of_values = by_key ? 4 : 2,
-                                    .of_pairs = 2 + Score::needs_spare};
-
-  template <class B> HD void operator()(const B& block, int64_t index) const {
-    const int tile = in.tile, F = in.features, R = in.units, D = in.width;
-    const int64_t queries = in.mask.queries, keys = in.mask.keys, offset = in.mask.offset;
-    const int64_t mine_all = by_key ? keys : queries, theirs_all = by_key ? queries : keys;
-    const int64_t tiles = (mine_all + tile - 1) / tile, head = index / tiles, i0 = index % tiles * tile;
-    const int rows = static_cast<int>(mine_all - i0 < tile ? mine_all - i0 : tile);
-    const T* const features = by_key ? in.key : in.query;
-    const T* const values = by_key ? in.value : g;
-    const T* const their_features = by_key ? in.query : in.key;
-    const T* const their_values = by_key ? g : in.value;
-
-    Carved<T> memory{static_cast<T*>(block.memory)};
-    T* const x = memory.take(tile * F);          // my features, their gradient, my values
-    T* const dx = memory.take(R * tile * F);
-    T* const y = memory.take(tile * D);
-    T* const their_x = memory.take(tile * F);
-    T* const their_xT = memory.take(tile * F);   // transposed
-    T* const their_yT = memory.take(tile * D);
-    T* const P = memory.take(tile * tile);
-    T* const dS = memory.take(tile * tile);
-    T* const spare = Score::needs_spare ? memory.take(tile * tile) : nullptr;
-    T* const shift = memory.take(tile);
-    T* const factor = memory.take(tile);
-    T* const delta = memory.take(tile);
-    T* const dy = by_key ? memory.take(tile * D) : nullptr;
-    T* const their_y = by_key ? memory.take(tile * D) : nullptr;
-    const NetworkView<T> network = in.network_of(head);
-    const T slope = in.slope_of(head);
-    const uint8_t* const present = in.present_in(head);
-    const auto load_statistics = [&](int64_t t0, int count) {
-      block.each(count, [&](int i) {
-        shift[i] = shifts[head * queries + t0 + i];
-        factor[i] = factors[head * queries + t0 + i];
-        delta[i] = deltas[head * queries + t0 + i];
-      });
-    };
-
-    load(block, &features[(head * mine_all + i0) * F], rows, F, x);
-    load(block, &values[(head * mine_all + i0) * D], rows, D, y);
-    fill(block, R * rows * F, T(0), dx);
-    if constexpr (by_key) fill(block, rows * D, T(0), dy);
-    else load_statistics(i0, rows);
-    // Theirs of my row i: those that a query sees, or that see a key.
-    const auto first_of = [&](int64_t i) { return by_key ? in.mask.first_query(i) : in.mask.first(i); };
-    const auto limit_of = [&](int64_t i) { return by_key ? in.mask.query_limit(i) : in.mask.limit(i); };
-    const int64_t first = first_of(i0) / tile * tile, end = limit_of(i0 + rows - 1);
-    for (int64_t j0 = first; j0 < end; j0 += tile) {
-      const int columns = static_cast<int>(end - j0 < tile ? end - j0 : tile);
-      load(block, &their_features[(head * theirs_all + j0) * F], columns, F, their_x);
-      load_transposed(block, &their_features[(head * theirs_all + j0) * F], columns, F, their_xT);
-      load_transposed(block, &their_values[(head * theirs_all + j0) * D], columns, D, their_yT);
-      if constexpr (by_key) {
-        load(block, &their_values[(head * theirs_all + j0) * D], columns, D, their_y);
-        load_statistics(j0, columns);
-      }
-      const Pairs<T> pairs{rows, columns, F, x, their_xT, in.key_terms_from(head, by_key ? i0 : j0), network, spare};
-      const Pairs<T> value_pairs{rows, columns, D, y, their_yT};
-      Score::template scores<by_key>(block, pairs, P);
-      DotScore::scores<by_key>(block, value_pairs, dS);
-      block.rows(rows, [&](const auto& team, int i) {
-        T* const p = &P[i * columns];
-        T* const ds = &dS[i * columns];
-        const int64_t begin = MaskView::within(first_of(i0 + i) - j0, columns);
-        const bool absent = by_key && present && !present[i0 + i];
-        const int64_t end = absent ? begin : MaskView::within(limit_of(i0 + i) - j0, columns);
-        const T place = static_cast<T>(by_key ? i0 + i - offset - j0 : i0 + i + offset - j0);
-        team.each(end - begin, [&](int64_t n) {
-          const int64_t j = begin + n, query = by_key ? j : i;
-          const bool below = !in.own && place == static_cast<T>(j);
-          const T score = below ? T(below_all_scores) : p[j], fall = slope * math::abs(place - static_cast<T>(j));
-          T weight = Weight::of(Weight::shifts ? score - fall : score, shift[query]) * factor[query];
-          if constexpr (!Weight::shifts) weight *= math::exp(-fall);
-          p[j] = weight;
-          ds[j] = below ? T(0) : weight * (ds[j] - delta[query]) * Weight::log_slope(score);
-        });
-        if (!by_key && present) team.each(end, [&](int64_t j) { p[j] = present[j0 + j] ? p[j] : T(hidden); });
-        team.each(begin, [&](int64_t j) { p[j] = T(hidden); });
-        team.each(columns - end, [&](int64_t j) { p[end + j] = T(hidden); });
-        team.each(columns, [&](int64_t j) { ds[j] = p[j] <= T(0) ? T(0) : ds[j]; });
-      });
-      Score::template pull<by_key>(block, pairs, their_x, dS, dx);
-      if constexpr (by_key) mix(block, rows, columns, D, P, their_y, dy);
-    }
-    for (int r = 0; r < R; ++r) {
-      T* const to = &gradient[((head * R + r) * mine_all + i0) * F];
-      block.each(rows * F, [&](int i) { to[i] = dx[r * rows * F + i]; });
-    }
-    if constexpr (by_key) {
-      T* const values_to = &value_gradient[(head * keys + i0) * D];
-      block.each(rows * D, [&](int i) { values_to[i] = dy[i]; });
-    }
-  }
-};
-
-}  // namespace
 
 // A form of attention: its score and weight as kernels know them, and its weights (B,H,T,S) as the stages compute them.
 
@@ -232,8 +27,10 @@ struct SoftmaxForm {
   static std::vector<double> head_slopes(int64_t heads) { return alibi_slopes(heads); }
   static Tensor softmax_of(const Tensor& E, const Mask& mask, ByPlace by) {
     const Tensor all = by.own ? E : without_own(E, mask.offset);
-    if (!by.alibi) return softmax(all, mask);
-    return softmax(add(all, alibi_bias(E.size(1), E.size(2), E.size(3), mask.offset, E.dtype(), E.device())), mask);
+    return softmax(by.alibi ? with_alibi(all, mask.offset) : all, mask);
+  }
+  static Tensor with_alibi(const Tensor& E, int64_t offset) {
+    return add(E, alibi_bias(E.size(1), E.size(2), E.size(3), offset, E.dtype(), E.device()));
   }
 };
 
@@ -283,9 +80,9 @@ namespace {
 
 // Rows of a tile: as many as a block's memory holds.
 template <class T, class Tile>
-int tile_rows(const char* name, int64_t features, int64_t units, int64_t width) {
+int tile_rows(const char* name, int64_t features, int64_t units, int64_t width, int64_t mixed) {
   for (const int rows : {64, 32, 16, 8, 4})
-    if (Tile::tiles.elements(rows, features, units, width) * int64_t{sizeof(T)} <= largest_block_memory) return rows;
+    if (Tile::tiles.elements(rows, features, units, width, mixed) * int64_t{sizeof(T)} <= largest_block_memory) return rows;
   throw Error(name, text("a score of ", features, " features", units > 1 ? text(" and ", units, " units") : "",
                          " and values of width ", width, " exceed a block's memory of ", largest_block_memory, " bytes"),
               "use more heads, or implementation = naive");
@@ -308,6 +105,20 @@ struct FusedAttention {
   Saved key_terms{};           // of NetworkScore
 
   Tensor forward(const std::vector<Tensor>& inputs) {
+    take(inputs);
+    require_memory(inputs[2].size(3), inputs[2].size(3));
+    if constexpr (network && !deep)
+      key_terms = sum(mul(inputs[1], reshape(inputs[3], {networks(), 1, inputs[1].size(3)})), 3);
+    const Tensor o = attend(inputs[2]);
+    out = o;
+    return o;
+  }
+
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    return gradients(*in[2], g, sum(mul(g, at.output(out)), -1), in[2]->size(3));
+  }
+
+  void take(const std::vector<Tensor>& inputs) {
     const Tensor &q = inputs[0], &k = inputs[1], &v = inputs[2];
     require_same_kind(name, {&q, &k, &v});
     require(q.rank() == 4 && k.rank() == 4 && v.rank() == 4 && q.shape().with(2, 0) == k.shape().with(2, 0) &&
@@ -318,43 +129,68 @@ struct FusedAttention {
             });
     if constexpr (network) require_network(inputs);
     in.assign(inputs.begin(), inputs.end());
+  }
+
+  // What backward could not do is refused in forward: for values of this width, of which the last `mixed` get a gradient.
+  void require_memory(int64_t width, int64_t mixed) const {
+    with_float(name, in[0]->dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      tile_rows<T, GradientTile<T, Of::keys>>(name, in[0]->size(3), units(), width, mixed);
+    });
+  }
+
+  // The weights, times v (B,H,S,D): (B,H,T,D).
+  Tensor attend(const Tensor& v) {
+    const Tensor& q = *in[0];
     const Tensor o = Tensor::empty(q.shape().with(3, v.size(3)), q.dtype(), q.device());
     const Tensor shift = Tensor::empty(q.shape().without(3), q.dtype(), q.device());
     const Tensor factor = Tensor::empty(shift.shape(), q.dtype(), q.device());
-    count_operations(deep ? units() : 1, 1);
+    count_operations(deep ? units() : 1, v.size(3));
     with_float(name, q.dtype(), [&](auto zero) {
       using T = decltype(zero);
       using Tile = AttentionTile<T, typename Form::Score, typename Form::Weight>;
-      using LargestTile = AttentionGradientTile<T, typename Form::Score, typename Form::Weight, true>;
-      tile_rows<T, LargestTile>(name, q.size(3), units(), v.size(3));   // what backward could not do is refused here
-      if constexpr (network && !deep) key_terms = sum(mul(k, reshape(inputs[3], {networks(), 1, k.size(3)})), 3);
-      for_each_tile<T, Tile>(q.size(2), [&](const AttentionTensors<T>& tensors) {
+      for_each_tile<T, Tile>(q.size(2), v, 0, [&](const AttentionTensors<T>& tensors) {
         return Tile{tensors, o.data<T>(), shift.data<T>(), factor.data<T>()};
       });
     });
-    out = o;
     shifts = shift;
     factors = factor;
     return o;
   }
 
-  Gradients backward(const Tensor& g_, const Backward& at) const {
-    const Tensor g = g_.contiguous(), delta = sum(mul(g, at.output(out)), -1);
-    const Tensor q = *in[0], k = *in[1];
-    const Tensor dq = Tensor::empty({q.size(0), q.size(1), units(), q.size(2), q.size(3)}, g.dtype(), g.device());
-    const Tensor dk = Tensor::empty({k.size(0), k.size(1), units(), k.size(2), k.size(3)}, g.dtype(), g.device());
-    const Tensor dv = Tensor::empty(in[2]->shape(), g.dtype(), g.device());
-    count_operations(deep ? 6 * units() : 4, 3);
+  // The transposed weights, times g (B,H,T,D): (B,H,S,D).
+  Tensor attend_back(const Tensor& g) const {
+    const Tensor dense = g.contiguous(), &k = *in[1], dv = Tensor::empty(k.shape().with(3, g.size(3)), g.dtype(), g.device());
+    count_operations(deep ? units() : 1, g.size(3));
     with_float(name, g.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      using QueryTile = AttentionGradientTile<T, typename Form::Score, typename Form::Weight, false>;
-      using KeyTile = AttentionGradientTile<T, typename Form::Score, typename Form::Weight, true>;
-      const auto tile = [&](auto kind, const AttentionTensors<T>& tensors, const Tensor& features, const Tensor& values) {
+      using Tile = GradientTile<T, Of::values>;
+      for_each_tile<T, Tile>(k.size(2), dense, g.size(3), [&](const AttentionTensors<T>& tensors) {
+        return Tile{.in = tensors, .g = dense.data<T>(), .shifts = shifts->data<T>(), .factors = factors->data<T>(),
+                    .deltas = nullptr, .gradient = nullptr, .value_gradient = dv.data<T>()};
+      });
+    });
+    return dv;
+  }
+
+  // Of the weights times `values`, with the cotangent g: the inputs' gradients, of values their last `mixed` channels alone.
+  // delta: the sums g·o (B,H,T) of the output's rows.
+  Gradients gradients(const Tensor& values, const Tensor& g_, const Tensor& delta, int64_t mixed) const {
+    const Tensor q = *in[0], k = *in[1], g = g_.contiguous();
+    const Tensor dq = Tensor::empty({q.size(0), q.size(1), units(), q.size(2), q.size(3)}, g.dtype(), g.device());
+    const Tensor dk = Tensor::empty({k.size(0), k.size(1), units(), k.size(2), k.size(3)}, g.dtype(), g.device());
+    const Tensor dv = Tensor::empty(values.shape().with(3, mixed), g.dtype(), g.device());
+    count_operations(deep ? 6 * units() : 4, 2 * values.size(3) + mixed);
+    with_float(name, g.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      using QueryTile = GradientTile<T, Of::queries>;
+      using KeyTile = GradientTile<T, Of::keys>;
+      const auto tile = [&](auto kind, const AttentionTensors<T>& tensors, const Tensor& features) {
         return decltype(kind){tensors, g.data<T>(), shifts->data<T>(), factors->data<T>(), delta.data<T>(), features.data<T>(),
-                              values.data<T>()};
+                              dv.data<T>()};
       };
-      for_each_tile<T, QueryTile>(q.size(2), [&](const auto& tensors) { return tile(QueryTile{}, tensors, dq, dv); });
-      for_each_tile<T, KeyTile>(k.size(2), [&](const auto& tensors) { return tile(KeyTile{}, tensors, dk, dv); });
+      for_each_tile<T, QueryTile>(q.size(2), values, 0, [&](const auto& tensors) { return tile(QueryTile{}, tensors, dq); });
+      for_each_tile<T, KeyTile>(k.size(2), values, mixed, [&](const auto& tensors) { return tile(KeyTile{}, tensors, dk); });
     });
     if constexpr (network) {
       // G_rt and G′_rs: the sums of ds over pairs whose units r and k are on. w_r = 1 where there is one layer.
@@ -383,6 +219,9 @@ struct FusedAttention {
   }
 
  private:
+  template <class T, Of of>
+  using GradientTile = AttentionGradientTile<T, typename Form::Score, typename Form::Weight, of>;
+
   int64_t networks() const { return network ? in[3]->size(0) : 1; }
   int64_t units() const { return deep ? in[3]->size(1) : 1; }   // of a second layer
 
@@ -404,29 +243,141 @@ struct FusedAttention {
 
   // Runs the tile that make(tensors) returns over all tiles of `rows` queries or keys of each head.
   template <class T, class Tile, class Make>
-  void for_each_tile(int64_t rows, const Make& make) const {
-    const Tensor q = in[0]->contiguous(), k = network ? neg(*in[1]) : in[1]->contiguous(), v = in[2]->contiguous();
+  void for_each_tile(int64_t rows, const Tensor& values, int64_t mixed, const Make& make) const {
+    const Tensor q = in[0]->contiguous(), k = network ? neg(*in[1]) : in[1]->contiguous(), v = values.contiguous();
     const Tensor hidden = network ? in[3]->contiguous() : Tensor(), last = deep ? in[4]->contiguous() : Tensor();
     const int64_t heads = q.size(0) * q.size(1), F = q.size(3), D = v.size(3);
     const Tensor slopes = by.alibi ? Tensor::from(Form::head_slopes(q.size(1)), {q.size(1)}, q.device()).to(q.dtype()) : Tensor();
     const MaskView view = view_of(name, *mask, {q.size(0), q.size(1), q.size(2), k.size(2)}, q.device());
-    const int tile = tile_rows<T, Tile>(name, F, units(), D);
+    const int tile = tile_rows<T, Tile>(name, F, units(), D, mixed);
     const auto data_of = [](const Tensor& x) { return x.defined() ? x.data<T>() : nullptr; };
     const AttentionTensors<T> tensors{.query = q.data<T>(), .key = k.data<T>(), .value = v.data<T>(), .hidden = data_of(hidden),
                                       .out = data_of(last), .key_terms = data_of(*key_terms), .slopes = data_of(slopes),
                                       .networks = networks(), .mask = view, .own = by.own, .features = static_cast<int>(F),
-                                      .units = static_cast<int>(units()), .width = static_cast<int>(D), .tile = tile};
+                                      .units = static_cast<int>(units()), .width = static_cast<int>(D), .tile = tile,
+                                      .mixed = static_cast<int>(mixed)};
     for_each_block(q.device(), heads * ((rows + tile - 1) / tile),
-                   Tile::tiles.elements(tile, F, units(), D) * int64_t{sizeof(T)}, make(tensors));
+                   Tile::tiles.elements(tile, F, units(), D, mixed) * int64_t{sizeof(T)}, make(tensors));
   }
 
-  // Multiplications and additions of so many passes over all pairs' features, and over their values.
-  void count_operations(int64_t of_features, int64_t of_values) const {
+  // Multiplications and additions of so many passes over all pairs' features, and over so many channels of values.
+  void count_operations(int64_t of_features, int64_t channels) const {
     if (DryRun* dry = DryRun::current())
       dry->count(2 * in[0]->size(0) * in[0]->size(1) * in[0]->size(2) * in[1]->size(2) *
-                 (of_features * in[0]->size(3) + of_values * in[2]->size(3)));
+                 (of_features * in[0]->size(3) + channels));
   }
 };
+
+// Of ops in which token t is query t and key t.
+void require_tokens(const char* name, const Tensor& Q, const Tensor& K, const Tensor& V) {
+  require(Q.rank() == 4 && Q.shape() == K.shape() && V.rank() == 4 && V.shape().with(3, 0) == Q.shape().with(3, 0), name, [&] {
+    return text("needs queries and keys (B,H,T,F) and values (B,H,T,D), got ", Q.shape(), ", ", K.shape(), ", ", V.shape());
+  });
+}
+
+// Y = A V, U = 2 V − Y, O = A U:
+//   dU = Aᵀ dO,  dY = −dU,  dV = 2 dU + Aᵀ dY,  ds_ts = A_ts (dO_t·u_s + dY_t·v_s − dO_t·O_t − dY_t·Y_t)
+struct FusedTwicing {
+  struct Form : DotProductForm {
+    static constexpr const char* name = "twicing_attention";
+  };
+  static constexpr const char* name = Form::name;
+  FusedAttention<Form> attention;
+  Saved smoothed{};   // Y
+  SavedOutput out{};
+
+  Tensor forward(const Tensor& Q, const Tensor& K, const Tensor& V) {
+    require_tokens(name, Q, K, V);
+    attention.take({Q, K, V});
+    attention.require_memory(2 * V.size(3), V.size(3));
+    smoothed = without_hidden(attention.attend(V), *attention.mask);
+    const Tensor O = attention.attend(twiced(V, *smoothed));
+    out = O;
+    return O;
+  }
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    const Tensor &V = *attention.in[2], &Y = *smoothed, dU = attention.attend_back(g), dY = neg(dU);
+    const Tensor delta = add(sum(mul(g, at.output(out)), -1), sum(mul(dY, Y), -1));
+    Gradients all = attention.gradients(concat({twiced(V, Y), V}, 3), concat({g, dY}, 3), delta, V.size(3));
+    all[2] = add(all[2], affine(dU, 2, 0));
+    return all;
+  }
+
+  std::vector<Saved> inputs() const { return attention.in; }
+  Tensor composite(const std::vector<Tensor>& inputs) const {
+    const Mask& mask = *attention.mask;
+    const Tensor V = without_hidden(inputs[2], mask);
+    const Tensor A = Form::weights({inputs[0], without_hidden(inputs[1], mask)}, mask, attention.by);
+    return mix(A, twiced(V, without_hidden(mix(A, V, mask), mask)), mask);
+  }
+
+ private:
+  static Tensor twiced(const Tensor& V, const Tensor& Y) { return sub(affine(V, 2, 0), Y); }
+};
+
+// c_s = log Σ_t exp s_ts comes from attention with keys and queries exchanged and values of no width: it keeps the shift and
+// 1/Σ exp(s − shift) of each row. Then O = P V with P = softmax_s(s_ts − c_s), which are scores of the features (q,1) and (k,−c).
+//   dO = g,  δ_t = g_t·O_t,  dv_s = Σ_t P_ts g_t,  dc_s = −Σ_t P_ts (g_t·v_s − δ_t) = Σ_t P_ts δ_t − v_s·dv_s
+//   ds_ts = P_ts (g_t·v_s − δ_t) + dc_s exp(s_ts − c_s) = P_ts (g_t·v_s + z_t dc_s − δ_t),   z_t = Σ_s exp(s_ts − c_s)
+// So (v,dc) and (g,z) stand where v and g do in the gradient of attention. z_t is 0 for a query that counts in no column.
+struct FusedDoublyNormalised {
+  struct Form : DotProductForm {
+    static constexpr const char* name = "doubly_normalised_attention";
+  };
+  static constexpr const char* name = Form::name;
+  FusedAttention<Form> attention;   // of (q,1), (k,−c) and v
+  std::vector<Saved> in{};
+  SavedOutput out{};
+
+  Tensor forward(const Tensor& Q, const Tensor& K, const Tensor& V) {
+    require_tokens(name, Q, K, V);
+    in = {Q, K, V};
+    FusedAttention<Form> columns{attention.mask, attention.by};
+    columns.take({K, Q, V});
+    columns.attend(slice(V, 3, 0, 0));
+    const Tensor none = Tensor::full({}, below_all_scores, Q.dtype(), Q.device());   // of a column without queries
+    const Tensor c = where(equal(*columns.factors, 0), none, sub(*columns.shifts, log(*columns.factors)));
+    const Shape one = Q.shape().with(3, 1);
+    attention.take({concat({Q, Tensor::full(one, 1, Q.dtype(), Q.device())}, 3), concat({K, reshape(neg(c), one)}, 3), V});
+    attention.require_memory(V.size(3) + 1, V.size(3) + 1);
+    const Tensor O = attention.attend(V);
+    out = O;
+    return O;
+  }
+  Gradients backward(const Tensor& g, const Backward& at) const {
+    const Tensor& V = *in[2];
+    const Shape one = V.shape().with(3, 1);
+    const Tensor delta = sum(mul(g, at.output(out)), 3), back = attention.attend_back(concat({g, reshape(delta, one)}, 3));
+    const Tensor dV = slice(back, 3, 0, V.size(3)), dc = sub(slice(back, 3, V.size(3), 1), sum(mul(V, dV), 3, true));
+    const Tensor total = reshape(div(exp(*attention.shifts), *attention.factors), one);
+    const Tensor z = without_hidden(total, *attention.mask);
+    const Gradients all = attention.gradients(concat({V, dc}, 3), concat({g, z}, 3), delta, 0);
+    const auto features = [&](const Tensor& x) { return slice(x, 3, 0, in[0]->size(3)); };
+    return {features(all[0]), features(all[1]), dV};
+  }
+
+  std::vector<Saved> inputs() const { return in; }
+  Tensor composite(const std::vector<Tensor>& inputs) const {
+    const Mask& mask = *attention.mask;
+    Tensor E = matmul(inputs[0], transpose(without_hidden(inputs[1], mask)));
+    if (attention.by.alibi) E = SoftmaxForm::with_alibi(E, mask.offset);
+    Tensor counted = E;   // a query that is not there counts in no column
+    if (mask.keys.defined()) {
+      const Tensor none = Tensor::full({}, below_all_scores, E.dtype(), E.device());
+      counted = where(reshape(mask.keys, {E.size(0), 1, E.size(2), 1}), E, none);
+    }
+    const Tensor c = reshape(logsumexp(transpose(counted)), {E.size(0), E.size(1), 1, E.size(3)});
+    return mix(softmax(sub(E, c), mask), without_hidden(inputs[2], mask), mask);
+  }
+};
+
+Tensor doubly_normalised_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Tensor& present, Flag alibi) {
+  return tapir::apply(FusedDoublyNormalised{{Mask{.keys = present}.dense(), {alibi}}}, Q, K, V);
+}
+
+Tensor twicing_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi) {
+  return tapir::apply(FusedTwicing{{mask.dense(), {alibi}}}, Q, K, V);
+}
 
 Tensor dot_product_attention(const Tensor& Q, const Tensor& K, const Tensor& V, const Mask& mask, Flag alibi, Flag own) {
   return tapir::apply(FusedAttention<DotProductForm>{mask.dense(), {alibi, own}}, std::vector<Tensor>{Q, K, V});

@@ -1,7 +1,7 @@
 // What the kernels of fused attention (fused_attention.cc) are made of.
 //
 // Letters: B batch, H heads, T queries, S keys, F features of a query and of a key, R units of a second layer (1 where there
-// is none), D width of a value.
+// is none), D width of a value, M of the part that gets a gradient.
 #pragma once
 #include <cmath>
 
@@ -26,6 +26,7 @@ template <class T> struct AttentionTensors {
   MaskView mask;
   bool own;                       // false: the score of a pair at one place is below_all_scores
   int features, units, width, tile;   // F, R, D, rows of a tile
+  int mixed;                      // M, the channels of a value that get a gradient: the last ones
 
   HD NetworkView<T> network_of(int64_t head) const {
     const int64_t which = head % mask.heads % networks;
@@ -42,10 +43,12 @@ template <class T> struct AttentionTensors {
 
 // What a kernel keeps in a block's memory, and three numbers for each row.
 struct TileCounts {
-  int of_features, of_gradients, of_values, of_pairs;   // (tile,F), (R,tile,F), (tile,D), (tile,tile)
+  int of_features, of_gradients;   // (tile,F), (R,tile,F)
+  int of_values, of_mixed;         // (tile,D), (tile,M)
+  int of_pairs;                    // (tile,tile)
 
-  constexpr int64_t elements(int64_t tile, int64_t F, int64_t R, int64_t D) const {
-    return tile * ((of_features + of_gradients * R) * F + of_values * D + of_pairs * tile + 3);
+  constexpr int64_t elements(int64_t tile, int64_t F, int64_t R, int64_t D, int64_t M) const {
+    return tile * ((of_features + of_gradients * R) * F + of_values * D + of_mixed * M + of_pairs * tile + 3);
   }
 };
 
@@ -59,9 +62,14 @@ template <class T> struct Carved {
   }
 };
 
-// Copies (rows,columns) into the block's memory, or its transpose.
+// Copies (rows,columns) into the block's memory, its last columns alone, or its transpose.
 template <class B, class T> HD void load(const B& block, const T* from, int rows, int columns, T* to) {
   block.each(rows * columns, [&](int i) { to[i] = from[i]; });
+}
+template <class B, class T> HD void load_last(const B& block, const T* from, int rows, int columns, int last, T* to) {
+  block.rows(rows, [&](const auto& team, int i) {
+    team.each(last, [&](int64_t j) { to[i * last + j] = from[(i + 1) * columns - last + j]; });
+  });
 }
 template <class B, class T> HD void load_transposed(const B& block, const T* from, int rows, int columns, T* to) {
   block.rows(columns, [&](const auto& team, int j) {

@@ -31,11 +31,11 @@ class Dape final : public StagedAttention {
                                  options.kernel, along_keys(options))),
         second_(child<nn::Conv1d>("second", options.hidden, shape.heads, options.kernel, along_keys(options))) {}
 
-  std::unique_ptr<nn::MixerState> state(int64_t batch) const override {
+  std::unique_ptr<nn::MixerState> empty_state() const override {
     require(
         options_.streams(), "state", [] { return "the weights of dape's last token depend on how many tokens follow it"; },
         "set attention.mask_hidden = true");
-    return StagedAttention::state(batch);
+    return StagedAttention::empty_state();
   }
 
  private:

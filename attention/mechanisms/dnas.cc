@@ -1,5 +1,6 @@
 #include "attention/mechanisms/dnas.h"
 
+#include "attention/kernels/fused_attention.h"
 #include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
@@ -14,23 +15,31 @@ namespace {
 class DoublyNormalised final : public StagedAttention {
  public:
   DoublyNormalised(const DnasOptions& options, const MixerShape& shape)
-      : StagedAttention(shape),
+      : StagedAttention(shape, options.fused()),
         share_(options.hybrid ? &parameter("share", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(0)) : nullptr) {}
 
-  nn::Needs needs() const override { return {.self = true, .any_distance = true}; }
+  nn::Needs needs() const override { return {.self = true, .all_tokens = fused_, .any_distance = true}; }
 
  private:
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
     require_whole("dnas", Q, K, call, cache);
     const Tensor there = cache ? Q : without_hidden(Q, call.mask);   // a state has no gradient that hidden ones could reach
+    if (in_one_op(call)) return fused(there, K, V, call);
     const Tensor products = scores(there, K, call), E = with_bias(products, bias_of_places(products, call));
     Tensor A = softmax(sub(E, columns(E, call.mask, cache)), call.mask);
-    if (share_) {
-      const Tensor u = sigmoid(reshape(share_->value, {-1, 1, 1}));
-      A = add(mul(u, A), mul(affine(u, -1, 1), softmax(E, call.mask)));
-    }
+    if (share_) A = shared(A, softmax(E, call.mask));
     call.record("weights", A);
     return mix(A, V, call);
+  }
+
+  Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const override {
+    const Tensor q = tempered(Q, call), y = doubly_normalised_attention(q, K, V, call.mask.keys, has_alibi());
+    return share_ ? shared(y, dot_product_attention(q, K, V, call.mask, has_alibi(), true)) : y;
+  }
+
+  Tensor shared(const Tensor& doubly, const Tensor& plain) const {
+    const Tensor u = sigmoid(reshape(share_->value, {-1, 1, 1}));
+    return add(mul(u, doubly), mul(affine(u, -1, 1), plain));
   }
 
   // c: of all queries (B,H,1,S), or of those up to each one (B,H,T,S).
@@ -66,8 +75,13 @@ Mechanism dnas_row() {
                 .title = "Doubly normalised attention",
                 .paper = "Ding et al. 2020, arXiv 2009.14308",
                 .equation = "a_ij = softmax_j(s_ij − log Σ_i exp s_ij)",
-                .cost = "2 D operations and two exponentials a pair; memory T × S",
-                .claims = always(and_exact(staged_claims)),
+                .cost = "2 D operations and two exponentials a pair, fused 3 D; memory T × S, fused T + S",
+                .claims =
+                    [](const nn::Options& options) {   // a key's sum over queries so far would be another one for each of them
+                      Claims claims = and_exact(staged_claims);
+                      if (dynamic_cast<const DnasOptions&>(options).fused()) claims.causal = claims.streaming = false;
+                      return claims;
+                    },
                 .options = {}, .make = {}};
   set_maker<DnasOptions>(row, make_dnas);
   return row;

@@ -3,8 +3,8 @@
 //   ξ_ij = exp s_ij / Σ_i' exp s_i'j,   a_ij = ξ_ij / Σ_j' ξ_ij' = softmax_j(s_ij − c_j),   c_j = log Σ_i exp s_ij
 //   hybrid: a = u a_doubly + (1 − u) softmax_j(s_ij),  u = σ(θ_h)
 // Every key then has a total weight Σ_i a_ij of at least 1/N. Under a causal mask c_j of a whole column would know later
-// queries: c_tj sums over the queries i ≤ t. Queries and keys are the same tokens, so that padding is known among the queries
-// too.
+// queries: c_tj sums over the queries i ≤ t, so that every pair has one of its own, and there is no fused form. Queries and
+// keys are the same tokens, so that padding is known among the queries too.
 #pragma once
 #include <memory>
 
@@ -12,11 +12,12 @@
 
 namespace tapir {
 
-struct DnasOptions : nn::Options {
+struct DnasOptions : StagedOptions {
   bool hybrid = false;
 
   void fields(nn::FieldVisitor& visit) override {
     visit("hybrid", hybrid, "mixed with softmax's weights, in a share that each head learns from 1/2 on");
+    StagedOptions::fields(visit);
   }
 };
 

@@ -1,5 +1,6 @@
 #include "attention/mechanisms/twicing.h"
 
+#include "attention/kernels/fused_attention.h"
 #include "attention/kernels/mix.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops/arithmetic.h"
@@ -17,6 +18,7 @@ class Twicing final : public StagedAttention {
  private:
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
     require_whole("twicing", Q, K, call, cache);
+    if (in_one_op(call) && !cache) return twicing_attention(tempered(Q, call), K, V, call.mask, has_alibi());
     const int64_t T = Q.size(2), S = K.size(2);
     const auto smoothed = smoother(Q, K, call);
     const Tensor Y = smoothed(V);

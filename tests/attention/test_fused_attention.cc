@@ -4,6 +4,7 @@
 #include "attention/kernels/fused_attention.h"
 #include "attention/mechanisms/attention_bn.h"
 #include "attention/mechanisms/cosine.h"
+#include "attention/mechanisms/dnas.h"
 #include "attention/mechanisms/inter_token.h"
 #include "attention/mechanisms/mlp_qkv.h"
 #include "attention/mechanisms/twicing.h"
@@ -50,6 +51,11 @@ std::vector<Made> mechanisms(const MixerShape& shape) {
   all.push_back(both("cosine", CosineOptions(), shape));
   all.push_back(both("twicing", TwicingOptions(), shape));
   all.push_back(both("attention_bn", AttentionBnOptions(), shape));
+  for (const bool hybrid : {false, true}) {
+    DnasOptions options;
+    options.hybrid = hybrid;
+    all.push_back(both("dnas", options, shape, hybrid ? ", hybrid" : ""));
+  }
   for (const char* temperature : {"fixed", "factor", "logarithm", "network"})
     for (const bool diagonal : {false, true}) {
       InterTokenOptions options;
@@ -83,7 +89,7 @@ TEST_CASE("fused attention: every mechanism gives the results and gradients of i
         MixerShape placed = shape;
         placed.positions = positions;
         for (const Made& made : mechanisms(placed)) {
-          const nn::Needs needs = made.naive->needs();
+          const nn::Needs needs = made.fused->needs();
           if (!made.naive->accepts(positions) || (causal && needs.all_tokens)) continue;
           const Tensor& context = needs.self ? x : other;
           nn::Call call{.mask = {.causal = causal, .offset = needs.self ? 0 : 7, .keys = {}}, .recorder = {}};
@@ -195,7 +201,20 @@ TEST_CASE("fused attention: a dry run counts its operations") {
   all += 3 * features + values;                                    // a pass for each unit of the second layer
   CHECK(counted() == all);
   grad({sum(z)}, {in[2]});
-  CHECK(counted() == all + 18 * features + 3 * values);            // twice the units' sums, those again to pull, and the pull
+  all += 18 * features + 3 * values;                               // twice the units' sums, those again to pull, and the pull
+  CHECK(counted() == all);
+  const int64_t pairs = 2 * 2 * 3 * 7 * 7;
+  const Tensor o = twicing_attention(in[1], in[1], in[2], {}, false);
+  all += pairs * (2 * 4 + 2 * 6);
+  CHECK(counted() == all);
+  grad({sum(o)}, {in[1]});
+  all += pairs * (5 * 4 + 6 * 6);                                  // three times q·k, twice g·u and g·v; dU, dq, dk, dv
+  CHECK(counted() == all);
+  const Tensor doubly = doubly_normalised_attention(in[1], in[1], in[2], {}, false);
+  all += pairs * (4 + 5 + 6);                                      // columns, then with a feature more
+  CHECK(counted() == all);
+  grad({sum(doubly)}, {in[1]});
+  CHECK(counted() == all + pairs * (5 * 5 + 3 * 7));               // three times q·k, dq, dk; dv, twice g·v, with a channel more
 }
 
 TEST_CASE("fused attention: a recorder still gets the weights, and the result does not change") {

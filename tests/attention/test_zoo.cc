@@ -172,7 +172,7 @@ struct Forgets : StagedAttention {
 
 struct HasNoState : StagedAttention {
   using StagedAttention::StagedAttention;
-  std::unique_ptr<nn::MixerState> state(int64_t batch) const override { return TokenMixer::state(batch); }
+  std::unique_ptr<nn::MixerState> empty_state() const override { return nullptr; }
 };
 
 // Values lose their mean over the batch.

@@ -253,6 +253,36 @@ struct Boundary<FusedAttention<DotProductForm>> {   // a key far below the other
 };
 
 template <>
+struct Boundary<FusedTwicing> {   // U = (0, 12, 4), of which the first and the last have half of the weight
+  static Cases cases(double) {
+    return {{"", [](const auto& in) { return twicing_attention(in[0], in[1], in[2], {}, false); },
+             {{{1, 1, 3, 1}, {1, 1, 1}}, {{1, 1, 3, 1}, {0, -1e30, -0.0}}, {{1, 1, 3, 1}, {1, 7, 3}}}, {2, 2, 2},
+             {{0, 0, 0}, {-1.5, 0, 1.5}, {1.5, 0, 1.5}}, {}},
+            {"hidden", [](const auto& in) {
+               const Mask first{.keys = Tensor::from(std::vector<uint8_t>{1, 0}, {1, 2})};
+               return twicing_attention(in[0], in[1], in[2], first, false);
+             },
+             {{{1, 1, 2, 1}, {1, 1}}, {{1, 1, 2, 1}, {1, nan}}, {{1, 1, 2, 1}, {3, nan}}},
+             {3, 3}, {{0, 0}, {0, 0}, {2, 0}}, {}}};
+  }
+};
+
+template <>
+struct Boundary<FusedDoublyNormalised> {   // a key far below the others for one query only is far below for none
+  static Cases cases(double) {
+    return {{"", [](const auto& in) { return doubly_normalised_attention(in[0], in[1], in[2], {}, false); },
+             {{{1, 1, 2, 1}, {0, -0.0}}, {{1, 1, 2, 1}, {1, -1e30}}, {{1, 1, 2, 1}, {1, 5}}}, {3, 3},
+             {{0, 0}, {0, 0}, {1, 1}}, {}},
+            {"hidden", [](const auto& in) {
+               const Tensor first = Tensor::from(std::vector<uint8_t>{1, 0}, {1, 2});
+               return doubly_normalised_attention(in[0], in[1], in[2], first, false);
+             },
+             {{{1, 1, 2, 1}, {1, 1}}, {{1, 1, 2, 1}, {1, nan}}, {{1, 1, 2, 1}, {3, nan}}},
+             {3, 3}, {{0, 0}, {0, 0}, {2, 0}}, {}}};
+  }
+};
+
+template <>
 struct Boundary<FusedAttention<NetworkForm>> {   // at the kink of a unit the gradient is 0
   static Cases cases(double) {
     return {{"", [](const auto& in) { return network_attention(in[0], in[1], in[2], in[3], {}, false); },

@@ -232,6 +232,17 @@ TAPIR_FUSED_LAWS(DotProductForm, dot_product_attention, false, true)
 TAPIR_FUSED_LAWS(ExpressiveForm, expressive_attention, false)
 #undef TAPIR_FUSED_LAWS
 
+TAPIR_LAWS(FusedTwicing,
+           {"queries against keys", [](const auto& in) { return twicing_attention(in[0], in[1], in[2], {}, false); },
+            {heads(close, 1), heads(near, -1), {{1, 1, 2, 2}, {1, 5, 3, -2}, 0}}, 0, false, 64},
+           {"values", [](const auto& in) { return twicing_attention(in[0], in[1], in[2], {}, false); },
+            {heads(close, 0), heads(near, 0), {{1, 1, 2, 2}, {1, 5, 3, -2}, 1}}, 1, false, 64})
+TAPIR_LAWS(FusedDoublyNormalised,
+           {"queries against keys", [](const auto& in) { return doubly_normalised_attention(in[0], in[1], in[2], {}, false); },
+            {heads(close, 1), heads(near, -1), {{1, 1, 2, 2}, {1, 5, 3, -2}, 0}}, 0, false, 64},
+           {"values", [](const auto& in) { return doubly_normalised_attention(in[0], in[1], in[2], {}, false); },
+            {heads(close, 0), heads(near, 0), {{1, 1, 2, 2}, {1, 5, 3, -2}, 1}}, 1, false, 64})
+
 TAPIR_LAWS(FusedAttention<NetworkForm>,
            {"features against weights",
             [](const auto& in) { return network_attention(in[0], in[1], in[2], in[3], {}, false); },

@@ -146,7 +146,7 @@ TEST_CASE("saved: whatever is written between forward and backward, integers and
       if (row.second_order) judge(op.op, row, second_order, "second derivative");
     }
   for (const char* op : {"where", "gather", "scatter_add", "embedding", "scatter_rows", "cross_entropy", "softmax",
-                         "expressive_weights", "dot_product_attention", "network_attention", "mul", "layer_norm"})
+                         "expressive_weights", "dot_product_attention", "twicing_attention", "network_attention", "mul", "layer_norm"})
     CHECK_MESSAGE(noticed.contains(op), op);
 }
 

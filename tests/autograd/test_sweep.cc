@@ -274,7 +274,8 @@ bool reads_all(const std::string& op) {
       "linear_recurrence", "logcumsumexp", "logsumexp", "softmax",
       "layer_norm", "rms_norm", "group_norm", "batch_norm",
       "mix", "expressive_weights", "pair_hidden", "pair_hidden_tanh",
-      "dot_product_attention", "expressive_attention", "network_attention", "deep_network_attention"};
+      "dot_product_attention", "twicing_attention", "doubly_normalised_attention",
+       "expressive_attention", "network_attention", "deep_network_attention"};
   return ops.contains(op);
 }
 

@@ -2,10 +2,10 @@
 //
 //   tapir_lengths [MECHANISM...]          operations and peak memory, counted in a dry run, so that nothing is computed and no
 //                                         memory touched (dot_product, linear)
-//   tapir_lengths --times [MECHANISM[:fused]...]
+//   tapir_lengths --times [--whole] [MECHANISM[:fused]...]
 //                                         milliseconds on one thread, medians of passes that take turns, under a causal mask where
-//                                         a mechanism takes one (the dot product, naive and fused, and all that claim to be
-//                                         linear); draw_lengths.py makes a picture of it
+//                                         a mechanism takes one, or without one in all (the dot product, naive and fused, and
+//                                         all that claim to be linear); draw_lengths.py makes a picture of it
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -83,7 +83,7 @@ std::vector<Timed> timed(std::vector<std::string> names) {
   return all;
 }
 
-void print_times(const std::vector<std::string>& names) {
+void print_times(const std::vector<std::string>& names, bool whole) {
   set_threads(1);
   std::vector<Timed> all = timed(names);
   std::printf("N");
@@ -98,7 +98,7 @@ void print_times(const std::vector<std::string>& names) {
     for (int64_t round = 0; round <= rounds; ++round)   // the first one meets cold caches and does not count
       for (Timed& one : all) {
         const auto begin = std::chrono::steady_clock::now();
-        pass(*one.mixer, x, u, !one.mixer->needs().all_tokens);
+        pass(*one.mixer, x, u, !whole && !one.mixer->needs().all_tokens);
         const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - begin;
         if (round > 0) one.milliseconds.push_back(taken.count());
       }
@@ -118,7 +118,9 @@ int main(int count, char** arguments) try {
   std::vector<std::string> names(arguments + 1, arguments + count);
   if (names.empty() || names[0] != "--times") return print_all_costs(names), 0;
   names.erase(names.begin());
-  print_times(names);
+  const bool whole = !names.empty() && names[0] == "--whole";
+  if (whole) names.erase(names.begin());
+  print_times(names, whole);
   return 0;
 } catch (const Error& error) {
   std::fprintf(stderr, "%s\n", error.what());

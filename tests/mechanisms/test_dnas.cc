@@ -70,8 +70,9 @@ const Registered registered({.mechanism = "dnas",
                                                             : found->second->value.template values<double>();
                                    return attend_doubly(sizes, q, k, v, g, theta);
                                  },
-                             .rules = {truth("hybrid")},
-                             .variants = {"hybrid = false", "hybrid = true"}});
+                             .rules = {truth("hybrid"), implementation_rule()},
+                             .variants = {"hybrid = false", "hybrid = true", "implementation = 'fused'",
+                                          "hybrid = true\nimplementation = 'fused'"}});
 
 std::unique_ptr<nn::TokenMixer> mixer_of(bool hybrid = false) {
   DnasOptions options;

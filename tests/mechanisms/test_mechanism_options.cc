@@ -64,6 +64,24 @@ TEST_CASE("options of mechanisms: every value has right gradients, first and sec
   });
 }
 
+TEST_CASE("options of mechanisms: what looks at all tokens takes no causal mask and has no state, whatever the option") {
+  const Tensor x = random_normal({1, 3, 8}, 1, "x");
+  std::set<std::string> looking;
+  each_rule([&](const std::string& name, const Rule& rule) {
+    for (const std::string& value : rule.values) {
+      INFO(name, ".", rule.key, " = ", value);
+      const auto mixer = mechanism(name).make(*options_with(name, rule, value), {.width = 8, .heads = 2});
+      if (!mixer->needs().all_tokens) continue;
+      looking.insert(name);
+      CHECK(message_of([&] { mixer->forward(x, x, call_with({.causal = true})); }) ==
+            "attention: this mechanism looks at all tokens, and the mask is causal");
+      CHECK(message_of([&] { mixer->state(1); }) ==
+            "state: this attention cannot go on token by token; hint: give it the whole sequence");
+    }
+  });
+  for (const char* name : {"dnas", "fast", "inter_token", "laplacian"}) CHECK(looking.contains(name) == takes_mechanism(name));
+}
+
 TEST_CASE("options of mechanisms: the bounds are allowed, what lies beside them and other types are refused") {
   each_rule([](const std::string& name, const Rule& rule) {
     for (const std::string& value : rule.bounds) {
