@@ -46,7 +46,6 @@ class Laplacian final : public ProjectedAttention {
 
   // Q̂ (K̂ᵀ V); who listens gets the weights of tokens, Q̂ K̂ᵀ.
   Tensor read(const Tensor& shares, const Tensor& K, const Tensor& V, const nn::Call& call) const {
-    require(!call.mask.causal, "laplacian", [] { return "its softmax is over all tokens, and the mask is causal"; });
     const nn::Places& places = shape_.places;
     require(places.kind != nn::Places::Kind::grid || K.size(2) == places.tokens(), "laplacian",
             [&] { return text("the grid has ", places.tokens(), " tokens, got ", K.size(2)); });

@@ -261,6 +261,7 @@ TEST_CASE("ops: values and gradients equal PyTorch's in float64") {
                                  "mix", "pair_hidden", "pair_hidden_tanh", "expressive_weights",   // mechanisms.json, and by
                                  "dot_product_attention", "expressive_attention",           // test_fused_attention.cc
                                  "network_attention", "deep_network_attention",
+                                 "twicing_attention", "doubly_normalised_attention",
                                  "rotary"};                                                 // nn.json
   for (const json& one : golden["cases"]) {
     const std::string op = one["op"], options = one["options"].dump();

@@ -92,7 +92,7 @@ Distance from_scalar_loops(const Oracle& oracle, const nn::Options& options, Rea
   Distance worst;
   for (Sizes sizes : reach == Reach::heads ? sizes_of_heads() : sizes_of_mixers())
     for (const uint64_t seed : {1, 2}) {
-      sizes.causal = sizes.causal && !(needs.all_tokens && reach == Reach::mixer);
+      sizes.causal = sizes.causal && !needs.all_tokens;
       if ((needs.self && sizes.T != sizes.S) || (needs.any_distance && sizes.window > 0) || (oracle.even && sizes.D % 2 != 0))
         continue;
       const Subject subject(oracle.mechanism, options, sizes, seed, reach);

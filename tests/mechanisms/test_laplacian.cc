@@ -446,7 +446,6 @@ TEST_CASE("laplacian: what does not fit is refused") {
   const auto called = [&](nn::TokenMixer& mixer, const Mask& mask) {
     return message_of([&] { mixer.forward(x, x, call_with(mask)); });
   };
-  CHECK(called(*mixer_of({}), {.causal = true}) == "laplacian: its softmax is over all tokens, and the mask is causal");
   CHECK(called(*mixer_of({}, {.width = 8, .heads = 2, .places = grid_of(1, 2, 3)}), {}) ==
         "laplacian: the grid has 7 tokens, got 5");
   CHECK(mixer_of({})->needs() == nn::Needs{.self = true, .all_tokens = true, .whole_width = true, .any_distance = true});
