@@ -4,8 +4,8 @@
 // Letters: B batch, H heads, T queries, S keys, D width of a head, M hidden units.
 // Each returns (B,H,T,D). A query that may see no key gets 0, and passes no gradient. The key part of the mask is u8 (B,S).
 // Throws Error when shapes do not fit, and where backward's tiles of 4 rows exceed a block's memory: where the width of features
-// and that of values (twicing_attention: 1½ times that of values) come to more than 765 in f64 or 1533 in f32. Differentiable
-// twice: the second time through the (T,S) matrix.
+// and that of values (of the two ops below that pass twice: 1½ times that of values, or one more of each) come to more than 765 in
+// f64 or 1533 in f32. Differentiable twice: the second time through the (T,S) matrix.
 #pragma once
 #include "autograd/op_list.h"
 #include "tensor/argument.h"

@@ -127,5 +127,5 @@ TEST_CASE("zoo page: a text is learned where the loss is below that of its frequ
   double loss = 0;
   for (const int32_t id : corpus.valid) loss -= std::log(count[static_cast<size_t>(id)] / all) / static_cast<double>(corpus.valid.size());
   for (const Marked& marked : tables_of(read(page)))
-    if (marked.file == "zoo-wikitext2.json") CHECK(fmt::format("{:.3f}", marked.bound) == fmt::format("{:.3f}", loss));
+    if (marked.file.starts_with("zoo-wikitext2")) CHECK(fmt::format("{:.3f}", marked.bound) == fmt::format("{:.3f}", loss));
 }
