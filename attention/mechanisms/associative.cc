@@ -54,7 +54,7 @@ Mechanism associative_row() {
                 .title = "Associative Transformer",
                 .paper = "Sun et al. 2023, arXiv 2309.12862",
                 .equation = "behind the feed-forward network: z + Pᵀ softmax(β P z), P of a memory that batches write",
-                .cost = "2 D operations a pair, memory T × S; 4 M C operations a token, in training 4 S m (C + M) more",
+                .cost = "4 D operations a pair, memory T × S; 4 M C operations a token, in training 4 S m (C + M) more",
                 .claims =
                     [](const nn::Options& any) {
                       const auto& options = dynamic_cast<const AssociativeOptions&>(any);

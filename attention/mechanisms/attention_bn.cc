@@ -80,7 +80,7 @@ Mechanism attention_bn_row() {
                 .title = "Attention-BN",
                 .paper = "Nguyen et al. 2023, arXiv 2406.13781",
                 .equation = "s_ij = (q_i − β μ)·(k_j/σ²) / √D, μ and σ of the keys",
-                .cost = "2 D operations a pair; memory T × S, fused T + S",
+                .cost = "4 D operations a pair; memory T × S, fused T + S",
                 .claims = always(and_exact(staged_claims)),
                 .options = {}, .make = {}};
   set_maker<AttentionBnOptions>(row, make_attention_bn);

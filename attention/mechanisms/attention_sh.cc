@@ -176,7 +176,7 @@ Mechanism attention_sh_row() {
                 .title = "Attention-SH, scaled heads",
                 .paper = "Nguyen et al. 2023, arXiv 2406.13781",
                 .equation = "o_i = Σ_b softmax_b(q_i·k̄_b / √D) v̄_b, means over windows of r_h keys",
-                .cost = "2 D/r_h operations a pair; memory T × S/r_h",
+                .cost = "4 D/r_h operations a pair; memory T × S/r_h",
                 .claims =
                     [](const nn::Options& options) {   // windows depend on the order of tokens
                       const nn::Numbers& factors = dynamic_cast<const AttentionShOptions&>(options).factors;

@@ -48,7 +48,7 @@ Mechanism cosine_row() {
                 .title = "Cosine attention",
                 .paper = "Henry et al. 2020, arXiv 2010.04245",
                 .equation = "s_ij = γ q_i·k_j / (|q_i| |k_j|)",
-                .cost = "2 D operations a pair; memory T × S, fused T + S",
+                .cost = "4 D operations a pair; memory T × S, fused T + S",
                 .claims = always(and_exact(staged_claims)),
                 .options = {}, .make = {}};
   set_maker<CosineOptions>(row, make_cosine);

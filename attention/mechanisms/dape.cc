@@ -74,7 +74,7 @@ Mechanism dape_row() {
                 .title = "DAPE V2",
                 .paper = "Zheng et al. 2024, arXiv 2410.04798",
                 .equation = "softmax(X + B + C₂(LeakyReLU(C₁[X, B])))",
-                .cost = "2 D + 4 k M operations a pair, with a bias of places 2 D + 6 k M, for M channels and kernels of k; "
+                .cost = "4 D + 4 k M operations a pair, with a bias of places 4 D + 6 k M, for M channels and kernels of k; "
                         "memory T × S × M",
                 .claims =
                     [](const nn::Options& options) {   // a kernel of several keys sees which are neighbours

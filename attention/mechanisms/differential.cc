@@ -73,7 +73,7 @@ Mechanism differential_row() {
                 .title = "Differential attention",
                 .paper = "Ye et al. 2024, arXiv 2410.05258",
                 .equation = "A = softmax(Q₁K₁ᵀ) − λ softmax(Q₂K₂ᵀ)",
-                .cost = "2 D operations and two exponentials a pair; memory 2 T × S",
+                .cost = "4 D operations and two exponentials a pair; memory 2 T × S",
                 .claims =
                     [](const nn::Options&) {   // a difference may be negative, and rows sum to 1 − λ
                       Claims claims = and_exact(staged_claims);

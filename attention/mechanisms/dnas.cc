@@ -75,7 +75,7 @@ Mechanism dnas_row() {
                 .title = "Doubly normalised attention",
                 .paper = "Ding et al. 2020, arXiv 2009.14308",
                 .equation = "a_ij = softmax_j(s_ij − log Σ_i exp s_ij)",
-                .cost = "2 D operations and two exponentials a pair, fused 3 D; memory T × S, fused T + S",
+                .cost = "4 D operations and two exponentials a pair, fused 6 D; memory T × S, fused T + S",
                 .claims =
                     [](const nn::Options& options) {   // a key's sum over queries so far would be another one for each of them
                       Claims claims = and_exact(staged_claims);

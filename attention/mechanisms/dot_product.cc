@@ -7,7 +7,7 @@ Mechanism dot_product_row() {
                 .title = "Scaled dot product",
                 .paper = "Vaswani et al. 2017, arXiv 1706.03762",
                 .equation = "s_ij = q_i·k_j / √D",
-                .cost = "2 D operations a pair; memory T × S, fused T + S",
+                .cost = "4 D operations a pair; memory T × S, fused T + S",
                 .claims = always(and_exact(staged_claims)),
                 .options = {}, .make = {}};
   set_maker<StagedOptions>(row, [](const StagedOptions& options, const MixerShape& shape) {

@@ -48,7 +48,7 @@ Mechanism expressive_row() {
                 .title = "Expressive Attention",
                 .paper = "Gros 2024, arXiv 2407.18601",
                 .equation = "a_ij = g_ij / Σ_l g_il, g = z²/(1 + z²), z = β q_i·k_j",
-                .cost = "2 D operations a pair; memory T × S, fused T + S",
+                .cost = "4 D operations a pair; memory T × S, fused T + S",
                 .claims =
                     [](const nn::Options& options) {   // ALiBi is a bias of position
                       Claims claims = and_exact(staged_claims);

@@ -102,7 +102,7 @@ Mechanism inter_token_row() {
                 .title = "Inter-token attention, learnt temperature",
                 .paper = "Rahman & Arafat 2024, arXiv 2410.12861",
                 .equation = "s_ij = q_i·k_j / τ, s_ii = −∞",
-                .cost = "2 D operations a pair; memory T × S, fused T + S",
+                .cost = "4 D operations a pair; memory T × S, fused T + S",
                 .claims =
                     [](const nn::Options& options) {   // the network reads all queries
                       Claims claims = and_exact(staged_claims);

@@ -72,7 +72,7 @@ Mechanism mlp_qkv_row() {
                 .title = "MLP-QKV",
                 .paper = "Zhang 2023, arXiv 2310.11398",
                 .equation = "Q, K, V = W₂ ReLU(LayerNorm(W₁ x + b₁)) + b₂, s_ij = q_i·k_j / √D",
-                .cost = "2 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S, fused T + S",
+                .cost = "4 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S, fused T + S",
                 .claims =
                     [](const nn::Options& options) {   // a network of the output answers a row without keys
                       Claims claims = and_exact(staged_claims);

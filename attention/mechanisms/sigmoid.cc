@@ -57,7 +57,7 @@ Mechanism sigmoid_row() {
                 .title = "Sigmoid attention",
                 .paper = "Ramapuram et al. 2024, arXiv 2409.04431",
                 .equation = "a_ij = σ(q_i·k_j / √D − log n)",
-                .cost = "2 D operations a pair; memory T × S",
+                .cost = "4 D operations a pair; memory T × S",
                 .claims =
                     [](const nn::Options&) {   // no weight knows of another one
                       Claims claims = and_exact(staged_claims);

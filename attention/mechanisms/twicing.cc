@@ -40,7 +40,7 @@ Mechanism twicing_row() {
                 .title = "Twicing Attention",
                 .paper = "Abdullaev & Nguyen 2025, arXiv 2503.00687",
                 .equation = "O = A V + A (V − A V)",
-                .cost = "3 D operations a pair, fused 4 D; memory T × S, fused T + S",
+                .cost = "6 D operations a pair, fused 8 D; memory T × S, fused T + S",
                 .claims =
                     [](const nn::Options&) {   // elements of 2 A − A² may be negative
                       Claims claims = and_exact(staged_claims);

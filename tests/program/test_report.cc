@@ -240,6 +240,31 @@ TEST_CASE("a broken comparison goes on to the same logs, and finished runs are n
                       "dot_product/seed-1: belongs to another experiment: schedule.rate is 0.1, was "));
 }
 
+TEST_CASE("a comparison goes on from the logs of what has ended, and not from those of another experiment") {
+  const Compared& all = compared();
+  const fs::path out = all.path("logged");
+  const auto keep_logs = [&](const fs::path& run) {
+    fs::create_directories(out / run);
+    for (const char* file : {"experiment.toml", "run.json", "metrics.jsonl", "costs.jsonl", "environment.jsonl"})
+      fs::copy(all.path("compared") / run / file, out / run / file, fs::copy_options::overwrite_existing);
+  };
+  for (const char* run : all_runs) keep_logs(run);
+  fs::remove_all(out / "score_mlp/seed-2");
+  const Outcome on = tapir(all.compare_line("logged"));
+  CHECK(on.status == 0);
+  CHECK(contains_text(on.err, "dot_product/seed-1: ended before, as its logs say\n"));
+  CHECK(!fs::exists(out / "dot_product/seed-1/model.safetensors"));
+  CHECK(contents(out / "score_mlp/seed-2/model.safetensors") == contents(all.path("compared/score_mlp/seed-2/model.safetensors")));
+  const auto means = [&](const char* folder) {
+    std::vector<double> found;
+    for (const json& arm : json::parse(contents(all.path(folder) / "compare.json"))["groups"][0]["arms"]) found.push_back(arm["mean"]);
+    return found;
+  };
+  CHECK(means("logged") == means("compared"));
+  CHECK(contains_text(refusal(all.compare_line("logged", "--seeds 2 --set schedule.rate=0.1")),
+                      "dot_product/seed-1: belongs to another experiment: schedule.rate is 0.1, was "));
+}
+
 TEST_CASE("a comparison that a signal stops says how it goes on") {
   const Compared& all = compared();
   const fs::path out = all.path("said"), saved = all.path("endless/dot_product/seed-1/checkpoints/manifest.json");

@@ -14,6 +14,8 @@
 
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/digests.h"
+#include "attention/reproduce/program/folder_kind.h"
+#include "attention/reproduce/program/record.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
 #include "nn/files/file_calls.h"
@@ -24,6 +26,22 @@
 
 namespace tapir {
 namespace {
+
+void require_same_experiment(PlannedRun& run) {
+  Experiment own = read_run(run.folder);
+  const bool same = own.identity() == run.experiment.identity() && own.train.steps == run.experiment.train.steps;
+  require(same, run.folder.string(), [&] {
+    return "belongs to another experiment: " + changed_settings(own, run.experiment, {"run.name", "run.device"});
+  }, "give another folder with --out");
+}
+
+// Whether there are its logs alone, as a dossier keeps them, and they say that it has ended.
+bool ended_by_its_logs(PlannedRun& run) {
+  if (kind_of(run.folder) == FolderKind::run || !std::filesystem::is_regular_file(run.folder / facts_file)) return false;
+  if (!read_record(run.folder).ended()) return false;
+  require_same_experiment(run);
+  return true;
+}
 
 bool is_finished(PlannedRun& run) {
   return has_begun(run) && std::filesystem::exists(run.folder / "model.safetensors");
@@ -131,25 +149,21 @@ int train_side_by_side(std::vector<PlannedRun*> waiting, int64_t jobs, const std
 bool has_begun(PlannedRun& run) {
   const bool begun = kind_of(run.folder) == FolderKind::run;
   if (!begun) require_place_for_run(run.folder);
-  if (!begun) return false;
-  Experiment own = read_run(run.folder);
-  const bool same = own.identity() == run.experiment.identity() && own.train.steps == run.experiment.train.steps;
-  require(same, run.folder.string(), [&] {
-    return "belongs to another experiment: " + changed_settings(own, run.experiment, {"run.name", "run.device"});
-  }, "give another folder with --out");
-  return true;
+  if (begun) require_same_experiment(run);
+  return begun;
 }
 
 int train_all(std::vector<PlannedRun>& runs, int64_t jobs, const std::filesystem::path& log, const std::string& trial) {
   std::vector<PlannedRun*> waiting;
   DataNow data;
   for (PlannedRun& run : runs) {
-    if (!is_finished(run)) {
+    const bool by_logs = ended_by_its_logs(run);
+    if (!by_logs && !is_finished(run)) {
       waiting.push_back(&run);
       continue;
     }
     data.require_kept_by(run);
-    note(run.folder.string() + ": finished before");
+    note(run.folder.string() + (by_logs ? ": ended before, as its logs say" : ": finished before"));
   }
   if (jobs > 1) {
     for (const PlannedRun* run : waiting)

@@ -45,16 +45,6 @@ void tell_time(Trial& trial, const StepTimes& times, const fs::path& out, int64_
       minutes(seconds / static_cast<double>(jobs)), jobs));
 }
 
-// Takes out the runs of which there are the logs alone, as a dossier keeps them: they have ended.
-void leave_out_logged(std::vector<PlannedRun>& runs) {
-  std::erase_if(runs, [](const PlannedRun& run) {
-    if (!fs::is_regular_file(run.folder / facts_file) || kind_of(run.folder) == FolderKind::run) return false;
-    const bool ended = read_record(run.folder).ended();
-    if (ended) note(run.folder.string() + ": ended before, as its logs say");
-    return ended;
-  });
-}
-
 }  // namespace
 
 int run_trial(const TrialCommand& command) {
@@ -71,7 +61,6 @@ int run_trial(const TrialCommand& command) {
   tell_time(trial, times, out, command.jobs);
   for (const auto& planned : {grid_runs, counted_runs}) {
     std::vector<PlannedRun> runs = planned(trial, out);
-    leave_out_logged(runs);
     if (const int signal = train_all(runs, command.jobs, out / "jobs.log", trial.digest)) {
       fmt::print("stopped; the same command goes on\n");
       return 128 + signal;

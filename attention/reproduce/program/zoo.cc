@@ -34,6 +34,7 @@ Words needs_in_words(const nn::Needs& needs) {
   if (needs.all_tokens) all.emplace_back("no causal mask");
   if (needs.every_head) all.emplace_back("as many heads of keys as of queries");
   if (needs.whole_width) all.emplace_back("heads of the tokens' width together");
+  if (needs.any_distance) all.emplace_back("no window");
   if (needs.places == nn::Places::Kind::grid) all.emplace_back("tokens on a grid");
   if (needs.places == nn::Places::Kind::coordinates) all.emplace_back("tokens with coordinates");
   return all;
