@@ -251,6 +251,7 @@ TEST_CASE("a comparison goes on from the logs of what has ended, and not from th
   for (const char* run : all_runs) keep_logs(run);
   fs::remove_all(out / "score_mlp/seed-2");
   const Outcome on = tapir(all.compare_line("logged"));
+  INFO(on.err);
   CHECK(on.status == 0);
   CHECK(contains_text(on.err, "dot_product/seed-1: ended before, as its logs say\n"));
   CHECK(!fs::exists(out / "dot_product/seed-1/model.safetensors"));

@@ -147,9 +147,9 @@ int train_side_by_side(std::vector<PlannedRun*> waiting, int64_t jobs, const std
 }  // namespace
 
 bool has_begun(PlannedRun& run) {
+  if (ended_by_its_logs(run)) return false;
   const bool begun = kind_of(run.folder) == FolderKind::run;
-  if (!begun) require_place_for_run(run.folder);
-  if (begun) require_same_experiment(run);
+  begun ? require_same_experiment(run) : require_place_for_run(run.folder);
   return begun;
 }
 
@@ -157,13 +157,16 @@ int train_all(std::vector<PlannedRun>& runs, int64_t jobs, const std::filesystem
   std::vector<PlannedRun*> waiting;
   DataNow data;
   for (PlannedRun& run : runs) {
-    const bool by_logs = ended_by_its_logs(run);
-    if (!by_logs && !is_finished(run)) {
+    if (ended_by_its_logs(run)) {
+      note(run.folder.string() + ": ended before, as its logs say");
+      continue;
+    }
+    if (!is_finished(run)) {
       waiting.push_back(&run);
       continue;
     }
     data.require_kept_by(run);
-    note(run.folder.string() + (by_logs ? ": ended before, as its logs say" : ": finished before"));
+    note(run.folder.string() + ": finished before");
   }
   if (jobs > 1) {
     for (const PlannedRun* run : waiting)
