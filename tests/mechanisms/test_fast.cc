@@ -300,7 +300,7 @@ TEST_CASE("fast: a largest norm gives later tokens away, and is refused under a 
     };
     const std::string message = message_of([&] { nn::require_met("model", mixer_of(options)->needs(), {.causal = true}); });
     if (options.normalisation == "per_token" || options.normalisation == "none") {
-      CHECK(frobenius_error(first_rows(other), first_rows(heads)) < 1e-14);
+      CHECK(frobenius_error(first_rows(other), first_rows(heads)) < 1e-14);   // rows had other sums
       CHECK(message == "no error");
     } else {
       CHECK(frobenius_error(first_rows(other), first_rows(heads)) > 1e-2);

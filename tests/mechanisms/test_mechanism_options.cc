@@ -70,16 +70,20 @@ TEST_CASE("options of mechanisms: what looks at all tokens takes no causal mask 
   each_rule([&](const std::string& name, const Rule& rule) {
     for (const std::string& value : rule.values) {
       INFO(name, ".", rule.key, " = ", value);
-      const auto mixer = mechanism(name).make(*options_with(name, rule, value), {.width = 8, .heads = 2});
-      if (!mixer->needs().all_tokens) continue;
-      looking.insert(name);
-      CHECK(message_of([&] { mixer->forward(x, x, call_with({.causal = true})); }) ==
-            "attention: this mechanism looks at all tokens, and the mask is causal");
-      CHECK(message_of([&] { mixer->state(1); }) ==
-            "state: this attention cannot go on token by token; hint: give it the whole sequence");
+      for (const nn::Places& places : {nn::Places{}, nn::Places{.kind = nn::Places::Kind::grid, .rows = 1, .columns = 3}}) {
+        const MixerShape shape{.width = 8, .heads = 2, .places = places};
+        const auto mixer = mechanism(name).make(*options_with(name, rule, value), shape);
+        if (!mixer->needs().all_tokens) continue;
+        looking.insert(name);
+        CHECK(message_of([&] { mixer->forward(x, x, call_with({.causal = true})); }) ==
+              "attention: this mechanism looks at all tokens, and the mask is causal");
+        CHECK(message_of([&] { mixer->state(1); }) ==
+              "state: this attention cannot go on token by token; hint: give it the whole sequence");
+      }
     }
   });
-  for (const char* name : {"dnas", "fast", "inter_token", "laplacian"}) CHECK(looking.contains(name) == takes_mechanism(name));
+  for (const char* name : {"attention_sh", "dnas", "fast", "flatten", "inter_token", "laplacian"})
+    CHECK(looking.contains(name) == takes_mechanism(name));
 }
 
 TEST_CASE("options of mechanisms: the bounds are allowed, what lies beside them and other types are refused") {

@@ -1,10 +1,12 @@
 // --json: one JSON document on standard output, with numbers as numbers, of every command that has the option.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
+#include <utility>
 
 #include "attention/zoo.h"
 #include "nn/train/metrics.h"
@@ -147,7 +149,17 @@ TEST_CASE("zoo shows those that are named, as text and as JSON") {
   CHECK(contains_text(tapir("zoo").out, two.out.substr(0, two.out.find("\nlinear"))));
   const Json json = document("zoo --json");
   REQUIRE(json.size() == zoo().size());
-  for (size_t k = 0; k < json.size(); ++k) CHECK(json[k]["name"] == zoo()[k].name);
+  for (size_t k = 0; k < json.size(); ++k) {
+    CHECK(json[k]["name"] == zoo()[k].name);
+    const nn::Needs needs = needs_of(zoo()[k], *zoo()[k].options());
+    const std::pair<const char*, bool> words[] = {{"queries and keys of one sequence", needs.self},
+                                                  {"no causal mask", needs.all_tokens},
+                                                  {"as many heads of keys as of queries", needs.every_head},
+                                                  {"heads of the tokens' width together", needs.whole_width},
+                                                  {"no window", needs.any_distance}};
+    for (const auto& [said, needed] : words)
+      CHECK(std::count(json[k]["needs"].begin(), json[k]["needs"].end(), said) == (needed ? 1 : 0));
+  }
   const Json mlp = document("zoo --json score_mlp")[0];
   CHECK(mlp["paper"].get<std::string>().starts_with("DiGiugno"));
   for (const Json& option : mlp["options"]) {
