@@ -257,8 +257,9 @@ TEST_CASE("a comparison goes on from the logs of what has ended, and not from th
   CHECK(!fs::exists(out / "dot_product/seed-1/model.safetensors"));
   CHECK(contents(out / "score_mlp/seed-2/model.safetensors") == contents(all.path("compared/score_mlp/seed-2/model.safetensors")));
   const auto means = [&](const char* folder) {
+    const json compare = json::parse(contents(all.path(folder) / "compare.json"));
     std::vector<double> found;
-    for (const json& arm : json::parse(contents(all.path(folder) / "compare.json"))["groups"][0]["arms"]) found.push_back(arm["mean"]);
+    for (const json& arm : compare["groups"][0]["arms"]) found.push_back(arm["mean"]);
     return found;
   };
   CHECK(means("logged") == means("compared"));
