@@ -10,8 +10,8 @@ namespace tapir {
 // is above 1, and nothing is divided by a product of decays, however small. NaN of later tokens reaches no row.
 Tensor decayed_products(const Tensor& q, const Tensor& k, const Tensor& g);
 
-// (I + A)⁻¹ of a strictly lower triangular A (B,N,n,n), n a power of two:  [X 0; −Y C X, Y] of [I+A₁ 0; C, I+A₂] with their
-// inverses X and Y. It is not a series of powers of A, which may be large where the inverse is not.
+// (I + A)⁻¹ of a strictly lower triangular A (B,N,n,n), n a power of two, of which nothing else is read:  [X 0; −Y C X, Y] of
+// [I+A₁ 0; C, I+A₂] with their inverses X and Y. It is not a series of powers of A, which may be large where the inverse is not.
 Tensor inverse_of_unit_lower(const Tensor& A);
 
 // The matrix with the rows x (B,N,1,n) on its diagonal: (B,N,n,n)

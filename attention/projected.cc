@@ -40,9 +40,10 @@ ProjectedAttention::ProjectedAttention(const MixerShape& shape, const std::set<P
 
 ProjectedAttention::Heads ProjectedAttention::projected(const Tensor& x, const Tensor& context, const nn::Call& call) const {
   const Tensor visible = without_hidden(context, call.mask);
-  const int64_t G = shape_.key_head_count();
-  return {split_heads(project(Projection::query, x), shape_.heads), split_heads(project(Projection::key, visible), G),
-          split_heads(project(Projection::value, visible), G)};
+  const auto of_keys = [&](Projection which) {   // 0 where a token is hidden, and a bias is not 0
+    return without_hidden(split_heads(project(which, visible), shape_.key_head_count()), call.mask);
+  };
+  return {split_heads(project(Projection::query, x), shape_.heads), of_keys(Projection::key), of_keys(Projection::value)};
 }
 
 Tensor ProjectedAttention::merged(const Tensor& heads) const { return project(Projection::out, merge_heads(heads)); }

@@ -106,6 +106,9 @@ std::string distribution(const Subject& subject) {
     const std::vector<Tensor> all = subject.recorded("weights", x, key_tokens, mask);
     require(!all.empty(), "distribution", [] { return "the mixer records no \"weights\""; });
     for (const Tensor& weights : all) {
+      const Shape pairs{x.size(0), weights.size(1), x.size(1), key_tokens.size(1)};
+      require(weights.shape() == pairs, "distribution",
+              [&] { return text("weights are (B,heads,T,S), here ", pairs, ", got ", weights.shape()); });
       const Values a = weights.values<double>();
       const int64_t S = weights.size(-1);
       for (int64_t row = 0; row < weights.elements() / S; ++row, ++rows) {

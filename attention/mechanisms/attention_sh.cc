@@ -24,7 +24,7 @@ class Windows {
       : count_(static_cast<int64_t>(members.size())), window_of_(keys) {
     for (const auto& own : members) size_ = std::max(size_, static_cast<int64_t>(own.size()));
     for (size_t b = 0; b < members.size(); ++b) {
-      for (const int32_t token : members[b]) window_of_[token] = static_cast<int32_t>(b);
+      for (const int32_t token : members[b]) window_of_.at(token) = static_cast<int32_t>(b);
       tokens_.insert(tokens_.end(), members[b].begin(), members[b].end());
       tokens_.resize((b + 1) * size_, static_cast<int32_t>(keys));   // the row of zeros behind the last key
     }
@@ -106,11 +106,10 @@ class ScaledHeads final : public StagedAttention {
         "give the keys of the queries, after those of earlier tokens");
     require(!on_grid() || S == shape_.places.tokens(), "attention_sh",
             [&] { return text("the grid has ", shape_.places.tokens(), " tokens, got ", S, " keys"); });
-    const Tensor visible_keys = without_hidden(K, call.mask), visible_values = without_hidden(V, call.mask);
     std::vector<Tensor> results, weights;
     for (int64_t h = 0; h < shape_.heads; ++h) {
       const auto own = [&](const Tensor& x) { return slice(x, 1, h, 1); };
-      const Head head = scaled(own(Q), own(visible_keys), own(visible_values), call,
+      const Head head = scaled(own(Q), own(K), own(V), call,
                                options_.factors[h % options_.factors.size()]);
       results.push_back(head.y);
       weights.push_back(head.weights);

@@ -49,7 +49,7 @@ class DeltaRule final : public RecurrentAttention {
   // (2406.06484, the WY representation of products of Householder-like matrices).
   Tokens tokens(const Tensor& q, const Tensor& keys) const override {
     const Tensor k = own(keys), beta = other(keys), of_keys = transpose(k);
-    const Tensor R = tril(mul(inverse_of_unit_lower(tril(mul(beta, matmul(k, of_keys)), -1)), transpose(beta)));
+    const Tensor R = mul(inverse_of_unit_lower(mul(beta, matmul(k, of_keys))), transpose(beta));
     const Tensor RK = lower_times(R, k), products = tril(matmul(q, of_keys));
     const int64_t F = k.size(-1);
     const Tensor ones = Tensor::full({1, 1, 1, F}, 1, k.dtype(), k.device());

@@ -87,10 +87,9 @@ class Flatten final : public StateAttention {
         offset >= 0 && offset + T <= S, "flatten",
         [&] { return text("queries are keys too, got ", T, " of them at offset ", offset, " for ", S, " keys"); },
         "give the keys of the queries, after those of earlier tokens");
-    const Tensor visible = without_hidden(V, call.mask);
     const auto convolved = [&](const Tensor& x) { return depthwise_->forward(x, call.mask.causal); };
-    const Tensor y = options_.shared_kernel ? reshape(convolved(reshape(visible, {-1, S, V.size(3)})), V.shape())
-                                            : split_heads(convolved(merge_heads(visible)), shape_.heads);
+    const Tensor y = options_.shared_kernel ? reshape(convolved(reshape(V, {-1, S, V.size(3)})), V.shape())
+                                            : split_heads(convolved(merge_heads(V)), shape_.heads);
     return slice(without_hidden(y, call.mask), 2, offset, T);
   }
 

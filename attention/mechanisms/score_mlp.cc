@@ -88,12 +88,12 @@ struct ScoreNetwork : nn::Module {
       if (call.recorder) record_share(call, pairs, first.weight.shape[-2], [&](int64_t k) {
         return add(slice(a, 3, k, 1), transpose(slice(c, 3, k, 1)));
       });
-      return leave(add(reshape(pair_hidden(a, c, last.by_head(), call.mask), pairs), pair_bias(last, 0)), Q, K);
+      return leave(add(reshape(pair_hidden(a, c, last.by_head(), call.mask), pairs), pair_bias(last, false)), Q, K);
     }
-    const Tensor y = add(pair_hidden(a, c, second->by_head(), call.mask), pair_bias(*second, 1));   // (B,H,R,T,S)
+    const Tensor y = add(pair_hidden(a, c, second->by_head(), call.mask), pair_bias(*second, true));   // (B,H,R,T,S)
     if (call.recorder) record_share(call, pairs, y.size(2), [&](int64_t r) { return reshape(slice(y, 2, r, 1), pairs); });
     const Tensor weighted = mul(relu(y), reshape(last.by_head(), {last.by_head().size(0), -1, 1, 1}));
-    return leave(add(reshape(sum(weighted, 2), pairs), pair_bias(last, 0)), Q, K);
+    return leave(add(sum(weighted, 2), pair_bias(last, false)), Q, K);
   }
 
   const int64_t reduced;
@@ -101,10 +101,10 @@ struct ScoreNetwork : nn::Module {
 
  private:
   // Biases as they broadcast over (B,H,T,S) or, with an axis for outputs, (B,H,R,T,S).
-  static Tensor pair_bias(const HeadLinear& layer, int output_axes) {
+  static Tensor pair_bias(const HeadLinear& layer, bool with_outputs) {
     const Tensor& bias = layer.bias.value;
     const int64_t heads = bias.rank() == 1 ? 1 : bias.size(0);
-    return output_axes ? reshape(bias, {heads, -1, 1, 1}) : reshape(bias, {heads, 1, 1});
+    return with_outputs ? reshape(bias, {heads, -1, 1, 1}) : reshape(bias, {heads, 1, 1});
   }
 };
 

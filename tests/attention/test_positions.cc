@@ -245,3 +245,8 @@ TEST_CASE("positions: what does not fit is refused") {
   CHECK(model_with("score_mlp") == "no error");
   CHECK(contains_text(model_with("expressive"), "the attention of block 0 does not accept alibi positions"));
 }
+
+TEST_CASE("positions: every row of the zoo takes a model without places") {
+  for (const Mechanism& row : zoo())
+    if (takes_mechanism(row.name)) CHECK(row.make(*row.options(), {.width = 8, .heads = 2})->accepts(nn::Positions::none));
+}

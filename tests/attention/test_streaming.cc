@@ -124,6 +124,14 @@ TEST_CASE("streaming: a state is copied, reordered along the batch, and holds sa
       };
       for (int64_t b = 0; b < 3; ++b) CHECK(difference(logits, b, expected(b, lengths[b])) <= 1e-12);
 
+      nn::DecoderState further = state.copy();   // two tokens more, of the second sample one
+      call.mask.keys = Tensor::from(std::vector<uint8_t>{1, 1, 1, 0, 1, 1}, {3, 2});
+      std::vector<std::vector<int32_t>> behind;
+      for (int64_t b = 0; b < 3; ++b) behind.push_back({ids_of(b, lengths[b] + 1).back(), ids_of(b, lengths[b] + 2).back()});
+      logits = model.step(tokens_of(behind), further, call);
+      CHECK(further.lengths == std::vector<int64_t>{4, 6, 5});
+      for (int64_t b = 0; b < 3; ++b) CHECK(difference(logits, b, expected(b, further.lengths[b])) <= 1e-12);
+
       const auto next = [&](nn::DecoderState& own, const std::vector<int64_t>& samples) {   // the next token of each
         std::vector<std::vector<int32_t>> ids;
         for (size_t i = 0; i < samples.size(); ++i) ids.push_back({ids_of(samples[i], own.lengths[i] + 1).back()});

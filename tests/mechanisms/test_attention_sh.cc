@@ -269,3 +269,21 @@ TEST_CASE("attention_sh: no factors, and under a causal mask a query that is no 
         "attention_sh: under a causal mask queries are keys too, got 8 of them at offset 1 for 8 keys; hint: give the keys of "
         "the queries, after those of earlier tokens");
 }
+
+TEST_CASE("attention_sh: it costs 4 D operations for each pair of a query and a window, in a sequence and on a grid") {
+  const auto operations = [](const nn::Numbers& factors, const MixerShape& shape, int64_t T) {
+    const auto mixer = mixer_of(factors, shape);
+    const DryRun dry;
+    mixer->initialise(1, DType::f32);
+    const Tensor Q = Tensor::zeros({1, 2, T, 4});
+    attended(*mixer, Q, Q, Q);
+    int64_t all = 0;
+    for (const auto& own : dry.operations()) all += own.second;
+    return all;
+  };
+  const MixerShape row{.width = 8, .heads = 2};
+  const MixerShape grid{.width = 8, .heads = 2,
+                        .places = {.kind = nn::Places::Kind::grid, .class_tokens = 1, .rows = 3, .columns = 5}};
+  CHECK(operations({3}, row, 10) == 2 * 4 * 4 * 10 * 4);   // heads, 4 D, queries, windows
+  CHECK(operations({2}, grid, 16) == 2 * 4 * 4 * 16 * 7);
+}

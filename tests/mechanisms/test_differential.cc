@@ -214,3 +214,9 @@ TEST_CASE("differential: heads of an odd width are refused, and rotary places wh
   CHECK(!make_differential({}, {.width = 12, .heads = 2})->accepts(nn::Positions::rotary));
   CHECK(mixer_of()->accepts(nn::Positions::rotary));
 }
+
+TEST_CASE("differential: λ begins with vectors of deviation 0.1") {
+  const auto mixer = mixer_of();
+  for (const char* name : {"lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"})
+    CHECK(begins_with(*mixer, name, nn::Init::normal(0.1)));
+}

@@ -299,7 +299,9 @@ TEST_CASE("fast: a largest norm gives later tokens away, and is refused under a 
       return div(A, sum(A, 3, true)).values<double>();
     };
     const std::string message = message_of([&] { nn::require_met("model", mixer_of(options)->needs(), {.causal = true}); });
-    if (options.normalisation == "per_token" || options.normalisation == "none") {
+    const bool over_tokens = options.normalisation != "per_token" && options.normalisation != "none";
+    CHECK(mixer_of(options)->needs() == nn::Needs{.self = over_tokens, .all_tokens = over_tokens, .any_distance = true});
+    if (!over_tokens) {
       CHECK(frobenius_error(first_rows(other), first_rows(heads)) < 1e-14);   // rows had other sums
       CHECK(message == "no error");
     } else {

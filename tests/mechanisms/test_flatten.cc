@@ -364,11 +364,12 @@ TEST_CASE("flatten: a query without a channel above 0 gets zeros, with ε it rea
 }
 
 TEST_CASE("flatten: on a grid the window is that of cells: scalar loops, padding, class tokens") {
-  constexpr int64_t R = 3, W = 4, alone = 1, S = alone + R * W, k = 3, H = 2, D = 4;
-  const Drawn x(S);
-  std::vector<uint8_t> present(2 * S, 1);
-  present[2] = present[7] = present[S + 0] = present[S + 12] = 0;
-  for (const bool shared : {false, true}) {
+  constexpr int64_t R = 3, W = 4, k = 3, H = 2, D = 4;
+  for (const auto& [alone, shared] : {std::pair<int64_t, bool>{0, false}, {1, false}, {1, true}, {2, false}}) {
+    const int64_t S = alone + R * W;
+    const Drawn x(S);
+    std::vector<uint8_t> present(2 * S, 1);
+    present[2] = present[7] = present[S + 0] = present[S + 11] = 0;
     FlattenOptions options = with_kernel(k);
     options.shared_kernel = shared;
     const auto mixer = mixer_of(options, on_grid(alone, R, W)), without = mixer_of(with_kernel(0), on_grid(alone, R, W));

@@ -281,3 +281,30 @@ TEST_CASE("gated_linear: as many parameters as attention with an output gate; he
   CHECK(message_of([] { make_gated_linear({}, {.width = 6, .heads = 2}); }) ==
         "gated_linear: heads have a width of 3, and queries and keys half of it; hint: choose an even head width");
 }
+
+TEST_CASE("gated_linear: projections begin with a deviation of 0.02, those of the rates too, and biases with 0") {
+  for (const char* decay : {"feature", "head"}) {
+    GatedLinearOptions options;
+    options.decay = decay;
+    const auto mixer = mixer_of(options);
+    for (const auto& [name, parameter] : parameters_of(*mixer)) {
+      CAPTURE(name);
+      if (name.ends_with("bias")) CHECK(begins_with(*mixer, name, nn::Init::constant(0)));
+      else if (name != "norm.weight") CHECK(begins_with(*mixer, name, nn::Init::normal(0.02)));
+    }
+  }
+}
+
+TEST_CASE("gated_linear: the first token stands where nothing is turned, so rotary places leave its result as it is; odd halves refuse them") {
+  const auto mixer_at = [](nn::Positions positions) {
+    auto mixer = make_gated_linear({}, {.width = 8, .heads = 2, .positions = positions});
+    mixer->initialise(1, DType::f64);
+    spread_parameters(*mixer, 1);
+    return mixer;
+  };
+  const Tensor x = random_normal({1, 1, 8}, 1, "x");
+  CHECK(mixer_at(nn::Positions::rotary)->forward(x, x, {}).values<double>() ==
+        mixer_at(nn::Positions::none)->forward(x, x, {}).values<double>());
+  CHECK(mixer_at(nn::Positions::none)->accepts(nn::Positions::rotary));
+  CHECK(!make_gated_linear({}, {.width = 12, .heads = 2})->accepts(nn::Positions::rotary));
+}

@@ -219,3 +219,13 @@ TEST_CASE("inter_token: permuted tokens permute outputs, and the temperature's g
     CHECK(proof_of(proofs, "gradient").holds);
   }
 }
+
+TEST_CASE("inter_token: the network, which reads queries, takes no places that turn them; the other temperatures do") {
+  for (const char* temperature : {"fixed", "factor", "logarithm", "network"}) {
+    InterTokenOptions options;
+    options.temperature = temperature;
+    const auto mixer = make_inter_token(options, {.width = 8, .heads = 2});
+    CHECK(mixer->accepts(nn::Positions::rotary) == (options.temperature != "network"));
+    CHECK(mixer->accepts(nn::Positions::alibi));
+  }
+}

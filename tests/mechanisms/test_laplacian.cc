@@ -450,7 +450,17 @@ TEST_CASE("laplacian: what does not fit is refused") {
         "laplacian: the grid has 7 tokens, got 5");
   CHECK(mixer_of({})->needs() == nn::Needs{.self = true, .all_tokens = true, .whole_width = true, .any_distance = true});
   CHECK(!mixer_of(with_levels(0))->needs().whole_width);
+  CHECK(mixer_of(with_levels(1))->needs().whole_width);
   const MixerShape wide{.width = 8, .heads = 2, .head_width = 6};
   CHECK(message_of([&] { nn::require_met("vit", make_laplacian({}, wide)->needs(), wide); }) ==
         "vit: the attention of block 0 needs heads that have the 8 channels of a token together, got 2 of 6");
+}
+
+TEST_CASE("laplacian: a token among padding is a sequence of one, and takes no places but those of its grid") {
+  const auto mixer = mixer_of({});
+  const Tensor x = random_normal({1, 4, 8}, 1, "x"), alone = slice(x, 1, 0, 1);
+  const Tensor padded = mixer->forward(x, x, call_with({.keys = Tensor::from(std::vector<uint8_t>{1, 0, 0, 0}, {1, 4})}));
+  CHECK(distance_of(slice(padded, 1, 0, 1), mixer->forward(alone, alone, {})) <= 1e-14);
+  for (const auto& [positions, name] : nn::all_positions)
+    CHECK(mixer->accepts(positions) == (positions == nn::Positions::none));
 }

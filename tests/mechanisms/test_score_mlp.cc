@@ -200,6 +200,19 @@ TEST_CASE("score_mlp: the recorded gate is the counted share, and a dead gate is
       for (const double value : gradient) CHECK(std::fabs(value) <= 1e-14);
 }
 
+TEST_CASE("score_mlp: a unit that stands at 0 is no open gate") {
+  for (const std::string& keys : networks()) {
+    Subject subject = subject_of(keys, {.B = 1, .H = 2, .T = 3, .S = 3, .D = 4}, 1);
+    for (const auto& [name, parameter] : subject.parameters) fill_(parameter->value, 0);
+    double gate = -1;
+    subject.call.recorder = [&](const std::string&, const std::string& name, const Tensor& value) {
+      if (name == "gate") gate = value.item();
+    };
+    subject.output();
+    CHECK(gate == 0);
+  }
+}
+
 TEST_CASE("score_mlp: at least an eighth of default initialisations of the released form with d' = 2 have a dead gate") {
   constexpr int draws = 1600;   // deviation of the count at probability 1/8: 13
   int closed = 0;

@@ -108,3 +108,11 @@ TEST_CASE("sigmoid: with n the length of the sequence at hand, more tokens would
   const double alone = first_row(weights_of({}, four, causal))[0];
   CHECK(first_row(weights_of({}, five, causal))[0] == doctest::Approx(alone).epsilon(1e-15));
 }
+
+TEST_CASE("sigmoid: with a length of 1 weights are σ of the scores, whatever the sequence") {
+  SigmoidOptions alone;
+  alone.length = 1;
+  const Values scores{0.5, -1, 2};
+  const Values found = first_row(weights_of(alone, {scores}, {}));
+  for (size_t j = 0; j < scores.size(); ++j) CHECK(found[j] == doctest::Approx(1 / (1 + std::exp(-scores[j]))).epsilon(1e-14));
+}

@@ -22,7 +22,7 @@ inline constinit int* reached = nullptr;   // 1 for each mutant whose place has 
 
 // A result that is wrong by 10⁻⁴; a whole number is wrong by 1, a truth value by itself.
 template <class T>
-T scaled(const T& x) {
+T scaled(T x) {
   if constexpr (std::same_as<T, bool>) return !x;
   else if constexpr (std::integral<T>) return x + T(1);
   else if constexpr (std::same_as<T, Tensor>) return x.defined() ? affine(x, 1.0001, 0) : x;
@@ -31,10 +31,9 @@ T scaled(const T& x) {
 }
 
 template <>
-inline std::vector<Tensor> scaled(const std::vector<Tensor>& all) {
-  std::vector<Tensor> results;
-  for (const Tensor& x : all) results.push_back(scaled(x));
-  return results;
+inline std::vector<Tensor> scaled(std::vector<Tensor> all) {
+  for (Tensor& x : all) x = scaled(x);
+  return all;
 }
 
 }  // namespace mutation

@@ -65,10 +65,14 @@ TEST_CASE("every command in every kind of folder") {
     duplicate(run, to);
     place.write((to.filename() / "checkpoints/manifest.json").string(), "{");
   };
-  const auto begun = [&](const fs::path& to) {
+  const auto logs = [&](const fs::path& to) {
     duplicate(run, to);
     fs::remove_all(to / "checkpoints");
     fs::remove(to / "model.safetensors");
+  };
+  const auto begun = [&](const fs::path& to) {
+    logs(to);
+    place.write((to.filename() / "metrics.jsonl").string(), "");
   };
   const std::string commands[] = {"train", "resume", "compare", "eval", "generate", "report", "replay"};
   const auto line = [&](const std::string& command) {
@@ -82,6 +86,7 @@ TEST_CASE("every command in every kind of folder") {
   const std::string ok, own_run = "; hint: give a folder of its own to a run", already = "has a run already; hint: ",
                         own_comparison = "; hint: give a folder of its own to a comparison", no_run = "is no run: it ",
                         no_experiment = no_run + "has no experiment.toml", denied = "Permission denied; hint: choose a folder ",
+                        logs_alone = "has the logs of a run without its checkpoints",
                         inside = no_run + "is the folder of a comparison; hint: give a run in it, MECHANISM/seed-N";
   const struct {
     const char* name;
@@ -103,6 +108,9 @@ TEST_CASE("every command in every kind of folder") {
       {"a run without a checkpoint", begun,
        {ok, "has no checkpoint; hint: the `tapir train` that began the run begins it again",
         "has a run without a checkpoint" + own_comparison, "has no checkpoint", "has no checkpoint", ok, ok}},
+      {"logs without their run", logs,
+       {logs_alone + "; hint: they would be lost: give another folder with --out", "has no checkpoint; hint: there are its logs alone",
+        logs_alone + own_comparison, "has no checkpoint", "has no checkpoint", ok, ok}},
       {"a run with a damaged manifest", damaged, {already, ok, already, ok, ok, ok, ok}},
       {"a run of an earlier version", [&](const fs::path& to) { duplicate(run, to); fs::remove(to / "lock"); },
        {already, ok, already, ok, ok, ok, ok}},

@@ -224,6 +224,7 @@ TEST_CASE("a broken comparison goes on to the same logs, and finished runs are n
   CHECK(tapir(train + "/dot_product/seed-2 --stop-after 3").status == 0);
   CHECK(tapir(train + "/score_mlp/seed-2 --set attention.mechanism=score_mlp --stop-after 1").status == 0);
   fs::remove_all(out / "score_mlp/seed-2/checkpoints");   // as if killed before the first one
+  fs::resize_file(out / "score_mlp/seed-2/metrics.jsonl", 0);
   const Outcome resumed = tapir(all.compare_line("broken"));
   CHECK(resumed.status == 0);
   CHECK(contains_text(resumed.err, "resumed after step 3\n"));

@@ -51,6 +51,7 @@ std::string description(const fs::path& path, FolderKind kind) {
     case FolderKind::absent: return "is not there";
     case FolderKind::empty: return "is an empty folder";
     case FolderKind::begun: return "has a run without a checkpoint";
+    case FolderKind::logs: return "has the logs of a run without its checkpoints";
     case FolderKind::run: return "has a run already";
     case FolderKind::comparison: return "is the folder of a comparison";
     case FolderKind::other: return text("has other files, such as '", stranger_in(path), "'");
@@ -62,7 +63,7 @@ std::string description(const fs::path& path, FolderKind kind) {
 }  // namespace
 
 FolderKind kind_of(const fs::path& path) {
-  std::error_code error;
+  std::error_code error, no_log;
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found) return FolderKind::absent;
   errno = error.value();
@@ -71,6 +72,7 @@ FolderKind kind_of(const fs::path& path) {
   if (stranger_in(path).empty()) return FolderKind::empty;
   if (fs::is_regular_file(path / experiment_file)) {
     if (!CheckpointFolder(path / "checkpoints").empty() || fs::exists(path / "model.safetensors")) return FolderKind::run;
+    if (const auto bytes = fs::file_size(path / "metrics.jsonl", no_log); !no_log && bytes > 0) return FolderKind::logs;
     if (fs::exists(path / lock_file) || fs::exists(path / facts_file)) return FolderKind::begun;
     return FolderKind::other;
   }
@@ -83,6 +85,8 @@ void require_place_for_run(const fs::path& path) {
   const FolderKind kind = kind_of(path);
   require(kind != FolderKind::run, path.string(), [&] { return description(path, kind); },
           "go on with --resume, or give another folder with --out");
+  require(kind != FolderKind::logs, path.string(), [&] { return description(path, kind); },
+          "they would be lost: give another folder with --out");
   require(kind == FolderKind::absent || kind == FolderKind::empty || kind == FolderKind::begun, path.string(),
           [&] { return description(path, kind); }, "give a folder of its own to a run, with --out");
 }
@@ -105,8 +109,9 @@ void require_run(const fs::path& path) {
 
 void require_checkpoint(const fs::path& path) {
   require_run(path);
-  require(!CheckpointFolder(path / "checkpoints").empty(), path.string(),
-          [] { return "has no checkpoint"; }, "the `tapir train` that began the run begins it again");
+  require(!CheckpointFolder(path / "checkpoints").empty(), path.string(), [] { return "has no checkpoint"; },
+          kind_of(path) == FolderKind::logs ? "there are its logs alone, for reports and comparisons"
+                                            : "the `tapir train` that began the run begins it again");
 }
 
 }  // namespace tapir

@@ -8,7 +8,8 @@ namespace tapir {
 enum class FolderKind {
   absent,
   empty,        // or with nothing but a lock and empty folders
-  begun,        // a run that ended before its first checkpoint: a new one may take its place
+  begun,        // a run that broke off before its first checkpoint, which comes before its first step: a new one may take its place
+  logs,         // of a run that has computed steps, without its checkpoints and weights
   run,
   comparison,   // with compare.json, match.json or trial.json, or with a folder of a mechanism that has a folder of a seed
   other,        // files of strangers

@@ -35,12 +35,9 @@ void require_same_experiment(PlannedRun& run) {
   }, "give another folder with --out");
 }
 
-// Whether there are its logs alone, as a dossier keeps them, and they say that it has ended.
+// Whether its logs alone are there, as a dossier keeps them, and say that it has ended.
 bool ended_by_its_logs(PlannedRun& run) {
-  if (kind_of(run.folder) == FolderKind::run) return false;
-  for (const char* file : {facts_file, "metrics.jsonl"})   // a run that broke off before its first checkpoint begins again
-    if (!std::filesystem::is_regular_file(run.folder / file)) return false;
-  if (!read_record(run.folder).ended()) return false;
+  if (kind_of(run.folder) != FolderKind::logs || !read_record(run.folder).ended()) return false;
   require_same_experiment(run);
   return true;
 }
