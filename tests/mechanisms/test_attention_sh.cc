@@ -6,6 +6,7 @@
 #include "attention/mechanisms/attention_sh.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops.h"
+#include "tensor/dry_run.h"
 #include "tests/mechanisms/oracle.h"
 
 using namespace tapir;
