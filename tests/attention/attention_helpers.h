@@ -44,7 +44,8 @@ inline Tensor random_normal(const Shape& shape, uint64_t seed, const std::string
 
 // Whether a parameter of a mixer that was initialised with seed 1 in f64 has the values of `init`.
 inline bool begins_with(nn::TokenMixer& mixer, const std::string& name, const nn::Init& init) {
-  const Tensor value = mixer.parameter_at(name).value, expected = Tensor::empty(value.shape(), value.dtype());
+  const Tensor value = mixer.parameter_at(name).value;
+  Tensor expected = Tensor::empty(value.shape(), value.dtype());
   init.fill(expected, {.seed = 1, .step = 0, .site = site_of(name)});
   return value.values<double>() == expected.values<double>();
 }
