@@ -46,7 +46,7 @@ TEST_CASE("options of mechanisms: every value has right gradients, first and sec
     for (const std::string& value : rule.values) {
       INFO(name, ".", rule.key, " = ", value);
       const std::unique_ptr<nn::Options> options = options_with(name, rule, value);
-      const MixerShape shape{.width = 8, .heads = 2, .layer = rule.layer, .layers = 2, .biases = true};
+      const MixerShape shape{.width = 8, .heads = 2, .layer = rule.layer, .biases = true, .layers = 2};
       const Mechanism& row = mechanism(name);
       for (const Proof& proof : prove(row, *options, 1, shape)) {
         INFO(proof.claim, ": ", proof.evidence);

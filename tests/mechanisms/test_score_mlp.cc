@@ -4,6 +4,7 @@
 #include "attention/kernels/pair_hidden.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/unary.h"
+#include "tensor/in_place.h"
 #include "tests/mechanisms/subject.h"
 
 using namespace tapir;
