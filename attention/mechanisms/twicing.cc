@@ -21,9 +21,8 @@ class Twicing final : public StagedAttention {
     if (in_one_op(call) && !cache) return twicing_attention(tempered(Q, call), K, V, call.mask, has_alibi());
     const int64_t T = Q.size(2), S = K.size(2);
     const auto smoothed = smoother(Q, K, call);
-    const Tensor Y = smoothed(V);
-    const Tensor R = without_hidden(sub(slice(V, 2, S - T, T), Y), call.mask);
-    return add(Y, smoothed(cache ? cache->append("residual", R, S - T) : R));
+    const Tensor Y = smoothed(V), R = sub(slice(V, 2, S - T, T), Y);
+    return add(Y, smoothed(without_hidden(cache ? cache->append("residual", R, S - T) : R, call.mask)));
   }
 };
 

@@ -89,12 +89,11 @@ struct IgnoresPadding : StagedAttention {
   }
 };
 
-// Zeros over their sum, where a row has no keys.
-struct DividesByZero : StagedAttention {
+// Where a row has no keys too: y − y adds nothing to the value.
+struct AnswersToNobody : StagedAttention {
   using StagedAttention::StagedAttention;
-  Tensor weights(const Tensor& E, const Tensor&, const nn::Call& call) const override {
-    const Tensor a = softmax(E, call.mask);
-    return div(a, sum(a, -1, true));
+  Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
+    return add(StagedAttention::mixed(Q, K, V, call, cache), sub(Q, Q.detach()));
   }
 };
 
@@ -273,9 +272,9 @@ TEST_CASE("zoo: a bias of position is rejected") {
   check_rejected<PrefersEarlyKeys>({"equivariant"}, "change the permuted outputs");
 }
 
-TEST_CASE("zoo: padding that is seen, and NaN in a row without keys, are rejected") {
+TEST_CASE("zoo: padding that is seen, and a gradient in a row without keys, are rejected") {
   check_rejected<IgnoresPadding>({"padding_safe", "positions"}, "padded tokens change outputs");
-  check_rejected<DividesByZero>({"padding_safe", "gradient", "double_gradient", "positions"},
+  check_rejected<AnswersToNobody>({"padding_safe", "gradient", "double_gradient"},
                                 "a row without keys has a gradient");
 }
 
