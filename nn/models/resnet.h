@@ -5,8 +5,8 @@
 //   stem.weight (3,3,Q,width), stem_norm.*
 //   stages.s.n.conv1.weight, stages.s.n.norm1.*, stages.s.n.conv2.weight, stages.s.n.norm2.*   of stage s, block n
 //   head.weight (K,4·width), head.bias (K)
-// A convolution's weight (k,k,C,O) is PyTorch's (O,C,k,k) permuted by {2, 3, 1, 0}; a norm has weight, bias, and as buffers mean and
-// variance.
+// A convolution's weight (k,k,C,O) is PyTorch's (O,C,k,k) permuted by {2, 3, 1, 0}; a norm (.*) has weight, bias, and the
+// buffers running_mean and running_variance.
 #pragma once
 #include <vector>
 

@@ -6,7 +6,7 @@
 //   patches.weight (C, p·p·Q), patches.bias (C)   a patch lies row by row, channels last. A convolution's weight (C,Q,p,p) of
 //                                                 PyTorch is permute(0, 2, 3, 1).reshape(C, p·p·Q) of it. Of stem = "patch"
 //   stem.convolutions.k.weight (3,3,·,·), stem.norms.k.*, stem.last.weight (1,1,C,C), stem.last.bias (C)   of "convolution"
-//   stem.first.weight (3,3,Q,·), stem.norm.*, stem.blocks.k.*, as in nn/models/resnet.h                     of "residual"
+//   stem.first.weight (3,3,Q,·), stem.norm.*, stem.blocks.k.*   of "residual", norms and blocks as in nn/models/resnet.h
 //   class_token (C)                               of pool = "class"
 //   positions (N,C)                               of positions = "learned"; the class token's row first
 //   norm.weight, norm.bias (C)                    after the blocks
