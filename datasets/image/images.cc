@@ -60,11 +60,17 @@ Parts with_validation(Images train, Images test, std::vector<std::string> classe
   return {std::move(cut.first), std::move(cut.last), std::move(test), std::move(classes), std::move(coarse)};
 }
 
-Parts cifar_parts(const ImageSpec& spec) {
+struct CifarKind {
+  const char* name;
+  const CifarLayout& (*layout)();
+};
+constexpr CifarKind cifar_kinds[] = {{"cifar-10", cifar_10}, {"cifar-100", cifar_100}};
+
+Parts cifar_parts(const ImageSpec& spec, const CifarLayout& layout) {
   require(spec.size == 0 || spec.size == 32, "data.size",
           [&] { return text("images of ", spec.kind, " are 32 x 32, found ", spec.size); }, "leave it at 0");
   const fs::path place = spec.path.empty() ? require_place(*find_data_set(spec.kind)) : spec.path;
-  CifarParts read = read_cifar(spec.kind == "cifar-10" ? cifar_10() : cifar_100(), place);
+  CifarParts read = read_cifar(layout, place);
   return with_validation(std::move(read.train), std::move(read.test), std::move(read.classes),
                          std::move(read.coarse_classes));
 }
@@ -111,7 +117,8 @@ Parts synthetic_parts(const ImageSpec& spec, const std::string& kind) {
 }
 
 Parts parts_of(const ImageSpec& spec) {
-  if (spec.kind == "cifar-10" || spec.kind == "cifar-100") return cifar_parts(spec);
+  for (const auto& [kind, layout] : cifar_kinds)
+    if (spec.kind == kind) return cifar_parts(spec, layout());
   if (spec.kind == "folder") return folder_parts(spec);
   constexpr std::string_view synthetic = "synthetic-";
   std::string known = "cifar-10, cifar-100, folder";
@@ -129,13 +136,41 @@ void keep_first(Images& images, int64_t limit) {
   if (!images.coarse_labels.empty()) images.coarse_labels.resize(static_cast<size_t>(limit));
 }
 
-void require_as_known(const Images& images, const Parts& parts, const ImageDescription& known) {
+// Where each of `names` stands among those that are known. Throws Error unless both have the same names.
+std::vector<int32_t> places_of(const std::vector<std::string>& names, const std::vector<std::string>& known) {
+  const auto refuse = [](const std::string& name, const char* what) {
+    throw Error("data", text("expected the classes that the model was trained on, found ", what, shown(name)),
+                "images.json of the run has their names, as the folders of images must have");
+  };
+  for (const std::string& name : known)
+    if (std::find(names.begin(), names.end(), name) == names.end()) refuse(name, "no ");
+  std::vector<int32_t> places;
+  for (const std::string& name : names) {
+    const auto place = std::find(known.begin(), known.end(), name);
+    if (place == known.end()) refuse(name, "");
+    places.push_back(static_cast<int32_t>(place - known.begin()));
+  }
+  return places;
+}
+
+// Numbers classes as `known` does.
+void number_as(const ImageDescription& known, Parts& parts) {
+  const std::vector<int32_t> classes = places_of(parts.classes, known.classes);
+  const bool coarse = !parts.coarse_classes.empty() && !known.coarse_classes.empty();
+  const std::vector<int32_t> coarse_classes =
+      coarse ? places_of(parts.coarse_classes, known.coarse_classes) : std::vector<int32_t>();
+  for (Images* images : {&parts.train, &parts.valid, &parts.test}) {
+    for (int32_t& label : images->labels) label = classes[static_cast<size_t>(label)];
+    if (!coarse) images->coarse_labels.clear();
+    for (int32_t& label : images->coarse_labels) label = coarse_classes[static_cast<size_t>(label)];
+  }
+}
+
+void require_known_size(const Images& images, const ImageDescription& known) {
   require(images.height == known.height && images.width == known.width, "data.size", [&] {
     return text("expected images of ", known.height, " x ", known.width, ", as the model was trained on, found ",
                 images.height, " x ", images.width);
   });
-  require(parts.classes == known.classes && parts.coarse_classes == known.coarse_classes, "data",
-          [] { return "these are other classes than those that the model was trained on"; });
 }
 
 }  // namespace
@@ -147,8 +182,10 @@ ImageSet read_images(const ImageSpec& spec, const ImageDescription* known) {
   });
   Parts parts = parts_of(spec);
   ImageSet set;
+  set.found = parts.train.size() + parts.valid.size() + parts.test.size();
   if (known) {
-    require_as_known(parts.train, parts, *known);
+    require_known_size(parts.train, *known);
+    number_as(*known, parts);
     set.description = *known;
   } else {
     const Images& train = parts.train;
@@ -163,6 +200,14 @@ ImageSet read_images(const ImageSpec& spec, const ImageDescription* known) {
   keep_first(set.valid, limits.valid);
   keep_first(set.test, limits.test);
   return set;
+}
+
+std::string kind_at(const fs::path& place, int64_t classes) {
+  std::error_code ignored;
+  const bool file = fs::is_regular_file(place, ignored);
+  for (const auto& [kind, layout] : cifar_kinds)
+    if (file ? layout().classes == classes : fs::exists(place / layout().test.name, ignored)) return kind;
+  return "folder";
 }
 
 ChannelStatistics channel_statistics(const Images& images) {

@@ -65,13 +65,19 @@ struct ImageSpec {
 struct ImageSet {
   Images train, valid, test;
   ImageDescription description;
+  int64_t found = 0;   // images of all parts, before limits
 };
 
 // Reads (or draws) the images of `spec`. Statistics are those of the whole training part, before limits, or of `known`, as
-// saved with a trained model: then the images must have its size and classes.
+// saved with a trained model: then the images must have its size and its classes, which keep its numbers whatever their order
+// is here. Coarse classes likewise, where both have some; else there are no coarse labels.
 // Errors: a field that is not as above; a file that is missing, truncated or malformed; a class with fewer than 2 images; more
 // images than fit into memory.
 ImageSet read_images(const ImageSpec& spec, const ImageDescription* known = nullptr);
+
+// The kind of what is at `place`, for a model that tells so many classes apart: "cifar-10" or "cifar-100" for a folder that has
+// their test file, and for a file, which is an archive then, if the set has so many classes; else "folder".
+std::string kind_at(const std::filesystem::path& place, int64_t classes);
 
 ChannelStatistics channel_statistics(const Images& images);   // Error: no images
 

@@ -67,4 +67,25 @@ inline std::string records(const CifarLayout& layout, int64_t first, int64_t cou
   return bytes;
 }
 
+// Files of the official sizes: label r mod classes of record r, pixels all r mod 251; "class 7" is a name.
+inline void write_cifar(const CifarLayout& layout, const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  const auto name_all = [&](const std::string& file, int64_t classes) {
+    std::ofstream names(folder / file);
+    for (int64_t k = 0; k < classes; ++k) names << "class " << k << '\n';
+  };
+  name_all(layout.class_names, layout.classes);
+  if (layout.coarse_classes > 0) name_all(layout.coarse_class_names, layout.coarse_classes);
+  int64_t r = 0;
+  const auto write = [&](const CifarLayout::File& part) {
+    std::ofstream file(folder / part.name, std::ios::binary);
+    for (int64_t k = 0; k < part.records; ++k, ++r) {
+      if (layout.coarse_classes > 0) file << static_cast<char>(r % layout.coarse_classes);
+      file << static_cast<char>(r % layout.classes) << std::string(3072, static_cast<char>(r % 251));
+    }
+  };
+  for (const CifarLayout::File& part : layout.train) write(part);
+  write(layout.test);
+}
+
 }  // namespace tapir::testing

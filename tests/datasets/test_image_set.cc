@@ -30,23 +30,11 @@ std::string refused(const ImageSpec& spec) {
   return error_of([&] { read_images(spec); });
 }
 
-// A CIFAR-10 of the official sizes: label r mod 10, pixels all r mod 251.
-void write_cifar_10(const std::filesystem::path& folder) {
-  std::filesystem::create_directories(folder);
-  std::ofstream names(folder / "batches.meta.txt");
-  for (int k = 0; k < 10; ++k) names << "class " << k << '\n';
-  int64_t r = 0;
-  for (const char* name : {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"}) {
-    std::ofstream file(folder / (name + std::string(".bin")), std::ios::binary);
-    for (int i = 0; i < 10'000; ++i, ++r) file << static_cast<char>(r % 10) << std::string(3072, static_cast<char>(r % 251));
-  }
-}
-
 }  // namespace
 
 TEST_CASE("a CIFAR-10 of 60,000 records: the last 500 training images of each class validate; limits keep the first ones") {
   const TemporaryFolder folder;
-  write_cifar_10(folder.path() / "cifar-10-batches-bin");
+  write_cifar(cifar_10(), folder.path() / "cifar-10-batches-bin");
   const Environment data("TAPIR_DATA", folder.path().c_str());
   const ImageSet set = read_images(spec_of("cifar-10"));
   CHECK(std::tuple(set.train.size(), set.valid.size(), set.test.size()) == std::tuple(45'000, 5'000, 10'000));
@@ -133,12 +121,76 @@ TEST_CASE("a run's description goes before the statistics of other images, which
   ImageDescription known = read_images(spec).description;
   known.statistics.mean[0] = 0.125;
   CHECK(read_images(spec, &known).description.statistics.mean[0] == 0.125);
+  const std::string hint = "; hint: images.json of the run has their names, as the folders of images must have";
+  const std::string last = known.classes.back();
   known.classes.back() = "another";
   CHECK(error_of([&] { read_images(spec, &known); }) ==
-        "data: these are other classes than those that the model was trained on");
+        "data: expected the classes that the model was trained on, found no \"another\"" + hint);
+  known.classes.pop_back();
+  CHECK(error_of([&] { read_images(spec, &known); }) ==
+        "data: expected the classes that the model was trained on, found \"" + last + "\"" + hint);
   known.height = known.width = 64;
   CHECK(error_of([&] { read_images(spec, &known); }) ==
         "data.size: expected images of 64 x 64, as the model was trained on, found 32 x 32");
+}
+
+TEST_CASE("classes keep the numbers that a run knows them by, in whatever order another place has them") {
+  const TemporaryFolder folder;
+  const auto golden = std::filesystem::path(TAPIR_SOURCE_DIR) / "tests" / "golden" / "images";
+  const std::map<std::string, const char*> files{{"cat", "grey.png"}, {"dog", "rgb.png"}, {"emu", "palette.png"}};
+  for (const auto& [name, file] : files)
+    for (int k = 0; k < 4; ++k) folder.write(text(name, '/', k, ".png"), read_file(golden / file));
+  ImageSpec spec = spec_of("folder");
+  spec.path = folder.path();
+  const ImageSet own = read_images(spec);
+  CHECK(own.found == 12);
+  ImageDescription known = own.description;
+  known.classes = {"emu", "cat", "dog"};
+  known.coarse_classes = {"mammal", "bird"};   // the folder has none
+  const ImageSet other = read_images(spec, &known);
+  CHECK(other.description.classes == known.classes);
+  for (const auto part : {&ImageSet::train, &ImageSet::valid, &ImageSet::test}) {
+    CHECK((other.*part).pixels == (own.*part).pixels);
+    CHECK((other.*part).coarse_labels.empty());
+    REQUIRE((other.*part).size() == (own.*part).size());
+    for (size_t i = 0; i < (own.*part).labels.size(); ++i)
+      CHECK(known.classes[(other.*part).labels[i]] == own.description.classes[(own.*part).labels[i]]);
+  }
+}
+
+TEST_CASE("coarse classes keep their numbers where both have some; where the run has none they are dropped") {
+  const TemporaryFolder folder;
+  write_cifar(cifar_100(), folder.path());
+  ImageSpec spec = spec_of("cifar-100", {200, 200, 200});
+  spec.path = folder.path();
+  const ImageSet own = read_images(spec);
+  ImageDescription known = own.description;
+  std::reverse(known.classes.begin(), known.classes.end());
+  std::reverse(known.coarse_classes.begin(), known.coarse_classes.end());
+  const ImageSet other = read_images(spec, &known);
+  for (size_t i = 0; i < 200; ++i) {
+    CHECK(other.test.labels[i] == 99 - own.test.labels[i]);
+    CHECK(other.test.coarse_labels[i] == 19 - own.test.coarse_labels[i]);
+  }
+  known.coarse_classes.clear();
+  CHECK(read_images(spec, &known).test.coarse_labels.empty());
+  known.coarse_classes = {"a"};
+  CHECK(error_of([&] { read_images(spec, &known); })
+            .starts_with("data: expected the classes that the model was trained on, found no \"a\"; hint: "));
+}
+
+TEST_CASE("what is at a place: files of CIFAR, an archive of the set with as many classes, or else a folder") {
+  const TemporaryFolder folder;
+  const std::filesystem::path archive = folder.write("any.tar.gz", ""), cat = folder.write("own/cat/1.png", "");
+  folder.write("ten/test_batch.bin", "");
+  folder.write("hundred/test.bin", "");
+  CHECK(kind_at(folder.path() / "ten", 3) == "cifar-10");
+  CHECK(kind_at(folder.path() / "hundred", 3) == "cifar-100");
+  CHECK(kind_at(archive, 10) == "cifar-10");
+  CHECK(kind_at(archive, 100) == "cifar-100");
+  CHECK(kind_at(archive, 5) == "folder");
+  CHECK(kind_at(folder.path() / "own", 10) == "folder");
+  CHECK(kind_at(folder.path() / "nowhere", 10) == "folder");
 }
 
 TEST_CASE("fields of a spec that say what cannot be") {

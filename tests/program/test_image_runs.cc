@@ -1,8 +1,15 @@
 // Runs that learn images, as processes: exact resume, threads, what they predict, where they are moved, and reports.
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
 
+#include "attention/reproduce/program/statistics.h"
+#include "attention/reproduce/program/streams.h"
+#include "attention/zoo.h"
 #include "nn/files/safetensors.h"
+#include "tests/datasets/image_helpers.h"
 #include "tests/messages.h"
 #include "tests/program/plant.h"
 #include "tests/program/program_helpers.h"
@@ -111,8 +118,61 @@ TEST_CASE("images: a run that was moved predicts from what its folder has; what 
   REQUIRE(tapir("train " + in_quotes(parity) + " --out " + in_quotes(trained().folder.path() / "parity")).status == 0);
   CHECK(contains_text(refusal("predict " + in_quotes(trained().folder.path() / "parity") + ' ' + in_quotes(png())),
                       "parity has learned the task 'parity', not images"));
+  CHECK(contains_text(refusal("eval " + in_quotes(trained().folder.path() / "parity") + " --data " + in_quotes(moved)),
+                      "parity: its task 'parity' has no data of its own"));
   CHECK(contains_text(refusal("eval --classes " + in_quotes(trained().folder.path() / "parity")), "the task 'parity' has no classes"));
   CHECK(contains_text(refusal("generate " + in_quotes(moved)), "moved has learned the task 'image', not a text"));
+}
+
+TEST_CASE("images: eval takes images from elsewhere, by the names of their classes, and says how many of them it read") {
+  const TemporaryFolder folder;
+  const auto write = [&](const std::string& place, const std::vector<std::string>& names, int count) {
+    for (const std::string& name : names)
+      for (int k = 0; k < count; ++k) folder.write(text(place, '/', name, '/', k, ".png"), contents(png()));
+    return folder.path() / place;
+  };
+  const std::string run = in_quotes(trained().run);
+  const auto results = [&](const std::string& arguments) {
+    const Outcome outcome = tapir("eval --json " + arguments);
+    REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+    return nlohmann::json::parse(outcome.out).at("runs").at(0);
+  };
+  // Drawn classes are not in the order of a folder, and 16 pixels wide, not 32.
+  const fs::path shapes = write("shapes", {"circle", "cross", "ring", "square", "triangle"}, 11);
+  const nlohmann::json drawn = results(run + " --data " + in_quotes(shapes));
+  CHECK(drawn.at("results").at("images") == 5);   // a class gives two to the test, then one of nine
+  CHECK(drawn.at("signature").at("of") == "55 images");
+  CHECK(drawn.at("signature").at("NOT the run's own data:").get<std::string>().starts_with("valid is "));
+  CHECK_FALSE(results(run).at("signature").contains("of"));
+  CHECK(contains_text(refusal("eval " + run + " --data " + in_quotes(write("two", {"circle", "cross"}, 3))),
+                      "expected the classes that the model was trained on, found no "));
+  CHECK(contains_text(refusal("eval " + run + " --data " + in_quotes(folder.path() / "nowhere")),
+                      "nowhere, the images that the run needs; hint: `tapir eval --data PATH`"));
+
+  // Ten classes of one's own: the five likeliest count as well, files of CIFAR with the same names do, and a folder that was
+  // moved is the run's own.
+  std::vector<std::string> ten;
+  for (int k = 0; k < 10; ++k) ten.push_back(text("class ", k));
+  const fs::path experiment = folder.write(
+      "ten.toml", "[task]\nname = 'image'\n[data]\nkind = 'folder'\npath = '" + write("ten", ten, 3).string() +
+                      "'\n[model]\nname = 'vit'\npatch = 8\nwidth = 8\nlayers = 1\nheads = 1\n[train]\nsteps = 1\nbatch = 2\n");
+  const fs::path own = folder.path() / "run";
+  const Outcome training = tapir("train " + in_quotes(experiment) + " --out " + in_quotes(own));
+  REQUIRE_MESSAGE(training.status == 0, training.err);
+  CHECK(contains_text(contents(own / "metrics.jsonl"), "\"validation_top5\""));
+  const nlohmann::json before = results(in_quotes(own));
+  CHECK(before.at("results").at("images") == 10);
+  const auto right = static_cast<int64_t>(std::lround(10 * before.at("results").at("top 5").get<double>()));
+  CHECK(right == 5);   // images are all the same, one of each class
+  CHECK(before.at("results").at("top 5 95 %") == ends_of(wilson(right, 10)));
+  fs::rename(folder.path() / "ten", folder.path() / "moved");
+  CHECK(contains_text(refusal("eval " + in_quotes(own)), "config: data.path: there is no "));
+  nlohmann::json moved = results(in_quotes(own) + " --data " + in_quotes(folder.path() / "moved"));
+  CHECK(moved == before);
+  write_cifar(cifar_10(), folder.path() / "cifar");
+  const nlohmann::json cifar = results("--part test " + in_quotes(own) + " --data " + in_quotes(folder.path() / "cifar"));
+  CHECK(cifar.at("results").at("images") == 10'000);
+  CHECK(cifar.at("signature").at("data") == "cifar-10");
 }
 
 TEST_CASE("images: a damaged images.json is an error of every command that opens the run") {

@@ -156,7 +156,7 @@ TEST_CASE("provenance: eval prints the digest of what it read, and refuses other
 
   const Outcome other = tapir("eval " + run + " --data " + in_quotes(place.path("data")));
   CHECK(other.status == 0);
-  CHECK(contains_text(other.out, ", NOT the run's own text: valid is "));
+  CHECK(contains_text(other.out, ", NOT the run's own data: valid is "));
   place.folder.write("elsewhere/valid.txt", whole);
   for (const char* part : {"train", "test"})
     fs::copy_file(place.path(text("data/", part, ".txt")), place.path(text("elsewhere/", part, ".txt")));

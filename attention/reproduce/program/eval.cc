@@ -30,8 +30,9 @@ Task::Results signature_of(const std::filesystem::path& folder, const Task& task
   tell_unkept(folder, found);
   if (!named) require_kept(folder, found, "put back the data of the training, or evaluate others with --data PATH");
   all.emplace_back(part, "sha256 " + found.back().second.substr(0, 12));
+  if (const std::string whole = task.all(); !whole.empty()) all.emplace_back("of", whole);
   if (const std::string others = named ? differences(kept_digests(folder), found) : ""; !others.empty())
-    all.emplace_back("NOT the run's own text:", others);
+    all.emplace_back("NOT the run's own data:", others);
   return all;
 }
 

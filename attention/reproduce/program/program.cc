@@ -102,7 +102,9 @@ int run(int argc, char** argv) {
   CLI::App* eval_app = app.add_subcommand("eval", "results of trained runs on validation or test");
   eval_app->add_option("runs", eval.runs, "run folders, or folders of comparisons")->required();
   eval_app->add_option("--part", eval.part, "valid or test")->check(CLI::IsMember({"valid", "test"}));
-  eval_app->add_option("--data", eval.data, "text file, or folder of texts or images, in place of the run's own")
+  eval_app
+      ->add_option("--data", eval.data,
+                   "text file, folder of texts or images, or files or archive of CIFAR, in place of the run's own")
       ->allow_extra_args(false);
   eval_app->add_flag("--classes", eval.classes, "a table of the classes: how many are found, and what they are taken for");
   common.add_device(*eval_app);

@@ -36,9 +36,9 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
   if (!device.empty()) assignments.push_back("run.device=\"" + device + '"');
   if (!data.empty()) {
     const TaskRow& row = task_row(read_run(folder).task.name);
-    require(!row.own_data.empty(), folder.string(), [&] { return text("its task '", row.name, "' has no data of its own"); });
-    assignments.insert(assignments.end(),
-                       {"data.kind=" + row.own_data, "data.path=" + std::filesystem::absolute(data).string()});
+    require(row.own_data != nullptr, folder.string(), [&] { return text("its task '", row.name, "' has no data of its own"); });
+    for (std::string& assignment : row.own_data(data, folder)) assignments.push_back(std::move(assignment));
+    assignments.push_back("data.path=" + std::filesystem::absolute(data).string());
   }
   run->experiment = read_run(folder, assignments);
   require_checkpoint(folder);

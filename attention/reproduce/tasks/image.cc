@@ -69,7 +69,13 @@ nn::ImageShape ImageTask::shape() const {
 }
 
 const ImageSet& ImageTask::set() const {
-  return set_ ? *set_ : set_.emplace(read_images(data().spec, &description_));
+  if (set_) return *set_;
+  const std::filesystem::path& path = data().spec.path;
+  std::error_code ignored;
+  require(path.empty() || std::filesystem::exists(path, ignored), "config: data.path",
+          [&] { return text("there is no ", path.string(), ", the images that the run needs"); },
+          "`tapir eval --data PATH` and `tapir train --resume RUN --set data.path=PATH` find them elsewhere");
+  return set_.emplace(read_images(data().spec, &description_));
 }
 
 const Images& ImageTask::images(const std::string& part) const {
@@ -248,7 +254,8 @@ Task::Evaluation ImageTask::evaluate_part(const std::string& part) {
   Results results{{"images", fmt::format("{}", images)},
                   {"accuracy", share(all.right(1))},
                   {"95 %", ends_of(wilson(all.right(1), images))}};
-  if (description_.classes.size() > 5) results.emplace_back("top 5", share(all.right(5)));
+  if (description_.classes.size() > 5)
+    results.insert(results.end(), {{"top 5", share(all.right(5))}, {"top 5 95 %", ends_of(wilson(all.right(5), images))}});
   results.insert(results.end(), {{"nats", fmt::format("{:.5f}", all.loss)},
                                  {"calibration", fmt::format("{:.4f}", all.calibration_error())}});
   return {std::move(results), all.confusion(description_.classes)};
@@ -259,6 +266,8 @@ Task::Results ImageTask::comparable(const std::string& part) const {
           {"images", fmt::format("{} sha256 {}", images(part).size(), digest_of(images(part)).substr(0, 12))},
           {"classes", fmt::format("{}", description_.classes.size())}};
 }
+
+std::string ImageTask::all() const { return data().spec.kind == "folder" ? text(set().found, " images") : ""; }
 
 std::string ImageTask::drawn() const {
   return data().augment == AugmentOptions{} ? "order of images" : "order and augmentation of images";
@@ -290,7 +299,12 @@ TaskRow image_row() {
           .title = "the class of each image of [data]",
           .options = [] { return std::make_unique<ImageTaskOptions>(); },
           .data = [] { return std::make_unique<ImageDataOptions>(); },
-          .own_data = "folder",
+          .own_data =
+              [](const std::filesystem::path& place, const std::filesystem::path& run) {
+                const ImageDescription learned = load_description(run / images_file);
+                const std::string kind = kind_at(place, static_cast<int64_t>(learned.classes.size()));
+                return std::vector<std::string>{"data.kind=" + kind, text("data.size=", kind == "folder" ? learned.height : 0)};
+              },
           .make = [](Experiment& experiment, const std::filesystem::path& trained) -> std::unique_ptr<Task> {
             return std::make_unique<ImageTask>(
                 experiment, trained.empty() ? std::optional<ImageDescription>() : load_description(trained / images_file));

@@ -202,7 +202,7 @@ TaskRow language_row() {
           .title = "the next token of the text of [data]",
           .options = [] { return std::make_unique<nn::Options>(); },
           .data = [] { return std::make_unique<DataOptions>(); },
-          .own_data = "file",
+          .own_data = [](const auto&, const auto&) { return std::vector<std::string>{"data.kind=file"}; },
           .make = [](Experiment& experiment, const std::filesystem::path& trained) -> std::unique_ptr<Task> {
             return std::make_unique<LanguageTask>(
                 experiment, trained.empty() ? nullptr : load_tokenizer(trained / tokenizer_file), false);

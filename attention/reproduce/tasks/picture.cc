@@ -230,7 +230,7 @@ TaskRow picture_row() {
           .title = "a picture as a function of the place",
           .options = [] { return std::make_unique<nn::Options>(); },
           .data = [] { return std::make_unique<PictureDataOptions>(); },
-          .own_data = "file",
+          .own_data = [](const auto&, const auto&) { return std::vector<std::string>{"data.kind=file"}; },
           .make = [](Experiment& experiment, const std::filesystem::path&) -> std::unique_ptr<Task> {
             return std::make_unique<PictureTask>(experiment);
           }};

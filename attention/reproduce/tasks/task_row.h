@@ -18,7 +18,9 @@ struct TaskRow {
   std::string title;
   std::function<std::unique_ptr<nn::Options>()> options;   // the other keys of [task]
   std::function<std::unique_ptr<nn::Options>()> data{};    // the keys of [data]; empty: there is no such section
-  std::string own_data{};   // [data] kind of what a user has at data.path; "": of tasks that take none
+  // Assignments to [data], beside data.path, with which the run in a folder reads what a user has at a place; empty: the task
+  // takes no such data.
+  std::function<std::vector<std::string>(const std::filesystem::path& place, const std::filesystem::path& run)> own_data{};
   // With a model, but without weights. `trained`: the folder of a run, which has what the task saved there; empty: a new run.
   std::function<std::unique_ptr<Task>(Experiment& experiment, const std::filesystem::path& trained)> make;
 };
