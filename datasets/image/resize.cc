@@ -55,20 +55,28 @@ FloatImage resample(const T* values, int64_t row, int64_t channels, const Box& b
   return result;
 }
 
+std::vector<uint8_t> bytes_of(const FloatImage& image) {
+  std::vector<uint8_t> bytes(image.values.size());
+  std::transform(image.values.begin(), image.values.end(), bytes.begin(),
+                 [](float value) { return static_cast<uint8_t>(std::clamp(std::nearbyint(value), 0.0f, 255.0f)); });
+  return bytes;
+}
+
 }  // namespace
 
 FloatImage resized(const FloatImage& image, const Box& box, int64_t height, int64_t width) {
   return resample(image.values.data(), image.width, image.channels, box, height, width);
 }
 
+DecodedImage resized(const DecodedImage& image, int64_t height, int64_t width) {
+  const Box whole{0, 0, image.height, image.width};
+  return {height, width, bytes_of(resample(image.pixels.data(), image.width, 3, whole, height, width))};
+}
+
 std::vector<uint8_t> fit_square(const DecodedImage& image, int64_t size) {
   const int64_t side = std::min(image.height, image.width);
   const Box middle{(image.height - side) / 2, (image.width - side) / 2, side, side};
-  const FloatImage square = resample(image.pixels.data(), image.width, 3, middle, size, size);
-  std::vector<uint8_t> bytes(square.values.size());
-  std::transform(square.values.begin(), square.values.end(), bytes.begin(),
-                 [](float value) { return static_cast<uint8_t>(std::clamp(std::nearbyint(value), 0.0f, 255.0f)); });
-  return bytes;
+  return bytes_of(resample(image.pixels.data(), image.width, 3, middle, size, size));
 }
 
 }  // namespace tapir

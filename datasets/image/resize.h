@@ -28,6 +28,9 @@ struct Box {
 // of [c − s, c + s] by the weight max(0, 1 − |j + ½ − c| / s), divided by their sum. The box lies in the image.
 FloatImage resized(const FloatImage& image, const Box& box, int64_t height, int64_t width);
 
+// The whole image so, rounded to bytes.
+DecodedImage resized(const DecodedImage& image, int64_t height, int64_t width);
+
 // The middle square of the image, resized to `size` × `size` and rounded to bytes.
 std::vector<uint8_t> fit_square(const DecodedImage& image, int64_t size);
 

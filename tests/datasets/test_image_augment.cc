@@ -92,6 +92,17 @@ TEST_CASE("sizes change as PyTorch changes them, antialiased") {
   }
 }
 
+TEST_CASE("a whole image of bytes is resized as one of numbers, and rounded") {
+  const std::vector<uint8_t> bytes = hashed_bytes(11 * 14 * 3);
+  FloatImage image(11, 14, 3);
+  std::copy(bytes.begin(), bytes.end(), image.values.begin());
+  const DecodedImage made = resized(DecodedImage{11, 14, bytes}, 5, 9);
+  CHECK(std::pair(made.height, made.width) == std::pair<int64_t, int64_t>(5, 9));
+  const std::vector<float> expected = resized(image, {0, 0, 11, 14}, 5, 9).values;
+  REQUIRE(made.pixels.size() == expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) CHECK(std::abs(static_cast<float>(made.pixels[i]) - expected[i]) <= 0.5f);
+}
+
 TEST_CASE("without augmentation a batch is its images; a colour that is kept is kept") {
   const Images images = hashed_images();
   const ImageBatches batches(images, {{0, 0, 0}, {1, 1, 1}}, {}, 3, 9);

@@ -48,6 +48,17 @@ const Trained& trained() {
   return *one;
 }
 
+// The block of JSON of a report of these runs.
+nlohmann::json reported(const std::string& runs) {
+  const TemporaryFolder folder;
+  const fs::path page = folder.path() / "page.html";
+  const Outcome outcome = tapir("report " + runs + " --out " + in_quotes(page));
+  REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+  const std::string html = contents(page), begin = "<script type=\"application/json\" id=\"data\">";
+  const size_t at = html.find(begin) + begin.size();
+  return nlohmann::json::parse(html.substr(at, html.find("</script>", at) - at));
+}
+
 fs::path png() { return fs::path(TAPIR_SOURCE_DIR) / "tests" / "golden" / "images" / "rgb.png"; }
 
 }  // namespace
@@ -204,12 +215,7 @@ TEST_CASE("images: eval has accuracy with its interval; a report has the images,
   CHECK(results.at("accuracy").get<double>() == doctest::Approx(static_cast<double>(right) / static_cast<double>(all)).epsilon(1e-3));
   const std::string table = tapir("eval --classes " + in_quotes(trained().run)).out;
   for (const std::string shape : {"circle", "square", "triangle"}) CHECK(contains_text(table, "\n  " + shape + ' '));
-  const fs::path page = trained().folder.path() / "page.html";
-  REQUIRE(tapir("report " + in_quotes(trained().run) + " --out " + in_quotes(page)).status == 0);
-  const std::string html = contents(page), begin = "<script type=\"application/json\" id=\"data\">";
-  const size_t at = html.find(begin) + begin.size();
-  const nlohmann::json data = nlohmann::json::parse(html.substr(at, html.find("</script>", at) - at));
-  const nlohmann::json images = data.at("groups")[0].at("runs")[0].at("images");
+  const nlohmann::json images = reported(in_quotes(trained().run)).at("groups")[0].at("runs")[0].at("images");
   CHECK(images.at("images").size() == 8);
   CHECK(images.at("images")[0].at("pixels").size() == 16 * 16 * 3);
   CHECK(images.at("images")[0].at("likeliest").size() == 3);
@@ -220,6 +226,82 @@ TEST_CASE("images: eval has accuracy with its interval; a report has the images,
   CHECK(images.at("layers")[1].at("heads")[1][7].size() == 4);
   CHECK(images.at("rollout").size() == 8);
   CHECK(images.at("confusion") == counts);
+  const auto told = images.at("results").get<std::vector<std::pair<std::string, std::string>>>();
+  CHECK(nlohmann::json(json_of(told)) == results);
+  for (size_t k = 0; k < 5; ++k) {
+    const auto row = counts[k].get<std::vector<int64_t>>();
+    CHECK(images.at("found")[k] == ends_of(wilson(row[k], std::accumulate(row.begin(), row.end(), int64_t{0}))));
+  }
+}
+
+TEST_CASE("images: a report of any mechanism that sees them has a map of every head, and a rollout or why there is none") {
+  const TemporaryFolder folder;
+  std::string runs;
+  std::set<std::string> seen;
+  for (const Mechanism& row : zoo()) {
+    CAPTURE(row.name);
+    const fs::path experiment = folder.write(
+        row.name + ".toml",
+        "[task]\nname = 'image'\n[data]\nkind = 'synthetic-shapes'\nsize = 16\ntrain_images = 10\nvalid_images = 5\n"
+        "test_images = 5\n[model]\nname = 'vit'\npatch = 4\nwidth = 16\nlayers = 2\nheads = 2\n[attention]\nmechanism = '" +
+            row.name + "'\n[train]\nsteps = 1\nbatch = 2\n");
+    const fs::path run = folder.path() / row.name;
+    const Outcome outcome = tapir("train " + in_quotes(experiment) + " --out " + in_quotes(run));
+    REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+    runs += ' ' + in_quotes(run);
+  }
+  // Weights that are no distributions after this one step: by sign or by sum; of flatten some queries have no features.
+  const std::set<std::string> with_signs{"delta_rule", "fourier", "galerkin", "gated_linear"};
+  const std::set<std::string> with_other_sums{"differential", "flatten", "sigmoid"};
+  const nlohmann::json data = reported(runs);
+  for (const nlohmann::json& group : data.at("groups"))
+    for (const nlohmann::json& run : group.at("runs")) {
+      const std::string name = group.at("arms").at(run.at("arm").get<size_t>()).at("label");
+      CAPTURE(name);
+      seen.insert(name);
+      const nlohmann::json& images = run.at("images");
+      REQUIRE(images.at("layers").size() == 2);
+      bool any_sign = false;
+      for (const nlohmann::json& layer : images.at("layers")) {
+        any_sign = any_sign || layer.at("signed");
+        REQUIRE(layer.at("heads").size() == 2);
+        for (const nlohmann::json& head : layer.at("heads")) {
+          REQUIRE(head.size() == 5);
+          for (const nlohmann::json& map : head) {
+            REQUIRE(map.size() == 16);
+            CHECK(*std::max_element(map.begin(), map.end()) == 1000);
+            CHECK(*std::min_element(map.begin(), map.end()) >= 0);
+          }
+        }
+      }
+      CHECK(any_sign == with_signs.contains(name));
+      const nlohmann::json& shown = run.at("attention").at("layers");   // of the first image alone
+      CHECK(std::any_of(shown.begin(), shown.end(), [](const auto& layer) { return layer.at("signed"); }) == any_sign);
+      if (with_signs.contains(name) || with_other_sums.contains(name)) {
+        CHECK(images.at("no_rollout") == "rows of weights of blocks.0.attention are no distributions");
+        CHECK_FALSE(images.contains("rollout"));
+      } else {
+        CHECK_FALSE(images.contains("no_rollout"));
+        REQUIRE(images.at("rollout").size() == 5);
+        CHECK(images.at("rollout")[4].size() == 16);
+      }
+    }
+  CHECK(seen.size() == zoo().size());
+}
+
+TEST_CASE("images: of a model without a grid of tokens a report says that there are no maps; large images are shown small") {
+  const TemporaryFolder folder;
+  const fs::path experiment = folder.write(
+      "resnet.toml",
+      "[task]\nname = 'image'\n[data]\nkind = 'synthetic-shapes'\nsize = 200\ntrain_images = 5\nvalid_images = 5\n"
+      "test_images = 5\nresize = 8\n[model]\nname = 'resnet'\ndepth = 8\nwidth = 2\n[train]\nsteps = 1\nbatch = 2\n");
+  const fs::path run = folder.path() / "run";
+  REQUIRE(tapir("train " + in_quotes(experiment) + " --out " + in_quotes(run)).status == 0);
+  const nlohmann::json images = reported(in_quotes(run)).at("groups")[0].at("runs")[0].at("images");
+  CHECK(images.at("layers").empty());
+  CHECK(images.at("no_rollout") == "no layer has weights over one grid of tokens");
+  CHECK(images.at("images")[0].at("height") == 192);
+  CHECK(images.at("images")[0].at("pixels").size() == 192 * 192 * 3);
 }
 
 TEST_CASE("images: of weights whose logits overflow nothing is shown or predicted, and the report says why") {

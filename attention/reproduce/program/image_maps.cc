@@ -1,31 +1,28 @@
 #include "attention/reproduce/program/image_maps.h"
 
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/sum.h"
+#include "autograd/ops/unary.h"
+
 namespace tapir {
 
-std::vector<double> read_from_cells(const std::vector<double>& weights, const ImageGrid& grid) {
-  const int64_t tokens = grid.tokens(), queries = grid.class_tokens > 0 ? 1 : tokens;
-  std::vector<double> read(grid.cells());
-  for (int64_t t = 0; t < queries; ++t)
-    for (int64_t cell = 0; cell < grid.cells(); ++cell)
-      read[cell] += weights[t * tokens + grid.class_tokens + cell] / static_cast<double>(queries);
-  return read;
+Tensor read_from_cells(const Tensor& weights, const ImageGrid& grid) {
+  const Tensor read = grid.class_tokens > 0 ? reshape(slice(weights, -2, 0, 1), sum(weights, -2).shape()) : mean(weights, -2);
+  return slice(read, -1, grid.class_tokens, grid.cells());
 }
 
-std::vector<double> rollout(const std::vector<std::vector<double>>& layers, int64_t tokens) {
-  std::vector<double> all(tokens * tokens);
-  for (int64_t t = 0; t < tokens; ++t) all[t * tokens + t] = 1;
-  for (const std::vector<double>& weights : layers) {
-    const int64_t heads = static_cast<int64_t>(weights.size()) / (tokens * tokens);
-    std::vector<double> next(tokens * tokens);
-    for (int64_t t = 0; t < tokens; ++t)
-      for (int64_t s = 0; s < tokens; ++s) {
-        double own = t == s ? 0.5 : 0;
-        for (int64_t h = 0; h < heads; ++h) own += weights[(h * tokens + t) * tokens + s] / static_cast<double>(2 * heads);
-        for (int64_t r = 0; r < tokens; ++r) next[t * tokens + r] += own * all[s * tokens + r];
-      }
-    all = std::move(next);
-  }
-  return all;
+bool are_distributions(const Tensor& weights) {
+  return min(weights).item() >= 0 && max(abs(affine(sum(weights, -1), 1, -1))).item() < 1e-3;
+}
+
+Tensor rolled_out(const Tensor& before, const Tensor& weights) {
+  const int64_t tokens = weights.size(-1);
+  const Tensor ones = Tensor::full({tokens, tokens}, 0.5, DType::f64, weights.device());
+  const Tensor layer = add(affine(mean(weights, 1).to(DType::f64), 0.5, 0), sub(tril(ones), tril(ones, -1)));
+  return before.defined() ? matmul(layer, before) : layer;
 }
 
 }  // namespace tapir

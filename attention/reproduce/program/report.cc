@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 
 #include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/commands.h"
@@ -13,7 +14,11 @@
 #include "attention/reproduce/program/image_maps.h"
 #include "attention/reproduce/program/named_runs.h"
 #include "attention/reproduce/program/run_folder.h"
+#include "attention/reproduce/program/statistics.h"
 #include "attention/reproduce/program/streams.h"
+#include "autograd/ops/reduction.h"
+#include "autograd/ops/shape.h"
+#include "datasets/image/resize.h"
 #include "nn/files/atomic_file.h"
 #include "nn/train/finite.h"
 
@@ -28,6 +33,7 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t most_points = 2000;   // of a curve: of longer ones every second, third, … is kept, and the last
 constexpr int64_t most_tokens = 32;     // of an attention map
 constexpr int64_t most_images = 8;
+constexpr int64_t most_side = 192;      // of an image, twice what a page gives it
 
 // {"name": {"step": […], "value": […]}, …} of all numbers of a log.
 Json curves_of(const std::vector<MetricsLine>& lines) {
@@ -50,15 +56,15 @@ Json curves_of(const std::vector<MetricsLine>& lines) {
   return all;
 }
 
-// One layer's weights (1,H,T,S): {"path": …, "heads": [{"entropy": …, "uniform": …, "rows": [[thousandths, …], …]}, …]}.
+// One layer's weights (1,H,T,S): {"path": …, "signed": whether some are negative, "heads": [{"entropy": …, "uniform": …,
+// "rows": [[thousandths, …], …]}, …]}.
 Json layer_of(const std::string& path, const Tensor& weights) {
   require_finite(path, "attention weights", weights);
-  const std::vector<double> all = weights.to(DType::f64).values<double>();
   const int64_t queries = weights.size(2), keys = weights.size(3);
   Json heads = Json::array();
   for (int64_t head = 0; head < weights.size(1); ++head) {
-    const auto begin = all.begin() + head * queries * keys;
-    const std::vector<double> own(begin, begin + queries * keys);
+    // One head at a time: 4,096 × 4,096 weights are 128 MiB so.
+    const std::vector<double> own = slice(weights, 1, head, 1).to(DType::f64).values<double>();
     const Entropy entropy = entropy_of(own, keys);
     Json rows = Json::array();
     for (int64_t t = 0; t < std::min(queries, most_tokens); ++t) {
@@ -68,7 +74,7 @@ Json layer_of(const std::string& path, const Tensor& weights) {
     }
     heads.push_back({{"entropy", entropy.mean}, {"uniform", entropy.uniform}, {"rows", std::move(rows)}});
   }
-  return {{"path", path}, {"heads", std::move(heads)}};
+  return {{"path", path}, {"signed", min(weights).item() < 0}, {"heads", std::move(heads)}};
 }
 
 // {"weights": which, "tokens": […], "layers": […]} of a held-out example. Throws Error where there is nothing to show.
@@ -86,63 +92,80 @@ Json attention_of(const std::filesystem::path& folder, OpenRun& run) {
   return {{"weights", run.weights}, {"tokens", tokens}, {"layers", std::move(layers)}};
 }
 
-// A map over the cells of an image: thousandths of its largest value.
-Json map_of(const std::vector<double>& cells) {
-  const double most = *std::max_element(cells.begin(), cells.end());
-  Json map = Json::array();
-  for (const double value : cells) map.push_back(most > 0 ? std::llround(1000 * value / most) : 0);
-  return map;
+// The image, with no more pixels than a page shows.
+Task::ShownImage shrunk(Task::ShownImage image) {
+  const int64_t side = std::max(image.height, image.width);
+  if (side <= most_side) return image;
+  const auto less = [side](int64_t extent) { return std::max<int64_t>(1, extent * most_side / side); };
+  DecodedImage small = resized({image.height, image.width, std::move(image.pixels)}, less(image.height), less(image.width));
+  image.height = small.height;
+  image.width = small.width;
+  image.pixels = std::move(small.pixels);
+  return image;
 }
 
-// Held-out images and where the model looks: {"images": [{"height", "width", "pixels": […], "label", "likeliest": [[class,
-// probability], …]}, …], "rows", "columns", "layers": [{"path", "heads": [[map of each image], …]}, …], "rollout": [map of each
-// image], "classes": […], "confusion": [counts of each label's guesses in the validation part, …]}. Null where the task has no
-// images; without layers where the model has no grid of tokens or its mechanism no weights.
+// Of what is read of the cells of images, (n,H,cells): [[map of each image], …], a list for each head. A map has thousandths of
+// its largest value; where values have any sign, of their sizes.
+Json maps_of(const Tensor& read) {
+  const std::vector<double> all = read.to(DType::f64).values<double>();
+  const int64_t images = read.size(0), heads = read.size(1), cells = read.size(2);
+  Json maps = Json::array();
+  for (int64_t head = 0; head < heads; ++head) {
+    Json of_head = Json::array();
+    for (int64_t n = 0; n < images; ++n) {
+      const std::span<const double> own(&all[(n * heads + head) * cells], cells);
+      double most = 0;
+      for (const double value : own) most = std::max(most, std::abs(value));
+      Json map = Json::array();
+      for (const double value : own) map.push_back(most > 0 ? std::llround(1000 * std::abs(value) / most) : 0);
+      of_head.push_back(std::move(map));
+    }
+    maps.push_back(std::move(of_head));
+  }
+  return maps;
+}
+
+// Held-out images, how well they are told apart, and where the model looks: {"images": [{"height", "width", "pixels": […],
+// "label", "likeliest": [[class, probability], …]}, …], "results": [[name, of the validation part], …], "classes": […],
+// "confusion": [counts of each label's guesses, …], "found": [interval of the share of each class that is found, …], "rows",
+// "columns", "layers": [{"path", "signed": whether some weights are negative, "heads": [[map of each image], …]}, …],
+// "rollout": [map of each image], or "no_rollout": why not}. Null where the task has no images; where it has no classes there
+// is no rollout, and nothing to say of it.
 Json images_of(OpenRun& run) {
-  struct Layer {
-    std::string path;
-    Tensor weights;   // (n,H,T,T)
-  };
-  std::vector<Layer> layers;
+  Json layers = Json::array();
+  std::string no_rollout;
+  Tensor product;
   ImageGrid grid;
   nn::Call call;
   call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
-    if (name == "weights" && value.rank() == 4) layers.push_back({path, value});
-    if (name != "grid") return;
-    const std::vector<int32_t> extents = value.values<int32_t>();
-    grid = {extents[0], extents[1], extents[2]};
+    if (name == "grid") {
+      const std::vector<int32_t> extents = value.values<int32_t>();
+      grid = {extents[0], extents[1], extents[2]};
+    }
+    if (name != "weights" || value.rank() != 4 || grid.cells() == 0) return;
+    require_finite(path, "attention weights", value);
+    layers.push_back({{"path", path}, {"signed", min(value).item() < 0}, {"heads", maps_of(read_from_cells(value, grid))}});
+    if (no_rollout.empty() && !are_distributions(value))
+      no_rollout = text("rows of weights of ", path, " are no distributions");
+    if (no_rollout.empty()) product = rolled_out(product, value);
   };
   const std::vector<Task::ShownImage> shown = run.task->show_images(most_images, call);
   if (shown.empty()) return nullptr;
-  const Confusion confusion = run.task->evaluate_part("valid").confusion;
-  Json all = {{"images", Json::array()}, {"rows", grid.rows}, {"columns", grid.columns}, {"layers", Json::array()},
-              {"classes", confusion.classes}, {"confusion", confusion.counts}};
-  for (const Task::ShownImage& one : shown)
+  const Task::Evaluation valid = run.task->evaluate_part("valid");
+  const Confusion& confusion = valid.confusion;
+  Json all = {{"images", Json::array()}, {"results", valid.results}, {"classes", confusion.classes},
+              {"confusion", confusion.counts}, {"found", Json::array()}, {"rows", grid.rows}, {"columns", grid.columns}};
+  for (size_t k = 0; k < confusion.classes.size(); ++k)
+    all["found"].push_back(ends_of(wilson(confusion.counts[k][k], confusion.labelled(k))));
+  for (const Task::ShownImage& whole : shown) {
+    const Task::ShownImage one = shrunk(whole);
     all["images"].push_back({{"height", one.height}, {"width", one.width}, {"pixels", one.pixels}, {"label", one.label},
                              {"likeliest", one.likeliest}});
-  if (grid.cells() == 0 || layers.empty()) return all;
-  const int64_t tokens = grid.tokens(), square = tokens * tokens;
-  std::vector<std::vector<std::vector<double>>> of_images(shown.size());   // of each image, (H,T,T) of each layer
-  for (const Layer& layer : layers) {
-    require_finite(layer.path, "attention weights", layer.weights);
-    const std::vector<double> weights = layer.weights.to(DType::f64).values<double>();
-    const int64_t heads = layer.weights.size(1);
-    Json maps = Json::array();
-    for (int64_t head = 0; head < heads; ++head) {
-      Json of_head = Json::array();
-      for (size_t n = 0; n < shown.size(); ++n) {
-        const auto begin = weights.begin() + (static_cast<int64_t>(n) * heads + head) * square;
-        of_head.push_back(map_of(read_from_cells({begin, begin + square}, grid)));
-      }
-      maps.push_back(std::move(of_head));
-    }
-    for (size_t n = 0; n < shown.size(); ++n) {
-      const auto begin = weights.begin() + static_cast<int64_t>(n) * heads * square;
-      of_images[n].emplace_back(begin, begin + heads * square);
-    }
-    all["layers"].push_back({{"path", layer.path}, {"heads", std::move(maps)}});
   }
-  for (const auto& own : of_images) all["rollout"].push_back(map_of(read_from_cells(rollout(own, tokens), grid)));
+  if (layers.empty() && !confusion.empty()) no_rollout = "no layer has weights over one grid of tokens";
+  if (!no_rollout.empty()) all["no_rollout"] = no_rollout;
+  else if (product.defined()) all["rollout"] = maps_of(read_from_cells(stack({product}, 1), grid))[0];
+  all["layers"] = std::move(layers);
   return all;
 }
 
