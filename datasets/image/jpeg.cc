@@ -11,7 +11,7 @@
 namespace tapir {
 namespace {
 
-constexpr std::string_view is_complete = "is it complete?";
+constexpr std::string_view is_complete = "is it complete?", is_damaged = "is it damaged?";
 
 int byte_at(std::string_view bytes, size_t at) { return at < bytes.size() ? static_cast<unsigned char>(bytes[at]) : 0; }
 
@@ -109,7 +109,7 @@ class Bits {
   void finish(bool restarts) {
     fill();
     require(count_ < 8, name_, [&] { return text("byte ", at_, ": the codes of a scan go on behind its last block"); },
-            "is it damaged?");
+            is_damaged);
     count_ = 0;
     if (!restarts) return;
     while (byte_at(bytes_, at_ + 1) == 0xFF) ++at_;
@@ -118,7 +118,7 @@ class Bits {
     at_ += 2;
   }
 
-  Error damaged(std::string_view fault) const { return Error(name_, text("byte ", at_, ": ", fault), "is it damaged?"); }
+  Error damaged(std::string_view fault) const { return Error(name_, text("byte ", at_, ": ", fault), is_damaged); }
 
  private:
   std::string ends_early() const { return text("byte ", at_, ": the codes of a scan end before its last block"); }
@@ -219,13 +219,13 @@ class Scans {
   void read_scan(const Segment& scan) {
     const auto fault = [&] { return text("byte ", scan.begin, ": expected a scan of components of the frame"); };
     const auto count = static_cast<size_t>(byte_at(scan.bytes, 0));
-    require(count >= 1 && count <= 4 && scan.bytes.size() == 4 + 2 * count, name_, fault);
+    require(count >= 1 && count <= 4 && scan.bytes.size() == 4 + 2 * count, name_, fault, is_damaged);
     std::vector<Coded> coded;
     for (size_t k = 0; k < count; ++k) {
       const auto found = std::find_if(components_.begin(), components_.end(),
                                       [&](const Component& one) { return one.id == byte_at(scan.bytes, 1 + 2 * k); });
       const int tables = byte_at(scan.bytes, 2 + 2 * k);
-      require(found != components_.end() && tables >> 4 < 4 && (tables & 15) < 4, name_, fault);
+      require(found != components_.end() && tables >> 4 < 4 && (tables & 15) < 4, name_, fault, is_damaged);
       require(has_quantization_[static_cast<size_t>(found->quantization)], name_,
               [&] { return text("has no quantization table for the component ", found->id); }, is_complete);
       coded.push_back({&*found, &tables_[0][static_cast<size_t>(tables >> 4)], &tables_[1][static_cast<size_t>(tables & 15)]});
@@ -234,7 +234,8 @@ class Scans {
     last_ = is_progressive_ ? byte_at(scan.bytes, 2 + 2 * count) : 63;
     const int bits = is_progressive_ ? byte_at(scan.bytes, 3 + 2 * count) : 0;   // that are missing: before, behind the scan
     refines_ = bits >> 4 > 0;
-    require(first_ <= last_ && last_ < 64 && (!is_progressive_ || (first_ == 0 ? last_ == 0 : count == 1)), name_, fault);
+    require(first_ <= last_ && last_ < 64 && (!is_progressive_ || (first_ == 0 ? last_ == 0 : count == 1)), name_, fault,
+            is_damaged);
     for (const Coded& one : coded) {
       const auto from = one.component->missing.begin() + first_, to = from + (last_ + 1 - first_);
       const int before = refines_ ? bits >> 4 : 16;

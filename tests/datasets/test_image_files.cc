@@ -283,7 +283,7 @@ TEST_CASE("restarts of a JPEG, and codes and tables that are none, by hand") {
         "has no quantization table for the component 1; hint: is it complete?");
   std::string other = bytes;
   other[scan + 5] = 7;   // another component than the frame's
-  CHECK(refused(other) == text("byte ", scan + 4, ": expected a scan of components of the frame"));
+  CHECK(refused(other) == text("byte ", scan + 4, ": expected a scan of components of the frame; hint: is it damaged?"));
   CHECK(refused(bytes.substr(0, scan) + "\xFF\xD9") ==
         "has no scan, or not every scan, of the component 1; hint: is it complete?");
 }
