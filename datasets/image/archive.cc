@@ -2,9 +2,13 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <zlib.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <memory>
+#include <vector>
 
 #include "datasets/text/text_file.h"
 #include "datasets/text/utf8.h"
@@ -15,13 +19,46 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// The bytes of a file, or what they are by gzip: zlib compares the checksum and the size of every member, libarchive neither.
+class Source {
+ public:
+  explicit Source(const std::string& name) : file_(gzopen(name.c_str(), "rb"), &gzclose_r), bytes_(1 << 16) {
+    require(file_ != nullptr, name, [] { return text("cannot be read: ", std::strerror(errno)); });
+    gzbuffer(file_.get(), static_cast<unsigned>(bytes_.size()));
+  }
+
+  // The number of bytes that are next, at data(): 0 at the end, −1 where failure() says what is wrong.
+  int next() {
+    const int count = gzread(file_.get(), bytes_.data(), static_cast<unsigned>(bytes_.size()));
+    int status = Z_OK;
+    const char* const reason = gzerror(file_.get(), &status);
+    if (status == Z_OK || status == Z_STREAM_END) return count;
+    failure_ = status == Z_ERRNO ? std::strerror(errno) : reason;   // zlib's own begins with the file, which messages do
+    if (const size_t at = failure_.rfind(": "); at != failure_.npos) failure_.erase(0, at + 2);
+    return -1;
+  }
+
+  const char* data() const { return bytes_.data(); }
+  const std::string& failure() const { return failure_; }
+
+ private:
+  std::unique_ptr<gzFile_s, int (*)(gzFile)> file_;
+  std::vector<char> bytes_;
+  std::string failure_;
+};
+
+la_ssize_t next_bytes(archive*, void* source, const void** bytes) {
+  auto* const from = static_cast<Source*>(source);
+  *bytes = from->data();
+  return from->next();
+}
+
 class Reader {
  public:
-  explicit Reader(const fs::path& file) : name_(file.string()), handle_(archive_read_new(), &archive_read_free) {
-    require_regular_file(file);
-    archive_read_support_filter_gzip(handle());
+  explicit Reader(const fs::path& file)
+      : name_((require_regular_file(file), file.string())), source_(name_), handle_(archive_read_new(), &archive_read_free) {
     archive_read_support_format_tar(handle());
-    check(archive_read_open_filename(handle(), name_.c_str(), 1 << 16));
+    check(archive_read_open(handle(), &source_, nullptr, &next_bytes, nullptr));
   }
 
   // The next member; null at the end.
@@ -45,6 +82,15 @@ class Reader {
     return bytes;
   }
 
+  // Reads what is behind the last member, at most `most` bytes: where a checksum may stand. Whether that is the end.
+  bool ends_within(int64_t most) {
+    for (int count; (count = source_.next()) != 0; most -= count) {
+      check(count < 0 ? ARCHIVE_FATAL : ARCHIVE_OK);
+      if (count > most) return false;
+    }
+    return true;
+  }
+
   int64_t unpacked() const { return std::max<int64_t>(archive_filter_bytes(handle_.get(), 0), 0); }
   const std::string& name() const { return name_; }
 
@@ -53,15 +99,16 @@ class Reader {
 
   void check(int status) {
     require(
-        status >= ARCHIVE_WARN, name_,
+        status >= ARCHIVE_WARN && source_.failure().empty(), name_,
         [&] {
-          const char* const reason = archive_error_string(handle());
+          const char* const reason = source_.failure().empty() ? archive_error_string(handle()) : source_.failure().c_str();
           return text("cannot be read as a tar archive behind ", unpacked(), " bytes: ", reason ? reason : "unknown reason");
         },
         "is it complete? expected .tar.gz or .tar");
   }
 
   std::string name_;
+  Source source_;
   std::unique_ptr<archive, int (*)(archive*)> handle_;
 };
 
@@ -98,6 +145,8 @@ std::map<std::string, std::string> read_archive(const fs::path& file, const std:
                  [&] { return text(shown(member), " has ", size, " bytes, expected at most ", most); });
     found[member] = reader.bytes(size, member);
   }
+  require_size(reader.ends_within(most_unpacked - reader.unpacked()),
+               [&] { return text("unpacks to more than ", most_unpacked, " bytes, behind its last file"); });
   return found;
 }
 

@@ -30,10 +30,7 @@ std::vector<std::string> names_of(std::string_view contents, int64_t count, cons
   }
   require(static_cast<int64_t>(names.size()) == count, file,
           [&] { return text("expected ", count, " lines with the name of a class, found ", names.size()); });
-  std::vector<std::string> sorted = names;
-  std::sort(sorted.begin(), sorted.end());
-  const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
-  require(twice == sorted.end(), file, [&] { return text("has the class ", shown(*twice), " twice"); });
+  require_class_names(names, file);
   return names;
 }
 

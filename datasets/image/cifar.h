@@ -35,7 +35,7 @@ struct CifarParts {
 };
 
 // Reads a folder of the files, or a .tar.gz that has `layout.folder`. Errors name the file: missing; of another size than its
-// records have; a label out of range (names record and byte); names that are no UTF-8, empty, there twice or of another number.
+// records have; a label out of range (names record and byte); names of another number, or that require_class_names refuses.
 CifarParts read_cifar(const CifarLayout& layout, const std::filesystem::path& place);
 
 // Appends the images of `bytes` of the file `name`, channels last. Errors as above.

@@ -1,12 +1,16 @@
 #include "datasets/image/decode.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <utility>
 
 #include "datasets/image/jpeg.h"
+#include "datasets/image/png.h"
+#include "tensor/available_memory.h"
 #include "tensor/error.h"
 
 namespace tapir {
@@ -58,7 +62,7 @@ void* move_memory(void* memory, size_t old_size, size_t size) {
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_FAILURE_USERMSG
-#define STBI_MAX_DIMENSIONS (1 << 22)   // most_image_pixels
+#define STBI_MAX_DIMENSIONS (1 << 26)   // most_image_pixels
 #define STBI_ASSERT(condition) static_cast<void>(sizeof(condition))
 #define STBI_MALLOC(size) tapir::take_memory(size)
 #define STBI_FREE(memory) tapir::give_memory(memory)
@@ -66,6 +70,32 @@ void* move_memory(void* memory, size_t old_size, size_t size) {
 #include <stb/stb_image.h>
 
 namespace tapir {
+namespace {
+
+// What stb_image takes: 12 bytes for each pixel of a progressive JPEG, 14 of an interlaced PNG; more where an image is narrower
+// than the blocks of a JPEG.
+int64_t memory_of(int64_t pixels) { return 15 * std::max(pixels, int64_t{1} << 22); }
+
+// Of the eight orientations those from 5 on exchange rows and columns.
+DecodedImage turned(DecodedImage image, int orientation) {
+  if (orientation == 1) return image;
+  const bool exchanges = orientation >= 5;
+  const bool from_below = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  DecodedImage result{exchanges ? image.width : image.height, exchanges ? image.height : image.width, {}};
+  result.pixels.resize(image.pixels.size());
+  auto to = result.pixels.begin();
+  for (int64_t y = 0; y < result.height; ++y)
+    for (int64_t x = 0; x < result.width; ++x) {
+      const int64_t row = exchanges ? x : y, column = exchanges ? y : x;
+      const int64_t from = (from_below ? image.height - 1 - row : row) * image.width +
+                           (from_right ? image.width - 1 - column : column);
+      to = std::copy_n(image.pixels.begin() + 3 * from, 3, to);
+    }
+  return result;
+}
+
+}  // namespace
 
 DecodedImage decode_image(std::string_view bytes, const std::string& name) {
   const bool is_jpeg = bytes.starts_with("\xFF\xD8\xFF");
@@ -77,19 +107,23 @@ DecodedImage decode_image(std::string_view bytes, const std::string& name) {
   const auto unreadable = [] { return text("cannot be decoded: ", stbi_failure_reason()); };
   if (is_jpeg) require_decodable_jpeg(bytes, name);
 
-  constexpr int64_t largest = int64_t{52} << 20;   // a progressive JPEG of most_image_pixels takes 49 MiB
-  memory_left = largest + 2 * static_cast<int64_t>(bytes.size());
+  memory_left = 1 << 20;   // for a header
   int width = 0, height = 0, channels = 0;
   require(stbi_info_from_memory(data, size, &width, &height, &channels), name, unreadable);
   require(int64_t{width} * height <= most_image_pixels, name,
           [&] { return text("expected at most ", most_image_pixels, " pixels, found ", width, " x ", height); },
           "scale the image down");
+  memory_left = memory_of(int64_t{width} * height) + 2 * static_cast<int64_t>(bytes.size());
+  require_memory(name, memory_left, "scale the image down");
   require(!stbi_is_16_bit_from_memory(data, size), name, [] { return "expected 8 bits a channel, found 16"; },
           "convert the image");
+  if (is_jpeg) require_whole_jpeg(bytes, name);
+  else require_intact_png(bytes, name);
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(stbi_load_from_memory(data, size, &width, &height, &channels, 3),
                                                          &stbi_image_free);
   require(pixels != nullptr, name, unreadable);
-  return {height, width, std::vector<uint8_t>(pixels.get(), pixels.get() + int64_t{width} * height * 3)};
+  DecodedImage image{height, width, std::vector<uint8_t>(pixels.get(), pixels.get() + int64_t{width} * height * 3)};
+  return turned(std::move(image), is_jpeg ? orientation_of_jpeg(bytes) : 1);
 }
 
 }  // namespace tapir

@@ -41,16 +41,38 @@ std::vector<fs::path> images_of(const fs::path& folder) {
 
 }  // namespace
 
+bool is_folder_of_parts(const fs::path& folder) {
+  const auto is_folder = [](const fs::path& path) {
+    std::error_code ignored;
+    return fs::is_directory(path, ignored);
+  };
+  const auto has_folders = [&](const char* part) {
+    if (!is_folder(folder / part)) return false;
+    const std::vector<fs::path> contents = sorted_contents(folder / part);
+    return std::any_of(contents.begin(), contents.end(), is_folder);
+  };
+  const bool train = has_folders("train"), test = has_folders("test");
+  require(train == test, folder.string(), [&] {
+    return text("has folders of classes in ", train ? "train" : "test", " and none in ", train ? "test" : "train");
+  }, "parts are train and test, each with a folder for each class; classes have image files and no folders");
+  if (!train) return false;
+  for (const fs::path& item : sorted_contents(folder)) {
+    const std::string name = item.filename().string();
+    require(!is_folder(item) || name == "train" || name == "test" || name == "valid", item.string(),
+            [] { return "expected no folder beside the parts train, test and valid"; }, "is it a part by another name?");
+  }
+  return true;
+}
+
 std::vector<std::string> class_folders(const fs::path& folder) {
   std::vector<std::string> names;
   for (const fs::path& item : sorted_contents(folder)) {
     std::error_code ignored;
     require(fs::is_directory(item, ignored), item.string(), [] { return "expected a folder for each class, found a file"; });
     names.push_back(item.filename().string());
-    require(!first_invalid_utf8(names.back()), folder.string(),
-            [&] { return text("expected names in UTF-8, found ", shown(names.back())); });
   }
   require(!names.empty(), folder.string(), [] { return "expected a folder for each class, found an empty folder"; });
+  require_class_names(names, folder.string());
   return names;
 }
 

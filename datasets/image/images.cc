@@ -85,8 +85,7 @@ int64_t checked_size(const ImageSpec& spec, int64_t least, int64_t most, int64_t
 Parts folder_parts(const ImageSpec& spec) {
   require(!spec.path.empty(), "data.path", [] { return "the kind \"folder\" needs the path of a folder"; });
   const int64_t size = checked_size(spec, 1, 1024, 32);
-  std::error_code ignored;
-  if (!fs::is_directory(spec.path / "train", ignored)) {
+  if (!is_folder_of_parts(spec.path)) {
     std::vector<std::string> classes = class_folders(spec.path);
     Cut cut = cut_last_tenth(read_image_folder(spec.path, classes, size), classes, "the test");
     return with_validation(std::move(cut.first), std::move(cut.last), std::move(classes));
@@ -94,6 +93,7 @@ Parts folder_parts(const ImageSpec& spec) {
   std::vector<std::string> classes = class_folders(spec.path / "train");
   const auto read = [&](const char* part) { return read_image_folder(spec.path / part, classes, size); };
   Images train = read("train"), test = read("test");
+  std::error_code ignored;
   if (!fs::is_directory(spec.path / "valid", ignored))
     return with_validation(std::move(train), std::move(test), std::move(classes));
   return {std::move(train), read("valid"), std::move(test), std::move(classes), {}};
@@ -174,6 +174,20 @@ void require_known_size(const Images& images, const ImageDescription& known) {
 }
 
 }  // namespace
+
+void require_class_names(const std::vector<std::string>& names, const std::string& where) {
+  for (const std::string& name : names) {
+    require(!first_invalid_utf8(name), where, [&] { return text("expected names in UTF-8, found ", shown(name)); });
+    require(!name.empty(), where, [] { return "has a class without a name"; });
+    require(!has_control_character(name), where,
+            [&] { return text("expected names of classes without control characters, found ", shown(name)); },
+            "rename the class");
+  }
+  std::vector<std::string> sorted = names;
+  std::sort(sorted.begin(), sorted.end());
+  const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+  require(twice == sorted.end(), where, [&] { return text("has the class ", shown(*twice), " twice"); });
+}
 
 ImageSet read_images(const ImageSpec& spec, const ImageDescription* known) {
   const auto& limits = spec.limits;

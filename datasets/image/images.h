@@ -36,6 +36,9 @@ struct ImageDescription {
   std::string train_sha256;                           // of that part (digest_of)
 };
 
+// Error that names `where`: a name is empty, no UTF-8, has a control character, which a terminal would obey, or is there twice.
+void require_class_names(const std::vector<std::string>& names, const std::string& where);
+
 struct ImageSpec {
   // Largest number of images that are kept of each part, from its start; 0 keeps all. Synthetic parts have this size
   // (0: 10,000 and twice 1,000).
@@ -49,8 +52,9 @@ struct ImageSpec {
                                   // "synthetic-triangle"
 
   // "folder" needs it. A folder with a folder of PNG and JPEG files for each class; or with the folders train, test and, if it
-  // likes, valid, which have those. For "cifar-10" and "cifar-100" a folder or a .tar.gz archive of the official files;
-  // empty: where the catalogue expects them. Synthetic images have none.
+  // likes, valid, which have those, and no other folder. Classes may be called train and test where these have files.
+  // For "cifar-10" and "cifar-100" a folder or a .tar.gz archive of the official files; empty: where the catalogue expects
+  // them. Synthetic images have none.
   std::filesystem::path path;
 
   // Height and width of images of a folder (0: 32), whose middle square is resized; and of synthetic ones (0: 32, of
@@ -71,8 +75,8 @@ struct ImageSet {
 // Reads (or draws) the images of `spec`. Statistics are those of the whole training part, before limits, or of `known`, as
 // saved with a trained model: then the images must have its size and its classes, which keep its numbers whatever their order
 // is here. Coarse classes likewise, where both have some; else there are no coarse labels.
-// Errors: a field that is not as above; a file that is missing, truncated or malformed; a class with fewer than 2 images; more
-// images than fit into memory.
+// Errors: a field or folder that is not as above; a file that is missing, truncated or malformed; a class with fewer than 2
+// images; more images than fit into memory.
 ImageSet read_images(const ImageSpec& spec, const ImageDescription* known = nullptr);
 
 // The kind of what is at `place`, for a model that tells so many classes apart: "cifar-10" or "cifar-100" for a folder that has
@@ -84,8 +88,9 @@ ChannelStatistics channel_statistics(const Images& images);   // Error: no image
 // SHA-256 of height, width, channels (8 bytes each, little-endian), labels and coarse labels (4 bytes each), pixels.
 std::string digest_of(const Images& images);
 
-// A description as JSON, with a SHA-256 of itself. `load` gives exactly what was saved, and refuses a file that was cut or
-// edited.
+// A description as JSON, with a SHA-256 of itself. `load` gives exactly what was saved. Errors name the file: it was cut or
+// edited; a height or width outside [1, 1024]; channels or statistics of them other than 3; a mean outside [0, 1]; a deviation
+// below 0; no class; names that require_class_names refuses; a train_sha256 that is none.
 std::string description_text(const ImageDescription& description);
 ImageDescription load_description(const std::filesystem::path& file);
 

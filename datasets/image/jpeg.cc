@@ -1,46 +1,62 @@
 #include "datasets/image/jpeg.h"
 
 #include <algorithm>
-#include <cstdint>
+#include <optional>
 
+#include "datasets/image/jpeg_segments.h"
 #include "tensor/error.h"
 
 namespace tapir {
 namespace {
 
-int byte_at(std::string_view bytes, size_t at) { return at < bytes.size() ? static_cast<unsigned char>(bytes[at]) : 0; }
-
 // A segment of tables: for each its class and number, how many codes there are of 1 … 16 bits, and as many values.
-void require_small_tables(std::string_view segment, size_t offset, const std::string& name) {
-  for (size_t at = 0; at < segment.size();) {
-    size_t codes = 0;
-    for (size_t bits = 1; bits <= 16; ++bits) codes += static_cast<size_t>(byte_at(segment, at + bits));
-    require(codes <= 255 && at + 17 + codes <= segment.size(), name, [&] {
-      return text("byte ", offset + at, ": expected a Huffman table of at most 255 codes within its segment, found ", codes);
+void require_small_tables(const Segment& segment, const std::string& name) {
+  for (size_t at = 0; at < segment.bytes.size();) {
+    const size_t codes = codes_at(segment.bytes, at);
+    require(codes <= 255 && at + 17 + codes <= segment.bytes.size(), name, [&] {
+      return text("byte ", segment.begin + at, ": expected a Huffman table of at most 255 codes within its segment, found ",
+                  codes);
     });
     at += 17 + codes;
   }
 }
 
+// The value of the tag in the first directory of `tiff`, numbers in either order of bytes.
+std::optional<int> orientation_of_tiff(std::string_view tiff) {
+  const bool is_little = tiff.starts_with(std::string_view("II*\0", 4));
+  if (!is_little && !tiff.starts_with(std::string_view("MM\0*", 4))) return {};
+  const auto number = [&](size_t at, size_t size) {
+    size_t value = 0;
+    for (size_t k = 0; k < size; ++k)
+      value = value << 8 | static_cast<size_t>(byte_at(tiff, is_little ? at + size - 1 - k : at + k));
+    return value;
+  };
+  const size_t directory = number(4, 4), entries = number(directory, 2);
+  for (size_t entry = directory + 2; entry < directory + 2 + 12 * entries && entry + 12 <= tiff.size(); entry += 12)
+    if (number(entry, 2) == 0x0112 && number(entry + 2, 2) == 3 && number(entry + 4, 4) == 1)   // one number of 16 bits
+      return static_cast<int>(number(entry + 8, 2));
+  return {};
+}
+
 }  // namespace
 
 void require_decodable_jpeg(std::string_view bytes, const std::string& name) {
-  for (size_t at = 2; at < bytes.size();) {
-    const int marker = byte_at(bytes, at + 1);
-    if (byte_at(bytes, at) != 0xFF || marker <= 1 || marker == 0xFF || (marker >= 0xD0 && marker <= 0xD8)) {
-      ++at;   // coded data, fill bytes, restarts: up to the next segment
-      continue;
-    }
-    if (marker == 0xD9) return;
-    const size_t length = static_cast<size_t>(byte_at(bytes, at + 2) << 8 | byte_at(bytes, at + 3));
-    const bool is_frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
-    require(!is_frame || byte_at(bytes, at + 9) != 4, name, [] { return "expected grey or RGB, found CMYK"; },
-            "convert the image");
-    const size_t begin = at + 4, end = at + 2 + std::max<size_t>(length, 2);
-    if (marker == 0xC4 && end <= bytes.size()) require_small_tables(bytes.substr(begin, end - begin), begin, name);
-    at = end;
+  for (Segment segment = segment_from(bytes, 2); segment.marker != 0; segment = segment_from(bytes, segment.end)) {
+    if (segment.marker == 0xD9) return;
+    require(!is_frame(segment.marker) || byte_at(segment.bytes, 5) != 4, name,
+            [] { return "expected grey or RGB, found CMYK"; }, "convert the image");
+    if (segment.marker == 0xC4 && segment.end <= bytes.size()) require_small_tables(segment, name);
   }
-  throw Error(name, "has no end-of-image marker", "is it complete?");
+  throw Error(name, "has no end-of-image marker", is_complete);
+}
+
+int orientation_of_jpeg(std::string_view bytes) {
+  constexpr std::string_view exif("Exif\0\0", 6);
+  for (Segment segment = segment_from(bytes, 2); segment.marker != 0 && segment.marker != 0xDA && segment.marker != 0xD9;
+       segment = segment_from(bytes, segment.end))
+    if (segment.marker == 0xE1 && segment.bytes.starts_with(exif))
+      if (const auto found = orientation_of_tiff(segment.bytes.substr(exif.size())); found >= 1 && found <= 8) return *found;
+  return 1;
 }
 
 }  // namespace tapir

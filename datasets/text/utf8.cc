@@ -22,6 +22,12 @@ size_t broken_length(std::string_view text, size_t offset) {
   return lead >= 0xF0 && (byte(2) & 0xC0) == 0x80 ? 3 : 2;
 }
 
+// Of the character that starts at `offset`, and is one.
+bool is_control(std::string_view text, size_t offset) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[offset + i]); };
+  return byte(0) < 0x20 || byte(0) == 0x7F || (byte(0) == 0xC2 && byte(1) < 0xA0);
+}
+
 }  // namespace
 
 size_t utf8_length(std::string_view text, size_t offset) {
@@ -59,16 +65,21 @@ std::string replace_invalid_utf8(std::string_view text) {
   return valid;
 }
 
+bool has_control_character(std::string_view text) {
+  for (size_t offset = 0; offset < text.size(); offset += utf8_length(text, offset))
+    if (is_control(text, offset)) return true;
+  return false;
+}
+
 std::string shown(std::string_view text) {
   constexpr size_t longest = 60;
   std::string shown = "\"";
   size_t offset = 0;
   while (offset < std::min(text.size(), longest)) {
     const size_t length = utf8_length(text, offset);
-    const auto lead = static_cast<unsigned char>(text[offset]);
-    const bool printable = length > 0 && lead >= 0x20 && lead != 0x7F;
+    const bool printable = length > 0 && !is_control(text, offset);
     shown += printable ? std::string(text.substr(offset, length)) : "\\x" + hexadecimal(text[offset]);
-    offset += std::max<size_t>(length, 1);
+    offset += printable ? length : 1;
   }
   return shown + (offset < text.size() ? "...\"" : "\"");
 }

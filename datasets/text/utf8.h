@@ -18,6 +18,9 @@ std::optional<size_t> first_invalid_utf8(std::string_view text);
 // (Unicode 15, section 3.9; bytes.decode(errors="replace") of Python).
 std::string replace_invalid_utf8(std::string_view text);
 
+// Whether a character of `text`, UTF-8, commands a terminal: U+0000 … U+001F, U+007F … U+009F.
+bool has_control_character(std::string_view text);
+
 // "text" in double quotes, for a message: control characters and stray bytes as \x1f, more than 60 bytes cut with "...".
 std::string shown(std::string_view text);
 

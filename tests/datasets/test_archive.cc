@@ -41,7 +41,7 @@ TEST_CASE("an archive that is cut anywhere is refused, or has not all files") {
   std::string bytes = read_file(whole);
   const std::map<std::string, int64_t> wanted{{"a", 10'000}, {"b", 2}};
   CHECK(read_archive(whole, wanted).size() == 2);
-  for (size_t size = 0; size < bytes.size() - 8; size += 97) {   // 8: checksum and size
+  for (size_t size = 0; size < bytes.size(); size += size + 9 < bytes.size() ? 97 : 1) {   // 8: checksum and size
     const auto cut = folder.write("cut.tar.gz", bytes.substr(0, size));
     size_t found = 0;
     const std::string error = error_of([&] { found = read_archive(cut, wanted).size(); });
@@ -52,6 +52,33 @@ TEST_CASE("an archive that is cut anywhere is refused, or has not all files") {
   CHECK(refused(folder.write("short.tar", tar_member("a", "12345").substr(0, 515)), {{"a", 5}}) ==
         "cannot be read as a tar archive behind 515 bytes: Truncated tar archive; hint: is it complete? expected .tar.gz or "
         ".tar");
+}
+
+TEST_CASE("an archive of other bytes than its checksums are of is refused, whichever byte is another") {
+  const TemporaryFolder folder;
+  const std::string tar = tar_member("a", records(cifar_10(), 0, 2)) + tar_member("b", "bb");
+  const std::map<std::string, int64_t> wanted{{"a", 10'000}};   // b is skipped
+  const auto packed = [&](const std::string& bytes) { return read_file(gzipped(folder.write("x", bytes))); };
+  const std::string whole = packed(tar + tar_end());
+  const auto flipped = [&](std::string bytes, size_t at) {
+    bytes[at] = static_cast<char>(bytes[at] ^ 4);
+    return folder.write("flipped.tar.gz", bytes);
+  };
+  constexpr size_t header = 12;   // with the name x
+  for (size_t at = header; at < whole.size(); at += at + 9 < whole.size() ? 61 : 1)
+    CHECK(refused(flipped(whole, at), wanted).starts_with("cannot be read as a tar archive behind "));
+  const std::string hint = "; hint: is it complete? expected .tar.gz or .tar";
+  for (size_t at = 1; at <= 4; ++at) {
+    CHECK(refused(flipped(whole, whole.size() - at), wanted).ends_with("bytes: incorrect length check" + hint));
+    CHECK(refused(flipped(whole, whole.size() - 4 - at), wanted).ends_with("bytes: incorrect data check" + hint));
+  }
+
+  // Members of gzip, one after the other, are one file; each has its checksum.
+  const std::string first = packed(tar.substr(0, 3000)), second = packed(tar.substr(3000) + tar_end());
+  CHECK(read_archive(folder.write("two.tar.gz", first + second), wanted) == Files{{"a", records(cifar_10(), 0, 2)}});
+  CHECK(refused(flipped(first + second, first.size() - 8), wanted).ends_with("bytes: incorrect data check" + hint));
+  CHECK(refused(flipped(first + second, first.size() + second.size() - 8), wanted)
+            .ends_with("bytes: incorrect data check" + hint));
 }
 
 TEST_CASE("what is no archive, and names, kinds and sizes that are hostile") {
@@ -76,4 +103,6 @@ TEST_CASE("what is no archive, and names, kinds and sizes that are hostile") {
   std::string many = tar_member("b", std::string(40'000'000, '\0'));
   many += many;
   CHECK(refused(gzipped(archive(many)), {}).starts_with("unpacks to more than 67108864 bytes"));
+  CHECK(refused(gzipped(archive(tar_member("b", "1") + tar_end() + std::string(70'000'000, '\0'))), {}) ==
+        "unpacks to more than 67108864 bytes, behind its last file; hint: is it a zip bomb?");
 }

@@ -176,6 +176,10 @@ TEST_CASE("files of the wrong size, labels out of range, missing files and bad n
   CHECK(refused("fine_label_names.txt", "") == "expected 100 lines with the name of a class, found 0");
   CHECK(refused("fine_label_names.txt", names_text(99) + "class 5") == "has the class \"class 5\" twice");
   CHECK(refused("fine_label_names.txt", names_text(99) + "\xFF") == "expected UTF-8 text");
+  const std::string control = "expected names of classes without control characters, found ", hint = "; hint: rename the class";
+  CHECK(refused("fine_label_names.txt", names_text(99) + "\x1B[31mred") == control + "\"\\x1b[31mred\"" + hint);
+  CHECK(refused("coarse_label_names.txt", names_text(19) + "a\tb") == control + "\"a\\x09b\"" + hint);
+  CHECK(refused("coarse_label_names.txt", names_text(19) + "\u009B2J") == control + "\"\\xc2\\x9b2J\"" + hint);
 
   CifarLayout large = layout;
   large.test.records = int64_t{1} << 40;

@@ -60,9 +60,16 @@ TEST_CASE("utf8_length follows RFC 3629") {
   CHECK(first_invalid_utf8("aé\xFFz") == 3);
 }
 
+TEST_CASE("characters that command a terminal") {
+  for (const char* text : {"a\n", "\x1B[2J", "\x7F", "naïve\u0080", "\u009F"}) CHECK(has_control_character(text));
+  CHECK(has_control_character(std::string_view("\0", 1)));
+  for (const char* text : {"", " ~", "naïve", "\u00A0", "\u0440", "\U0001F600"}) CHECK_FALSE(has_control_character(text));
+}
+
 TEST_CASE("shown text is one short line") {
   CHECK(shown("naïve") == "\"naïve\"");
   CHECK(shown("a\nb\x1B\xFF\x7F") == "\"a\\x0ab\\x1b\\xff\\x7f\"");
+  CHECK(shown("\u0080\u009F\u00A0") == "\"\\xc2\\x80\\xc2\\x9f\u00A0\"");
   CHECK(shown(std::string(60, 'a')) == "\"" + std::string(60, 'a') + "\"");
   CHECK(shown(std::string(61, 'a')) == "\"" + std::string(60, 'a') + "...\"");
 }

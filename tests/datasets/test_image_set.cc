@@ -91,7 +91,7 @@ TEST_CASE("a digest tells sizes, labels and pixels apart") {
 
 TEST_CASE("a description is loaded exactly as it was saved, and not where it was cut or edited") {
   const TemporaryFolder folder;
-  const ImageDescription saved{32, 32, 3, {"a", "b\"\n", "ü"}, {"x"}, {{0.1, 1.0 / 3, 2e-300}, {1, 0.2, 0}}, "abc"};
+  const ImageDescription saved{32, 32, 3, {"a", "b\"\\", "ü"}, {"x"}, {{0.1, 1.0 / 3, 2e-300}, {1, 0.2, 0}}, sha256_hex("")};
   const std::string text = description_text(saved);
   const ImageDescription loaded = load_description(folder.write("images.json", text));
   CHECK(std::tuple(loaded.height, loaded.width, loaded.channels) == std::tuple(32, 32, 3));
@@ -114,6 +114,43 @@ TEST_CASE("a description is loaded exactly as it was saved, and not where it was
   CHECK(refused(edited).starts_with("sha256 is "));
   for (const std::string& contents : {text.substr(0, text.size() / 2), std::string("{}"), std::string("[1]"), std::string("7")})
     CHECK(refused(contents).starts_with("is no description of images: "));
+}
+
+TEST_CASE("a description that says what cannot be is refused, whatever its digest") {
+  const TemporaryFolder folder;
+  const ImageDescription good{32, 1024, 3, {"a", "b"}, {}, {{0, 0.5, 1}, {0.1, 0.2, 0}}, sha256_hex("")};
+  const auto refused = [&](const auto& change) {
+    ImageDescription other = good;
+    change(other);
+    const auto file = folder.write("images.json", description_text(other));
+    const std::string error = error_of([&] { load_description(file); });
+    REQUIRE(error.starts_with(file.string() + ": "));
+    return error.substr(file.string().size() + 2);
+  };
+  using Description = ImageDescription;
+  CHECK(load_description(folder.write("good.json", description_text(good))).width == 1024);
+  const std::string sizes = "expected a height and a width in [1, 1024], found ";
+  CHECK(refused([](Description& d) { d.height = 0; }) == sizes + "0 and 1024");
+  CHECK(refused([](Description& d) { d.width = 1025; }) == sizes + "32 and 1025");
+  CHECK(refused([](Description& d) { d.width = -1; }) == sizes + "32 and -1");
+  const std::string channels = "expected 3 channels with a mean and a deviation each, found ";
+  CHECK(refused([](Description& d) { d.channels = 1; }) == channels + "1, 3 and 3");
+  CHECK(refused([](Description& d) { d.statistics.mean.pop_back(); }) == channels + "3, 2 and 3");
+  CHECK(refused([](Description& d) { d.statistics.deviation.clear(); }) == channels + "3, 3 and 0");
+  const std::string statistics = "expected means in [0, 1] and deviations of at least 0, found ";
+  CHECK(refused([](Description& d) { d.statistics.mean[0] = -0.5; }) == statistics + "-0.5 and 0.1");
+  CHECK(refused([](Description& d) { d.statistics.mean[2] = 1.5; }) == statistics + "1.5 and 0");
+  CHECK(refused([](Description& d) { d.statistics.deviation[1] = -0.2; }) == statistics + "0.5 and -0.2");
+  CHECK(refused([](Description& d) { d.statistics.deviation[1] = std::nan(""); }).starts_with("is no description of images: "));
+  CHECK(refused([](Description& d) { d.classes.clear(); }) == "has no class");
+  CHECK(refused([](Description& d) { d.classes[1] = ""; }) == "has a class without a name");
+  CHECK(refused([](Description& d) { d.classes[1] = "a"; }) == "has the class \"a\" twice");
+  const std::string control = "expected names of classes without control characters, found ";
+  CHECK(refused([](Description& d) { d.classes[0] = "\x1B[2J"; }) == control + "\"\\x1b[2J\"; hint: rename the class");
+  CHECK(refused([](Description& d) { d.coarse_classes = {"\n"}; }) == control + "\"\\x0a\"; hint: rename the class");
+  const std::string digest = "expected a SHA-256 of the training part, found ";
+  CHECK(refused([](Description& d) { d.train_sha256 = "abc"; }) == digest + "\"abc\"");
+  CHECK(refused([](Description& d) { d.train_sha256[0] = 'E'; }).starts_with(digest));
 }
 
 TEST_CASE("a run's description goes before the statistics of other images, which must fit it") {

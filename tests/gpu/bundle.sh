@@ -9,7 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bundle=$(realpath -m "$1")
 # What the packages load, and what Debian has behind the names libopenblas-dev and pkg-config.
 libraries=(libopenblas-pthread-dev libopenblas0-pthread libgfortran5 libquadmath0 libssl3 libfmt9 libpcre2-8-0 libarchive13
-           libacl1 libicu72 liblz4-1 libnettle8 libxml2 pkgconf-bin libpkgconf3)
+           libacl1 libicu72 liblz4-1 libnettle8 libxml2 zlib1g pkgconf-bin libpkgconf3)
 
 rm -rf "$bundle"
 mkdir -p "$bundle/downloads"
@@ -23,6 +23,7 @@ for file in "$bundle"/downloads/*.deb; do dpkg -x "$file" "$bundle"; done
 
 system=$bundle/usr/lib/x86_64-linux-gnu
 cp -r "$bundle"/usr/include/x86_64-linux-gnu/openssl/. "$bundle/usr/include/openssl"   # a compiler looks there for /usr alone
+mv "$bundle"/lib/x86_64-linux-gnu/libz.so.* "$system" && ln -sf libz.so.1 "$system/libz.so"   # Debian's leads to /lib
 rm -f "$system"/*.a "$system"/openblas-pthread/{*.a,liblapack*,libblas*}   # the shared libraries are enough, and smaller
 rm -rf "$bundle"/{downloads,etc} "$system"/{engines-3,ossl-modules} "$bundle"/usr/share/{doc,man,lintian,bug,doc-base}
 cat >"$bundle/pkg-config" <<'END'
