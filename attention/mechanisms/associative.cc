@@ -1,6 +1,5 @@
 #include "attention/mechanisms/associative.h"
 
-#include <algorithm>
 
 #include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
@@ -15,7 +14,7 @@ namespace {
 nn::BlockOptions dense_options(const AssociativeOptions& options, int64_t width) {
   nn::BlockOptions own;
   own.width = width;
-  own.hidden = std::max<int64_t>(1, Workspace(options, width).parameter_count() / (2 * width + 1));
+  own.hidden = Workspace(options, width).parameter_count() / (2 * width + 1);   // at least 2
   return own;
 }
 

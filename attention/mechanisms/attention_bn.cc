@@ -26,7 +26,7 @@ Moments moments(const Tensor& K, int64_t T, const Mask& mask, double prior) {
   if (mask.keys.defined()) there = reshape(mask.keys.to(K.dtype()), {B, 1, S, 1});
   const auto at_least_one = [](const Tensor& count) { return clamp(count, 1, HUGE_VAL); };
   if (!mask.causal) {
-    const Tensor count = sum(there, 2, true), some = at_least_one(count), mean = div(sum(mul(K, there), 2, true), some);
+    const Tensor count = sum(there, 2, true), some = at_least_one(count), mean = div(sum(K, 2, true), some);
     return {mean, div(sum(mul(square(sub(K, mean)), there), 2, true), some), count};
   }
   std::vector<int32_t> seen(T);   // how many keys each query may see

@@ -27,9 +27,9 @@ struct AttentionBnOptions : StagedOptions {
   }
 };
 
-// Queries Q (B,H,T,D) whose products with the keys K (B,…,S,D) are those of both normalised, but for a term of the row:
-// (q_i − β μ)/σ², with the mean and variance of the keys that the mask lets query i see; q_i itself where it sees none. β (H);
-// undefined: options.beta.
+// Queries Q (B,H,T,D) whose products with the keys K (B,…,S,D), 0 where hidden, are those of both normalised, but for a term of
+// the row: (q_i − β μ)/σ², with the mean and variance of the keys that the mask lets query i see; q_i itself where it sees
+// none. β (H); undefined: options.beta.
 Tensor normalised_by_keys(const Tensor& Q, const Tensor& K, const Mask& mask, const AttentionBnOptions& options,
                           const Tensor& beta = {});
 

@@ -203,6 +203,11 @@ TEST_CASE("attention_sh: under a causal mask a query reads the windows that ende
       if (max(abs(slice(g, 2, s, 1))).item() != 0) tokens.push_back(s);
     return tokens;
   };
+  nn::Call call = call_with(causal);
+  Tensor A;
+  call.recorder = [&](const std::string&, const std::string&, const Tensor& value) { A = value; };
+  dynamic_cast<const ProjectedAttention&>(*mixer_of({4})).attend(x.Q, x.K, x.V, call);
+  CHECK(A.shape() == Shape{1, 2, 10, 10});
   CHECK(read_by(0) == std::vector<int64_t>{0});
   CHECK(read_by(2) == std::vector<int64_t>{2});
   CHECK(read_by(3) == std::vector<int64_t>{0, 1, 2, 3});
@@ -283,8 +288,12 @@ TEST_CASE("attention_sh: it costs 4 D operations for each pair of a query and a 
     return all;
   };
   const MixerShape row{.width = 8, .heads = 2};
-  const MixerShape grid{.width = 8, .heads = 2,
-                        .places = {.kind = nn::Places::Kind::grid, .class_tokens = 1, .rows = 3, .columns = 5}};
-  CHECK(operations({3}, row, 10) == 2 * 4 * 4 * 10 * 4);   // heads, 4 D, queries, windows
-  CHECK(operations({2}, grid, 16) == 2 * 4 * 4 * 16 * 7);
+  const auto grid = [](int64_t rows, int64_t columns) {
+    return MixerShape{.width = 8, .heads = 2,
+                      .places = {.kind = nn::Places::Kind::grid, .class_tokens = 1, .rows = rows, .columns = columns}};
+  };
+  CHECK(operations({3}, row, 9) == 2 * 4 * 4 * 9 * 3);   // heads, 4 D, queries, windows
+  CHECK(operations({3}, row, 10) == 2 * 4 * 4 * 10 * 4);
+  CHECK(operations({2}, grid(3, 5), 16) == 2 * 4 * 4 * 16 * 7);
+  CHECK(operations({2}, grid(2, 4), 9) == 2 * 4 * 4 * 9 * 3);
 }
