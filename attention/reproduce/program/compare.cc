@@ -127,10 +127,10 @@ int run_compare(const CompareCommand& command) {
     make_task(experiment, {}, [&](Task& task) { rehearse(task, experiment); });
   }
   for (PlannedRun& run : runs) has_begun(run);
-  const FolderLock lock(out);
+  FolderLock lock(out);
   if (!times.empty()) keep(times, out);
   for (const std::string& line : matched) note(line);
-  if (const int signal = train_all(runs, command.jobs, out / "jobs.log")) {
+  if (const int signal = train_all(runs, command.jobs, lock, out / "jobs.log")) {
     const char* const stopped = "stopped; the same command goes on";
     command.json ? note(stopped) : fmt::print("{}\n", stopped);
     return 128 + signal;

@@ -54,14 +54,14 @@ int run_trial(const TrialCommand& command) {
   require_criterion(trial, runs_below(out));
   prepare(trial);
   const StepTimes times = times_in(trial, out);
-  const FolderLock lock(out);
+  FolderLock lock(out);
   write_atomically(out / trial_file, nlohmann::ordered_json{{"digest", trial.digest}}.dump() + '\n');
   keep(times, out);
   match_times(trial, times);
   tell_time(trial, times, out, command.jobs);
   for (const auto& planned : {grid_runs, counted_runs}) {
     std::vector<PlannedRun> runs = planned(trial, out);
-    if (const int signal = train_all(runs, command.jobs, out / "jobs.log", trial.digest)) {
+    if (const int signal = train_all(runs, command.jobs, lock, out / "jobs.log", trial.digest)) {
       fmt::print("stopped; the same command goes on\n");
       return 128 + signal;
     }
