@@ -19,29 +19,28 @@ namespace fs = std::filesystem;
 
 // Of the steps that are not done: at most so long where runs end when they are solved.
 void tell_time(Trial& trial, const StepTimes& times, const fs::path& out, int64_t jobs) {
-  int64_t runs = 0, ended = 0;
+  const std::set<fs::path> planned = planned_folders(trial, out);
+  int64_t ended = 0;
   double seconds = 0;
   const bool until_solved = trial.options.metric == steps_until_solved;
   for (TrialCell& cell : trial.cells)
     for (TrialArm& arm : cell.arms) {
       const double of_step = times.at(path_of(cell, arm));
-      const auto add = [&](int64_t steps, int64_t count) {
-        runs += count;
-        seconds += of_step * static_cast<double>(steps * count);
-      };
+      const auto add = [&](int64_t steps, int64_t count) { seconds += of_step * static_cast<double>(steps * count); };
       add(arm.experiment.train.steps, cell.seeds);
       if (trial.rates.size() > 1)
         add(std::max<int64_t>(1, arm.experiment.train.steps / 3), static_cast<int64_t>(trial.rates.size()));
       for (const RunRecord& run : runs_below(out / path_of(cell, arm))) {
+        if (!planned.contains(run.folder)) continue;
         ended += run.ended();
         seconds -= of_step * static_cast<double>(run.ended() ? run.steps : run.done);
       }
     }
   const auto minutes = [&](double of) { return std::ceil(std::max(0.0, of) / 60); };
   note(fmt::format(
-      "{}: {} of {} runs have ended; the others train for {} {:.0f} min, {:.0f} min with {} at a time; evaluations come "
-      "on top",
-      trial.name, ended, runs, until_solved ? "at most" : "about", minutes(seconds),
+      "{}: {} of {} runs have ended; the others train for {} {:.0f} min, {:.0f} min with {} at a time; "
+      "evaluations come on top",
+      trial.name, ended, planned.size(), until_solved ? "at most" : "about", minutes(seconds),
       minutes(seconds / static_cast<double>(jobs)), jobs));
 }
 
