@@ -9,6 +9,7 @@
 #include "attention/reproduce/program/trial_page.h"
 #include "nn/files/folder_lock.h"
 #include "tensor/sha256.h"
+#include "tensor/threads.h"
 #include "tests/messages.h"
 #include "tests/program/program_helpers.h"
 
@@ -249,10 +250,40 @@ TEST_CASE("an arm that is matched in time has as many steps as its time takes, f
   std::string whole = text(experiment, criterion);
   whole.replace(whole.find("match = \"plain\""), 15, "match = \"expressive\"\nmatch_in = \"time\"");
   Trial trial = read_trial(place.folder.write("time.toml", whole), {});
-  match_times(trial, {{"plain", 1.0}, {"expressive", 3.0}, {"larger", 2.0}});
+  match_times(trial, {{"plain", {1.0}}, {"expressive", {3.0}}, {"larger", {2.0}}});
   CHECK(trial.cells[0].arms[2].experiment.train.steps == 14);   // 9 · 3 / 2
   CHECK(trial.cells[0].arms[1].experiment.train.steps == 9);
-  CHECK(times_in(trial, place.folder.path() / "nowhere").size() == 3);
+  CHECK(times_in(trial, place.folder.path() / "nowhere", 1).size() == 3);
+  place.folder.write("match.json", "{\"seconds_of_step\": {\"plain\": 7, \"expressive\": 8}}");
+  CHECK(times_in(trial, place.folder.path(), 1).at("plain").threads == 1);
+  fs::create_directory(place.folder.path() / "larger");   // now a run has begun whose steps follow from these
+  const StepTimes kept = times_in(trial, place.folder.path(), 1);
+  CHECK(kept.at("plain").seconds == 7);
+  CHECK(kept.at("larger").threads == 1);
+  keep(kept, place.folder.path());
+  CHECK(contains_text(message_of([&] { times_in(trial, place.folder.path(), 2); }),
+                      "a step of larger was measured with 1 thread, and a run has 2; "));
+}
+
+TEST_CASE("times on which no run depends are measured anew where they are of other threads or settings") {
+  const Place place;
+  Trial trial = read_trial(place.file, {});
+  const fs::path& folder = place.folder.path();
+  place.folder.write("match.json", "{\"seconds_of_step\": {\"plain\": 5000, \"expressive\": 5000, \"larger\": 5000}}");
+  const int before = threads();
+  const StepTimes one = times_in(trial, folder, 1);
+  for (const auto& time : one) {
+    CHECK(time.second.seconds < 5000);
+    CHECK(time.second.threads == 1);
+  }
+  CHECK(threads() == before);
+  keep(one, folder);
+  CHECK(times_in(trial, folder, 1).at("plain").seconds == one.at("plain").seconds);
+  CHECK(times_in(trial, folder, 2).at("plain").threads == 2);
+  trial.cells[0].arms[1].experiment.train.batch = 8;
+  const StepTimes larger = times_in(trial, folder, 1);
+  CHECK(larger.at("expressive").experiment != one.at("expressive").experiment);
+  CHECK(larger.at("plain").experiment == one.at("plain").experiment);
 }
 
 TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with two jobs") {
@@ -262,6 +293,7 @@ TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with
   REQUIRE(whole.status == 0);
   CHECK(whole.out.starts_with("small: "));
   CHECK(contains_text(whole.err, "small: 0 of 12 runs have ended; the others train for about "));
+  CHECK(contains_text(whole.err, " with 1 at a time, 0.0 core-hours; evaluations come on top\n"));
   const std::string page = contents(place.out / "trial.md");
   for (const char* part :
        {"# A learns more than B\n", "**Verdict: ", "## Claim and criterion, fixed before the runs\n", "## Results\n",

@@ -200,6 +200,8 @@ bool has_begun(PlannedRun& run) {
   return begun;
 }
 
+int threads_of_a_run(int64_t jobs) { return jobs > 1 ? 1 : threads(); }
+
 int train_all(std::vector<PlannedRun>& runs, int64_t jobs, FolderLock& lock, const std::filesystem::path& log,
               const std::string& trial) {
   std::vector<PlannedRun*> waiting;

@@ -17,6 +17,8 @@ struct PlannedRun {
 // Whether there is a run to go on with. Throws Error where something else stands in its place, or a run of another experiment or its logs.
 bool has_begun(PlannedRun& run);
 
+int threads_of_a_run(int64_t jobs);   // of so many at a time
+
 // Trains those that have not ended, each up to where it diverges; where a run left its logs alone and they say that it has
 // ended, they stand for it. With several `jobs`, so many at a time, each in a process of its own with one thread, whose
 // progress goes to `log`. Those processes save and end when this one is told to stop, throws or dies; `lock`, of the folder

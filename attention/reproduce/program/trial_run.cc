@@ -25,7 +25,7 @@ void tell_time(Trial& trial, const StepTimes& times, const fs::path& out, int64_
   const bool until_solved = trial.options.metric == steps_until_solved;
   for (TrialCell& cell : trial.cells)
     for (TrialArm& arm : cell.arms) {
-      const double of_step = times.at(path_of(cell, arm));
+      const double of_step = times.at(path_of(cell, arm)).seconds;
       const auto add = [&](int64_t steps, int64_t count) { seconds += of_step * static_cast<double>(steps * count); };
       add(arm.experiment.train.steps, cell.seeds);
       if (trial.rates.size() > 1)
@@ -38,10 +38,10 @@ void tell_time(Trial& trial, const StepTimes& times, const fs::path& out, int64_
     }
   const auto minutes = [&](double of) { return std::ceil(std::max(0.0, of) / 60); };
   note(fmt::format(
-      "{}: {} of {} runs have ended; the others train for {} {:.0f} min, {:.0f} min with {} at a time; "
+      "{}: {} of {} runs have ended; the others train for {} {:.0f} min, {:.0f} min with {} at a time, {:.1f} core-hours; "
       "evaluations come on top",
       trial.name, ended, planned.size(), until_solved ? "at most" : "about", minutes(seconds),
-      minutes(seconds / static_cast<double>(jobs)), jobs));
+      minutes(seconds / static_cast<double>(jobs)), jobs, std::max(0.0, seconds) * threads_of_a_run(jobs) / 3600));
 }
 
 }  // namespace
@@ -52,7 +52,7 @@ int run_trial(const TrialCommand& command) {
   require_place_for_comparison(out);
   require_criterion(trial, runs_below(out));
   prepare(trial);
-  const StepTimes times = times_in(trial, out);
+  const StepTimes times = times_in(trial, out, threads_of_a_run(command.jobs));
   FolderLock lock(out);
   write_atomically(out / trial_file, nlohmann::ordered_json{{"digest", trial.digest}}.dump() + '\n');
   keep(times, out);
