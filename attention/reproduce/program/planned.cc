@@ -49,14 +49,16 @@ bool is_finished(PlannedRun& run) {
   return has_begun(run) && std::filesystem::exists(run.folder / "model.safetensors");
 }
 
-// Data of finished runs as they are now, read once for runs that share them.
+// Data of runs that have ended as they are now, read once for runs that share them.
 class DataNow {
  public:
   void require_kept_by(PlannedRun& run) {
     TaskOptions& task = run.experiment.task;
     const std::string shared = text(section_of(task), task.data ? text(section_of(*task.data)) : "", run.experiment.run.initial);
+    const bool whole = kind_of(run.folder) == FolderKind::run;   // else there is nothing that the task has saved
+    const std::filesystem::path saved = whole ? run.folder : "";
     if (!known_.contains(shared))
-      known_[shared] = start_digests(*task_row(task.name).make(run.experiment, run.folder), run.experiment, all_parts);
+      known_[shared] = start_digests(*task_row(task.name).make(run.experiment, saved), run.experiment, all_parts);
     require_kept(run.folder, known_[shared], "runs that are compared have the same data; give another folder with --out");
   }
 
@@ -208,6 +210,7 @@ int train_all(std::vector<PlannedRun>& runs, int64_t jobs, FolderLock& lock, con
   DataNow data;
   for (PlannedRun& run : runs) {
     if (ended_by_its_logs(run)) {
+      data.require_kept_by(run);
       note(run.folder.string() + ": ended before, as its logs say");
       continue;
     }

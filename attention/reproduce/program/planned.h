@@ -23,8 +23,8 @@ int threads_of_a_run(int64_t jobs);   // of so many at a time
 // ended, they stand for it. With several `jobs`, so many at a time, each in a process of its own with one thread, whose
 // progress goes to `log`. Those processes save and end when this one is told to stop, throws or dies; `lock`, of the folder
 // that the runs are in, goes with this one. `trial`: digest of a criterion that new runs keep; "": none. Returns the signal
-// that stopped them, 0 if none did. Throws what train_run throws, and Error for a finished run whose data have changed
-// since, and for several jobs on a GPU.
+// that stopped them, 0 if none did. Throws what train_run throws, and Error for a run that has ended and whose data have
+// changed since, and for several jobs on a GPU.
 int train_all(std::vector<PlannedRun>& runs, int64_t jobs, FolderLock& lock, const std::filesystem::path& log,
               const std::string& trial = "");
 
