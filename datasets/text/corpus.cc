@@ -113,7 +113,7 @@ Parts parts_of(const CorpusSpec& spec) {
 TextMeasure measure_of(const std::string& whole, const std::vector<int32_t>& ids, bool cut, const Tokenizer& tokenizer) {
   const std::string decoded = tokenizer.decode(ids), expected = tokenizer.decodable(whole);
   const std::string& own = cut ? decoded : whole;
-  return {static_cast<int64_t>(own.size()), count_word_tokens(own), sha256_hex(own),
+  return {static_cast<int64_t>(own.size()), count_word_tokens(own), sha256_hex(own), sha256_hex(decoded),
           cut ? expected.starts_with(decoded) : expected == decoded};
 }
 
@@ -129,17 +129,27 @@ TextCorpus read_corpus(const CorpusSpec& spec, std::shared_ptr<const Tokenizer> 
           [&] { return text(spec.kind, " has no test part, found ", limits.test); }, "leave it at 0");
   if (!tokenizer) tokenizer = tokenizer_from_text(spec.tokens, parts.train.text, spec.max_types);
 
-  const auto encode = [&](const Part& part, int64_t limit, TextMeasure* measure = nullptr) {
-    auto ids = tokenizer->encode(part.text, part.origin);
-    const bool cut = limit > 0 && ids.size() > static_cast<size_t>(limit);
-    if (cut) ids.resize(limit);
-    if (measure) *measure = measure_of(part.text, ids, cut, *tokenizer);
-    return ids;
+  struct Encoded {
+    std::vector<int32_t> ids;
+    bool cut;   // by the limit
+  };
+  const auto encode = [&](const Part& part, int64_t limit) {
+    Encoded own{tokenizer->encode(part.text, part.origin), false};
+    own.cut = limit > 0 && own.ids.size() > static_cast<size_t>(limit);
+    if (own.cut) own.ids.resize(limit);
+    return own;
+  };
+  const auto encode_measured = [&](const Part& part, int64_t limit, TextMeasure& measure) {
+    Encoded own = encode(part, limit);
+    measure = measure_of(part.text, own.ids, own.cut, *tokenizer);
+    return std::move(own.ids);
   };
   TextCorpus corpus;
-  corpus.train = encode(parts.train, limits.train);
-  corpus.valid = encode(parts.valid, limits.valid, &corpus.valid_text);
-  if (!parts.test.text.empty()) corpus.test = encode(parts.test, limits.test, &corpus.test_text);
+  Encoded train = encode(parts.train, limits.train);
+  corpus.train_sha256 = sha256_hex(train.cut ? tokenizer->decode(train.ids) : parts.train.text);
+  corpus.train = std::move(train.ids);
+  corpus.valid = encode_measured(parts.valid, limits.valid, corpus.valid_text);
+  if (!parts.test.text.empty()) corpus.test = encode_measured(parts.test, limits.test, corpus.test_text);
   corpus.tokenizer = std::move(tokenizer);
   return corpus;
 }

@@ -34,12 +34,14 @@ struct CorpusSpec {
 struct TextMeasure {
   int64_t bytes = 0, words = 0;   // of the text; words and line ends, as count_word_tokens
   std::string sha256;             // of its bytes
+  std::string decoded_sha256;     // of what the ids say: equal for codes of the same text, be it that its spaces are lost
   bool lossless = false;          // no type became the unknown one: decoded, the ids are Tokenizer::decodable of the text
 };
 
 struct TextCorpus {
   std::vector<int32_t> train, valid, test;   // test empty: there is no test part
   TextMeasure valid_text, test_text;
+  std::string train_sha256;                  // of the training text, as far as it is used
   std::shared_ptr<const Tokenizer> tokenizer;
 };
 

@@ -48,26 +48,29 @@ bool take(int descriptor, const std::filesystem::path& file) {
 
 }  // namespace
 
-FolderLock::FolderLock(const std::filesystem::path& folder)
-    : descriptor_((create_folders(folder), folder / lock_file), O_RDWR | O_CREAT) {
+FolderLock::FolderLock(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / lock_file;
-  for (int tries = 0; !take(descriptor_.get(), file); ++tries) {   // for a holder that has not written its line yet
-    const std::string holder = line_in(descriptor_.get());
+  create_folders(folder);
+  const int descriptor = descriptor_.emplace(file, O_RDWR | O_CREAT).get();
+  for (int tries = 0; !take(descriptor, file); ++tries) {   // for a holder that has not written its line yet
+    const std::string holder = line_in(descriptor);
     require(holder.empty() && tries < 100, folder.string(),
             [&] { return text("is being written by ", holder.empty() ? "another process" : holder); },
             "wait for its end, or end it; then this command can go on");
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  const std::string before = line_in(descriptor_.get()), host = host_in(before);
+  const std::string before = line_in(descriptor), host = host_in(before);
   require(host.empty() || host == this_host(), folder.string(), [&] { return text("is being written by ", before); },
           text("locks may not reach that far: make sure that the process has ended, and remove ", file.string()));
   const std::string line = own_line() + '\n';
-  const bool written = ::ftruncate(descriptor_.get(), 0) == 0 &&
-                       write_all(descriptor_.get(), std::as_bytes(std::span(line))) == static_cast<int64_t>(line.size()) &&
-                       sync(descriptor_.get()) == 0;   // other hosts see it
+  const bool written = ::ftruncate(descriptor, 0) == 0 &&
+                       write_all(descriptor, std::as_bytes(std::span(line))) == static_cast<int64_t>(line.size()) &&
+                       sync(descriptor) == 0;   // other hosts see it
   if (!written) throw_file_error(file, "writing");
 }
 
-FolderLock::~FolderLock() { static_cast<void>(::ftruncate(descriptor_.get(), 0) == 0); }
+FolderLock::~FolderLock() {
+  if (descriptor_) static_cast<void>(::ftruncate(descriptor_->get(), 0) == 0);
+}
 
 }  // namespace tapir

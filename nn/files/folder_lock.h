@@ -2,6 +2,7 @@
 // holds it, however that ends. What the file says only informs: "process 4711 on heron since 2024-06-07 12:00:00 UTC".
 #pragma once
 #include <filesystem>
+#include <optional>
 
 #include "nn/files/file_calls.h"
 
@@ -17,8 +18,11 @@ class FolderLock {
   explicit FolderLock(const std::filesystem::path& folder);
   ~FolderLock();
 
+  // For a process that fork(2) made: it lets go of what it has inherited, so that the lock goes with its parent alone.
+  void leave_to_parent() { descriptor_.reset(); }
+
  private:
-  Descriptor descriptor_;
+  std::optional<Descriptor> descriptor_;   // none once it is left to the parent
 };
 
 }  // namespace tapir

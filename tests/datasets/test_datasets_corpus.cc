@@ -111,6 +111,10 @@ TEST_CASE("what ids stand for is measured in bytes and words of the text, and to
   const auto characters = read_corpus(file_spec(folder.path(), "character"));
   CHECK(characters.valid_text.sha256 == words.valid_text.sha256);
   CHECK(characters.valid_text.lossless);
+  CHECK(characters.valid_text.decoded_sha256 == sha256_hex(valid));
+  CHECK(words.valid_text.decoded_sha256 == sha256_hex("a b\n<unk> a\n"));
+  CHECK(words.train_sha256 == sha256_hex("a b <unk>\nb a\n"));
+  CHECK(characters.train_sha256 == words.train_sha256);
   CHECK(!read_corpus([&] {
            auto spec = file_spec(folder.path(), "character");
            spec.max_types = 3;
@@ -118,10 +122,12 @@ TEST_CASE("what ids stand for is measured in bytes and words of the text, and to
          }()).valid_text.lossless);
   auto cut = file_spec(folder.path(), "character");
   cut.limits.valid = 6;
+  cut.limits.train = 3;
   const auto part = read_corpus(cut);
   CHECK(part.valid_text.bytes == 6);
   CHECK(part.valid_text.sha256 == sha256_hex(valid.substr(0, 6)));
   CHECK(part.valid_text.lossless);
+  CHECK(part.train_sha256 == sha256_hex("a b"));
 }
 
 TEST_CASE("the tokenizer of an earlier run is used as it is") {

@@ -90,7 +90,7 @@ TEST_CASE("compare --match: says what it did, and goes on with what it measured"
   const auto seconds = nlohmann::json::parse(measured).at("seconds_of_step");
   const Experiment longer = read_experiment(place.out / "mlp_qkv/seed-1/experiment.toml", {});
   CHECK(longer.train.steps ==
-        std::llround(40 * seconds["dot_product"].get<double>() / seconds["mlp_qkv"].get<double>()));
+        std::llround(40 * seconds["dot_product"]["seconds"].get<double>() / seconds["mlp_qkv"]["seconds"].get<double>()));
   const Outcome again = tapir(place.line("--match time"));   // measured anew, the steps would be others
   CHECK(contains_text(again.err, "mlp_qkv/seed-2: finished before"));
   CHECK(contains_text(again.out, "\nmatched: mlp_qkv takes "));
@@ -101,6 +101,43 @@ TEST_CASE("compare --match: says what it did, and goes on with what it measured"
   }
   place.folder.write("out/match.json", "{\"seconds_of_step\": {\"dot_product\": 1, \"mlp_qkv\": -1}}");
   CHECK(contains_text(refusal(place.line("--match time")), "match.json: a step of mlp_qkv cannot take -1 seconds"));
+}
+
+TEST_CASE("compare --match time: with the threads that runs have, and with no time of others") {
+  const Place place;
+  const std::string few = "--match time --set train.steps=2 ", file = (place.out / "match.json").string();
+  const auto times = [&] { return nlohmann::json::parse(contents(file)).at("seconds_of_step"); };
+  REQUIRE(tapir(place.line(few + "--jobs 2"), "", "--threads 2").status == 0);
+  const auto measured = times();
+  for (const char* arm : {"dot_product", "mlp_qkv"}) {
+    CHECK(measured[arm]["threads"] == 1);
+    CHECK(measured[arm]["experiment"].get<std::string>().size() == 64);
+  }
+  const std::string hint = "; hint: go on with the --threads, --jobs and settings of then, or give another folder with --out";
+  CHECK(refusal(place.line(few), "", "--threads 2") ==
+        "tapir: " + file + ": a step of dot_product was measured with 1 thread, and a run has 2" + hint);
+  CHECK(refusal(place.line(few + "--set train.batch=2")) ==
+        "tapir: " + file + ": a step of dot_product was measured with other settings" + hint);
+  CHECK(tapir(place.line(few + "--set run.seed=5")).status == 0);   // more seeds take as long
+  CHECK(times() == measured);
+
+  std::filesystem::remove_all(place.out);
+  const std::string earlier = "{\"seconds_of_step\": {\"dot_product\": 2, \"mlp_qkv\": 1}}";   // as a version before kept them
+  place.folder.write("out/match.json", earlier);
+  std::filesystem::create_directory(place.out / "mlp_qkv");
+  const Outcome before = tapir(place.line(few));
+  CHECK(before.status == 0);
+  CHECK(contains_text(before.err, file + ": an earlier version measured these times, and did not say with how many threads; "
+                                         "they stand, as runs that are matched in time have begun\n"));
+  CHECK(contains_text(before.out, "\nmatched: mlp_qkv takes 4 steps of 1e+03 ms, as long as 2 of 2e+03 ms of dot_product\n"));
+  CHECK(times()["mlp_qkv"] == 1);
+  place.folder.write("out/match.json", "{\"seconds_of_step\": {\"mlp_qkv\": {\"seconds\": 1}}}");
+  CHECK(contains_text(refusal(place.line(few)), "match.json: is malformed: "));
+
+  std::filesystem::remove_all(place.out);
+  place.folder.write("out/match.json", earlier);
+  CHECK(tapir(place.line(few)).status == 0);   // nothing has begun with these
+  CHECK(times()["mlp_qkv"]["threads"] == 1);
 }
 
 }  // namespace tapir

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/tasks/language.h"
 #include "datasets/text/tokenizer.h"
@@ -162,6 +163,46 @@ TEST_CASE("provenance: eval prints the digest of what it read, and refuses other
     fs::copy_file(place.path(text("data/", part, ".txt")), place.path(text("elsewhere/", part, ".txt")));
   const Outcome moved = tapir("eval " + run + " --data elsewhere", "cd " + in_quotes(place.folder.path()) + ';');
   CHECK(moved.out == own.out);
+}
+
+TEST_CASE("provenance: runs that were trained on other data have no mean and no difference with one another") {
+  const Place place;
+  REQUIRE(place.train("one").status == 0);
+  REQUIRE(place.train("two", "--seed 2 --set run.initial=" + in_quotes(place.path("one/model.safetensors"))).status == 0);
+  const auto groups = [&](const std::vector<std::string>& names) {
+    std::vector<RunRecord> runs;
+    for (const std::string& name : names) runs.push_back(read_record(place.path(name)));
+    return groups_of(std::move(runs));
+  };
+  CHECK(groups({"one", "two"}).size() == 1);   // other initial weights are a setting
+  const std::string whole = contents(place.path("data/train.txt")), late = lines_of(190, 191) + lines_of(191, 192);
+  const size_t at = whole.rfind(late);
+  REQUIRE(at != std::string::npos);
+  place.folder.write("data/train.txt", std::string(whole).replace(at, late.size(), lines_of(191, 192) + lines_of(190, 191)));
+  REQUIRE(place.train("three", "--seed 3").status == 0);
+  CHECK(place.facts("three")["digests"]["tokenizer"] == place.facts("one")["digests"]["tokenizer"]);
+  const std::vector<Group> apart = groups({"one", "three"});
+  REQUIRE(apart.size() == 2);
+  for (size_t k : {0, 1}) {
+    const std::string digest = place.facts(k == 0 ? "one" : "three")["digests"]["train"];
+    CHECK(apart[k].title == "trained on sha256 " + digest.substr(0, 12));
+    CHECK(apart[k].arms.size() == 1);
+  }
+  CHECK(joint_statements(apart).empty());
+}
+
+TEST_CASE("provenance: logs stand for a run as long as its data are the same") {
+  const Place place;
+  const fs::path file = place.folder.write("arms.toml", "extends = \"small.toml\"\n[attention]\nmechanism = \"dot_product\"\n"),
+                 run = place.path("out/dot_product/seed-1");
+  const std::string compare = "compare " + in_quotes(file) + " --attention dot_product --out " + in_quotes(place.path("out"));
+  REQUIRE(tapir(compare + " --seeds 1").status == 0);
+  for (const char* name : {"checkpoints", "model.safetensors", "tokenizer.json"}) fs::remove_all(run / name);
+  const Outcome same = tapir(compare + " --seeds 2");
+  CHECK(same.status == 0);
+  CHECK(contains_text(same.err, "seed-1: ended before, as its logs say\n"));
+  place.change("data/train.txt", "otters met 1", "otters met 2");
+  CHECK(contains_text(refusal(compare + " --seeds 3"), "seed-1: was trained with other data, by SHA-256: "));
 }
 
 TEST_CASE("provenance: a folder of an earlier version, without digests, works, and it is said that nobody can tell") {

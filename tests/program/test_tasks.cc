@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "attention/reproduce/program/record.h"
 #include "attention/reproduce/program/summary.h"
 #include "attention/reproduce/tasks/function.h"
 #include "attention/reproduce/tasks/image.h"
@@ -161,6 +162,33 @@ TEST_CASE("tasks: bits per byte are the nats of all tokens over the bytes of the
   CHECK(!task->wider());
   CHECK(task->train_task().evaluate({}).size() == 2);
   CHECK(task->evaluate_part("valid").results.back() == std::pair<std::string, std::string>{"bits/byte", "lossy"});
+}
+
+TEST_CASE("tasks: bits per byte compare where codes keep the same of the same text, and were trained on the same") {
+  const TemporaryFolder folder;
+  const auto conditions = [&](const std::string& text, const std::string& tokens, const std::string& train = "0") {
+    const std::filesystem::path file = folder.write("text", text);
+    Experiment experiment = experiment_of(
+        tokens_of_transformer + "[data]\nkind = 'file'\nmax_types = 300\n",
+        {tapir::text("data.path=\"", file.string(), '"'), "data.tokens=" + tokens, "data.train_tokens=" + train});
+    Conditions all = task_row("language").make(experiment, {})->wider()->conditions;
+    std::erase_if(all, [](const auto& condition) { return condition.first == "context in bytes"; });
+    return all;
+  };
+  std::string plain, spaced;
+  for (int line = 0; line < 200; ++line) {
+    plain += text("line ", line % 7, " has words ", line % 3, "\n");
+    spaced += text("line  ", line % 7, " has words, ", line % 3, " \n");
+  }
+  for (const std::string tokens : {"word", "bpe", "wordpiece"})
+    CHECK(comparable(conditions(plain, "character"), conditions(plain, tokens)));
+  CHECK(comparable(conditions(spaced, "character"), conditions(spaced, "bpe")));
+  for (const std::string tokens : {"word", "wordpiece"})   // they tell no spaces, and pay for none
+    CHECK(!comparable(conditions(spaced, "character"), conditions(spaced, tokens)));
+  CHECK(!comparable(conditions(spaced, "word"), conditions(spaced, "wordpiece")));   // "words," and "words ,"
+  const std::string other = "another first line\n" + plain.substr(plain.find('\n') + 1);
+  CHECK(!comparable(conditions(plain, "character"), conditions(other, "bpe")));
+  CHECK(!comparable(conditions(plain, "character"), conditions(plain, "character", "500")));
 }
 
 TEST_CASE("tasks: with another seed text comes in another order, unless it is contiguous") {

@@ -1,12 +1,15 @@
 // Trials: a criterion that is whole before the first run, and the commands from nothing to a page.
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "attention/reproduce/program/environment.h"
 #include "attention/reproduce/program/match.h"
 #include "attention/reproduce/program/resolve.h"
 #include "attention/reproduce/program/trial_page.h"
 #include "nn/files/folder_lock.h"
 #include "tensor/sha256.h"
+#include "tensor/threads.h"
 #include "tests/messages.h"
 #include "tests/program/program_helpers.h"
 
@@ -247,10 +250,40 @@ TEST_CASE("an arm that is matched in time has as many steps as its time takes, f
   std::string whole = text(experiment, criterion);
   whole.replace(whole.find("match = \"plain\""), 15, "match = \"expressive\"\nmatch_in = \"time\"");
   Trial trial = read_trial(place.folder.write("time.toml", whole), {});
-  match_times(trial, {{"plain", 1.0}, {"expressive", 3.0}, {"larger", 2.0}});
+  match_times(trial, {{"plain", {1.0}}, {"expressive", {3.0}}, {"larger", {2.0}}});
   CHECK(trial.cells[0].arms[2].experiment.train.steps == 14);   // 9 · 3 / 2
   CHECK(trial.cells[0].arms[1].experiment.train.steps == 9);
-  CHECK(times_in(trial, place.folder.path() / "nowhere").size() == 3);
+  CHECK(times_in(trial, place.folder.path() / "nowhere", 1).size() == 3);
+  place.folder.write("match.json", "{\"seconds_of_step\": {\"plain\": 7, \"expressive\": 8}}");
+  CHECK(times_in(trial, place.folder.path(), 1).at("plain").threads == 1);
+  fs::create_directory(place.folder.path() / "larger");   // now a run has begun whose steps follow from these
+  const StepTimes kept = times_in(trial, place.folder.path(), 1);
+  CHECK(kept.at("plain").seconds == 7);
+  CHECK(kept.at("larger").threads == 1);
+  keep(kept, place.folder.path());
+  CHECK(contains_text(message_of([&] { times_in(trial, place.folder.path(), 2); }),
+                      "a step of larger was measured with 1 thread, and a run has 2; "));
+}
+
+TEST_CASE("times on which no run depends are measured anew where they are of other threads or settings") {
+  const Place place;
+  Trial trial = read_trial(place.file, {});
+  const fs::path& folder = place.folder.path();
+  place.folder.write("match.json", "{\"seconds_of_step\": {\"plain\": 5000, \"expressive\": 5000, \"larger\": 5000}}");
+  const int before = threads();
+  const StepTimes one = times_in(trial, folder, 1);
+  for (const auto& time : one) {
+    CHECK(time.second.seconds < 5000);
+    CHECK(time.second.threads == 1);
+  }
+  CHECK(threads() == before);
+  keep(one, folder);
+  CHECK(times_in(trial, folder, 1).at("plain").seconds == one.at("plain").seconds);
+  CHECK(times_in(trial, folder, 2).at("plain").threads == 2);
+  trial.cells[0].arms[1].experiment.train.batch = 8;
+  const StepTimes larger = times_in(trial, folder, 1);
+  CHECK(larger.at("expressive").experiment != one.at("expressive").experiment);
+  CHECK(larger.at("plain").experiment == one.at("plain").experiment);
 }
 
 TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with two jobs") {
@@ -260,6 +293,7 @@ TEST_CASE("tapir trial: from nothing to its page, the same after a stop and with
   REQUIRE(whole.status == 0);
   CHECK(whole.out.starts_with("small: "));
   CHECK(contains_text(whole.err, "small: 0 of 12 runs have ended; the others train for about "));
+  CHECK(contains_text(whole.err, " with 1 at a time, 0.0 core-hours; evaluations come on top\n"));
   const std::string page = contents(place.out / "trial.md");
   for (const char* part :
        {"# A learns more than B\n", "**Verdict: ", "## Claim and criterion, fixed before the runs\n", "## Results\n",
@@ -361,6 +395,63 @@ TEST_CASE("tapir dossier: logs of what has ended, then the page from the logs al
   whole.replace(whole.find("difference = 0.5"), 16, "difference = 0.4");
   folder.write("study.toml", whole);
   CHECK(contains_text(refusal(dossier), "rate-0.001: was made under another criterion, "));
+}
+
+TEST_CASE("tapir dossier: of one set of runs, whole or not at all") {
+  const TemporaryFolder folder;
+  std::string whole = text(experiment, criterion);
+  whole.replace(whole.find("1e-2, 1e-3"), 10, "1e-2");
+  const fs::path file = folder.write("study.toml", whole), runs = folder.path() / "runs", out = folder.path() / "dossiers",
+                 kept = out / "study";
+  const std::string dossier = "dossier " + in_quotes(file) + " --out " + in_quotes(out) + " --runs " + in_quotes(runs);
+  REQUIRE(tapir("trial " + in_quotes(file) + " --jobs 2 --out " + in_quotes(runs)).status == 0);
+
+  fs::rename(runs / "plain/seed-2", runs / "plain/seed-2-unwanted");   // counts for nothing
+  CHECK(tapir(dossier).out == "study: 5 of 6 runs have ended; the page is written when all have\n");
+  CHECK(fs::exists(kept / "plain/seed-2-unwanted/run.json"));
+  const Outcome on = tapir("trial " + in_quotes(file) + " --out " + in_quotes(runs));
+  CHECK(contains_text(on.err, "study: 5 of 6 runs have ended; "));
+  REQUIRE(on.status == 0);
+  fs::remove_all(runs / "plain/seed-2-unwanted");
+  const std::string hint = "hint: a dossier keeps the runs of one folder: give another place with --out, or remove what is "
+                           "kept";
+  CHECK(refusal(dossier) == text("tapir: ", (kept / "plain/seed-2-unwanted").string(), ": is kept, but there is no ",
+                                 (runs / "plain/seed-2-unwanted/experiment.toml").string(), "; ", hint));
+  CHECK(!fs::exists(kept / "plain/seed-2"));
+  fs::remove_all(kept / "plain/seed-2-unwanted");
+
+  const std::string log = contents(runs / "plain/seed-1/metrics.jsonl");
+  folder.write("runs/plain/seed-1/metrics.jsonl", log + "{\"step\": 9, \"note\": \"another run\"}\n");
+  CHECK(refusal(dossier) == text("tapir: ", (kept / "plain/seed-1").string(), ": is kept with another metrics.jsonl than that ",
+                                 "of ", (runs / "plain/seed-1").string(), "; ", hint));
+  CHECK(contents(kept / "plain/seed-1/metrics.jsonl") == log);
+  CHECK(!fs::exists(kept / "plain/seed-2"));   // nothing was copied
+  folder.write("runs/plain/seed-1/metrics.jsonl", log);
+
+  fs::rename(runs / "plain/seed-1/environment.jsonl", folder.path() / "aside");
+  fs::remove_all(kept);
+  CHECK(contains_text(refusal(dossier), "runs/plain/seed-1: has no environment.jsonl"));
+  CHECK(!fs::exists(kept));
+  fs::rename(folder.path() / "aside", runs / "plain/seed-1/environment.jsonl");
+
+  fs::create_directories(kept / "plain/seed-2/run.json");   // the copy ends here, as one that is killed
+  CHECK(contains_text(refusal(dossier), "plain/seed-2/run.json: "));
+  CHECK(fs::exists(kept / "plain/seed-2/environment.jsonl"));
+  fs::remove(kept / "plain/seed-2/run.json");
+  folder.write("dossiers/study/plain/seed-2/metrics.jsonl", "{\"step\": 1}\n");   // of no run: there are no facts
+  CHECK(tapir(dossier).status == 0);
+  CHECK(contents(kept / "plain/seed-2/metrics.jsonl") == contents(runs / "plain/seed-2/metrics.jsonl"));
+  CHECK(fs::exists(out / "study.md"));
+
+  for (const std::string seed : {"1", "2"}) {   // as if their data had been files
+    nlohmann::json facts = nlohmann::json::parse(contents(kept / ("plain/seed-" + seed) / "run.json"));
+    facts["digests"] = {{"train", std::string(12, seed[0])}, {"initial", seed}};
+    folder.write("dossiers/study/plain/seed-" + seed + "/run.json", facts.dump());
+  }
+  CHECK(refusal("dossier " + in_quotes(file) + " --out " + in_quotes(out)) ==
+        text("tapir: ", (kept / "plain/seed-2").string(), ": was trained with other data than ",
+             (kept / "plain/seed-1").string(), ", by SHA-256: train is 222222222222, was 111111111111; hint: runs of one trial "
+             "have the same data: remove those that have not, and `tapir trial` trains them again"));
 }
 
 TEST_CASE("tapir trial: another criterion after the runs, and runs without one, are refused") {

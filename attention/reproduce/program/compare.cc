@@ -117,7 +117,12 @@ int run_compare(const CompareCommand& command) {
   const fs::path out = runs.front().folder.parent_path().parent_path();
   require_place_for_comparison(out);
   const std::vector<MatchedArm> arms = arms_in(runs);
-  const StepTimes times = command.match == "time" ? step_times(arms, out) : StepTimes{};
+  StepTimes times;
+  if (command.match == "time") {
+    const auto has_begun = [&](const MatchedArm& arm) { return fs::exists(out / arm.label); };
+    const bool decided = std::any_of(arms.begin() + 1, arms.end(), has_begun);
+    times = step_times(arms, out, threads_of_a_run(command.jobs), decided);
+  }
   std::vector<std::string> matched;
   if (!command.match.empty()) matched = match_arms(arms, command.match, times);
   // What cannot be trained, or belongs to another experiment, is refused before the folder is made or locked.
@@ -127,10 +132,10 @@ int run_compare(const CompareCommand& command) {
     make_task(experiment, {}, [&](Task& task) { rehearse(task, experiment); });
   }
   for (PlannedRun& run : runs) has_begun(run);
-  const FolderLock lock(out);
+  FolderLock lock(out);
   if (!times.empty()) keep(times, out);
   for (const std::string& line : matched) note(line);
-  if (const int signal = train_all(runs, command.jobs, out / "jobs.log")) {
+  if (const int signal = train_all(runs, command.jobs, lock, out / "jobs.log")) {
     const char* const stopped = "stopped; the same command goes on";
     command.json ? note(stopped) : fmt::print("{}\n", stopped);
     return 128 + signal;

@@ -5,16 +5,21 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 
 #include "attention/reproduce/program/config.h"
 #include "attention/reproduce/program/folder_kind.h"
 #include "attention/reproduce/program/statistics.h"
+#include "attention/reproduce/program/streams.h"
 #include "attention/reproduce/program/summary.h"
 #include "attention/reproduce/tasks/task.h"
 #include "datasets/text/text_file.h"
 #include "nn/files/atomic_file.h"
 #include "nn/files/small_file.h"
 #include "nn/train/progress.h"
+#include "tensor/sha256.h"
+#include "tensor/threads.h"
 
 namespace tapir {
 namespace {
@@ -30,6 +35,70 @@ double cost_by(const std::string& by, Experiment& experiment) {
   return static_cast<double>(by == "parameters" ? costs.parameters : costs.operations);
 }
 
+class WithThreads {
+ public:
+  explicit WithThreads(int count) : before_(threads()) { set_threads(count); }
+  ~WithThreads() { set_threads(before_); }
+  WithThreads(const WithThreads&) = delete;
+  WithThreads& operator=(const WithThreads&) = delete;
+
+ private:
+  const int before_;
+};
+
+// An experiment whose steps are computed, without a run.
+struct Timed {
+  explicit Timed(Experiment& own) : experiment(own) {
+    const ComputeAs place(experiment);
+    task = make_task(experiment);
+    loop.emplace(task->train_task());
+    optimiser = experiment.optimiser.make(task->model());
+  }
+  void compute(int64_t step, bool counts) {
+    const ComputeAs place(experiment);
+    const double begin = steady_seconds();
+    const StepLoss loss = accumulate_gradients(*loop, *optimiser, step, experiment.train.accumulate, 1);
+    apply_gradients(*optimiser, experiment.schedule.at(step, experiment.train.steps), experiment.train.clip, loss.count);
+    if (counts) seconds.push_back(steady_seconds() - begin);
+  }
+
+  Experiment& experiment;
+  std::unique_ptr<Task> task;
+  std::optional<TrainTask> loop;
+  std::unique_ptr<nn::Optimiser> optimiser;
+  std::vector<double> seconds;
+};
+
+std::string digest_of_cost(Experiment& experiment) {
+  std::string all;
+  for (const auto& [key, value] : experiment.settings())
+    if (!std::set<std::string>{"run.name", "run.seed", "run.initial", "data.path", "train.steps"}.contains(key))
+      all += text(key, " = ", value, '\n');
+  return sha256_hex(all);
+}
+
+StepTime step_time_of(const nlohmann::json& kept) {
+  if (kept.is_number()) return {.seconds = kept.get<double>()};   // of an earlier version
+  return {kept.at("seconds").get<double>(), kept.at("threads").get<int>(), kept.at("experiment").get<std::string>()};
+}
+
+StepTimes kept_times(const std::filesystem::path& file) {
+  StepTimes times;
+  if (!std::filesystem::exists(file)) return times;
+  try {
+    const std::string contents = read_file(file);
+    require_small(file.string(), contents.size());
+    const nlohmann::json whole = nlohmann::json::parse(contents);
+    for (const auto& [label, kept] : whole.at("seconds_of_step").items()) times[label] = step_time_of(kept);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(file.string(), text("is malformed: ", error.what()));
+  }
+  for (const auto& [label, time] : times)
+    require(time.seconds > 0 && time.seconds < 1e6, file.string(),
+            [&, own = label, of = time.seconds] { return text("a step of ", own, " cannot take ", of, " seconds"); });
+  return times;
+}
+
 }  // namespace
 
 Costs costs_of(Experiment& experiment) {
@@ -38,20 +107,16 @@ Costs costs_of(Experiment& experiment) {
   return {task->model().parameter_count(), rehearse(*task, experiment)};
 }
 
-double seconds_of_step(Experiment& experiment) {
+std::vector<double> seconds_of_steps(const std::vector<Experiment*>& experiments, int threads) {
   constexpr int64_t unsteady = 3, steps = 10;
-  const ComputeAs place(experiment);
-  const std::unique_ptr<Task> task = make_task(experiment);
-  TrainTask loop = task->train_task();
-  const std::unique_ptr<nn::Optimiser> optimiser = experiment.optimiser.make(task->model());
-  std::vector<double> seconds;
-  for (int64_t step = 0; step < unsteady + steps; ++step) {
-    const double begin = steady_seconds();
-    const StepLoss loss = accumulate_gradients(loop, *optimiser, step, experiment.train.accumulate, 1);
-    apply_gradients(*optimiser, experiment.schedule.at(step, experiment.train.steps), experiment.train.clip, loss.count);
-    if (step >= unsteady) seconds.push_back(steady_seconds() - begin);
-  }
-  return median(std::move(seconds));
+  const WithThreads for_now(threads);
+  std::vector<std::unique_ptr<Timed>> all;
+  for (Experiment* one : experiments) all.push_back(std::make_unique<Timed>(*one));
+  for (int64_t step = 0; step < unsteady + steps; ++step)
+    for (const auto& one : all) one->compute(step, step >= unsteady);
+  std::vector<double> medians;
+  for (const auto& one : all) medians.push_back(median(one->seconds));
+  return medians;
 }
 
 void match_width(Experiment& experiment, Experiment& to, const std::string& by) {
@@ -73,28 +138,43 @@ void match_width(Experiment& experiment, Experiment& to, const std::string& by) 
   });
 }
 
-StepTimes step_times(const std::vector<MatchedArm>& arms, const std::filesystem::path& folder) {
+StepTimes step_times(const std::vector<MatchedArm>& arms, const std::filesystem::path& folder, int threads, bool decided) {
   const std::filesystem::path file = folder / match_file;
-  StepTimes times;
-  try {
-    if (std::filesystem::exists(file)) {
-      const std::string contents = read_file(file);
-      require_small(file.string(), contents.size());
-      nlohmann::json::parse(contents).at("seconds_of_step").get_to(times);
-    }
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(file.string(), text("is malformed: ", error.what()));
+  StepTimes times = kept_times(file);
+  const auto is_other = [&](const MatchedArm& arm) {
+    const auto kept = times.find(arm.label);
+    return kept != times.end() &&
+           (kept->second.threads != threads || kept->second.experiment != digest_of_cost(*arm.runs.front()));
+  };
+  if (!decided && std::any_of(arms.begin(), arms.end(), is_other)) times.clear();
+  bool unknown = false;
+  for (const MatchedArm& arm : arms) {
+    if (!is_other(arm)) continue;
+    const int then = times[arm.label].threads;
+    require(then == 0, file.string(), [&] {
+      const std::string number = text(then, then == 1 ? " thread" : " threads", ", and a run has ", threads);
+      return text("a step of ", arm.label, " was measured with ", then == threads ? "other settings" : number);
+    }, "go on with the --threads, --jobs and settings of then, or give another folder with --out");
+    unknown = true;
   }
-  for (const auto& [label, seconds] : times)
-    require(seconds > 0 && seconds < 1e6, file.string(),
-            [&, own = label, of = seconds] { return text("a step of ", own, " cannot take ", of, " seconds"); });
+  if (unknown)
+    note(text(file.string(), ": an earlier version measured these times, and did not say with how many threads; they stand, as "
+                             "runs that are matched in time have begun"));
+  std::vector<std::string> labels;
+  std::vector<Experiment*> missing;
   for (const MatchedArm& arm : arms)
-    if (!times.contains(arm.label)) times[arm.label] = seconds_of_step(*arm.runs.front());
+    if (!times.contains(arm.label)) labels.push_back(arm.label), missing.push_back(arm.runs.front());
+  const std::vector<double> seconds = seconds_of_steps(missing, threads);
+  for (size_t k = 0; k < missing.size(); ++k) times[labels[k]] = {seconds[k], threads, digest_of_cost(*missing[k])};
   return times;
 }
 
 void keep(const StepTimes& times, const std::filesystem::path& folder) {
-  write_atomically(folder / match_file, nlohmann::json{{"seconds_of_step", times}}.dump(2) + '\n');
+  nlohmann::json all;
+  for (const auto& [label, time] : times)
+    if (time.threads == 0) all[label] = time.seconds;
+    else all[label] = {{"seconds", time.seconds}, {"threads", time.threads}, {"experiment", time.experiment}};
+  write_atomically(folder / match_file, nlohmann::json{{"seconds_of_step", all}}.dump(2) + '\n');
 }
 
 int64_t steps_in_time(int64_t steps, double seconds_of_one, double seconds_of_other) {
@@ -109,10 +189,10 @@ std::vector<std::string> match_arms(const std::vector<MatchedArm>& arms, const s
     const std::string& label = arms[k].label;
     Experiment& own = *arms[k].runs.front();
     if (by == "time") {
-      const int64_t steps = steps_in_time(to.train.steps, times.at(first), times.at(label));
+      const int64_t steps = steps_in_time(to.train.steps, times.at(first).seconds, times.at(label).seconds);
       for (Experiment* run : arms[k].runs) run->train.steps = steps;
       done.push_back(fmt::format("{} takes {} steps of {:.3g} ms, as long as {} of {:.3g} ms of {}", label, steps,
-                                 1e3 * times.at(label), to.train.steps, 1e3 * times.at(first), first));
+                                 1e3 * times.at(label).seconds, to.train.steps, 1e3 * times.at(first).seconds, first));
       continue;
     }
     match_width(own, to, by);

@@ -16,7 +16,9 @@ struct Costs {
 };
 Costs costs_of(Experiment& experiment);          // by a dry run. Throws what the task and the model throw
 
-double seconds_of_step(Experiment& experiment);   // measured: the median of ten training steps, after three
+// Of a training step of each, measured with so many threads: the median of ten, after three. They take turns, so that
+// whatever else the machine does meets all of them.
+std::vector<double> seconds_of_steps(const std::vector<Experiment*>& experiments, int threads);
 
 // Sets model.hidden so that `by`, "parameters" or "operations", is as near to that of `to` as whole units allow. Throws Error
 // for a model without that key, and where no width comes within 2 %.
@@ -28,11 +30,19 @@ struct MatchedArm {
   std::vector<Experiment*> runs;   // one for each seed
 };
 
-// Seconds of a step by label: those that folder/match.json has, and seconds_of_step of the others. Throws Error for a file that
-// is malformed.
-using StepTimes = std::map<std::string, double>;
-StepTimes step_times(const std::vector<MatchedArm>& arms, const std::filesystem::path& folder);
-void keep(const StepTimes& times, const std::filesystem::path& folder);   // so that they are never measured again
+// How long a step takes, and what that is true of.
+struct StepTime {
+  double seconds = 0;
+  int threads = 0;            // 0: as an earlier version kept it, which did not say
+  std::string experiment{};   // digest of what its time depends on: all settings but names, places, seed and number of steps
+};
+using StepTimes = std::map<std::string, StepTime>;   // by label
+
+// Those that folder/match.json has, the others measured with the `threads` that each run has. Where it has one of other
+// threads or another experiment, all are measured anew, unless they have `decided` how many steps a run has that has begun:
+// then Error, but for those of an earlier version, which stand, and that is said. Throws Error for a file that is malformed.
+StepTimes step_times(const std::vector<MatchedArm>& arms, const std::filesystem::path& folder, int threads, bool decided);
+void keep(const StepTimes& times, const std::filesystem::path& folder);   // so that they are not measured again
 
 // As long as `steps` of the first take, in steps of the second; at least one.
 int64_t steps_in_time(int64_t steps, double seconds_of_one, double seconds_of_other);

@@ -68,6 +68,8 @@ void read_facts(RunRecord& run) {
     if (facts.contains("trial")) facts.at("trial").get_to(run.trial);
     run.judged = judged_of(facts);
     if (facts.contains("wider")) run.wider = judged_of(facts.at("wider"));
+    if (facts.contains("digests") && facts["digests"].contains("train"))   // the name in digests.h
+      run.judged.conditions.emplace_back("trained on", "sha256 " + facts["digests"]["train"].get<std::string>().substr(0, 12));
   } catch (const Json::exception& error) {
     throw Error(file.string(), text("is malformed: ", error.what()));
   }

@@ -276,11 +276,15 @@ void prepare(Trial& trial) {
   }
 }
 
-StepTimes times_in(Trial& trial, const std::filesystem::path& folder) {
+StepTimes times_in(Trial& trial, const std::filesystem::path& folder, int threads) {
   std::vector<MatchedArm> arms;
+  bool decided = false;
   for (TrialCell& cell : trial.cells)
-    for (TrialArm& arm : cell.arms) arms.push_back({path_of(cell, arm), {&arm.experiment}});
-  return step_times(arms, folder);
+    for (TrialArm& arm : cell.arms) {
+      arms.push_back({path_of(cell, arm), {&arm.experiment}});
+      decided = decided || (arm.match_in == "time" && std::filesystem::exists(folder / path_of(cell, arm)));
+    }
+  return step_times(arms, folder, threads, decided);
 }
 
 void match_times(Trial& trial, const StepTimes& times) {
@@ -288,8 +292,8 @@ void match_times(Trial& trial, const StepTimes& times) {
     for (TrialArm& arm : cell.arms) {
       if (arm.match_in != "time") continue;
       TrialArm& to = *arm_named(cell, arm.match);
-      arm.experiment.train.steps =
-          steps_in_time(to.experiment.train.steps, times.at(path_of(cell, to)), times.at(path_of(cell, arm)));
+      arm.experiment.train.steps = steps_in_time(to.experiment.train.steps, times.at(path_of(cell, to)).seconds,
+                                                 times.at(path_of(cell, arm)).seconds);
     }
 }
 

@@ -111,8 +111,8 @@ Trial read_trial(const std::filesystem::path& file, const std::vector<std::strin
 // not the task's, and what match_width (match.h) and the task throw.
 void prepare(Trial& trial);
 
-// Seconds of a step of every arm, by path_of: those that folder/match.json has, the others measured now.
-StepTimes times_in(Trial& trial, const std::filesystem::path& folder);
+// Of a step of every arm, by path_of, with the `threads` that each run has. Throws what step_times (match.h) throws.
+StepTimes times_in(Trial& trial, const std::filesystem::path& folder, int threads);
 // Gives arms that are matched in time as many steps as that takes.
 void match_times(Trial& trial, const StepTimes& times);
 

@@ -164,6 +164,8 @@ std::optional<Task::Wider> LanguageTask::wider() const {
                      {"part", "valid"},
                      {"data", data().spec.kind},
                      {"text", "sha256 " + own.sha256.substr(0, 12)},
+                     {"decoded", "sha256 " + own.decoded_sha256.substr(0, 12)},   // a code that loses less has more to say
+                     {"trained on", "sha256 " + corpus().train_sha256.substr(0, 12)},
                      {"context in bytes", fmt::format("≈ {:.0f}", bytes * static_cast<double>(context_))},
                      {"per", "byte"}};
   Wider byte;
