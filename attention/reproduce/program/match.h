@@ -18,6 +18,10 @@ Costs costs_of(Experiment& experiment);          // by a dry run. Throws what th
 
 double seconds_of_step(Experiment& experiment);   // measured: the median of ten training steps, after three
 
+inline constexpr double matched_within = 0.02;    // of a cost, as a share of it
+
+void set_hidden(Experiment& experiment, int64_t hidden);   // model.hidden. Throws Error for a model without that key
+
 // Sets model.hidden so that `by`, "parameters" or "operations", is as near to that of `to` as whole units allow. Throws Error
 // for a model without that key, and where no width comes within 2 %.
 void match_width(Experiment& experiment, Experiment& to, const std::string& by);
