@@ -59,6 +59,27 @@ TEST_CASE("intervals and medians by hand") {
   CHECK(median({3, 1, 2}) == 2);
   CHECK(median({4, 1, 2, 3}) == 2.5);
   CHECK(std::isnan(median({})));
+  CHECK(median({std::nan(""), 3, 1, std::nan("")}) == 2);   // who has no value does not count
+  CHECK(median({5, std::nan(""), 1, 2}) == 2);
+  CHECK(std::isnan(median({std::nan("")})));
+  CHECK(joint_level(1) == doctest::Approx(0.95));
+  CHECK(joint_level(4) == doctest::Approx(0.9875));
+}
+
+TEST_CASE("results compare where the metric and all conditions are one; what differs is named") {
+  const auto judged = [](const std::string& metric, const Conditions& conditions) {
+    return Judged{{metric, true}, conditions, 0};
+  };
+  const Judged own = judged("f1", {{"size", "2"}, {"bytes", "≈ 100"}});
+  CHECK(incomparable(own, own) == "");
+  CHECK(incomparable(own, judged("f1", {{"bytes", "≈ 104"}, {"size", "2"}})) == "");
+  CHECK(incomparable(own, judged("f1", {{"size", "3"}, {"bytes", "≈ 106"}})) == "size is 2, not 3, bytes is ≈ 100, not ≈ 106");
+  CHECK(incomparable(own, judged("loss", {{"size", "2"}})) == "metric is f1, not loss, bytes is ≈ 100, not absent");
+  CHECK(incomparable(judged("f1", {{"size", "2"}}), own) == "bytes is absent, not ≈ 100");
+  CHECK(message_of([&] { require_comparable("b", own, "a", own); }) == "no error");
+  CHECK(message_of([&] { require_comparable("b", own, "a", judged("f1", {{"size", "3"}, {"bytes", "≈ 100"}})); }) ==
+        "b: its results do not compare with those of a: size is 2, not 3; hint: arms of a cell are judged alike: by the same "
+        "metric, of the same data");
 }
 
 TEST_CASE("tests of differences by hand") {

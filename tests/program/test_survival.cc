@@ -113,6 +113,11 @@ TEST_CASE("curves at their ends: nobody, one life, ends at 0, all censored, exac
   CHECK(one.times == std::vector<double>{0, 3});
   CHECK(one.alive == std::vector<double>{1, 0});
   CHECK(one.median == 3);
+  CHECK(one.median_low == 3);
+  CHECK(std::isnan(one.median_high));   // of nobody who is left nothing is known
+  const Survival three = survival_at({1, 2, 3}, {});   // after 2: 1/3, up to 0.77
+  CHECK(three.median == 2);
+  CHECK(std::isnan(three.median_high));
   const Survival censored = survival_at({}, {3, 5});
   CHECK(censored.times == std::vector<double>{0, 5});
   CHECK(censored.alive == std::vector<double>{1, 1});

@@ -1,6 +1,7 @@
 // Trials: a criterion that is whole before the first run, and the commands from nothing to a page.
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "attention/reproduce/program/environment.h"
@@ -134,6 +135,20 @@ TEST_CASE("a criterion leaves nothing open") {
         "config: trial.arm larger: match: must be the name of an arm that is matched with none, found 'none'");
   CHECK(contains_text(place.refused("attention.mechanism = \"mlp_qkv\"", "attention.mechanism = \"dotty\""),
                       "trial.arm larger: "));
+  CHECK(place.refused("[task]", "[run]\nseed = 9223372036854775806\n[task]") ==   // two and that of the grid
+        "config: trial.seeds: there are no 3 seeds from 9223372036854775806 on");
+  CHECK(place.refused("match = \"plain\"", "match = \"plain\"\nrun.seed = 5") ==
+        "config: trial.arm larger: run.seed: must be 1, as in the baseline, found 5; hint: gains are paired by seed");
+  std::string many;
+  for (const char* name : {"a", "b", "c", "d", "e", "f"}) many += text("[[trial.arm]]\nname = \"", name, "\"\n");
+  CHECK(place.refused("match = \"plain\"\n", many) ==
+        "config: trial.cell 1: arms: must be at most 8, which a picture can show, found 9");
+  CHECK(place.refused("seeds = 2", "seeds = 2\nalso = \"validation_loss, validation_f2\"") ==
+        "config: trial.also: must be of validation_loss, validation_accuracy, found 'validation_f2'");
+  CHECK(place.refused("seeds = 2", "seeds = 2\nalso = \"validation_loss\"") == "no error");
+  CHECK(place.refused("match = \"plain\"", "train.batch = 8") ==
+        "trial.arm larger: its results do not compare with those of plain: batch is 8, not 4; hint: arms of a cell are judged "
+        "alike: by the same metric, of the same data");
   CHECK(contains_text(message_of([&] { read_trial(place.folder.write("none.toml", experiment), {}); }),
                       "none.toml: has no section [trial]; hint: docs/trials.md says what it needs"));
   const std::string all = criterion, one = text(experiment, all.substr(0, all.find("[[trial.arm]]\nname = \"exp"))),
@@ -142,6 +157,36 @@ TEST_CASE("a criterion leaves nothing open") {
         "config: trial.arm: there must be a baseline and a subject, [[trial.arm]] twice, found 1");
   CHECK(message_of([&] { read_trial(place.folder.write("odd.toml", odd), {}); }) ==
         "config: trial.arm: must be tables, [[trial.arm]]");
+}
+
+TEST_CASE("steps until solved are asked of arms that are solved alike") {
+  const Place place;
+  const auto refused = [&](const std::string& train, const std::string& of_arm) {
+    std::string changed = text(experiment, criterion);
+    const auto put = [&](const std::string& find, const std::string& with) {
+      changed.replace(changed.find(find), find.size(), with);
+    };
+    put("log_every = 3", "log_every = 3\n" + train);
+    put("\"validation_accuracy\"", "\"steps_until_solved\"");
+    put("match = \"plain\"", of_arm);
+    return message_of([&] {
+      Trial trial = read_trial(place.folder.write("solved.toml", changed), {});
+      prepare(trial);
+    });
+  };
+  const std::string fine = "solved = 0.5\nevaluate_every = 3", needs = "config: trial.metric: steps_until_solved needs ";
+  CHECK(refused(fine, "") == "no error");
+  CHECK(refused("solved = 0.5\nevaluate_every = 0", "") ==
+        needs + "evaluations before the last step, train.evaluate_every in 1 … 8, but plain has 0");
+  CHECK(refused("solved = 0.5\nevaluate_every = 9", "") ==
+        needs + "evaluations before the last step, train.evaluate_every in 1 … 8, but plain has 9");
+  CHECK(refused(fine, "train.solved = 0.6") ==
+        needs + "the same train.solved in all arms, but larger has 0.6, the baseline 0.5");
+  CHECK(refused(fine, "train.evaluate_every = 2") ==
+        needs + "the same train.evaluate_every in all arms, but larger has 2, the baseline 3");
+  CHECK(refused(fine, "train.steps = 12") == needs + "the same train.steps in all arms, but larger has 12, the baseline 9");
+  CHECK(refused(fine, "match = \"plain\"\nmatch_in = \"time\"") ==
+        needs + "arms with equal steps, but larger is matched in time");
 }
 
 TEST_CASE("every trial that is shipped reads; other commands say who takes it") {
@@ -263,6 +308,8 @@ TEST_CASE("an arm that is matched in time has as many steps as its time takes, f
   keep(kept, place.folder.path());
   CHECK(contains_text(message_of([&] { times_in(trial, place.folder.path(), 2); }),
                       "a step of larger was measured with 1 thread, and a run has 2; "));
+  CHECK(message_of([&] { match_times(trial, {{"expressive", {3.0}}}); }) ==
+        "match.json: has no time of a step of larger; hint: `tapir trial` writes it beside the runs");
 }
 
 TEST_CASE("times on which no run depends are measured anew where they are of other threads or settings") {
@@ -452,6 +499,122 @@ TEST_CASE("tapir dossier: of one set of runs, whole or not at all") {
         text("tapir: ", (kept / "plain/seed-2").string(), ": was trained with other data than ",
              (kept / "plain/seed-1").string(), ", by SHA-256: train is 222222222222, was 111111111111; hint: runs of one trial "
              "have the same data: remove those that have not, and `tapir trial` trains them again"));
+}
+
+TEST_CASE("tapir dossier: what counts is the run that the trial plans, and no other") {
+  const TemporaryFolder folder;
+  const std::string timed = "[[trial.arm]]\nname = \"timed\"\nmatch = \"expressive\"\nmatch_in = \"time\"\n";
+  const fs::path file = folder.write("study.toml", text(experiment, criterion, timed)), runs = folder.path() / "runs",
+                 out = folder.path() / "dossiers", kept = out / "study";
+  const std::string dossier = "dossier " + in_quotes(file) + " --out " + in_quotes(out);
+  REQUIRE(tapir("trial " + in_quotes(file) + " --jobs 2 --out " + in_quotes(runs)).status == 0);
+  const auto change = [](const fs::path& of, const std::string& find, const std::string& put) {
+    std::string whole = contents(of);
+    const size_t at = whole.find(find);
+    REQUIRE(at != std::string::npos);
+    std::ofstream(of) << whole.replace(at, find.size(), put);
+  };
+  const auto refused = [&](const std::function<void()>& spoil) {
+    fs::remove_all(out);
+    REQUIRE(tapir(dossier + " --runs " + in_quotes(runs)).status == 0);
+    spoil();
+    const std::string said = refusal(dossier);
+    CHECK(said.starts_with("tapir: " + kept.string() + '/'));
+    return said.substr(std::min(said.size(), text("tapir: ", kept.string(), '/').size()));
+  };
+  const std::string planned = "; hint: only what the trial plans counts: make it with `tapir trial`";
+  CHECK(refused([&] {
+          fs::remove_all(kept / "plain/seed-1");
+          fs::copy(kept / "plain/seed-2", kept / "plain/seed-1");
+        }) == "plain/seed-1: belongs to another experiment: run.seed is 1, was 2" + planned);
+  const std::string exchanged = refused([&] {
+    fs::rename(kept / "plain", kept / "aside");
+    fs::rename(kept / "expressive", kept / "plain");
+    fs::rename(kept / "aside", kept / "expressive");
+  });
+  CHECK(exchanged == "plain/rate-0.01: belongs to another experiment: attention.mechanism is 'dot_product', was 'expressive'" +
+                         planned);
+  for (const char* run : {"plain/seed-2", "plain/rate-0.01"}) {
+    CAPTURE(run);
+    const bool counted = std::string(run).ends_with("seed-2");
+    const std::string steps = counted ? "9" : "3";
+    CHECK(refused([&] {   // as if it had had more of them
+            change(kept / run / "experiment.toml", "\nsteps = " + steps + '\n', "\nsteps = 40\n");
+            const std::string log = contents(kept / run / "metrics.jsonl");
+            const size_t last = log.rfind("{\"step\":" + steps);
+            REQUIRE(last != std::string::npos);
+            std::ofstream(kept / run / "metrics.jsonl") << log.substr(0, last) << "{\"step\":40" << log.substr(last + 9);
+          }) == run + (": belongs to another experiment: train.steps is " + steps + ", was 40") + planned);
+    CHECK(refused([&] { change(kept / run / "experiment.toml", "clip = 1.0", "clip = 2.0"); }) ==
+          run + std::string(": belongs to another experiment: train.clip is 1.0, was 2.0") + planned);
+  }
+  CHECK(contains_text(refused([&] { change(kept / "plain/seed-2/experiment.toml", "\nrate = 0.0", "\nrate = 0.5"); }),
+                      "plain/seed-2: belongs to another experiment: schedule.rate is 0.0"));
+  CHECK(contains_text(refused([&] { change(kept / "larger/seed-2/experiment.toml", "\nhidden = ", "\nhidden = 7"); }),
+                      "larger/seed-2: belongs to another experiment: model.hidden is "));
+  CHECK(contains_text(refused([&] { change(kept / "larger/seed-1/run.json", "\"parameters\": ", "\"parameters\": 9"); }),
+                      "larger/seed-1: is to have the parameters of plain, "));
+  CHECK(contains_text(refused([&] { change(kept / "match.json", "\"timed\": ", "\"timed\": 9"); }),
+                      ": belongs to another experiment: train.steps is 1, was "));
+  CHECK(refused([&] { change(kept / "expressive/seed-2/run.json", "\"size\": \"4\"", "\"size\": \"5\""); }) ==
+        "expressive/seed-2: its results do not compare with those of " + (kept / "plain/seed-1").string() +
+            ": size is 5, not 4; hint: arms of a cell are judged alike: by the same metric, of the same data");
+
+  fs::remove_all(out);
+  REQUIRE(tapir(dossier + " --runs " + in_quotes(runs)).status == 0);
+  for (const auto& entry : fs::recursive_directory_iterator(kept))
+    if (entry.path().filename() == "environment.jsonl") std::ofstream(entry.path()) << "{\"step\":0,\"commit\":\"abc\"}\n";
+  const std::string unclean = "Not all of these runs come from a build of a clean commit";
+  CHECK(tapir(dossier).status == 0);
+  CHECK(!contains_text(contents(out / "study.md"), unclean));
+  std::ofstream(kept / "plain/rate-0.01/environment.jsonl") << "{\"step\":0,\"commit\":\"abc, with changes\"}\n";
+  CHECK(tapir(dossier).status == 0);
+  CHECK(contains_text(contents(out / "study.md"), unclean));   // the choice of the rate counts as well
+}
+
+TEST_CASE("tapir trial: runs that diverge decide nothing, and the page is written") {
+  const Place place;
+  const std::string cells = "[[trial.cell]]\nname = \"a\"\n[[trial.cell]]\nname = \"b\"\n";
+  std::string one = text(experiment, criterion, cells);
+  const auto put = [&](const std::string& find, const std::string& with) { one.replace(one.find(find), find.size(), with); };
+  put("rates = \"1e-2, 1e-3\"", "expects = \"not_worse\"\nalso = \"validation_loss\"");
+  put("[[trial.cell]]\nname = \"b\"", "[[trial.cell]]\nname = \"b\"\narms = \"plain, expressive\"");
+  const std::string hot = "schedule.rate = 100\nschedule.warmup = 0\noptimiser.decay = 0.1\n";   // weights grow ninefold a step
+  std::string all = one;   // what every run does, and what the subject alone does
+  all.replace(all.find("[task]"), 6, "[schedule]\nrate = 100\nwarmup = 0\n[optimiser]\ndecay = 0.1\n[task]");
+  put("attention.mechanism = \"expressive\"", "attention.mechanism = \"expressive\"\n" + hot);
+  const fs::path file = place.folder.write("one.toml", one), whole = place.folder.write("all.toml", all);
+  for (const fs::path& trial : {file, whole}) {
+    CAPTURE(trial);
+    const fs::path out = place.folder.path() / trial.stem();
+    const Outcome outcome =
+        tapir("trial " + in_quotes(trial) + " --set train.steps=40 --jobs 2 --out " + in_quotes(out));
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.status == 0);
+    CHECK(outcome.out.starts_with(trial.stem().string() + ": undecided\n"));
+    const std::string page = contents(out / "trial.md");
+    CHECK(contains_text(page, "* expressive against plain in a: undecided. There is no gain: "));
+    CHECK(contains_text(page, "seed 1 has diverged, and the others do not stand for all.\n"));
+    CHECK(contains_text(page, "| –, 2 diverged | –, 2 diverged |"));
+    CHECK(contains_text(page, "No gain is formed of an arm of which a run diverged."));
+    CHECK(!contains_text(page, "nan"));
+    CHECK(!contains_text(page, "cells together"));
+    CHECK(!contains_text(page, "would decide it"));
+  }
+}
+
+TEST_CASE("the page says beside its verdict where a claim does not hold, and what was to refute it") {
+  const Place place;
+  const std::string quick = "--set \"trial.rates='1e-2'\" --set train.steps=2 --set trial.difference=";
+  CHECK(tapir(place.line(quick + "1e9")).status == 0);
+  const std::string page = contents(place.out / "trial.md");
+  CHECK(contains_text(page, "**Verdict: not reproduced.**\n\n**By 2 of 2 rulings the claim does not hold.** What would refute it "
+                            "was written before the runs: less than half.\n\n* expressive against plain: does not hold here. "));
+  CHECK(contains_text(page, "Those of gains are paired by seed, of 97.5 % each, so that all hold together with 95 % "
+                            "(Bonferroni). "));
+  const Place other;
+  CHECK(tapir(other.line(quick + "1e9 --set trial.expects=not_worse")).status == 0);
+  CHECK(!contains_text(contents(other.out / "trial.md"), "the claim does not hold"));
 }
 
 TEST_CASE("tapir trial: another criterion after the runs, and runs without one, are refused") {

@@ -69,7 +69,7 @@ std::vector<Group> grouped(std::vector<RunRecord> runs, bool wider) {
   std::vector<std::vector<RunRecord>> members;
   for (RunRecord& run : runs) {
     const auto found = std::find_if(groups.begin(), groups.end(), [&](const Group& group) {
-      return group.objective.metric == run.judged.objective.metric && comparable(group.conditions, run.judged.conditions);
+      return incomparable({group.objective, group.conditions}, run.judged).empty();
     });
     const auto position = static_cast<size_t>(found - groups.begin());
     if (found == groups.end()) {

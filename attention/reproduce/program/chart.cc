@@ -15,7 +15,7 @@ namespace tapir {
 namespace {
 
 constexpr double width = 520, height = 340, margin = 14, top = 62, bottom = height - 56, letter = 8.8, row = 18;
-constexpr size_t most_series = 8, longest_label = 18;
+constexpr size_t longest_label = 18;
 
 constexpr const char* style = R"(<style>
 .page { fill: #ffffff; }

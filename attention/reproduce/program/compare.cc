@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -97,8 +96,7 @@ std::vector<PlannedRun> planned_runs(const CompareCommand& command) {
     require(mechanisms.insert(mechanism).second, "--attention", [&] { return text("'", mechanism, "' is named twice"); });
     toml::table own = with_mechanism(config, mechanism, taken);
     const int64_t first_seed = resolve(own).run.seed;
-    require(std::numeric_limits<int64_t>::max() - first_seed >= command.seeds - 1, "--seeds",
-            [&] { return text("there are no ", command.seeds, " seeds from ", first_seed, " on"); });
+    require_seeds("--seeds", first_seed, command.seeds);
     for (int64_t k = 0; k < command.seeds; ++k) {
       const int64_t seed = first_seed + k;
       set_value(own, text("run.seed=", seed));

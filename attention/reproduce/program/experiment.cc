@@ -174,6 +174,11 @@ Experiment resolve(const toml::table& config) {
   return experiment;
 }
 
+void require_seeds(const std::string& where, int64_t first, int64_t seeds) {
+  require(std::numeric_limits<int64_t>::max() - first >= seeds - 1, where,
+          [&] { return text("there are no ", seeds, " seeds from ", first, " on"); });
+}
+
 Experiment read_experiment(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
   toml::table config = read_config(file);
   require(!config.contains("trial"), file.string(), [] { return "has a section [trial]"; }, "`tapir trial` takes it");

@@ -24,12 +24,6 @@
 namespace tapir {
 namespace {
 
-constexpr double near = 0.02;
-
-void set_hidden(Experiment& experiment, int64_t hidden) {
-  read_section(toml::table{{"model", toml::table{{"hidden", hidden}}}}, "model", experiment.model);
-}
-
 double cost_by(const std::string& by, Experiment& experiment) {
   const Costs costs = costs_of(experiment);
   return static_cast<double>(by == "parameters" ? costs.parameters : costs.operations);
@@ -101,6 +95,10 @@ StepTimes kept_times(const std::filesystem::path& file) {
 
 }  // namespace
 
+void set_hidden(Experiment& experiment, int64_t hidden) {
+  read_section(toml::table{{"model", toml::table{{"hidden", hidden}}}}, "model", experiment.model);
+}
+
 Costs costs_of(Experiment& experiment) {
   const ComputeAs place(experiment);
   const std::unique_ptr<Task> task = task_row(experiment.task.name).make(experiment, {});
@@ -132,7 +130,7 @@ void match_width(Experiment& experiment, Experiment& to, const std::string& by) 
   const double hidden = std::round(narrow + (target - at_narrow) / slope);
   set_hidden(experiment, static_cast<int64_t>(std::clamp(hidden, 1.0, 0x1p20)));
   const double reached = cost_by(by, experiment);
-  require(std::abs(reached / target - 1) <= near, "match", [&] {
+  require(std::abs(reached / target - 1) <= matched_within, "match", [&] {
     return fmt::format("{} {:.6g} cannot be reached by {}: with model.hidden = {:.0f} there are {:.6g}", by, target,
                        experiment.subject(), std::clamp(hidden, 1.0, 0x1p20), reached);
   });

@@ -20,6 +20,10 @@ Costs costs_of(Experiment& experiment);          // by a dry run. Throws what th
 // whatever else the machine does meets all of them.
 std::vector<double> seconds_of_steps(const std::vector<Experiment*>& experiments, int threads);
 
+inline constexpr double matched_within = 0.02;    // of a cost, as a share of it
+
+void set_hidden(Experiment& experiment, int64_t hidden);   // model.hidden. Throws Error for a model without that key
+
 // Sets model.hidden so that `by`, "parameters" or "operations", is as near to that of `to` as whole units allow. Throws Error
 // for a model without that key, and where no width comes within 2 %.
 void match_width(Experiment& experiment, Experiment& to, const std::string& by);

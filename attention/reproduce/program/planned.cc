@@ -30,18 +30,12 @@
 namespace tapir {
 namespace {
 
-void require_same_experiment(PlannedRun& run) {
-  Experiment own = read_run(run.folder);
-  const bool same = own.identity() == run.experiment.identity() && own.train.steps == run.experiment.train.steps;
-  require(same, run.folder.string(), [&] {
-    return "belongs to another experiment: " + changed_settings(own, run.experiment, {"run.name", "run.device"});
-  }, "give another folder with --out");
-}
+constexpr const char* elsewhere = "give another folder with --out";
 
 // Whether its logs alone are there, as a dossier keeps them, and say that it has ended.
 bool ended_by_its_logs(PlannedRun& run) {
   if (kind_of(run.folder) != FolderKind::logs || !read_record(run.folder).ended()) return false;
-  require_same_experiment(run);
+  require_same_experiment(run, {}, elsewhere);
   return true;
 }
 
@@ -195,10 +189,17 @@ int train_side_by_side(std::vector<PlannedRun*> waiting, int64_t jobs, FolderLoc
 
 }  // namespace
 
+void require_same_experiment(PlannedRun& run, std::set<std::string> free, const std::string& hint) {
+  Experiment own = read_run(run.folder);
+  free.insert({"run.name", "run.device"});
+  const std::string changed = changed_settings(own, run.experiment, free);
+  require(changed.empty(), run.folder.string(), [&] { return "belongs to another experiment: " + changed; }, hint);
+}
+
 bool has_begun(PlannedRun& run) {
   if (ended_by_its_logs(run)) return false;
   const bool begun = kind_of(run.folder) == FolderKind::run;
-  begun ? require_same_experiment(run) : require_place_for_run(run.folder);
+  begun ? require_same_experiment(run, {}, elsewhere) : require_place_for_run(run.folder);
   return begun;
 }
 

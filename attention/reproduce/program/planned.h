@@ -1,6 +1,7 @@
 // Runs that are to be trained, one after the other or side by side.
 #pragma once
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@ struct PlannedRun {
   Experiment experiment;
   std::filesystem::path folder;
 };
+
+// Throws Error where the run that is in the folder has other settings than are planned, but for run.name, run.device and those
+// that are `free`; and what read_run throws.
+void require_same_experiment(PlannedRun& run, std::set<std::string> free, const std::string& hint);
 
 // Whether there is a run to go on with. Throws Error where something else stands in its place, or a run of another experiment or its logs.
 bool has_begun(PlannedRun& run);

@@ -110,9 +110,29 @@ void note_divergence(RunRecord& run, MetricsLine& line) {
 
 }  // namespace
 
-bool comparable(const Conditions& a, const Conditions& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const auto& x, const auto& y) { return x.first == y.first && same(x.second, y.second); });
+std::string incomparable(const Judged& own, const Judged& other) {
+  std::string all;
+  const auto add = [&](const std::string& name, const std::string* value, const std::string* expected) {
+    if (value && expected && same(*value, *expected)) return;
+    const std::string absent = "absent";
+    all += text(all.empty() ? "" : ", ", name, " is ", value ? *value : absent, ", not ", expected ? *expected : absent);
+  };
+  const auto value_in = [](const Judged& judged, const std::string& name) -> const std::string* {   // null: it has none
+    for (const auto& [own_name, value] : judged.conditions)
+      if (own_name == name) return &value;
+    return nullptr;
+  };
+  add("metric", &own.objective.metric, &other.objective.metric);
+  for (const auto& [name, value] : own.conditions) add(name, &value, value_in(other, name));
+  for (const auto& [name, value] : other.conditions)
+    if (!value_in(own, name)) add(name, nullptr, &value);
+  return all;
+}
+
+void require_comparable(const std::string& name, const Judged& own, const std::string& other_name, const Judged& other) {
+  const std::string differs = incomparable(own, other);
+  require(differs.empty(), name, [&] { return text("its results do not compare with those of ", other_name, ": ", differs); },
+          "arms of a cell are judged alike: by the same metric, of the same data");
 }
 
 std::string RunRecord::name() const {

@@ -14,14 +14,17 @@ namespace tapir {
 
 // What must be equal before two results are compared: names and values. A value "≈ 256" equals numbers within 5 %.
 using Conditions = std::vector<std::pair<std::string, std::string>>;
-bool comparable(const Conditions& a, const Conditions& b);
-
 // A result, and what it may be compared with.
 struct Judged {
   Objective objective;
   Conditions conditions;
   double result = 0;   // at the last evaluation; NaN: none
 };
+
+// What keeps two results from being compared: "size is 2, not 4"; "": nothing does.
+std::string incomparable(const Judged& own, const Judged& other);
+// Throws Error, which names both and what differs between them.
+void require_comparable(const std::string& name, const Judged& own, const std::string& other_name, const Judged& other);
 
 struct RunRecord {
   std::filesystem::path folder;

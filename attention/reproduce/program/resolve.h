@@ -12,6 +12,9 @@ namespace tapir {
 // not divide into its parts, and for products in f64 that are to be rounded.
 Experiment resolve(const toml::table& config);
 
+// Throws an Error, which names `where`, unless run.seed can have `seeds` values from `first` on.
+void require_seeds(const std::string& where, int64_t first, int64_t seeds);
+
 // The sections that the experiment has, in the order in which they are written.
 void each_section(Experiment& experiment, const std::function<void(const std::string& name, nn::Options& options)>& visit);
 

@@ -33,22 +33,23 @@ double gap_of(const TrialOptions& options, double mean) {
 }  // namespace
 
 std::vector<Ruling> rulings(const TrialOptions& options, std::vector<Pairing> pairings) {
-  std::vector<double> p;
-  for (const Pairing& pairing : pairings) p.push_back(student_p(pairing.gains));
-  const std::vector<Corrected> corrected = holm(p);
+  const double level = joint_level(pairings.size());
   std::vector<Ruling> all;
-  for (size_t k = 0; k < pairings.size(); ++k) {
-    Ruling& ruling = all.emplace_back(Ruling{.pairing = std::move(pairings[k]), .interval = {}});
-    const std::vector<double>& gains = ruling.pairing.gains;
-    ruling.corrected = corrected[k].p;
-    ruling.interval = mean_interval(gains, corrected[k].level);
-    ruling.kind = ruled(options, ruling.interval);
-    if (ruling.kind != Ruling::undecided) continue;
-    const auto n = static_cast<int64_t>(gains.size());
-    const double deviation = ruling.interval.half_width / student_quantile(n - 1, corrected[k].level) * std::sqrt(n);
-    ruling.seeds_needed = seeds_for(gap_of(options, ruling.interval.mean), deviation, corrected[k].level);
+  for (Pairing& pairing : pairings) {
+    const Interval gain = mean_interval(pairing.gains, level), known = mean_interval(pairing.known, level);
+    Ruling& ruling =
+        all.emplace_back(Ruling{.pairing = std::move(pairing), .interval = gain, .alone = ruled(options, gain)});
+    if (ruling.alone == ruled(options, known)) ruling.kind = ruling.alone;
   }
   return all;
+}
+
+int64_t seeds_needed(const TrialOptions& options, const Ruling& ruling, size_t of) {
+  const auto n = static_cast<int64_t>(ruling.pairing.gains.size());
+  if (ruling.alone != Ruling::undecided || n == 0) return 0;
+  const double level = joint_level(of);
+  const double deviation = ruling.interval.half_width / student_quantile(n - 1, level) * std::sqrt(n);
+  return seeds_for(gap_of(options, ruling.interval.mean), deviation, level);
 }
 
 Verdict verdict_of(const std::vector<Ruling>& rulings) {

@@ -139,6 +139,8 @@ std::vector<Corrected> holm(const std::vector<double>& p) {
   return corrected;
 }
 
+double joint_level(size_t intervals) { return 1 - 0.05 / static_cast<double>(intervals); }
+
 Survival survival(const std::vector<Lifetime>& lives) {
   Survival curve{{}, {}, {}, {}, nan, nan, nan};
   const auto add = [&](double time, double alive, double low, double high) {
@@ -164,7 +166,7 @@ Survival survival(const std::vector<Lifetime>& lives) {
     add(time, alive, std::pow(alive, width), std::pow(alive, 1 / width));
     note_half(curve.median, time, alive);
     note_half(curve.median_low, time, curve.low.back());
-    note_half(curve.median_high, time, curve.high.back());
+    if (alive > 0) note_half(curve.median_high, time, curve.high.back());
   }
   if (!lives.empty() && curve.times.back() < last) add(last, alive, curve.low.back(), curve.high.back());
   return curve;
@@ -188,7 +190,8 @@ LogRank log_rank(const std::vector<std::pair<std::vector<Lifetime>, std::vector<
 }
 
 double median(std::vector<double> values) {
-  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  std::erase_if(values, [](double value) { return std::isnan(value); });   // they have no place in an order
+  if (values.empty()) return nan;
   std::sort(values.begin(), values.end());
   const size_t middle = values.size() / 2;
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;

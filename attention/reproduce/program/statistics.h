@@ -41,6 +41,10 @@ struct Corrected {
 };
 std::vector<Corrected> holm(const std::vector<double>& p);
 
+// 1 − 0.05 / m, of each of m ≥ 1 intervals: with 95 % all of them hold what they are of at once, however they depend on one
+// another, by Bonferroni's inequality (Dunn 1961).
+double joint_level(size_t intervals);
+
 // The time until something happened, or, where it had not by the end, until nobody looked any more.
 struct Lifetime {
   double time;
@@ -49,7 +53,8 @@ struct Lifetime {
 
 // Kaplan & Meier 1958: after time t, Π (n − d) / n over the times up to t at which d of the n that were still there ended. Who
 // is censored at a time is still there at that time. The band is pointwise and of 95 %, from Greenwood's variance of
-// log(−log alive); the interval of the median is where the band holds 1/2 (Brookmeyer & Crowley 1982).
+// log(−log alive); the interval of the median is where the band holds 1/2 (Brookmeyer & Crowley 1982). Where nobody is left
+// that variance is infinite: the band is drawn as 0 there, and bounds nothing from above.
 struct Survival {
   std::vector<double> times, alive;      // alive[i]: share that has not ended after times[i]; from 0, 1 to the last time of all
   std::vector<double> low, high;         // band
@@ -67,7 +72,8 @@ struct LogRank {
 };
 LogRank log_rank(const std::vector<std::pair<std::vector<Lifetime>, std::vector<Lifetime>>>& strata);
 
-double median(std::vector<double> values);   // mean of the middle two where their number is even; NaN without values
+// Mean of the middle two where their number is even. NaN stands for no value, and does not count; NaN where none is left.
+double median(std::vector<double> values);
 
 // Means over the rows of weights (T,S), row by row, in nats: of −Σ a ln a, and of ln of the number of keys with weight, the
 // entropy of uniform weights over them. Rows without any weight do not count; NaN where a row is no distribution.

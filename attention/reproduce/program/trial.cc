@@ -5,10 +5,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <set>
 #include <sstream>
 
+#include "attention/reproduce/program/chart.h"
 #include "attention/reproduce/program/config.h"
+#include "attention/reproduce/program/folder_kind.h"
+#include "attention/reproduce/program/record.h"
 #include "attention/reproduce/program/resolve.h"
 #include "attention/reproduce/tasks/task.h"
 #include "datasets/text/utf8.h"
@@ -164,8 +168,14 @@ TrialCell cell_of(const std::string& trial, const toml::table& config, Own own, 
       throw Error(text("trial.arm ", path_of(cell, made)), error.what());
     }
     made.experiment.run.name = trial;
+    require_seeds("config: trial.seeds", made.experiment.run.seed, cell.seeds + 1);   // the last is that of the grid
     cell.arms.push_back(std::move(made));
+    const int64_t own_seed = cell.arms.back().experiment.run.seed, seed = cell.arms.front().experiment.run.seed;
+    require(own_seed == seed, text("config: trial.arm ", arm.name, ": run.seed"),
+            [&] { return text("must be ", seed, ", as in the baseline, found ", own_seed); }, "gains are paired by seed");
   }
+  require(cell.arms.size() <= most_series, own.where_ + "arms",
+          [&] { return text("must be at most ", most_series, ", which a picture can show, found ", cell.arms.size()); });
   require(cell.arms.size() >= 2 && cell.arms.front().role == Role::baseline &&
               std::any_of(cell.arms.begin(), cell.arms.end(), [](const TrialArm& arm) { return arm.role == Role::subject; }),
           own.where_ + "arms", [] { return "must have the baseline and a subject"; });
@@ -197,17 +207,55 @@ std::string digest_of(toml::table config) {
   return sha256_hex(all.str());
 }
 
-void require_metric(const Trial& trial, TrialCell& cell) {
-  if (trial.options.metric == steps_until_solved) {
-    for (const TrialArm& arm : cell.arms)
-      require(arm.experiment.train.solved != 0, "config: trial.metric",
-              [&] { return text(steps_until_solved, " needs train.solved, which ", path_of(cell, arm), " has not"); });
-    return;
+// Runs whose steps are compared are asked the same, as often, and no longer than one another.
+void require_solvable(TrialCell& cell) {
+  const std::map<std::string, std::string> first = cell.arms.front().experiment.settings();
+  for (TrialArm& arm : cell.arms) {
+    const auto refuse = [&](bool fine, const std::string& what) {
+      require(fine, "config: trial.metric", [&] { return text(steps_until_solved, " needs ", what); });
+    };
+    const std::string path = path_of(cell, arm);
+    const TrainOptions& train = arm.experiment.train;
+    refuse(train.solved != 0, "train.solved, which " + path + " has not");
+    refuse(train.evaluate_every > 0 && train.evaluate_every < train.steps,
+           text("evaluations before the last step, train.evaluate_every in 1 … ", train.steps - 1, ", but ", path, " has ",
+                train.evaluate_every));
+    refuse(arm.match_in != "time", "arms with equal steps, but " + path + " is matched in time");
+    for (const char* key : {"train.solved", "train.evaluate_every", "train.steps"}) {
+      const std::string own = arm.experiment.settings().at(key);
+      refuse(own == first.at(key),
+             text("the same ", key, " in all arms, but ", path, " has ", own, ", the baseline ", first.at(key)));
+    }
   }
-  Experiment& first = cell.arms.front().experiment;
-  const std::string metric = task_row(first.task.name).make(first, {})->train_task().objective.metric;
-  require(trial.options.metric == metric, "config: trial.metric",
+}
+
+// The arms of a cell are judged alike, by the trial's metric, before any is trained.
+void require_metric(const Trial& trial, TrialCell& cell) {
+  const bool until_solved = trial.options.metric == steps_until_solved;
+  if (until_solved) require_solvable(cell);
+  std::vector<Judged> arms;
+  for (TrialArm& arm : cell.arms) {
+    const ComputeAs place(arm.experiment);
+    const std::unique_ptr<Task> task = task_row(arm.experiment.task.name).make(arm.experiment, {});
+    arms.push_back({task->train_task().objective, task->conditions("valid"), 0});
+    require_comparable("trial.arm " + path_of(cell, arm), arms.back(), path_of(cell, cell.arms.front()), arms.front());
+  }
+  const std::string& metric = arms.front().objective.metric;
+  require(until_solved || trial.options.metric == metric, "config: trial.metric",
           [&] { return text("must be that of the task, ", metric, ", found '", trial.options.metric, "'"); });
+}
+
+// What an evaluation gives is known from one alone: that of the baseline, untrained.
+void require_also(const Trial& trial, TrialCell& cell) {
+  if (trial.also.empty()) return;
+  Experiment& first = cell.arms.front().experiment;
+  const ComputeAs place(first);
+  const std::unique_ptr<Task> task = make_task(first);
+  std::vector<std::string> names;
+  for (const auto& result : task->train_task().evaluate({})) names.push_back(result.first);
+  for (const std::string& name : trial.also)
+    require(std::find(names.begin(), names.end(), name) != names.end(), "config: trial.also",
+            [&] { return fmt::format("must be of {}, found '{}'", fmt::join(names, ", "), name); });
 }
 
 }  // namespace
@@ -270,6 +318,7 @@ Trial read_trial(const std::filesystem::path& file, const std::vector<std::strin
 void prepare(Trial& trial) {
   for (TrialCell& cell : trial.cells) {
     require_metric(trial, cell);
+    require_also(trial, cell);
     for (TrialArm& arm : cell.arms)
       if (!arm.match.empty() && arm.match_in != "time")
         match_width(arm.experiment, arm_named(cell, arm.match)->experiment, arm.match_in);
@@ -292,8 +341,13 @@ void match_times(Trial& trial, const StepTimes& times) {
     for (TrialArm& arm : cell.arms) {
       if (arm.match_in != "time") continue;
       TrialArm& to = *arm_named(cell, arm.match);
-      arm.experiment.train.steps = steps_in_time(to.experiment.train.steps, times.at(path_of(cell, to)).seconds,
-                                                 times.at(path_of(cell, arm)).seconds);
+      const auto time = [&](const TrialArm& of) {
+        const auto found = times.find(path_of(cell, of));
+        require(found != times.end(), match_file, [&] { return text("has no time of a step of ", path_of(cell, of)); },
+                "`tapir trial` writes it beside the runs");
+        return found->second.seconds;
+      };
+      arm.experiment.train.steps = steps_in_time(to.experiment.train.steps, time(to), time(arm));
     }
 }
 

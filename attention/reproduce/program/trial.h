@@ -12,7 +12,7 @@
 //   name = "expressive"           of its folder
 //   role = "subject"              of the claim, or a control, which subjects must stand against as the baseline; not given: the
 //                                 second arm is a subject, later ones are controls
-//   attention.mechanism = "…"     any keys of the experiment, over those of the cell
+//   attention.mechanism = "…"     any keys of the experiment but run.seed, over those of the cell
 //   match = "…"                   the arm whose cost this one is given; a control that has it stands against that subject alone
 //   match_in = "parameters"       or "operations", by the width of its feed-forward layers, or "time", by its steps; not given:
 //                                 parameters
@@ -104,16 +104,19 @@ Experiment grid_run(const TrialCell& cell, TrialArm& arm, double rate);
 std::string path_of(const TrialCell& cell, const TrialArm& arm);
 
 // Needs no data. Throws Error for what read_experiment refuses in any arm, for a criterion that leaves something open, cells
-// and arms without a name of their own, a match that is none, and without a baseline and a subject.
+// and arms without a name of their own, a match that is none, arms of a cell that have other seeds than their baseline or are
+// more than a picture can show, more seeds than there are, and without a baseline and a subject.
 Trial read_trial(const std::filesystem::path& file, const std::vector<std::string>& assignments);
 
 // Before runs: gives arms the cost of those that they are matched with, but for their time. Throws Error for a metric that is
-// not the task's, and what match_width (match.h) and the task throw.
+// not the task's, results in `also` that an evaluation does not give, and arms of a cell whose results do not compare
+// (record.h), or whose steps until solved do not: with other steps, goals or evaluations, or with none before the last step.
+// Throws what match_width (match.h) and the task throw.
 void prepare(Trial& trial);
 
 // Of a step of every arm, by path_of, with the `threads` that each run has. Throws what step_times (match.h) throws.
 StepTimes times_in(Trial& trial, const std::filesystem::path& folder, int threads);
-// Gives arms that are matched in time as many steps as that takes.
+// Gives arms that are matched in time as many steps as that takes. Throws Error where a time is missing.
 void match_times(Trial& trial, const StepTimes& times);
 
 }  // namespace tapir

@@ -15,11 +15,16 @@ namespace {
 
 std::string in_cell(const std::string& cell) { return cell.empty() ? "" : fmt::format(" in {}", cell); }
 
-std::string sentence(const TrialOptions& criterion, const Ruling& ruling) {
+std::string sentence(const TrialOptions& criterion, const Ruling& ruling, size_t of) {
   const bool better = criterion.expects == "better";
   const double difference = criterion.difference;
+  const Pairing& pairing = ruling.pairing;
+  const std::string ruled =
+      fmt::format("{} against {}{}: {}", pairing.subject, pairing.against, in_cell(pairing.cell), name_of(ruling.kind));
+  if (!pairing.diverged.empty())
+    return fmt::format("{}. There is no gain: {} has diverged, and the others do not stand for all.", ruled, pairing.diverged);
   std::string reason;
-  switch (ruling.kind) {
+  switch (ruling.alone) {
     case Ruling::holds:
       reason = better ? fmt::format("above 0, and at least {:.4g}", difference) : fmt::format("above minus {:.4g}", difference);
       break;
@@ -28,12 +33,13 @@ std::string sentence(const TrialOptions& criterion, const Ruling& ruling) {
       break;
     case Ruling::undecided:
       reason = fmt::format("half-width {:.2g}; about {} seeds would decide, if mean and deviation stayed",
-                           ruling.interval.half_width, ruling.seeds_needed);
+                           ruling.interval.half_width, seeds_needed(criterion, ruling, of));
   }
-  const Pairing& pairing = ruling.pairing;
-  return fmt::format("{} against {}{}: {}. A gain of {} over {} pairs of seeds (p = {:.2g}, corrected): {}.", pairing.subject,
-                     pairing.against, in_cell(pairing.cell), name_of(ruling.kind), shown(ruling.interval), pairing.gains.size(),
-                     ruling.corrected, reason);
+  if (ruling.kind != ruling.alone)
+    reason += fmt::format("; but in {} of these pairs neither run is solved, and the others alone do not say so",
+                          pairing.gains.size() - pairing.known.size());
+  return fmt::format("{}. A gain of {} over {} pairs of seeds: {}.", ruled, shown(ruling.interval), pairing.gains.size(),
+                     reason);
 }
 
 // Of each subject over the baseline, over the pairs of all cells.
@@ -47,7 +53,8 @@ std::string joint_statements(const Trial& trial, const std::vector<CellResult>& 
     for (const CellResult& cell : cells)
       for (const Ruling& ruling : rulings) {
         const Pairing& pairing = ruling.pairing;
-        if (pairing.cell != cell.cell->name || pairing.subject != subject || pairing.against != cell.arms.front().arm->name)
+        if (pairing.cell != cell.cell->name || pairing.subject != subject || pairing.against != cell.arms.front().arm->name ||
+            pairing.gains.empty())
           continue;
         ++in;
         for (const double gain : pairing.gains) ++(gain > 0 ? won : gain < 0 ? lost : tied);
@@ -55,12 +62,12 @@ std::string joint_statements(const Trial& trial, const std::vector<CellResult>& 
           if (arm.arm->name == subject) strata.emplace_back(lifetimes_of(cell.arms.front().counted), lifetimes_of(arm.counted));
       }
     if (in < 2) continue;
-    all += fmt::format(
-        "\n{} against {}, {} cells together: of the pairs with equal seeds {} are won, {} lost and {} tied (sign test, "
-        "p = {:.2g})",
-        subject, cells.front().arms.front().arm->name, in, won, lost, tied, sign_p(won, lost));
-    if (trial.options.metric == steps_until_solved)
-      all += fmt::format("; log-rank test of the steps until solved, stratified by cell: p = {:.2g}", log_rank(strata).p);
+    const double sign = sign_p(won, lost), rank = log_rank(strata).p;   // NaN: all are ties, none is solved
+    all += fmt::format("\n{} against {}, {} cells together: of the pairs with equal seeds {} are won, {} lost and {} tied{}",
+                       subject, cells.front().arms.front().arm->name, in, won, lost, tied,
+                       std::isnan(sign) ? "" : fmt::format(" (sign test, p = {:.2g})", sign));
+    if (trial.options.metric == steps_until_solved && !std::isnan(rank))
+      all += fmt::format("; log-rank test of the steps until solved, stratified by cell: p = {:.2g}", rank);
     all += ".\n";
   }
   return all;
@@ -75,7 +82,12 @@ std::string verdict_section(const Trial& trial, const std::vector<CellResult>& c
     section = fmt::format("**Not detectable here.** The paper reports a difference of {:.4g}; intervals of this trial have "
                           "half-widths up to {:.2g}, more than half of it.\n\n", published, half_width);
   section += fmt::format("**Verdict: {}.**\n\n", name_of(verdict_of(rulings)));
-  for (const Ruling& ruling : rulings) section += fmt::format("* {}\n", sentence(trial.options, ruling));
+  const auto fallen =
+      std::count_if(rulings.begin(), rulings.end(), [](const Ruling& one) { return one.kind == Ruling::fails; });
+  if (fallen > 0)   // which of its words are met is for readers to see
+    section += fmt::format("**By {} of {} rulings the claim does not hold.** What would refute it was written before the runs: "
+                           "{}.\n\n", fallen, rulings.size(), trial.options.refuted_by);
+  for (const Ruling& ruling : rulings) section += fmt::format("* {}\n", sentence(trial.options, ruling, rulings.size()));
   return section + joint_statements(trial, cells, rulings);
 }
 
@@ -141,19 +153,21 @@ std::string arms_section(const std::vector<CellResult>& cells) {
 std::string change_section(const Trial& trial, const std::vector<Ruling>& rulings) {
   std::string section = fmt::format("\n## What would change the verdict\n\nRefuted by: {}.\n", trial.options.refuted_by);
   for (const Ruling& ruling : rulings)
-    if (ruling.kind == Ruling::undecided)
+    if (const int64_t seeds = seeds_needed(trial.options, ruling, rulings.size()))
       section += fmt::format("\n{} against {}{} is open: about {} seeds would decide it.\n", ruling.pairing.subject,
-                             ruling.pairing.against, in_cell(ruling.pairing.cell), ruling.seeds_needed);
+                             ruling.pairing.against, in_cell(ruling.pairing.cell), seeds);
   return section;
 }
 
 std::string limits_section(const Trial& trial, const std::vector<CellResult>& cells) {
-  std::vector<std::filesystem::path> counted;
+  std::vector<std::filesystem::path> runs;
   for (const CellResult& cell : cells)
-    for (const ArmResult& arm : cell.arms)
-      for (const RunRecord& run : arm.counted) counted.push_back(run.folder);
-  std::string section = fmt::format("\n## Limits\n\n{}\n\n{}\n", trial.options.limits, makers_of(counted));
-  if (!std::all_of(counted.begin(), counted.end(), is_of_clean_commit))
+    for (const ArmResult& arm : cell.arms) {
+      for (const auto& one : arm.grid) runs.push_back(one.second.folder);
+      for (const RunRecord& run : arm.counted) runs.push_back(run.folder);
+    }
+  std::string section = fmt::format("\n## Limits\n\n{}\n\n{}\n", trial.options.limits, makers_of(runs));
+  if (!std::all_of(runs.begin(), runs.end(), is_of_clean_commit))
     section +=
         "\nNot all of these runs come from a build of a clean commit: nobody can repeat them with the code that made them.\n";
   return section;

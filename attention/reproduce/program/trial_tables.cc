@@ -13,21 +13,22 @@
 namespace tapir {
 namespace {
 
-// The last value of a metric that a run has logged; NaN: none.
+// The last value of a metric that a run has logged; NaN: none, or it diverged later.
 double last_of(const RunRecord& run, const std::string& metric) {
+  if (!run.diverged.empty()) return std::numeric_limits<double>::quiet_NaN();
   for (auto line = run.metrics.rbegin(); line != run.metrics.rend(); ++line)
     for (const auto& [name, value] : line->values)
       if (name == metric) return line->number(name);
   return std::numeric_limits<double>::quiet_NaN();
 }
 
-// Over the finished runs; those that diverged are counted beside it.
+// Over the runs that have a value; those that diverged are counted beside it.
 std::string mean_of(const ArmResult& arm, const std::function<double(const RunRecord&)>& value) {
   std::vector<double> values;
   size_t diverged = 0;
   for (const RunRecord& run : arm.counted) {
-    if (!run.finished()) ++diverged;
-    else if (const double one = value(run); !std::isnan(one)) values.push_back(one);
+    diverged += !run.diverged.empty();
+    if (const double one = value(run); !std::isnan(one)) values.push_back(one);
   }
   return shown(mean_interval(values)) + (diverged > 0 ? fmt::format(", {} diverged", diverged) : "");
 }
@@ -73,7 +74,7 @@ std::string rates_section(const Trial& trial, const std::vector<CellResult>& cel
       const std::string path = path_of(*cell.cell, *arm.arm);
       section += fmt::format("| {} |", path);
       for (const auto& [rate, run] : arm.grid) {
-        std::string result = shown(run.finished() ? run.judged.result : value_of(trial, run));
+        std::string result = run.diverged.empty() ? shown(run.judged.result) : "diverged";
         if (run.solved) result += fmt::format(", solved at {}", run.solved);
         section += fmt::format(" {}{} |", result, rate == arm.rate ? ", **taken**" : "");
       }
@@ -86,12 +87,14 @@ std::string rates_section(const Trial& trial, const std::vector<CellResult>& cel
 
 std::string picture_name(const CellResult& cell) { return (cell.cell->name.empty() ? "curves" : cell.cell->name) + ".svg"; }
 
-std::string results_section(const Trial& trial, const std::vector<CellResult>& cells, size_t comparisons,
+std::string results_section(const Trial& trial, const std::vector<CellResult>& cells, size_t rulings,
                             const std::map<std::string, std::string>& pictures, const std::string& below) {
   std::string section = fmt::format(
-      "\n## Results\n\n± are 95 % intervals, Student's t, over seeds ({}). Those of gains are paired, and "
-      "corrected for {} comparison{} (Holm); a run that diverged counts as the worst of its cell.\n",
-      cells[0].arms[0].counted.front().seed_decides, comparisons, comparisons == 1 ? "" : "s");
+      "\n## Results\n\n± are 95 % intervals, Student's t, over seeds ({}). Those of gains are paired by seed, of {:.5g} % "
+      "each, so that all hold together with 95 % (Bonferroni). {}\n",
+      cells[0].arms[0].counted.front().seed_decides, 100 * joint_level(rulings),
+      trial.options.metric == steps_until_solved ? "A run that is not solved, or diverged, counts as all of its steps."
+                                                 : "No gain is formed of an arm of which a run diverged.");
   for (const CellResult& cell : cells) {
     if (!cell.cell->name.empty()) section += fmt::format("\n### {}\n", cell.cell->name);
     std::vector<std::string> names{"arm", trial.options.metric};
@@ -112,8 +115,11 @@ std::string results_section(const Trial& trial, const std::vector<CellResult>& c
       for (const std::string& metric : trial.also)
         section += fmt::format(" {} |", mean_of(arm, [&](const RunRecord& run) { return last_of(run, metric); }));
       const RunRecord& first = arm.counted.front();
-      section += fmt::format(" {:.3g} | {} | {:.4g} | {:.3g} ms | {:.3g} s | {:.0f} MiB |\n", arm.rate, first.parameters,
-                             static_cast<double>(first.operations), 1e3 * median(step), median(whole),
+      const auto time = [](double value, const char* unit) {   // NaN: no run came to its first line
+        return std::isnan(value) ? "–" : fmt::format("{:.3g} {}", value, unit);
+      };
+      section += fmt::format(" {:.3g} | {} | {:.4g} | {} | {} | {:.0f} MiB |\n", arm.rate, first.parameters,
+                             static_cast<double>(first.operations), time(1e3 * median(step), "ms"), time(median(whole), "s"),
                              static_cast<double>(peak) / (1 << 20));
     }
     const std::string picture = picture_name(cell);

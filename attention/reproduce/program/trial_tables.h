@@ -16,9 +16,9 @@ std::string table_head(const std::vector<std::string>& names);
 
 std::string rates_section(const Trial& trial, const std::vector<CellResult>& cells);   // "" where there is no grid
 
-// Of the counted runs, `comparisons` of them corrected together. `pictures`: those that there are; `below`: where the text has
+// Of the counted runs, of whose gains there are so many rulings. `pictures`: those that there are; `below`: where the text has
 // them.
-std::string results_section(const Trial& trial, const std::vector<CellResult>& cells, size_t comparisons,
+std::string results_section(const Trial& trial, const std::vector<CellResult>& cells, size_t rulings,
                             const std::map<std::string, std::string>& pictures, const std::string& below);
 std::string picture_name(const CellResult& cell);
 
