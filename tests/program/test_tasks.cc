@@ -175,6 +175,9 @@ TEST_CASE("tasks: bits per byte compare where codes keep the same of the same te
     std::erase_if(all, [](const auto& condition) { return condition.first == "context in bytes"; });
     return all;
   };
+  const auto comparable = [](const Conditions& one, const Conditions& other) {
+    return incomparable({{}, one, 0}, {{}, other, 0}).empty();
+  };
   std::string plain, spaced;
   for (int line = 0; line < 200; ++line) {
     plain += text("line ", line % 7, " has words ", line % 3, "\n");

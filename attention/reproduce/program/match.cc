@@ -76,23 +76,6 @@ StepTime step_time_of(const nlohmann::json& kept) {
   return {kept.at("seconds").get<double>(), kept.at("threads").get<int>(), kept.at("experiment").get<std::string>()};
 }
 
-StepTimes kept_times(const std::filesystem::path& file) {
-  StepTimes times;
-  if (!std::filesystem::exists(file)) return times;
-  try {
-    const std::string contents = read_file(file);
-    require_small(file.string(), contents.size());
-    const nlohmann::json whole = nlohmann::json::parse(contents);
-    for (const auto& [label, kept] : whole.at("seconds_of_step").items()) times[label] = step_time_of(kept);
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(file.string(), text("is malformed: ", error.what()));
-  }
-  for (const auto& [label, time] : times)
-    require(time.seconds > 0 && time.seconds < 1e6, file.string(),
-            [&, own = label, of = time.seconds] { return text("a step of ", own, " cannot take ", of, " seconds"); });
-  return times;
-}
-
 }  // namespace
 
 void set_hidden(Experiment& experiment, int64_t hidden) {
@@ -136,9 +119,27 @@ void match_width(Experiment& experiment, Experiment& to, const std::string& by) 
   });
 }
 
+StepTimes kept_times(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / match_file;
+  StepTimes times;
+  if (!std::filesystem::exists(file)) return times;
+  try {
+    const std::string contents = read_file(file);
+    require_small(file.string(), contents.size());
+    const nlohmann::json whole = nlohmann::json::parse(contents);
+    for (const auto& [label, kept] : whole.at("seconds_of_step").items()) times[label] = step_time_of(kept);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(file.string(), text("is malformed: ", error.what()));
+  }
+  for (const auto& [label, time] : times)
+    require(time.seconds > 0 && time.seconds < 1e6, file.string(),
+            [&, own = label, of = time.seconds] { return text("a step of ", own, " cannot take ", of, " seconds"); });
+  return times;
+}
+
 StepTimes step_times(const std::vector<MatchedArm>& arms, const std::filesystem::path& folder, int threads, bool decided) {
   const std::filesystem::path file = folder / match_file;
-  StepTimes times = kept_times(file);
+  StepTimes times = kept_times(folder);
   const auto is_other = [&](const MatchedArm& arm) {
     const auto kept = times.find(arm.label);
     return kept != times.end() &&

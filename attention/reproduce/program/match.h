@@ -42,9 +42,12 @@ struct StepTime {
 };
 using StepTimes = std::map<std::string, StepTime>;   // by label
 
-// Those that folder/match.json has, the others measured with the `threads` that each run has. Where it has one of other
-// threads or another experiment, all are measured anew, unless they have `decided` how many steps a run has that has begun:
-// then Error, but for those of an earlier version, which stand, and that is said. Throws Error for a file that is malformed.
+// In folder/match.json; none without it. Throws Error where it is malformed.
+StepTimes kept_times(const std::filesystem::path& folder);
+
+// Those that are kept, the others measured with the `threads` that each run has. Where one is of other threads or of another
+// experiment, all are measured anew, unless they have `decided` how many steps a run has that has begun: then Error, but for
+// those of an earlier version, which stand, and that is said. Throws what kept_times throws.
 StepTimes step_times(const std::vector<MatchedArm>& arms, const std::filesystem::path& folder, int threads, bool decided);
 void keep(const StepTimes& times, const std::filesystem::path& folder);   // so that they are not measured again
 

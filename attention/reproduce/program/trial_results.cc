@@ -136,7 +136,7 @@ double value_of(const Trial& trial, const RunRecord& run) {
 std::vector<CellResult> results_in(Trial& trial, const fs::path& folder) {
   std::vector<CellResult> cells;
   for (const TrialCell& cell : trial.cells) cells.push_back({&cell, {}});
-  match_times(trial, step_times({}, folder));
+  match_times(trial, kept_times(folder));
   for_each_arm(trial, folder, [&](const TrialCell& cell, TrialArm& arm, const fs::path& below) {
     ArmResult result{.arm = &arm, .grid = {}, .counted = {}};
     take_width(arm, seed_folder(below, arm, 0));
