@@ -73,7 +73,8 @@ class InterToken final : public StagedAttention {
   Tensor tempered(const Tensor& Q, const nn::Call& call) const override {
     if (network_) return mul(Q, network_->forward(Q, call.mask));
     if (!factor_ && !logarithm_) return StagedAttention::tempered(Q, call);
-    return mul(Q, reshape(factor_ ? factor_->value : exp(logarithm_->value), {-1, 1, 1}));
+    const Tensor scale = factor_ ? factor_->value : exp(clamp(logarithm_->value, -6, 6));   // where softmax is not saturated yet
+    return mul(Q, reshape(scale, {-1, 1, 1}));
   }
 
   Tensor weights(const Tensor& scores, const Tensor& bias, const nn::Call& call) const override {

@@ -159,6 +159,26 @@ TEST_CASE("inter_token: each temperature is √D at first, and with the diagonal
   }
 }
 
+TEST_CASE("inter_token: a logarithm beyond ±6 is as one at the bound, and has no gradient there") {
+  const Tensor Q = random_normal({1, 2, 5, 4}, 1, "Q"), K = random_normal({1, 2, 5, 4}, 1, "K"),
+               V = random_normal({1, 2, 5, 4}, 1, "V");
+  const auto mixer = make_inter_token({}, {.width = 8, .heads = 2});
+  mixer->initialise(1, DType::f64);
+  nn::Parameter& logarithm = mixer->parameter_at("logarithm");
+  const auto attended_with = [&](double value, double scale) {
+    logarithm.value = requires_grad(Tensor::full({2}, value, DType::f64));
+    return dynamic_cast<const ProjectedAttention&>(*mixer).attend(affine(Q, scale, 0), K, V, {});
+  };
+  for (const double bound : {-6.0, 6.0}) {
+    const Tensor expected = attended_with(0, std::exp(bound) * (bound > 0 ? 1e-3 : 1)),
+                 beyond = attended_with(2 * bound, bound > 0 ? 1e-3 : 1);
+    CHECK(frobenius_error(beyond.values<double>(), expected.values<double>()) < 1e-14);
+    CHECK(grad({beyond}, {logarithm.value}, {V})[0].values<double>() == Values{0, 0});
+    const Tensor within = attended_with(bound - std::copysign(0.5, bound), 1e-3);
+    CHECK(max(abs(grad({within}, {logarithm.value}, {V})[0])).item() > 0);
+  }
+}
+
 TEST_CASE("inter_token: two tokens exchange their values; the first of a causal sequence keeps its own (properties 5 and 6)") {
   const Tensor Q = random_normal({1, 1, 2, 4}, 1, "Q"), K = random_normal({1, 1, 2, 4}, 1, "K"),
                V = random_normal({1, 1, 2, 4}, 1, "V");

@@ -323,6 +323,20 @@ TEST_CASE("generate goes on from a prompt, the same way for the same seed") {
   CHECK(tapir(run + "--prompt 'The zzyzx'").out.starts_with("The <unk>"));
 }
 
+TEST_CASE("generate writes with every mechanism that streams") {
+  for (const Mechanism& row : zoo()) {
+    if (!row.claims(*row.options()).streaming) continue;
+    CAPTURE(row.name);
+    const fs::path run = trained().folder.path() / ("writes-" + row.name);
+    REQUIRE(tapir(train_line("--set train.steps=1 --set attention.mechanism=" + row.name + " --out " + in_quotes(run))).status == 0);
+    const std::string line = "generate " + in_quotes(run) + " --tokens 12 --temperature 0 --prompt 'The otter'";
+    const Outcome outcome = tapir(line);
+    CHECK(outcome.status == 0);
+    CHECK(outcome.out.starts_with("The otter "));
+    CHECK(outcome.out == tapir(line).out);
+  }
+}
+
 TEST_CASE("generate: samples side by side, of which the first is that of one alone; the likeliest; the end at given words") {
   const std::string run = "generate " + in_quotes(trained().run) + " --tokens 30 --prompt 'The otter' ";
   const std::string one = tapir(run).out;
