@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Fuzzes every target, two at a time, from its seeds and from what earlier calls have found.
-# Usage: run.sh BUILD SECONDS   Exit status 1 if there is a finding: the bytes are in BUILD/findings/.
+# Fuzzes targets, if none is named all, two at a time, from their seeds and from what earlier calls have found.
+# Usage: run.sh BUILD SECONDS [TARGET…]   Exit status 1 if there is a finding: the bytes are in BUILD/findings/.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." || exit 1
 export build=$1 seconds=$2
+targets=("${@:3}")
+[[ ${#targets[@]} -gt 0 ]] || mapfile -t targets < <(ls tests/fuzz/corpus)
 
 fuzz() {
   local target=$1 log=$build/findings/$1.log result=PASS runs
@@ -18,4 +20,4 @@ fuzz() {
 export -f fuzz
 
 mkdir -p "$build/findings"
-ls tests/fuzz/corpus | xargs -P 2 -I{} bash -c 'fuzz {}'
+printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} bash -c 'fuzz {}'
