@@ -60,6 +60,13 @@ Metrics Training::evaluate() {
   const NoGrad guard;
   if (ema_) ema_->exchange();
   Metrics all = task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
+  if (task_.first_batch) {   // "MODULE.gate": the share of a score network's units that are active
+    nn::Call call{.seed = seed_, .mask = {}, .recorder = {}};
+    call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
+      if (name == "gate") all.emplace_back(path + ".gate", value.item());
+    };
+    task_.first_batch(call);
+  }
   if (ema_) ema_->exchange();
   require(!all.empty() && all[0].first == "validation_loss", "train",
           [] { return "the task's evaluate() must give validation_loss first"; });

@@ -11,9 +11,11 @@
 #include "attention/reproduce/tasks/language.h"
 #include "attention/reproduce/tasks/sequence.h"
 #include "attention/reproduce/tasks/tokens.h"
+#include "attention/zoo.h"
 #include "autograd/backward.h"
 #include "autograd/node.h"
 #include "autograd/tolerance.h"
+#include "nn/train/training.h"
 #include "nn/train/weights.h"
 #include "tests/messages.h"
 #include "tests/datasets/datasets_helpers.h"
@@ -125,6 +127,26 @@ TEST_CASE("tasks: every row trains, is evaluated on both parts, and says what is
     const auto [sample, units] = task->sample();
     CHECK(units > 0);
     CHECK(task->forward(sample, call).defined());
+  }
+}
+
+TEST_CASE("tasks: whatever mixes tokens logs the active share of each score network's gate") {
+  for (auto& [label, experiment] : experiments()) {
+    if (!model_row(experiment.model.name).mixes) continue;
+    CAPTURE(experiment.model.name);
+    experiment.attention.mechanism = "score_mlp";
+    experiment.attention.own = mechanism("score_mlp").options();
+    const std::unique_ptr<Task> task = make_task(experiment);
+    TrainTask loop = task->train_task();
+    Training training(loop, experiment.train, experiment.schedule, experiment.optimiser, 1);
+    int64_t gates = 0;
+    for (const auto& [name, value] : training.evaluate()) {
+      if (!name.ends_with(".gate")) continue;
+      ++gates;
+      CHECK(value >= 0);   // models are small here, and a gate may be dead from the first
+      CHECK(value <= 1);
+    }
+    CHECK(gates > 0);
   }
 }
 

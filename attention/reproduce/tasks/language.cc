@@ -88,13 +88,12 @@ TrainTask LanguageTask::train_task() {
     return this->loss(windows.batch(step), part, parts, call);
   };
   const TokenBatch first = EvaluationBatches(corpus().valid, experiment_.train.batch, context_).batch(0);
-  const auto evaluate = [this, first](const nn::Call&) {
+  const auto evaluate = [this](const nn::Call&) {
     const Result result = this->evaluate(corpus().valid);
     Metrics metrics{{"validation_loss", result.nll}, {"validation_perplexity", result.perplexity()}};
     if (corpus().valid_text.lossless)
       metrics.insert(metrics.end(), {{"validation_perplexity_per_word", perplexity_per_word(result.nll, "valid")},
                                      {"validation_bits_per_byte", bits_per_byte(result.nll, "valid")}});
-    for (const auto& gate : gates(first)) metrics.push_back(gate);
     return metrics;
   };
   const auto show = [this, first](const nn::Call& call) {
@@ -106,7 +105,9 @@ TrainTask LanguageTask::train_task() {
     for (const int32_t id : ids) tokens.push_back(tokenizer().vocabulary().entry(id));
     return tokens;
   };
-  return {model(), loss, evaluate, experiment_.identity(), {}, show};
+  TrainTask task{model(), loss, evaluate, experiment_.identity(), {}, show};
+  task.first_batch = [this, first](const nn::Call& call) { logits(first, call); };
+  return task;
 }
 
 LanguageTask::Result LanguageTask::evaluate(const std::vector<int32_t>& ids) {
@@ -186,17 +187,6 @@ std::string LanguageTask::summary() const {
 
 void LanguageTask::save(const std::filesystem::path& folder) const {
   write_atomically(folder / tokenizer_file, tokenizer_text(tokenizer()));
-}
-
-Metrics LanguageTask::gates(const TokenBatch& batch) {
-  const NoGrad guard;
-  Metrics gates;
-  nn::Call call;
-  call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
-    if (name == "gate") gates.emplace_back(path + ".gate", value.item());
-  };
-  logits(batch, call);
-  return gates;
 }
 
 TaskRow language_row() {

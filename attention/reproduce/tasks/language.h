@@ -64,8 +64,6 @@ class LanguageTask final : public TokenTask {
   const std::vector<int32_t>& ids(const std::string& part) const;
   const TextMeasure& text_of(const std::string& part) const;
 
-  Metrics gates(const TokenBatch& batch);    // active share of each score network's gate
-
   const int64_t context_;   // tokens of a window
   mutable std::optional<TextCorpus> corpus_;   // once something has asked for them
   mutable std::optional<Windows> training_;

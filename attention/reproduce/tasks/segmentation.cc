@@ -137,6 +137,9 @@ TrainTask SegmentationTask::train_task() {
     const Images own = images(static_cast<uint64_t>(experiment_.run.seed), "train", step * batch + part * rows, rows);
     return LossSum{loss(logits(own, call), own), rows, batch};
   };
+  task.first_batch = [this](const nn::Call& call) {
+    logits(images(evaluation_seed, "valid", 0, std::min(experiment_.train.batch, options_.evaluated)), call);
+  };
   task.evaluate = [this](const nn::Call& call) {
     const Judged all = judge("valid", call);
     return Metrics{{"validation_loss", all.loss}, {"validation_dice", all.dice()}, {"validation_accuracy", all.accuracy()}};

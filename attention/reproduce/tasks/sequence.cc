@@ -61,7 +61,9 @@ TrainTask SequenceTask::train_task() {
     for (const int32_t id : batch.inputs) tokens.push_back(std::to_string(id));
     return tokens;
   };
-  return {model(), loss, evaluate, experiment_.identity(), {"validation_accuracy", true}, show};
+  TrainTask task{model(), loss, evaluate, experiment_.identity(), {"validation_accuracy", true}, show};
+  task.first_batch = [this](const nn::Call& call) { logits(sequences_.batch("valid", 0, 0, experiment_.train.batch), call); };
+  return task;
 }
 
 SequenceTask::Result SequenceTask::evaluate(const Sequences& sequences, const std::string& part) {
