@@ -27,11 +27,11 @@ enum class Context { self, other };
 struct MixerShape {
   int64_t width = 0;       // C
   int64_t heads = 0;       // H
-  int64_t layer = 0;       // index of the block, from 0
+  int64_t layer = 0;       // index of the mixer, from 0: of a block's among those that have one
   int64_t key_heads = 0;   // G, divides H; 0: H
   int64_t head_width = 0;  // D; 0: C/H, and H divides C
   bool biases = false;     // of the projections
-  int64_t layers = 1;      // blocks of the model
+  int64_t layers = 1;      // mixers of the model
   Context context = Context::self;
   bool causal = false;     // every call is; then context is self
   int64_t length = 0;      // most tokens of a sequence; 0: not known

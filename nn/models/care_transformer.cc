@@ -107,6 +107,7 @@ CareTransformer::CareTransformer(const CareTransformerOptions& options, const Im
                            ConvolutionOptions{.stride = options.patch}, true, initial()))),
       stem_norm_(child<BatchNorm>("stem_norm", 4 * options.memory[0])) {
   CarePlace place{0, 0, std::accumulate(options.depths.begin(), options.depths.end(), int64_t{0})};
+  const int64_t without_mixer = std::accumulate(options.depths.begin(), options.depths.end() - with_attention, int64_t{0});
   for (; place.stage < stages; ++place.stage) {
     const int64_t stage = place.stage, m = options.memory[stage], side = options.patch << stage;
     const std::string path = text("stages.", stage, '.');
@@ -122,9 +123,9 @@ CareTransformer::CareTransformer(const CareTransformerOptions& options, const Im
       if (stage >= stages - with_attention) {
         const MixerShape shape{.width = m,
                                .heads = m / options.head_widths[stage - (stages - with_attention)],
-                               .layer = place.block,
+                               .layer = place.block - without_mixer,
                                .biases = true,
-                               .layers = place.blocks,
+                               .layers = place.blocks - without_mixer,
                                .length = grid.tokens(),
                                .places = grid};
         attention = mixer(shape);

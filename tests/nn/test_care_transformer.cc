@@ -176,8 +176,8 @@ TEST_CASE("care transformer: 224 × 224 pixels become maps of 56, 28, 14 and 7, 
     CHECK(told[k].width == 32 << k);
     CHECK(told[k].heads == 2);
     CHECK(told[k].biases);
-    CHECK(told[k].layer == static_cast<int64_t>(2 + k));
-    CHECK(told[k].layers == 4);
+    CHECK(told[k].layer == static_cast<int64_t>(k));
+    CHECK(told[k].layers == 2);
     CHECK(told[k].places.kind == nn::Places::Kind::grid);
     CHECK((told[k].places.rows == 14 >> k && told[k].places.columns == 14 >> k));
   }
