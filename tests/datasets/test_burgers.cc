@@ -1,4 +1,4 @@
-// Burgers' equation: the solver against published golden values, closed forms and its own order; the law of initial functions.
+// Burgers' equation: the solver against golden values, closed forms and its own order; the law of initial functions.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -47,14 +47,14 @@ double closed_form(const BurgersEquation& equation, double x, double t) {
 
 }  // namespace
 
-TEST_CASE("burgers: u0 = sin gives what quadratures of Cole and Hopf's formula give") {
+TEST_CASE("burgers: u0 = sin gives what quadratures of Cole and Hopf's formula give (golden 3.4.6a)") {
   const Values circle = BurgersEquation{.steps = 500}.solve(sampled(256, 2 * pi, [](double y) { return std::sin(y); }), 256);
-  CHECK(std::fabs(circle[256 / 8] - 0.376489772057) < 1e-12);   // at π/4
-  CHECK(std::fabs(circle[256 / 4] - 0.710868322556) < 1e-12);   // at π/2
+  CHECK(std::fabs(circle[256 / 8] - 0.376489772057) < 5.1e-13);   // at π/4
+  CHECK(std::fabs(circle[256 / 4] - 0.710868322556) < 5.1e-13);   // at π/2
   const BurgersEquation unit{.length = 1, .steps = 2000};
   const Values interval = unit.solve(sampled(64, 1, [](double x) { return std::sin(2 * pi * x); }), 64);
-  CHECK(std::fabs(interval[64 / 4] - 0.017914256500) < 1e-12);
-  CHECK(std::fabs(interval[64 / 8] - 0.012540925488) < 1e-12);
+  CHECK(std::fabs(interval[64 / 4] - 0.017914256500) < 5.1e-13);
+  CHECK(std::fabs(interval[64 / 8] - 0.012540925488) < 5.1e-13);
 }
 
 TEST_CASE("burgers: closed forms, on circles of any length, even and odd numbers of points") {
@@ -66,6 +66,18 @@ TEST_CASE("burgers: closed forms, on circles of any length, even and odd numbers
       CHECK(largest_difference(equation.solve(begin, n), end) < 1e-9 * norm(end));
       CHECK(largest_difference(begin, end) > 1e-3 * norm(end));
     }
+}
+
+TEST_CASE("burgers: on a circle of length 1 it is another equation, u_t + A u u_x = ν u_xx of A = 0.159 and ν = 0.00253 (golden 3.4.6f)") {
+  const double A = 1 / (2 * pi), viscosity = 0.1 / (4 * pi * pi);
+  CHECK((std::fabs(A - 0.159) <= 5e-4 && std::fabs(viscosity - 0.00253) <= 5e-6));
+  const Values begin = burgers_initial("train", 3, 128);
+  const auto times = [](Values u, double factor) {
+    for (double& value : u) value *= factor;
+    return u;
+  };
+  const Values scaled = BurgersEquation{.viscosity = viscosity, .length = 1}.solve(times(begin, A), 128);   // of A u
+  CHECK(largest_difference(times(scaled, 1 / A), BurgersEquation().solve(begin, 128)) < 1e-13);
 }
 
 TEST_CASE("burgers: the error of time falls with the fourth power of the step") {
@@ -102,6 +114,12 @@ TEST_CASE("burgers: 100 steps on 256 points are as good as many on 512, for func
   CHECK(norm(minus(coarse, shared)) < 1e-5 * norm(shared));
 }
 
+TEST_CASE("burgers: 100 steps are as good as 400, for functions of the task (golden 3.4.6d)") {
+  const Values begin = burgers_initial("valid", 20, 512);
+  const Values fine = BurgersEquation{.steps = 400}.solve(begin, 512);
+  CHECK(norm(minus(BurgersEquation{.steps = 100}.solve(begin, 512), fine)) <= 3e-7 * norm(fine));
+}
+
 TEST_CASE("burgers: derivatives along the circle are exact for what its points can tell") {
   for (const int64_t n : {16, 17}) {
     const auto f = [](double x) { return std::sin(2 * pi * x / 3) + 0.5 * std::cos(6 * 2 * pi * x / 3) + 2; };
@@ -112,23 +130,25 @@ TEST_CASE("burgers: derivatives along the circle are exact for what its points c
   }
 }
 
-TEST_CASE("burgers: initial functions have the variance of their law, and the sizes that the recipe names") {
+TEST_CASE("burgers: initial functions have the variance of their law, and the sizes that the recipe names (golden 3.4.6b and 3.4.6c)") {
   constexpr int64_t rows = 2000, n = 128;
   double variance = 0;   // Σ_j 2·625/((2πj)² + 25)², of every point
   for (int64_t j = 1; 3 * j < n; ++j) variance += 2 * 625 / std::pow(4 * pi * pi * static_cast<double>(j * j) + 25, 2);
   const Values begin = burgers_initial("train", rows, n);
   const double rms = norm(begin) / std::sqrt(static_cast<double>(rows * n));
   CHECK(rms == doctest::Approx(std::sqrt(variance)).epsilon(0.02));
-  CHECK(rms == doctest::Approx(0.57).epsilon(0.03));
+  CHECK(std::fabs(rms - 0.57) <= 0.03);   // approximate, as the two below; the law itself has 0.593
   const Values end = BurgersEquation().solve(begin, n);
-  CHECK(norm(end) / std::sqrt(static_cast<double>(rows * n)) == doctest::Approx(0.46).epsilon(0.03));
+  CHECK(std::fabs(norm(end) / std::sqrt(static_cast<double>(rows * n)) - 0.46) <= 0.03);
   double relative = 0;   // of who predicts that nothing happens
   for (int64_t row = 0; row < rows; ++row) {
     const Values u(begin.begin() + row * n, begin.begin() + (row + 1) * n),
         v(end.begin() + row * n, end.begin() + (row + 1) * n);
     relative += norm(minus(u, v)) / norm(v) / rows;
   }
-  CHECK(relative == doctest::Approx(0.57).epsilon(0.05));
+  CHECK(std::fabs(relative - 0.57) <= 0.03);
+  const Values some(begin.begin(), begin.begin() + rows / 10 * n);
+  CHECK(std::fabs(norm(some) / norm(BurgersEquation{.length = 1}.solve(some, n)) - 60) <= 5);
 }
 
 TEST_CASE("burgers: a function is the same among more of them and on more points, and another in another part") {

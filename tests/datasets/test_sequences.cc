@@ -65,7 +65,7 @@ const std::vector<SequenceSpec> examples = {{.task = "nt", .symbols = 4, .delay 
 
 }  // namespace
 
-TEST_CASE("NT series: the cycles of 20 pairs of basis and delay") {
+TEST_CASE("NT series: the cycles of 20 pairs of basis and delay (golden 1.2.4)") {
   const std::map<std::pair<int, int>, std::map<int, int>> table = {
       {{2, 2}, {{1, 1}, {3, 1}}},
       {{2, 3}, {{1, 1}, {7, 1}}},

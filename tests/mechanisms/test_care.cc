@@ -1,5 +1,5 @@
-// CARE's attention: scalar loops over pairs; the explicit matrix, constant values, permuted pixels and scaled features (file 2,
-// 2.8 items 1, 2, 3, 8); tokens as values.
+// CARE's attention: scalar loops over pairs; the explicit matrix, constant values, permuted pixels and scaled features
+// (specification 2.2.8, items 1, 2, 3 and 8); tokens as values.
 #include <doctest/doctest.h>
 
 #include "attention/heads.h"

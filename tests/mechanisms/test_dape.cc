@@ -9,6 +9,7 @@
 #include "attention/mechanisms/dape.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops.h"
+#include "tensor/dry_run.h"
 #include "tensor/in_place.h"
 #include "tests/mechanisms/oracle.h"
 #include "tests/mechanisms/reference_biases.h"
@@ -407,11 +408,22 @@ TEST_CASE("dape: every kernel keeps its claims on every bias, and streams where 
     }
 }
 
-TEST_CASE("dape: parameters as said on its page, and an even kernel is refused") {
+TEST_CASE("dape: parameters as said on its page, and an even kernel is refused (golden 2.4.2)") {
   const MixerShape shape{.width = 768, .heads = 12, .positions = nn::Positions::alibi};
   CHECK(make_dape({}, shape)->parameter_count() - make_dot_product(shape)->parameter_count() == 3500);
   CHECK(message_of([] { make_dape(options_with(4, 2), {.width = 8, .heads = 2}); }) ==
         "dape: a kernel of 4 keys has no middle; hint: choose an odd one");
+}
+
+TEST_CASE("dape: the convolutions of 12 heads cost 3,456 multiplications for each pair of tokens, 2.25 times the products (golden 2.4.5)") {
+  const auto mixer = make_dape({}, {.width = 768, .heads = 12, .positions = nn::Positions::alibi});
+  const DryRun dry;
+  mixer->initialise(1, DType::f32);
+  const Tensor Q = Tensor::zeros({1, 12, 8, 64});
+  dynamic_cast<const ProjectedAttention&>(*mixer).attend(Q, Q, Q, call_with({.causal = true, .offset = 0, .keys = {}}));
+  int64_t operations = 0;
+  for (const auto& own : dry.operations()) operations += own.second;
+  CHECK(operations == 2 * 8 * 8 * (3456 + 2 * 768));
 }
 
 TEST_CASE("dape: rows of weights sum to 1, whatever the convolutions make of them (property 5)") {

@@ -96,7 +96,7 @@ TEST_CASE("expressive: weights are even in the score, free of scale where small,
   for (const double z : {1e-150, 3e-5, 0.7, 1e5, 1e300}) CHECK(weights({z}) == Values{1});   // a key alone has weight 1
 }
 
-TEST_CASE("expressive: the slope of a weight is 0 at an orthogonal key and decays with the third power") {
+TEST_CASE("expressive: the slope of a weight is 0 at an orthogonal key and decays with the third power (golden 1.2.3)") {
   const auto slope = [](double z) {   // ∂a_1/∂z_1 beside a key of g = ½
     const Tensor scores = requires_grad(Tensor::from(Values{z, 1}, {1, 1, 1, 2}));
     return grad({slice(expressive_weights(scores, {}, false), -1, 0, 1)}, {scores})[0].values<double>()[0];
@@ -108,6 +108,12 @@ TEST_CASE("expressive: the slope of a weight is 0 at an orthogonal key and decay
   CHECK(slope(z) == doctest::Approx(0.5 * (2 * z / std::pow(4 / 3.0, 2)) / std::pow(0.75, 2)).epsilon(1e-14));
   CHECK(slope(1e3) / slope(2e3) == doctest::Approx(8).epsilon(1e-5));
   CHECK(slope(1e300) == 0);
+  const auto relative = [](double at) {   // ∂(a_1/a_2)/∂z_1 = g′/g_2
+    const Tensor scores = requires_grad(Tensor::from(Values{at, 1}, {1, 1, 1, 2}));
+    const Tensor a = expressive_weights(scores, {}, false);
+    return grad({div(slice(a, -1, 0, 1), slice(a, -1, 1, 1))}, {scores})[0].values<double>()[0];
+  };
+  for (const double beside : {0.5, 0.57, 0.58, 0.65, 10.0}) CHECK(relative(beside) < relative(z));
 }
 
 TEST_CASE("expressive: a row whose scores are all 0 has weights 0 and gradient 0, first and second") {

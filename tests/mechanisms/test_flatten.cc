@@ -1,4 +1,4 @@
-// Focused linear attention: scalar loops of both forms, with gradients by hand; file 3, 3.8 items 1 to 5; windows of a grid,
+// Focused linear attention: scalar loops of both forms, with gradients by hand; specification 3.3.8, items 1 to 5; windows of a grid,
 // padding, and how far a causal convolution looks.
 #include <doctest/doctest.h>
 
@@ -234,7 +234,7 @@ const Mask causal{.causal = true, .offset = 0, .keys = {}};
 
 }  // namespace
 
-TEST_CASE("flatten: f keeps the length, f₁ is the identity, and its values are those of the paper's formula (property 1)") {
+TEST_CASE("flatten: f keeps the length, f₁ is the identity, and its values are those of the paper's formula (property 1; golden 3.3.8)") {
   const Tensor x = abs(random_normal({6, 5}, 1, "x"));
   for (const int64_t p : {1, 2, 3, 8, 32}) CHECK(distance_of(norm(focused(x, p), 2, -1), norm(x, 2, -1)) <= 1e-14);
   CHECK(distance_of(focused(x, 1), x) <= 1e-15);
@@ -438,7 +438,7 @@ TEST_CASE("flatten: positions of keys are added to the keys of their cells, at f
   CHECK(distance_of(x.through(*mixer), x.through(*without)) <= 1e-14);
 }
 
-TEST_CASE("flatten: the released form starts with softplus(0) = ln 2 for every channel, which changes nothing but ε's part") {
+TEST_CASE("flatten: the released form starts with softplus(0) = ln 2 for every channel, which changes nothing but ε's part (golden 3.3.3)") {
   const Drawn x;
   const auto change = [&](double epsilon) {
     FlattenOptions options = released();
@@ -454,6 +454,21 @@ TEST_CASE("flatten: the released form starts with softplus(0) = ln 2 for every c
   CHECK(change(0) <= 1e-14);
   CHECK(change(1e-6) > 1e-9);
   CHECK(change(1e-8) <= 0.011 * change(1e-6));   // in proportion to ε
+  // With c = q·k̄ rows sum to c/(c + ε), scaled by 1/ln 2 to c/(c + ε ln² 2).
+  FlattenOptions options = with_kernel(0, released());
+  options.epsilon = 0.01;
+  const auto excess = [&] {
+    const auto mixer = make_flatten(options, {.width = 8, .heads = 2});
+    mixer->initialise(1, DType::f64);
+    return affine(pow(sum(recorded_weights(*mixer, x), -1), -1), 1, -1);
+  };
+  const Tensor scaled = excess();
+  options.channel_scale = false;
+  CHECK(distance_of(scaled, affine(excess(), std::pow(std::log(2), 2), 0)) <= 1e-12);
+  const auto on_cells = make_flatten(released(), on_grid(0, 2, 3));
+  on_cells->initialise(1, DType::f64);
+  const double bound = largest(on_cells->parameter_at("depthwise.cells.weight").value);   // ±1/√25
+  CHECK((bound <= 0.2 && bound > 0.19));
 }
 
 TEST_CASE("flatten: under a causal mask the convolution ends at the query; a centred one would leak") {

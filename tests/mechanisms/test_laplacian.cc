@@ -1,5 +1,5 @@
-// Efficient frequency attention: scalar loops of the whole mixer with gradients by hand, in a sequence and on a grid; file 3, 2.8
-// items 1 to 6; the Gaussians, their adjoint, what a mask hides.
+// Efficient frequency attention: scalar loops of the whole mixer with gradients by hand, in a sequence and on a grid;
+// specification 3.2.8, items 1 to 6; the Gaussians, their adjoint, what a mask hides.
 #include <doctest/doctest.h>
 
 #include "attention/gaussian_pyramid.h"
@@ -324,7 +324,7 @@ TEST_CASE("laplacian: with one band the rows of its context sum to 1; a weight o
   CHECK(both->forward(y, y, {}).values<double>() == efficient->forward(y, y, {}).values<double>());
 }
 
-TEST_CASE("laplacian: the Gaussians are those of the specification, and a delta goes through the pyramid as their product (property 5)") {
+TEST_CASE("laplacian: the Gaussians are those of the specification, and a delta goes through the pyramid as their product (property 5; golden 3.2.2)") {
   const std::vector<Values> halves{{0.310975, 0.378050},
                                    {0.153169, 0.221552, 0.250559},
                                    {0.093688, 0.138036, 0.174172, 0.188209},

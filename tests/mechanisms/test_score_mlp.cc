@@ -4,6 +4,7 @@
 #include "attention/kernels/pair_hidden.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/unary.h"
+#include "nn/models/transformer.h"
 #include "tensor/in_place.h"
 #include "tests/mechanisms/subject.h"
 
@@ -214,7 +215,7 @@ TEST_CASE("score_mlp: a unit that stands at 0 is no open gate") {
   }
 }
 
-TEST_CASE("score_mlp: at least an eighth of default initialisations of the released form with d' = 2 have a dead gate") {
+TEST_CASE("score_mlp: at least an eighth of default initialisations of the released form with d' = 2 have a dead gate (golden 1.1.7)") {
   constexpr int draws = 1600;   // deviation of the count at probability 1/8: 13
   int closed = 0;
   for (int seed = 0; seed < draws; ++seed) {
@@ -236,6 +237,28 @@ TEST_CASE("score_mlp: at least an eighth of default initialisations of the relea
     CHECK(share == 0);
   }
   CHECK(std::abs(closed - draws / 8) < 4 * 13);
+}
+
+TEST_CASE("score_mlp: with the sizes of its authors a language model has as many parameters as theirs (golden 1.1.4)") {
+  nn::TransformerOptions options;
+  options.vocabulary = 28996;   // of bert-base-cased
+  options.context = 1024;
+  options.width = 512;
+  options.layers = options.heads = 8;
+  options.hidden = 1024;
+  options.norm = "post";
+  options.activation = "relu";
+  options.positions = "sinusoidal";
+  options.head_bias = true;
+  const auto count = [&](const std::string& name) {
+    const Mechanism& row = mechanism(name);
+    const std::unique_ptr<nn::Options> own = row.options();
+    return nn::LanguageModel(options, [&](const MixerShape& shape) { return row.make(*own, shape); }).parameter_count();
+  };
+  CHECK(count("dot_product") == 46'527'812);
+  CHECK(count("score_mlp") == 46'527'812 + 275);
+  options.positions = "learned";
+  CHECK(count("score_mlp") == 46'527'812 + 275 + 524'288);
 }
 
 TEST_CASE("score_mlp: keeps its claims in both forms, for all and for each head, scaled and not, for several widths") {

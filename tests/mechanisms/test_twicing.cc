@@ -73,7 +73,7 @@ Heads attended(const Tensor& Q, const Tensor& K, const Tensor& V, bool causal = 
 
 }  // namespace
 
-TEST_CASE("twicing: on heads it is the matrix 2 A − A², whose rows sum to 1 and have negative elements (properties 1 and 2)") {
+TEST_CASE("twicing: on heads it is the matrix 2 A − A², whose rows sum to 1 and have negative elements (properties 1 and 2; golden 2.1.6)") {
   const Tensor Q = random_normal({2, 2, 5, 4}, 1, "Q"), K = random_normal({2, 2, 5, 4}, 1, "K"),
                V = random_normal({2, 2, 5, 4}, 1, "V");
   for (const bool causal : {false, true}) {
@@ -83,6 +83,10 @@ TEST_CASE("twicing: on heads it is the matrix 2 A − A², whose rows sum to 1 a
     for (const double row : sum(twice, -1).values<double>()) CHECK(row == doctest::Approx(1).epsilon(1e-14));
     CHECK(min(twice).item() < 0);
   }
+  // The first token looks at the second, and that one at the third: least is −1, of the first and the third.
+  const Tensor unit = Tensor::from(std::vector<double>{1, 0, 0, 0, 1, 0, 0, 0, 1}, {1, 1, 3, 3});
+  const Tensor next = Tensor::from(std::vector<double>{0, 1e4, 0, 0, 0, 1e4, 0, 0, 1e4}, {1, 1, 3, 3});
+  CHECK(attended(next, unit, unit).y.values<double>() == std::vector<double>{0, 2, -1, 0, 0, 1, 0, 0, 1});
 }
 
 TEST_CASE("twicing: values that are all alike, and those of tokens that see themselves alone, come out as they are (properties 3 and 4)") {

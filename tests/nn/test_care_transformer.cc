@@ -1,5 +1,6 @@
-// CARE Transformer: blocks give PyTorch's values (tests/golden/care.py); parameter counts, the shortcut, the memory and the
-// extents of maps (file 2, 2.8 items 4 to 7); the core among its pixels; gradients; what is refused.
+// CARE Transformer: blocks give PyTorch's values (tests/golden/care.py); counts of parameters and operations, the
+// shortcut, the memory and the extents of maps (specification 2.2.8, items 4 to 7); the core among its pixels; gradients;
+// what is refused.
 #include "nn/models/care_transformer.h"
 
 #include <doctest/doctest.h>
@@ -10,6 +11,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"
 #include "nn/optim/optimiser.h"
+#include "tensor/dry_run.h"
 #include "tests/attention/attention_helpers.h"
 #include "tests/golden_file.h"
 
@@ -59,6 +61,7 @@ struct NamedModel {
   const char* name;
   CareTransformerOptions options;
   int64_t parameters, with_one_classifier;
+  double multiplications;   // of an image of 224 × 224 pixels, in 10⁹ and to one digit
 };
 
 std::vector<NamedModel> published() {
@@ -66,7 +69,9 @@ std::vector<NamedModel> published() {
   s1.depths = s2.depths = {3, 6, 10, 6};
   s1.outer_factors = s2.outer_factors = s2.inner_factors = {4, 4, 4, 4};
   s2.memory = {8, 16, 48, 96};
-  return {{"S0", s0, 7'340'000, 6'312'952}, {"S1", s1, 9'602'424, 8'575'376}, {"S2", s2, 19'481'288, 17'941'216}};
+  return {{"S0", s0, 7'340'000, 6'312'952, 0.7},
+          {"S1", s1, 9'602'424, 8'575'376, 1.0},
+          {"S2", s2, 19'481'288, 17'941'216, 1.9}};
 }
 
 }  // namespace
@@ -110,12 +115,25 @@ TEST_CASE("care transformer: blocks give PyTorch's outputs, running statistics a
   }
 }
 
-TEST_CASE("care transformer: the published models have their numbers of parameters (property 4)") {
+TEST_CASE("care transformer: the published models have their numbers of parameters (property 4; golden 2.2.2)") {
   for (NamedModel& one : published()) {
     CAPTURE(one.name);
     CHECK(CareTransformer(one.options, {.height = 224, .width = 224}, 1000, core).parameter_count() == one.parameters);
     one.options.classifiers = 1;
     CHECK(CareTransformer(one.options, {.height = 224, .width = 224}, 1000, core).parameter_count() == one.with_one_classifier);
+  }
+}
+
+TEST_CASE("care transformer: the published models cost as many multiplications as their authors say (golden 2.2.7)") {
+  for (const NamedModel& one : published()) {
+    CAPTURE(one.name);
+    CareTransformer model(one.options, {.height = 224, .width = 224}, 1000, core);
+    const DryRun dry;
+    model.initialise(1, DType::f32);
+    model.forward(Tensor::zeros({1, 224, 224, 3}), {});
+    double operations = 0;
+    for (const auto& own : dry.operations()) operations += static_cast<double>(own.second);
+    CHECK(std::abs(operations / 2e9 - one.multiplications) <= 0.05);
   }
 }
 

@@ -299,16 +299,19 @@ TEST_CASE("implicit: s = 1 and μ = 0 change nothing, and the derivative by the 
   CHECK(frobenius_error(slope(*made(options_of(scaled)), x), expected) <= 1e-14);
 }
 
-TEST_CASE("implicit: scaling a SIREN by s is its first layer with s times ω, but for that layer's biases") {
-  const auto net = made(options_of(scaled));
-  ImplicitOptions options = options_of(plain);
-  options.first_omega *= s;
-  options.shift = "mean";
-  const auto other = made(options);
-  nn::Parameter& bias = other->parameter_at("layers.0.bias");
-  bias.value = requires_grad(affine(bias.value.detach(), 1 / s, 0));
-  const Tensor x = drawn({40, 2}, "x");
-  CHECK(frobenius_error(net->forward(x).values<double>(), other->forward(x).values<double>()) <= 1e-13);
+TEST_CASE("implicit: scaling a SIREN by s is its first layer with s times ω, but for that layer's biases (golden 3.6.4)") {
+  for (const auto& [omega, wider] : {std::pair{1.0, 5.0}, {30.0, 150.0}}) {
+    ImplicitOptions options = options_of(scaled);
+    options.first_omega = omega;
+    const auto net = made(options);
+    options.scale = 1;
+    options.first_omega = wider;
+    const auto other = made(options);
+    nn::Parameter& bias = other->parameter_at("layers.0.bias");
+    bias.value = requires_grad(affine(bias.value.detach(), 1 / s, 0));
+    const Tensor x = drawn({40, 2}, "x");
+    CHECK(frobenius_error(net->forward(x).values<double>(), other->forward(x).values<double>()) <= 1e-13);
+  }
 }
 
 TEST_CASE("implicit: weights of a SIREN begin where its paper says, biases as usual") {

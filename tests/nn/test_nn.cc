@@ -214,7 +214,7 @@ TEST_CASE("nn: weights of a tied head are in a file once, and those of another k
         one + ": there is no 'head.weight', which the model needs" + hint);
 }
 
-TEST_CASE("nn: the score network of the released code has as many parameters as its paper's code") {
+TEST_CASE("nn: the score network of the released code has as many parameters as its paper's code (golden 1.1.2)") {
   // f(D,d') = 2 (D d' + d') + (2d'·d' + d') + (d'·⌊d'/2⌋ + ⌊d'/2⌋) + (⌊d'/2⌋ + 1), d' = D/32
   const auto added = [](int64_t head_width, int64_t reduced) {
     const MixerShape shape{.width = 2 * head_width, .heads = 2};
@@ -223,8 +223,9 @@ TEST_CASE("nn: the score network of the released code has as many parameters as 
   };
   CHECK(added(64, 0) == 275);
   CHECK(added(96, 0) == 609);
-  CHECK(added(64, 4) == 569);
-  CHECK(added(64, 64) == 18689);
+  const std::pair<int64_t, int64_t> table[] = {{2, 275}, {4, 569}, {8, 1217}, {16, 2753}, {32, 6785}, {64, 18689}};
+  for (const auto& [reduced, parameters] : table) CHECK(added(64, reduced) == parameters);
+  CHECK(added(96, 3) == 609);
 }
 
 TEST_CASE("nn: initial values depend on seed, name and element alone") {

@@ -105,7 +105,7 @@ TEST_CASE("vit: its weights have the names and shapes of the header, as the opti
   }
 }
 
-TEST_CASE("vit: with the sizes of Neural Attention's authors it has as many parameters as theirs") {
+TEST_CASE("vit: with the sizes of Neural Attention's authors it has as many parameters as theirs (golden 1.1.5)") {
   // 47,402,506 with 10 classes, 47,471,716 with 100, and 609 more with the score network in block 0 (their released code).
   VisionTransformerOptions options;
   options.patch = 8;
