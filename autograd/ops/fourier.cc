@@ -20,8 +20,8 @@ namespace {
 // else `paired`.
 Tensor factors(int64_t n, double own, double paired, const Tensor& like) {
   std::vector<double> values((n / 2 + 1) * 2, paired);
-  values[0] = values[1] = own;
-  if (n % 2 == 0) values[n] = values[n + 1] = own;
+  values[0] = own;   // its imaginary part, and that of n/2, has no part in a real signal
+  if (n % 2 == 0) values[n] = own;
   return Tensor::from(values, {n / 2 + 1, 2}, Device::cpu).to(like.dtype()).to(like.device());
 }
 

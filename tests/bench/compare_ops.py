@@ -15,7 +15,8 @@ from stepper import Stepper, environment
 HERE = pathlib.Path(__file__).resolve().parent
 NAMES = """add sub mul div bias_add maximum neg exp log sqrt rsqrt square sin tanh sigmoid softplus relu gelu gelu_tanh silu erf
 mish elu softmax log_softmax logsumexp sum_rows sum_columns sum_all var_rows norm_rows max_rows cumsum_rows cumsum_columns
-matmul_512 matmul_heads linear layer_norm rms_norm group_norm concat transpose_copy index_select sort_rows dropout embedding
+matmul_512 matmul_heads linear linear_256 linear_up linear_down layer_norm rms_norm group_norm concat transpose_copy
+index_select sort_rows dropout embedding
 bilinear_colours bilinear_channels pixel_shuffle rfft irfft bce_with_logits cross_entropy_10000 cross_entropy_33278
 conv2d_3 conv2d_16 conv2d_64 conv2d_128 conv2d_256 conv2d_stride conv2d_1x1 depthwise_64 depthwise_128""".split()
 

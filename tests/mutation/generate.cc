@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <set>
 #include <sstream>
 
 #include "tests/mutation/mutate.h"
@@ -44,10 +45,15 @@ int main(int argc, char** argv) try {
       if (file.path().extension() == ".h") headers += contents(file.path());
   const TensorFunctions functions = tensor_functions(Source("*.h", headers));
   std::vector<Mutant> mutants;
+  std::set<std::string> structs;
   for (size_t i = 3; i < arguments.size(); ++i) {
     const Source source(arguments[i], contents(root / arguments[i]));
+    for (const Function& f : source.functions()) structs.insert(source.file() + ": " + f.owner);
     write(folder / arguments[i], mutate(source, chosen(source), functions, mutants));
   }
+  if (!of_zoo)
+    for (const std::string& listed : derivative_structs)
+      if (!structs.contains(listed)) throw std::runtime_error(listed + " is listed as a derivative, and there is no such struct");
   std::string table;
   for (const Mutant& m : mutants) table += m.file + '\t' + m.function + '\t' + m.original + '\t' + m.mutated + '\n';
   write(folder / "mutants", table);

@@ -6,14 +6,14 @@
 #include <stdexcept>
 
 namespace tapir::mutation {
-namespace {
 
-// Structs that forward names too, and that are derivatives all the same.
 const std::set<std::string> derivative_structs = {
     "autograd/ops/arithmetic.cc: LargerShare",   // max keeps its derivative for backward
     "autograd/ops/unary.cc: Value",              // the derivative of any order, f among them
-    "attention/kernels/fused_attention.cc: AttentionGradientTile",   // forward asks whether it fits
+    "attention/kernels/fused_kernels.h: AttentionGradientTile",   // forward asks whether it fits
 };
+
+namespace {
 
 // Functions of numbers that derivatives are made of.
 bool is_slope(const std::string& name) { return name == "chained" || name.ends_with("_slope"); }

@@ -1,6 +1,7 @@
 // A C++ source as the mutation run reads it: tokens with their brackets matched, functions, and which of them belong to a
 // derivative. It reads the language as this repository writes it, not all of C++.
 #pragma once
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,9 @@ class Source {
   std::string file_, text_;
   std::vector<Token> tokens_;
 };
+
+// "FILE: STRUCT" of those that forward names too, and that are derivatives all the same.
+extern const std::set<std::string> derivative_structs;
 
 // The functions of a source that compute derivatives: members such as `backward`, `df` and `composite`; what no other function
 // calls; functions of dual numbers; and the few whose role cannot be seen.
