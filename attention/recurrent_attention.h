@@ -21,7 +21,7 @@ class RecurrentAttention : public ProjectedAttention {
 
   bool accepts(nn::Positions positions) const override { return positions == nn::Positions::none; }
 
-  nn::Needs needs() const override { return {.any_distance = true}; }   // a state cannot forget one token
+  nn::Needs needs() const override { return {.any_distance = true, .order = true}; }   // a state cannot forget one token
 
   Tensor step(const Tensor& x, nn::MixerState& state, const std::vector<int64_t>& lengths, const nn::Call& call) final;
 

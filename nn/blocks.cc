@@ -110,6 +110,7 @@ Blocks::Blocks(const char* model, const BlockOptions& options, MixerShape shape,
       },
       grid ? "set a head_width that is a multiple of 4" : "set an even head_width");
   shape.layers = options.layers;
+  shape.feed_forward = true;
   const auto made = [&](const MixerMaker& make, const MixerShape& own) {
     std::unique_ptr<TokenMixer> result = make(own);
     require_met(model, result->needs(), own);

@@ -22,6 +22,12 @@ void require_met(const char* model, const Needs& needs, const MixerShape& shape)
                " needs heads that have the ", shape.width, " channels of a token together, got ", shape.heads, " of ",
                shape.head_width);
   require_that(!needs.any_distance || shape.window == 0, " looks at any distance, and cannot have a window");
+  require_that(!needs.order || shape.places.kind != Places::Kind::coordinates || shape.places.dimensions == 1,
+               " needs tokens that follow each other, they stand at coordinates of ", shape.places.dimensions, " dimensions");
+  require_that(!needs.sequence || shape.places.kind == Places::Kind::sequence, " needs tokens in a sequence, they stand ",
+               place_of(shape.places.kind));
+  require_that(shape.heads >= needs.heads, " needs at least ", needs.heads, " heads, got ", shape.heads);
+  require_that(!needs.feed_forward || shape.feed_forward, " has a layer behind the feed-forward ones, where this model has no place");
   require_that(needs.places == Places::Kind::sequence || needs.places == shape.places.kind, " needs tokens ",
                place_of(needs.places), ", they stand ", place_of(shape.places.kind));
 }

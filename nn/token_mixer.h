@@ -38,6 +38,7 @@ struct MixerShape {
   int64_t window = 0;      // tokens see others so far away; 0: at any distance
   Places places{};
   Positions positions = Positions::none;
+  bool feed_forward = false;   // the block calls it behind its feed-forward layers too (nn/after_feed_forward.h)
 
   int64_t head_channels() const { return head_width ? head_width : width / heads; }   // D
   int64_t key_head_count() const { return key_heads ? key_heads : heads; }
@@ -50,6 +51,10 @@ struct Needs {
   bool every_head = false;   // as many heads of keys as of queries
   bool whole_width = false;  // heads that have the channels of a token together: H·D = C
   bool any_distance = false;   // no window
+  bool order = false;          // tokens that follow each other: not those at coordinates of several dimensions
+  bool sequence = false;       // tokens in a sequence
+  int64_t heads = 1;           // at least
+  bool feed_forward = false;   // a place behind the feed-forward layers
   Places::Kind places = Places::Kind::sequence;   // sequence: no other than that, and any will do
 
   bool operator==(const Needs&) const = default;

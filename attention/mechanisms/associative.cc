@@ -25,7 +25,7 @@ class Associative final : public StagedAttention, public nn::AfterFeedForward {
         workspace_(options.layer == "workspace" ? &child<Workspace>("workspace", options, shape.width) : nullptr),
         dense_(workspace_ ? nullptr : &child<nn::FeedForward>("dense", dense_options(options, shape.width))) {}
 
-  nn::Needs needs() const override { return {.self = true}; }   // which tokens are there is known of keys
+  nn::Needs needs() const override { return {.self = true, .feed_forward = true}; }   // which tokens are there is known of keys
 
   // A token that is not there neither writes nor reads.
   Tensor after_feed_forward(const Tensor& x, const nn::Call& call) override {

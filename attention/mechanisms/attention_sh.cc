@@ -86,7 +86,11 @@ class ScaledHeads final : public StagedAttention {
  public:
   ScaledHeads(const AttentionShOptions& options, const MixerShape& shape) : StagedAttention(shape), options_(options) {}
 
-  nn::Needs needs() const override { return {.all_tokens = on_grid(), .any_distance = true}; }
+  nn::Needs needs() const override {   // heads before the first window of several keys are the dot product's
+    const auto larger = std::find_if(options_.factors.begin(), options_.factors.end(), [](int64_t r) { return r > 1; });
+    const bool none = larger == options_.factors.end();
+    return {.all_tokens = on_grid(), .any_distance = true, .order = true, .heads = none ? 1 : larger - options_.factors.begin() + 1};
+  }
   bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 
  private:

@@ -31,6 +31,8 @@ class Dape final : public StagedAttention {
                                  options.kernel, along_keys(options))),
         second_(child<nn::Conv1d>("second", options.hidden, shape.heads, options.kernel, along_keys(options))) {}
 
+  nn::Needs needs() const override { return {.order = options_.kernel > 1}; }
+
   std::unique_ptr<nn::MixerState> empty_state() const override {
     require(
         options_.streams(), "state", [] { return "the weights of dape's last token depend on how many tokens follow it"; },

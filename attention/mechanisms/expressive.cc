@@ -18,6 +18,7 @@ class Expressive final : public StagedAttention {
         beta_(options.beta > 0 ? options.beta : 1 / std::sqrt(static_cast<double>(shape.head_channels()))),
         alibi_(options.alibi) {}
 
+  nn::Needs needs() const override { return {.sequence = alibi_}; }
   // A bias of places is a term of scores that softmax makes a factor; that of ALiBi itself is the option `alibi`.
   bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 

@@ -58,7 +58,8 @@ class Flatten final : public StateAttention {
   nn::Needs needs() const override {
     return {.self = depthwise_ != nullptr,
             .all_tokens = depthwise_ && shape_.places.kind == nn::Places::Kind::grid,
-            .any_distance = true};
+            .any_distance = true,
+            .order = depthwise_ != nullptr};
   }
 
  private:

@@ -24,7 +24,7 @@ class Laplacian final : public ProjectedAttention {
                     : nullptr) {}
 
   nn::Needs needs() const override {
-    return {.self = true, .all_tokens = true, .whole_width = options_.levels > 0, .any_distance = true};
+    return {.self = true, .all_tokens = true, .whole_width = options_.levels > 0, .any_distance = true, .order = options_.levels > 0};
   }
   bool accepts(nn::Positions positions) const override { return positions == nn::Positions::none; }
 

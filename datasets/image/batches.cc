@@ -112,6 +112,8 @@ ImageBatches::ImageBatches(Images images, ChannelStatistics statistics, const Au
       size_(size) {
   require_sizes(images_, statistics_, rows, size);
   require_valid(options);
+  require(rows > 1 || (options.mixup == 0 && options.cutmix == 0), "batches",
+          [] { return "mixup and cutmix mix an image with another one, and there is 1 in a batch"; }, "use more rows");
   require(images_.size() >= rows, "batches", [&] { return text(rows, " rows need as many images, found ", images_.size()); },
           "use fewer rows, or more images");
 }

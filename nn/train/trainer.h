@@ -46,7 +46,8 @@ struct TrainOptions : nn::Options {
   void fields(nn::FieldVisitor& visit) override {
     visit("steps", steps, "optimiser steps of the run", nn::between(1, 1e12));
     visit("batch", batch, "samples of a step", nn::between(1, 1e9));
-    visit("accumulate", accumulate, "parts of equal size that a batch is cut into, to save memory; exact per token",
+    visit("accumulate", accumulate, "parts of equal size that a batch is cut into, to save memory; the same step, unless the "
+          "model reads the batch, as batch norm does: it sees a part",
           nn::between(1, 1e9));
     visit("clip", clip, "largest global norm of the gradient; 0: no limit", nn::at_least(0));
     visit("ema", ema, "decay of a moving average of the weights that is evaluated in their place; 0: none",

@@ -200,6 +200,12 @@ TEST_CASE("sizes, numbers and statistics out of range") {
   CHECK(error_of([] { ImageEvaluationBatches(numbered(0), plain, 1); }) == "batches: there is no image to evaluate");
   CHECK(error_of([] { ImageEvaluationBatches(numbered(3), plain, 2).batch(2); }) ==
         "batches: expected a batch number in [0, 2), found 2");
+  for (const auto mixing : {&AugmentOptions::mixup, &AugmentOptions::cutmix}) {
+    AugmentOptions options;
+    options.*mixing = 0.5;
+    CHECK(error_of([&] { ImageBatches(numbered(3), plain, options, 1, 1); }) ==
+          "batches: mixup and cutmix mix an image with another one, and there is 1 in a batch; hint: use more rows");
+  }
   const std::string memory = refused(2000, plain, 2000, 4096, 0);   // 375 GiB
   CHECK(memory.starts_with("batches: needs 402653184000 bytes, and the machine has "));
   CHECK(memory.ends_with(" left; hint: use a smaller batch"));

@@ -252,7 +252,7 @@ TEST_CASE("attention_sh: on a grid windows are squares of cells, cut short at it
   const std::vector<std::vector<int64_t>> windows{{0}, {1, 2, 6, 7}, {3, 4, 8, 9}, {5, 10}, {11, 12}, {13, 14}, {15}};
   const auto mixer = mixer_of({2}, shape);
   CHECK(distance_of(attended(*mixer, x.Q, x.K, x.V), by_matrix(x, windows)) < 1e-14);
-  CHECK(mixer->needs() == nn::Needs{.all_tokens = true, .any_distance = true});
+  CHECK(mixer->needs() == nn::Needs{.all_tokens = true, .any_distance = true, .order = true, .heads = 1});
   const Drawn fewer(12);
   CHECK(message_of([&] { attended(*mixer, fewer.Q, fewer.K, fewer.V); }) ==
         "attention_sh: the grid has 16 tokens, got 12 keys");
@@ -269,6 +269,10 @@ TEST_CASE("attention_sh: windows make the order of tokens matter, and it says so
 TEST_CASE("attention_sh: no factors, and under a causal mask a query that is no key, are refused") {
   CHECK(message_of([] { mixer_of({}); }) == "attention_sh: factors must have a number");
   CHECK(message_of([] { mixer_of({1, 0}); }) == "attention_sh: factors must be in 1 … 4096, got 0");
+  for (const auto& [factors, heads] : std::vector<std::pair<nn::Numbers, int64_t>>{{{1}, 1}, {{2, 1}, 1}, {{1, 1, 4}, 3}})
+    CHECK(mixer_of(factors)->needs().heads == heads);
+  CHECK(message_of([] { nn::require_met("model", mixer_of({1, 1, 4})->needs(), {.width = 8, .heads = 2}); }) ==
+        "model: the attention of block 0 needs at least 3 heads, got 2");
   const Drawn x;
   const Mask later{.causal = true, .offset = 1, .keys = {}};
   CHECK(message_of([&] { attended(*mixer_of({2}), x.Q, x.K, x.V, later); }) ==

@@ -157,4 +157,8 @@ TEST_CASE("expressive: keeps its claims with other options; ALiBi is a bias of p
     CHECK(proof.holds == (proof.claim != "equivariant"));
     if (!proof.holds) CHECK(contains_text(proof.evidence, "permuted tokens change the permuted outputs"));
   }
+  const MixerShape grid{.width = 8, .heads = 2, .places = {.kind = nn::Places::Kind::grid, .rows = 2, .columns = 2}};
+  CHECK(message_of([&] { nn::require_met("model", make_expressive(expressive_options(1, true), grid)->needs(), grid); }) ==
+        "model: the attention of block 0 needs tokens in a sequence, they stand on a grid");
+  CHECK(make_expressive(expressive_options(1, false), grid)->needs() == nn::Needs{});
 }

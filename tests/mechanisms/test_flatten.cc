@@ -373,7 +373,7 @@ TEST_CASE("flatten: on a grid the window is that of cells: scalar loops, padding
     FlattenOptions options = with_kernel(k);
     options.shared_kernel = shared;
     const auto mixer = mixer_of(options, on_grid(alone, R, W)), without = mixer_of(with_kernel(0), on_grid(alone, R, W));
-    CHECK(mixer->needs() == nn::Needs{.self = true, .all_tokens = true, .any_distance = true});
+    CHECK(mixer->needs() == nn::Needs{.self = true, .all_tokens = true, .any_distance = true, .order = true});
     CHECK(without->needs() == nn::Needs{.any_distance = true});
     const Values w = mixer->parameter_at("depthwise.cells.weight").value.values<double>(),
                  b = mixer->parameter_at("depthwise.cells.bias").value.values<double>(), v = x.V.values<double>();

@@ -448,7 +448,7 @@ TEST_CASE("laplacian: what does not fit is refused") {
   };
   CHECK(called(*mixer_of({}, {.width = 8, .heads = 2, .places = grid_of(1, 2, 3)}), {}) ==
         "laplacian: the grid has 7 tokens, got 5");
-  CHECK(mixer_of({})->needs() == nn::Needs{.self = true, .all_tokens = true, .whole_width = true, .any_distance = true});
+  CHECK(mixer_of({})->needs() == nn::Needs{.self = true, .all_tokens = true, .whole_width = true, .any_distance = true, .order = true});
   CHECK(!mixer_of(with_levels(0))->needs().whole_width);
   CHECK(mixer_of(with_levels(1))->needs().whole_width);
   const MixerShape wide{.width = 8, .heads = 2, .head_width = 6};

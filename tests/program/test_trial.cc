@@ -73,6 +73,8 @@ TEST_CASE("a criterion leaves nothing open") {
         "config: trial.seeds: there are no 3 seeds from 9223372036854775806 on");
   CHECK(place.refused("match = \"plain\"", "match = \"plain\"\nrun.seed = 5") ==
         "config: trial.arm larger: run.seed: must be 1, as in the baseline, found 5; hint: gains are paired by seed");
+  CHECK(place.refused("match = \"plain\"", "match = \"plain\"\nschedule.rate = 1") ==
+        "config: trial.arm larger: schedule.rate: is chosen by trial.rates, for each arm; hint: leave it out");
   std::string many;
   for (const char* name : {"a", "b", "c", "d", "e", "f"}) many += text("[[trial.arm]]\nname = \"", name, "\"\n");
   CHECK(place.refused("match = \"plain\"\n", many) ==

@@ -158,6 +158,9 @@ TrialCell cell_of(const std::string& trial, const toml::table& config, Own own, 
             [&] { return text("there is no arm '", one, "'"); });
   for (const ArmEntry& arm : arms) {
     if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), arm.name) == chosen.end()) continue;
+    for (const toml::table& changes : {own.changes, arm.changes})
+      require(options.rates.empty() || !changes.at_path("schedule.rate"), text("config: trial.arm ", arm.name, ": schedule.rate"),
+              [] { return "is chosen by trial.rates, for each arm"; }, "leave it out");
     toml::table whole = config;
     overlay(whole, toml::table(own.changes));
     overlay(whole, toml::table(arm.changes));

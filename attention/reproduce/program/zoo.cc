@@ -35,6 +35,10 @@ Words needs_in_words(const nn::Needs& needs) {
   if (needs.every_head) all.emplace_back("as many heads of keys as of queries");
   if (needs.whole_width) all.emplace_back("heads of the tokens' width together");
   if (needs.any_distance) all.emplace_back("no window");
+  if (needs.order) all.emplace_back("tokens that follow each other");
+  if (needs.sequence) all.emplace_back("tokens in a sequence");
+  if (needs.heads > 1) all.push_back(fmt::format("at least {} heads", needs.heads));
+  if (needs.feed_forward) all.emplace_back("a place behind the feed-forward layers");
   if (needs.places == nn::Places::Kind::grid) all.emplace_back("tokens on a grid");
   if (needs.places == nn::Places::Kind::coordinates) all.emplace_back("tokens with coordinates");
   return all;

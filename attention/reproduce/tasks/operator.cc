@@ -17,7 +17,11 @@ namespace tapir {
 namespace {
 
 std::unique_ptr<OperatorProblem> problem_of(const OperatorOptions& options) {
-  return options.equation == "darcy" ? darcy_problem(options) : burgers_problem(options);
+  if (options.equation == "darcy") return darcy_problem(options);
+  const OperatorOptions unset;
+  for (const auto& [key, there] : {std::pair("refinement", options.refinement != unset.refinement), {"smaller", options.smaller != unset.smaller}})
+    require(!there, text("config: task.", key), [] { return "is of Darcy's equation, and the equation is Burgers'"; }, "leave it out");
+  return burgers_problem(options);
 }
 
 }  // namespace
