@@ -77,7 +77,7 @@ Tensor RecurrentAttention::attended(const Tensor& Q, const Tensor& K, const Tens
   const Tensor all_queries = in_time(queries(Q), time.query, time.length);
   const Tensor all_keys = in_time(without_hidden(keys(K), call.mask), time.key, time.length);
   const Tensor mixed = values(V);
-  if (call.recorder) {   // all pairs: y = A V
+  if (call.records("weights")) {   // all pairs: y = A V
     const auto whole = [&](const Tensor& x) { return in_time(x, 0, power_of_two(time.length)); };
     const Tensor pairs = tokens(whole(all_queries), whole(all_keys)).pairs;
     const int64_t seen = std::min(S, pairs.size(3) - time.key);

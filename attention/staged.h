@@ -57,7 +57,7 @@ class StagedAttention : public ProjectedAttention {
   // For keys and values, as they were placed.
   std::unique_ptr<nn::MixerState> empty_state() const override;
 
-  bool in_one_op(const nn::Call& call) const { return fused_ && !call.recorder; }
+  bool in_one_op(const nn::Call& call) const { return fused_ && !call.records("weights"); }
 
   bool has_alibi() const { return shape_.positions == nn::Positions::alibi; }
 

@@ -91,7 +91,7 @@ Tensor StateAttention::explicit_form(const Tensor& Q, const Tensor& K, const Ten
 }
 
 Tensor StateAttention::attended(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {
-  const Tensor y = call.recorder ? explicit_form(Q, K, V, call) : by_sums(Q, K, V, call);
+  const Tensor y = call.records("weights") ? explicit_form(Q, K, V, call) : by_sums(Q, K, V, call);
   return with_term(y, of_neighbours(V, Q.size(2), call));
 }
 

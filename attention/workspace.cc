@@ -90,7 +90,7 @@ Tensor Workspace::forward(const Tensor& z, const nn::Call& call) {
   const Tensor patterns = patterns_.forward(memory);
   Tensor retrieved = z;
   for (int64_t step = 0; step < options_.retrieval_steps; ++step) retrieved = hopfield_step(retrieved, patterns, options_.beta);
-  if (call.recorder) call.record("energy", hopfield_energy(retrieved, patterns, options_.beta));
+  if (call.records("energy")) call.record("energy", hopfield_energy(retrieved, patterns, options_.beta));
   return leave(retrieved, z);
 }
 

@@ -19,14 +19,16 @@ struct Call {
   // Receives attention weights (B,H,T,S) and other inner values by module path and name; empty: nobody listens, and what is
   // only computed for the recorder is not computed.
   std::function<void(const std::string& path, const std::string& name, const Tensor& value)> recorder;
+  std::string heard{};        // the only name that the recorder wants; empty: all
 
   // Of this pass. Training must have them where a module adds a loss or reads or writes a buffer (else Error).
   Effects* effects = nullptr;
 
   // The random stream of the module that runs now.
   RandomKey random() const { return {seed, step, site_of(Scope::path())}; }
+  bool records(const std::string& name) const { return recorder && (heard.empty() || heard == name); }
   void record(const std::string& name, const Tensor& value) const {
-    if (recorder) recorder(Scope::path(), name, value.detach());
+    if (records(name)) recorder(Scope::path(), name, value.detach());
   }
 
   // A loss of the module that runs now (nn/effects.h). Evaluation passes it over.

@@ -118,7 +118,7 @@ class ScaledHeads final : public StagedAttention {
       results.push_back(head.y);
       weights.push_back(head.weights);
     }
-    if (call.recorder) call.record("weights", concat(weights, 1));
+    if (call.records("weights")) call.record("weights", concat(weights, 1));
     return concat(results, 1);
   }
 
@@ -151,7 +151,7 @@ class ScaledHeads final : public StagedAttention {
     }
     Head head{groups.part(tapir::mix(A, expand(values, {B, A.size(1), N, D}), ended)), {}};
     if (own.defined()) head.y = add(head.y, mul(own, slice(V, 2, mask.offset, T)));
-    if (call.recorder) {
+    if (call.records("weights")) {
       head.weights = windows.spread(div(groups.part(A), transpose(count)));
       if (own.defined()) head.weights = add(head.weights, on_diagonal(own, S, mask.offset));
       head.weights = mul(head.weights, transpose(there));

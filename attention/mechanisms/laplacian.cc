@@ -50,7 +50,7 @@ class Laplacian final : public ProjectedAttention {
     require(places.kind != nn::Places::Kind::grid || K.size(2) == places.tokens(), "laplacian",
             [&] { return text("the grid has ", places.tokens(), " tokens, got ", K.size(2)); });
     const Tensor over_tokens = softmax_of_tokens(K, call.mask);
-    if (!call.recorder) return matmul(shares, matmul(over_tokens, V));
+    if (!call.records("weights")) return matmul(shares, matmul(over_tokens, V));
     const Tensor A = matmul(shares, over_tokens);
     call.record("weights", A);
     return matmul(A, V);

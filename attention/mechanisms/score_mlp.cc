@@ -85,13 +85,13 @@ struct ScoreNetwork : nn::Module {
     const Tensor &a = both.first, &c = both.second;
     const Shape pairs{Q.size(0), Q.size(1), Q.size(2), K.size(2)};
     if (!second) {
-      if (call.recorder) record_share(call, pairs, first.weight.shape[-2], [&](int64_t k) {
+      if (call.records("gate")) record_share(call, pairs, first.weight.shape[-2], [&](int64_t k) {
         return add(slice(a, 3, k, 1), transpose(slice(c, 3, k, 1)));
       });
       return leave(add(reshape(pair_hidden(a, c, last.by_head(), call.mask), pairs), pair_bias(last, false)), Q, K);
     }
     const Tensor y = add(pair_hidden(a, c, second->by_head(), call.mask), pair_bias(*second, true));   // (B,H,R,T,S)
-    if (call.recorder) record_share(call, pairs, y.size(2), [&](int64_t r) { return reshape(slice(y, 2, r, 1), pairs); });
+    if (call.records("gate")) record_share(call, pairs, y.size(2), [&](int64_t r) { return reshape(slice(y, 2, r, 1), pairs); });
     const Tensor weighted = mul(relu(y), reshape(last.by_head(), {last.by_head().size(0), -1, 1, 1}));
     return leave(add(sum(weighted, 2), pair_bias(last, false)), Q, K);
   }
@@ -127,6 +127,7 @@ class ScoreMlp final : public StagedAttention {
 
   // The last bias is the same for all keys and cancels.
   Tensor fused(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const override {
+    if (call.records("gate")) scores(Q, K, call);
     const auto [a, c] = network_.first_layer(Q, K);
     const bool alibi = has_alibi();
     const Tensor last = network_.last.by_head();   // (1 or H,1,units)

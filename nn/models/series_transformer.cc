@@ -40,7 +40,7 @@ Tensor SeriesTransformer::forward(const Tensor& series, const Call& call) const 
   const Scope scope = enter();
   require(series.rank() == 3 && series.size(1) == samples_ && series.size(2) == in_, name,
           [&] { return text("a series must be (B,", samples_, ",", in_, "), got ", series.shape()); });
-  if (call.recorder)
+  if (call.records("patch"))
     call.record("patch", Tensor::from(std::vector<int32_t>{static_cast<int32_t>(samples_ / tokens_)}, {1}, Device::cpu));
   const int64_t B = series.size(0);
   Tensor x = embed_.forward(reshape(series, {B, tokens_, -1}));

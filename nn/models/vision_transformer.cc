@@ -75,7 +75,7 @@ Tensor VisionTransformer::forward(const Tensor& pixels, const Call& call) const 
     x = concat({expand(reshape(class_token_->value, {1, 1, width}), {x.size(0), 1, width}), x}, 1);
   }
   if (positions_) x = add(x, positions_->value);
-  if (call.recorder)
+  if (call.records("grid"))
     call.record("grid", Tensor::from(std::vector<int32_t>{static_cast<int32_t>(places_.class_tokens),
                                                           static_cast<int32_t>(places_.rows),
                                                           static_cast<int32_t>(places_.columns)}, {3}, Device::cpu));

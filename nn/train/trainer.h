@@ -86,8 +86,8 @@ struct TrainTask {
   Objective objective{};
   // A forward pass of one held-out example, for the call's recorder. Returns the text of its tokens. May be empty.
   std::function<std::vector<std::string>(const nn::Call& call)> show{};
-  // A forward pass of the first batch of the validation part, for the call's recorder. May be empty.
-  std::function<void(const nn::Call& call)> first_batch{};
+  // A forward pass of the first samples of the validation part, for the call's recorder. May be empty.
+  std::function<void(const nn::Call& call)> first_samples{};
   std::string unit = "token";   // what is counted, in rates
 };
 

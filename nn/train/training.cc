@@ -60,12 +60,12 @@ Metrics Training::evaluate() {
   const NoGrad guard;
   if (ema_) ema_->exchange();
   Metrics all = task_.evaluate({.seed = seed_, .mask = {}, .recorder = {}});
-  if (task_.first_batch) {   // "MODULE.gate": the share of a score network's units that are active
-    nn::Call call{.seed = seed_, .mask = {}, .recorder = {}};
+  if (task_.first_samples) {   // "MODULE.gate": the share of a score network's units that are active
+    nn::Call call{.seed = seed_, .mask = {}, .recorder = {}, .heard = "gate"};
     call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
-      if (name == "gate") all.emplace_back(path + ".gate", value.item());
+      all.emplace_back(path + '.' + name, value.item());
     };
-    task_.first_batch(call);
+    task_.first_samples(call);
   }
   if (ema_) ema_->exchange();
   require(!all.empty() && all[0].first == "validation_loss", "train",

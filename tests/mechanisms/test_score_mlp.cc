@@ -202,6 +202,30 @@ TEST_CASE("score_mlp: the recorded gate is the counted share, and a dead gate is
       for (const double value : gradient) CHECK(std::fabs(value) <= 1e-14);
 }
 
+TEST_CASE("score_mlp: who wants gates alone hears nothing else, the fused form's too, and changes no bit of the result") {
+  const Tensor x = random_normal({2, 6, 8}, 1, "x");
+  std::vector<double> gates;
+  for (const char* form : {"paper", "released"})
+    for (const char* implementation : {"naive", "fused"}) {
+      CAPTURE(implementation);
+      ScoreMlpOptions options = score_mlp_options(form, 2);
+      options.implementation = implementation;
+      const auto mixer = make_score_mlp(options, {.width = 8, .heads = 2});
+      mixer->initialise(1, DType::f64);
+      nn::Call call;
+      call.heard = "gate";
+      std::vector<std::string> heard;
+      call.recorder = [&](const std::string&, const std::string& name, const Tensor& value) {
+        heard.push_back(name);
+        gates.push_back(value.item());
+      };
+      CHECK(mixer->forward(x, x, call).values<double>() == mixer->forward(x, x, {}).values<double>());
+      CHECK(heard == std::vector<std::string>{"gate"});
+    }
+  REQUIRE(gates.size() == 4);
+  CHECK((gates[0] == gates[1] && gates[2] == gates[3]));
+}
+
 TEST_CASE("score_mlp: a unit that stands at 0 is no open gate") {
   for (const std::string& keys : networks()) {
     Subject subject = subject_of(keys, {.B = 1, .H = 2, .T = 3, .S = 3, .D = 4}, 1);

@@ -73,8 +73,8 @@ TrainTask AppliancesTask::train_task() {
     const Judged all = judge("valid");
     return Metrics{{"validation_loss", all.loss}, {"validation_f1", all.f1()}, {"validation_accuracy", all.accuracy()}};
   };
-  task.first_batch = [this](const nn::Call& call) {
-    std::vector<int64_t> rows(std::min(experiment_.train.batch, options_.evaluated));
+  task.first_samples = [this](const nn::Call& call) {
+    std::vector<int64_t> rows(std::min(few(), options_.evaluated));
     std::iota(rows.begin(), rows.end(), 0);
     logits(windows("valid", rows), call);
   };

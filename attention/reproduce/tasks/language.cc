@@ -106,7 +106,7 @@ TrainTask LanguageTask::train_task() {
     return tokens;
   };
   TrainTask task{model(), loss, evaluate, experiment_.identity(), {}, show};
-  task.first_batch = [this, first](const nn::Call& call) { logits(first, call); };
+  task.first_samples = [this, first](const nn::Call& call) { logits(first, call); };
   return task;
 }
 

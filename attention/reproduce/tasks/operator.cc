@@ -112,8 +112,8 @@ TrainTask OperatorTask::train_task() {
                               affine(problem_->slope_error(found, own), std::sqrt(options_.slope * problem_->spacing()), 0));
     return LossSum{sum(errors), static_cast<int64_t>(rows.size()), experiment_.train.batch};
   };
-  task.first_batch = [this](const nn::Call& call) {
-    std::vector<int64_t> rows(std::min(experiment_.train.batch, options_.evaluated));
+  task.first_samples = [this](const nn::Call& call) {
+    std::vector<int64_t> rows(std::min(few(), options_.evaluated));
     std::iota(rows.begin(), rows.end(), 0);
     prediction(batch(part("valid").functions, rows), call);
   };

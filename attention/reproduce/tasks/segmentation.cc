@@ -137,8 +137,8 @@ TrainTask SegmentationTask::train_task() {
     const Images own = images(static_cast<uint64_t>(experiment_.run.seed), "train", step * batch + part * rows, rows);
     return LossSum{loss(logits(own, call), own), rows, batch};
   };
-  task.first_batch = [this](const nn::Call& call) {
-    logits(images(evaluation_seed, "valid", 0, std::min(experiment_.train.batch, options_.evaluated)), call);
+  task.first_samples = [this](const nn::Call& call) {
+    logits(images(evaluation_seed, "valid", 0, std::min(few(), options_.evaluated)), call);
   };
   task.evaluate = [this](const nn::Call& call) {
     const Judged all = judge("valid", call);

@@ -1,5 +1,6 @@
 // A task: data, a model that fits it, and a loss. What the commands know of the one they run.
 #pragma once
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -89,6 +90,8 @@ class Task {
 
  protected:
   explicit Task(Experiment& experiment) : experiment_(experiment) {}
+
+  int64_t few() const { return std::min<int64_t>(experiment_.train.batch, 8); }   // samples of which inner values are logged
 
   // Without weights. Throws Error for a model that does not take what there is, or give what is wanted.
   void make_model(const ModelShape& shape);
