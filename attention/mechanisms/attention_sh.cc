@@ -88,8 +88,8 @@ class ScaledHeads final : public StagedAttention {
 
   nn::Needs needs() const override {   // heads before the first window of several keys are the dot product's
     const auto larger = std::find_if(options_.factors.begin(), options_.factors.end(), [](int64_t r) { return r > 1; });
-    const bool none = larger == options_.factors.end();
-    return {.all_tokens = on_grid(), .any_distance = true, .order = true, .heads = none ? 1 : larger - options_.factors.begin() + 1};
+    const int64_t heads = larger == options_.factors.end() ? 1 : larger - options_.factors.begin() + 1;
+    return {.all_tokens = on_grid(), .any_distance = true, .order = true, .heads = heads};
   }
   bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 

@@ -24,7 +24,8 @@ class Laplacian final : public ProjectedAttention {
                     : nullptr) {}
 
   nn::Needs needs() const override {
-    return {.self = true, .all_tokens = true, .whole_width = options_.levels > 0, .any_distance = true, .order = options_.levels > 0};
+    const bool blurs = options_.levels > 0;
+    return {.self = true, .all_tokens = true, .whole_width = blurs, .any_distance = true, .order = blurs};
   }
   bool accepts(nn::Positions positions) const override { return positions == nn::Positions::none; }
 
