@@ -74,7 +74,7 @@ TrainTask AppliancesTask::train_task() {
     return Metrics{{"validation_loss", all.loss}, {"validation_f1", all.f1()}, {"validation_accuracy", all.accuracy()}};
   };
   task.first_samples = [this](const nn::Call& call) {
-    std::vector<int64_t> rows(std::min(few(), options_.evaluated));
+    std::vector<int64_t> rows(std::min(logged_samples(), options_.evaluated));
     std::iota(rows.begin(), rows.end(), 0);
     logits(windows("valid", rows), call);
   };

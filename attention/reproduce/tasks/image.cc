@@ -125,7 +125,7 @@ TrainTask ImageTask::train_task() {
   };
   TrainTask task{model(), loss, evaluate, experiment_.identity(), {"validation_accuracy", true}};
   task.unit = unit();
-  task.first_samples = [this](const nn::Call& call) { logits(first_images(few()), call); };
+  task.first_samples = [this](const nn::Call& call) { logits(first_images(logged_samples()), call); };
   task.show = [this](const nn::Call& call) {
     const NoGrad guard;
     std::vector<std::string> tokens;

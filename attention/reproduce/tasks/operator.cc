@@ -117,7 +117,7 @@ TrainTask OperatorTask::train_task() {
     return LossSum{sum(errors), static_cast<int64_t>(rows.size()), experiment_.train.batch};
   };
   task.first_samples = [this](const nn::Call& call) {
-    std::vector<int64_t> rows(std::min(few(), options_.evaluated));
+    std::vector<int64_t> rows(std::min(logged_samples(), options_.evaluated));
     std::iota(rows.begin(), rows.end(), 0);
     prediction(batch(part("valid").functions, rows), call);
   };

@@ -138,7 +138,7 @@ TrainTask SegmentationTask::train_task() {
     return LossSum{loss(logits(own, call), own), rows, batch};
   };
   task.first_samples = [this](const nn::Call& call) {
-    logits(images(evaluation_seed, "valid", 0, std::min(few(), options_.evaluated)), call);
+    logits(images(evaluation_seed, "valid", 0, std::min(logged_samples(), options_.evaluated)), call);
   };
   task.evaluate = [this](const nn::Call& call) {
     const Judged all = judge("valid", call);

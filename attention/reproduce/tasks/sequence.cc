@@ -62,7 +62,7 @@ TrainTask SequenceTask::train_task() {
     return tokens;
   };
   TrainTask task{model(), loss, evaluate, experiment_.identity(), {"validation_accuracy", true}, show};
-  task.first_samples = [this](const nn::Call& call) { logits(sequences_.batch("valid", 0, 0, few()), call); };
+  task.first_samples = [this](const nn::Call& call) { logits(sequences_.batch("valid", 0, 0, logged_samples()), call); };
   return task;
 }
 

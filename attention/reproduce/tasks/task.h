@@ -91,7 +91,8 @@ class Task {
  protected:
   explicit Task(Experiment& experiment) : experiment_(experiment) {}
 
-  int64_t few() const { return std::min<int64_t>(experiment_.train.batch, 8); }   // samples of which inner values are logged
+  // Of so many samples inner values are logged: TrainTask::first_samples.
+  int64_t logged_samples() const { return std::min<int64_t>(experiment_.train.batch, 8); }
 
   // Without weights. Throws Error for a model that does not take what there is, or give what is wanted.
   void make_model(const ModelShape& shape);
