@@ -102,7 +102,8 @@ TEST_CASE("zoo page: every run of a section has the same budget, which it used u
     std::set<int64_t> steps;
     for (const Marked& marked : tables_of(section)) {
       CAPTURE(marked.file);
-      for (const nlohmann::json& arm : group_of(marked.file).at("arms")) {
+      const nlohmann::json group = group_of(marked.file);
+      for (const nlohmann::json& arm : group.at("arms")) {
         shown.insert(arm.at("label").get<std::string>());
         for (const nlohmann::json& run : arm.at("runs")) {
           steps.insert(run.at("steps").get<int64_t>());
