@@ -6,6 +6,7 @@
 //   };
 #pragma once
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <vector>
@@ -35,6 +36,10 @@ class FieldVisitor {
   virtual void operator()(const char* key, bool& value, const char* help) = 0;
   virtual void operator()(const char* key, std::string& value, const char* help, const Choices& choices) = 0;
   virtual void operator()(const char* key, Numbers& values, const char* help, const Range& range) = 0;   // of each; one or more
+
+  // Called behind them: these keys are read where `read` holds, which `where` says in words. Elsewhere a configuration may not
+  // set them to anything but their default.
+  virtual void only(bool /*read*/, const char* /*where*/, std::initializer_list<const char*> /*keys*/) {}
 };
 
 struct Options {

@@ -16,6 +16,9 @@ struct AssociativeOptions : WorkspaceOptions {
     visit("layer", layer, "behind the feed-forward network; dense: the control, one more of those, with as many parameters",
           {"workspace", "dense"});
     WorkspaceOptions::fields(visit);
+    visit.only(layer == "workspace", "layer = \"workspace\"",
+               {"slots", "selected", "memory_rate", "residual", "write_dropout", "balance", "gradient", "read", "beta",
+                "retrieval_steps"});
   }
 };
 

@@ -25,6 +25,7 @@ struct DapeOptions : nn::Options {
           nn::between(1, 7));
     visit("hidden", hidden, "channels between the convolutions", nn::between(1, 4096));
     visit("mask_hidden", mask_hidden, "hide later keys before the second convolution too; else there is no token by token");
+    visit.only(kernel > 1, "kernel is not 1", {"mask_hidden"});
   }
 };
 

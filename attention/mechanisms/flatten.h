@@ -31,6 +31,8 @@ struct FlattenOptions : StateOptions {
     visit("norm", norm, "channels that norms of features are over: a head's, or as in the authors' code those of all heads",
           {"head", "all"});
     visit("shared_kernel", shared_kernel, "one convolution for all heads, as in the authors' code, or one for each");
+    visit.only(power > 1, "power is not 1", {"norm"});
+    visit.only(kernel > 0, "kernel is not 0", {"shared_kernel"});
     visit("channel_scale", channel_scale, "queries and keys are divided by learned numbers, as in the authors' code");
     visit("key_positions", key_positions, "on a grid: learned vectors of the cells are added to keys, as in the authors' code");
     visit("epsilon", epsilon,

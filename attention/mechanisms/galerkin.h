@@ -19,6 +19,7 @@ struct GalerkinOptions : StateOptions {
   void fields(nn::FieldVisitor& visit) override {
     visit("norm", norm, "layer norms in the heads");
     visit("epsilon", epsilon, "of the layer norms", nn::between(1e-12, 1));
+    visit.only(norm, "norm = true", {"epsilon"});
     visit("gain", gain, "initial weights of the projections: Xavier's uniform ones times this", nn::between(0, 10));
     visit("diagonal", diagonal, "and this on their diagonal", nn::between(0, 10));
     StateOptions::fields(visit);

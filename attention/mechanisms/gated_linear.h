@@ -23,6 +23,8 @@ struct GatedLinearOptions : StateOptions {
           {"feature", "head", "fixed"});
     visit("temperature", temperature, "τ: the larger, the slower the state forgets", nn::between(1, 1e6));
     visit("rank", rank, "of the matrix that gives the rates of features", nn::between(1, 65536));
+    visit.only(decay == "feature", "decay = \"feature\"", {"rank"});
+    visit.only(decay != "fixed", "decay is not \"fixed\"", {"temperature"});
     StateOptions::fields(visit);
   }
 };

@@ -30,6 +30,7 @@ struct LaplacianOptions : nn::Options {
           "rows of the first band's context pass a second softmax, as in the authors' code; false: as those of the other bands");
     visit("fusion", fusion, "of the branches: sums by learned numbers for each channel, as in the authors' code, or plain sums",
           {"learned", "sum"});
+    visit.only(levels > 0, "levels is not 0", {"first_softmax", "fusion"});
   }
 };
 

@@ -34,6 +34,7 @@ struct ScoreMlpOptions : StagedOptions {
     visit("reduced", reduced, "width d′ of queries and keys in the network; 0: a 32nd of the head width",
           nn::between(0, 4096));
     visit("hidden", hidden, "hidden units of the paper form (the released form has d′ and d′/2)", nn::between(1, 4096));
+    visit.only(form == "paper", "form = \"paper\"", {"hidden"});
     visit("scale", scale, "divide scores by the root of the head width");
     visit("shared", shared, "one network for all heads of a layer");
     StagedOptions::fields(visit);

@@ -30,11 +30,13 @@ struct ImplicitOptions : Options {
           Choices{"sine", "finer", "finer_detached", "relu"});
     visit("first_omega", first_omega, "ω of the first layer, of sine and finer", between(1e-3, 1e6));
     visit("omega", omega, "ω of the other hidden layers", between(1e-3, 1e6));
+    visit.only(activation != "relu", "activation is not \"relu\"", {"first_omega", "omega"});
     visit("first_bias", first_bias, "biases of the first layer begin in (−k, k); 0: in ±1/√inputs, as those of all layers",
           between(0, 1e6));
     visit("encoding", encoding, "positional: sines and cosines of π, 2π, 4π, … times each coordinate take its place",
           Choices{"none", "positional"});
     visit("frequencies", frequencies, "of the positional encoding", between(1, 64));
+    visit.only(encoding == "positional", "encoding = \"positional\"", {"frequencies"});
     visit("kernel", kernel,
           "of each scaled coordinate z: linear z; polynomial (z + 1)²; gaussian exp(−z²/2); laplacian exp(−|z|)",
           Choices{"linear", "polynomial", "gaussian", "laplacian"});

@@ -112,6 +112,7 @@ struct SgdOptions : Options {
   void fields(FieldVisitor& visit) override {
     visit("momentum", momentum, "share of the sum of gradients that a step keeps", between(0, 0.999999));
     visit("nesterov", nesterov, "look ahead by one step of the momentum");
+    visit.only(momentum > 0, "momentum is not 0", {"nesterov"});
     visit("decay", decay, "weight decay, of weights of linear layers alone", between(0, 10));
   }
 };

@@ -19,6 +19,8 @@ struct Schedule : Options {
     visit("warmup", warmup, "steps in which the rate grows linearly from rate/warmup", between(0, 1e12));
     visit("floor", floor, "share of the rate that is left at the end", between(0, 1));
     visit("decay_share", decay_share, "share of the run, at its end, in which wsd falls", between(0, 1));
+    visit.only(shape == "cosine" || shape == "linear" || shape == "wsd", "shape is cosine, linear or wsd", {"floor"});
+    visit.only(shape == "wsd", "shape = \"wsd\"", {"decay_share"});
   }
 
   // The rate of step 0 … steps − 1, with warm-up W and f = floor:

@@ -64,6 +64,37 @@ TEST_CASE("options of mechanisms: every value has right gradients, first and sec
   });
 }
 
+// Every pair of options: where one has a value that leaves another unread, the other is refused, and does not pass silently.
+TEST_CASE("options of mechanisms: one that does nothing beside a value of another is refused there") {
+  const Tensor x = random_normal({2, 4, 8}, 1, "x");
+  const std::set<std::string> degenerate{
+      "associative: beta beside slots = 1", "associative: retrieval_steps beside slots = 1",   // shares of one row are 1
+      "attention_bn: beta beside learned = true"};                                            // an initial value
+  each_rule([&](const std::string& name, const Rule& rule) {
+    if (rule.same) return;
+    for (const Rule& beside : oracles().at(name).rules)
+      for (const std::string& other : beside.values) {
+        const std::string pair = text(name, ": ", rule.key, " beside ", beside.key, " = ", other);
+        if (beside.key == rule.key || contains_text(rule.with, beside.key) || degenerate.contains(pair)) continue;
+        std::vector<std::vector<double>> outputs;
+        for (const std::string& value : rule.values) {
+          INFO(pair, "; ", rule.key, " = ", value);
+          const std::string keys = beside.key + " = " + other + '\n' + rule.key + " = " + value + '\n' + rule.with;
+          const MixerShape shape{.width = 8, .heads = 2, .layer = rule.layer, .biases = true, .layers = 2};
+          const std::string refusal = message_of([&] {
+            const auto mixer = mechanism(name).make(*options_of(name, keys), shape);
+            mixer->initialise(1, DType::f64);
+            spread_parameters(*mixer, 1);
+            const Tensor mixed = mixer->forward(x, x, {});
+            outputs.push_back(nn::after_feed_forward(*mixer, mixed, {}).values<double>());
+          });
+          if (refusal != "no error") continue;
+          for (size_t one = 0; one + 1 < outputs.size(); ++one) CHECK(frobenius_error(outputs[one], outputs.back()) > 1e-9);
+        }
+      }
+  });
+}
+
 TEST_CASE("options of mechanisms: what looks at all tokens takes no causal mask and has no state, whatever the option") {
   const Tensor x = random_normal({1, 3, 8}, 1, "x");
   std::set<std::string> looking;

@@ -229,9 +229,6 @@ TEST_CASE("operator: what does not fit is refused in one line") {
         "operator: a batch of 4 needs as many functions, found 3; hint: set task.functions or train.batch");
   CHECK(refused(of_darcy, {"task.points=600"}) ==
         "operator: Darcy's flow is solved at most at 1025 points along a side, asked are 1199; hint: set task.points or task.refinement");
-  for (const char* own : {"refinement", "smaller"})
-    CHECK(refused(of_fno, {text("task.", own, "=4")}) ==
-          text("config: task.", own, ": is of Darcy's equation, and the equation is Burgers'; hint: leave it out"));
   for (const char* row : {"dape", "attention_sh", "flatten", "laplacian", "gated_linear", "delta_rule"})
     CHECK(refused(of_darcy, {text("attention.mechanism=", row)}) ==
           "operator transformer: the attention of block 0 needs tokens that follow each other, they stand at coordinates of 2 "

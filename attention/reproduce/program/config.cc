@@ -123,20 +123,20 @@ class Reader final : public nn::FieldVisitor {
   Reader(std::string section, const toml::table& table) : section_(std::move(section)), table_(table) {}
 
   void operator()(const char* key, int64_t& value, const char*, const nn::Range& range) override {
-    if (const toml::node* node = find(key)) value = number<int64_t>(name(key), *node, range);
+    if (const toml::node* node = find(key)) set(key, value, number<int64_t>(name(key), *node, range));
   }
   void operator()(const char* key, double& value, const char*, const nn::Range& range) override {
-    if (const toml::node* node = find(key)) value = number<double>(name(key), *node, range);
+    if (const toml::node* node = find(key)) set(key, value, number<double>(name(key), *node, range));
   }
   void operator()(const char* key, bool& value, const char*) override {
     const toml::node* node = find(key);
     require(!node || node->is_boolean(), name(key), [&] { return text("must be true or false, found ", value_text(*node)); });
-    if (node) value = node->as_boolean()->get();
+    if (node) set(key, value, node->as_boolean()->get());
   }
   void operator()(const char* key, std::string& value, const char*, const nn::Choices& choices) override {
     const toml::node* node = find(key);
     require(!node || node->is_string(), name(key), [&] { return text("must be a string, found ", value_text(*node)); });
-    if (node) value = node->as_string()->get();
+    if (node) set(key, value, node->as_string()->get());
     const auto is_control = [](unsigned char c) { return c < 32 || c == 127; };   // what toml++ writes of them it cannot read
     require(std::none_of(value.begin(), value.end(), is_control), name(key),
             [&] { return text("must be one line without control characters, found ", shown(value)); });
@@ -151,8 +151,15 @@ class Reader final : public nn::FieldVisitor {
     const auto allowed = [&](const toml::node& one) { return one.is_integer() && range.contains(one.as_integer()->get()); };
     require(list && !list->empty() && std::all_of(list->begin(), list->end(), allowed), name(key),
             [&] { return text("must be ", list_text(range), ", found ", value_text(*node)); });
-    values.clear();
-    for (const toml::node& one : *list) values.push_back(one.as_integer()->get());
+    nn::Numbers found;
+    for (const toml::node& one : *list) found.push_back(one.as_integer()->get());
+    set(key, values, std::move(found));
+  }
+
+  void only(bool read, const char* where, std::initializer_list<const char*> keys) override {
+    if (read) return;
+    for (const char* key : keys)
+      require(!changed_.contains(key), name(key), [&] { return text("is read only where ", where); }, "leave it out");
   }
 
   void require_all_known(const Elsewhere& elsewhere) const {
@@ -166,6 +173,11 @@ class Reader final : public nn::FieldVisitor {
  private:
   std::string name(const char* key) const { return text("config: ", section_, '.', key); }
 
+  template <class T> void set(const char* key, T& value, T found) {
+    if (value != found) changed_.insert(key);
+    value = std::move(found);
+  }
+
   const toml::node* find(const char* key) {
     known_.push_back(key);
     return table_.get(key);
@@ -174,6 +186,7 @@ class Reader final : public nn::FieldVisitor {
   std::string section_;
   const toml::table& table_;
   std::vector<std::string> known_;
+  std::set<std::string> changed_;   // those whose value is not the default
 };
 
 class Writer final : public nn::FieldVisitor {

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "attention/reproduce/program/config.h"
+#include "tensor/error.h"
 
 namespace tapir {
 namespace {
@@ -23,6 +26,11 @@ class Describer final : public nn::FieldVisitor {
   }
   void operator()(const char* key, nn::Numbers&, const char* help, const nn::Range& range) override {
     add(key, list_text(range), help);
+  }
+
+  void only(bool, const char* where, std::initializer_list<const char*> names) override {
+    for (const char* name : names)
+      std::find_if(keys.begin(), keys.end(), [&](const Key& key) { return key.name == name; })->meaning += text("; read where ", where);
   }
 
   std::vector<Key> keys;

@@ -17,15 +17,7 @@ namespace tapir {
 namespace {
 
 std::unique_ptr<OperatorProblem> problem_of(const OperatorOptions& options) {
-  if (options.equation == "darcy") return darcy_problem(options);
-  const OperatorOptions unset;
-  const auto require_unset = [](const char* key, bool is_unset) {
-    require(is_unset, text("config: task.", key), [] { return "is of Darcy's equation, and the equation is Burgers'"; },
-            "leave it out");
-  };
-  require_unset("refinement", options.refinement == unset.refinement);
-  require_unset("smaller", options.smaller == unset.smaller);
-  return burgers_problem(options);
+  return options.equation == "darcy" ? darcy_problem(options) : burgers_problem(options);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ struct OperatorOptions : nn::Options {   // [task]
     visit("refinement", refinement, "of Darcy's: it is solved with so many times the intervals between points",
           nn::between(1, 1024));
     visit("smaller", smaller, "of Darcy's: the smaller of two coefficients, the larger one is 12", nn::between(1e-3, 12));
+    visit.only(equation == "darcy", "equation = \"darcy\"", {"refinement", "smaller"});
   }
 };
 
