@@ -94,7 +94,7 @@ def case(options):
 
 def main():
     waves = {"omega": 3.0, "first_omega": 8.0}
-    cases = [{"activation": name, **waves} for name in ACTIVATIONS]
+    cases = [{"activation": name} | (waves if name != "relu" else {}) for name in ACTIVATIONS]
     cases += [{"kernel": name, "scale": 1.5, **waves} for name in KERNELS]
     cases += [{"activation": "relu", "encoding": "positional", "frequencies": 4, "scale": 0.75, "shift": "mean"}]
     cases += [{"activation": "finer", "scale": 5.0, "shift": "mean", **waves}]

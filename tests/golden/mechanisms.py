@@ -477,7 +477,7 @@ def associative_case(options, generator):
     width = HEADS * WIDTH
     shapes = {"feed_forward_norm.weight": (width,), "feed_forward_norm.bias": (width,)}
     if options["layer"] == "dense":
-        options |= {"slots": 2, "slot_width": 2, "memory_heads": 1}  # 4 + 16 + 16 + 4 + 4 + 24 parameters
+        options |= {"slot_width": 2, "memory_heads": 1}  # 4 + 16 + 16 + 4 + 4 + 24 parameters
         hidden = 68 // (2 * width + 1)
         shapes |= {"dense.up.weight": (hidden, width), "dense.up.bias": (hidden,)}
         shapes |= {"dense.down.weight": (width, hidden), "dense.down.bias": (width,)}
@@ -543,7 +543,8 @@ def recurrent_case(name, mechanism, options, shapes, mix_heads, causal, generato
 
 
 def gated_linear_case(decay, causal, generator):
-    options = {"decay": decay, "temperature": 2.0, "rank": 3, "chunk": 2}
+    options = {"decay": decay} | ({"temperature": 2.0} if decay != "fixed" else {})
+    options |= ({"rank": 3} if decay == "feature" else {}) | {"chunk": 2}
     shapes = {"query.weight": (4, 8), "key.weight": (4, 8), "value.weight": (8, 8), "out.weight": (8, 8)}
     shapes |= {"gate.weight": (8, 8), "norm.weight": (4,)}
     if decay == "feature":
@@ -686,7 +687,7 @@ def cases():
     cases_of_factors = itertools.product(("galerkin", "fourier"), ((True, True), (True, False), (False, False)))
     for mechanism, (norm, causal) in cases_of_factors:
         words = ["causal" if causal else "cross"] + ["norm"] * norm
-        options = {"norm": norm, "epsilon": 1e-3} | ({"scale": norm} if mechanism == "fourier" else {})
+        options = {"norm": norm} | ({"epsilon": 1e-3} if norm else {}) | ({"scale": norm} if mechanism == "fourier" else {})
         yield staged_case(f"{mechanism}, {', '.join(words)}", mechanism, causal, options, 3 if causal else 4, generator)
     generator = torch.Generator().manual_seed(2402)
     cases_of_fast = (

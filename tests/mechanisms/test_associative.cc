@@ -312,7 +312,7 @@ const Registered registered(
                {"read", {"'new'", "'old'"}, {}, choice("ol", "new, old", "old"), "", 0, true},
                {"beta", {"0.5", "1", "4"}, {"1e-6", "1000000"}, number("1e-06", "1000000", "-0.5")},
                {"retrieval_steps", {"1", "2", "3"}, {"64"}, whole_number(1, 64)}},
-     .variants = {small_keys, text(small_keys, "beta = 2\nretrieval_steps = 3"), text(small_keys, "layer = 'dense'"), ""}});
+     .variants = {small_keys, text(small_keys, "beta = 2\nretrieval_steps = 3"), "slot_width = 2\nmemory_heads = 2\nlayer = 'dense'", ""}});
 
 // ---- a layer at work
 

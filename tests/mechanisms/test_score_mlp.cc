@@ -106,11 +106,11 @@ ScoreNetwork network_of(const Parameters& parameters, const std::string& form, d
 // Both forms, three widths, one network for all heads or one for each, scaled and not.
 Words networks() {
   Words all;
-  for (const char* form : {"'paper'", "'released'"})
+  for (const char* form : {"'paper'\nhidden = 6", "'released'"})
     for (const int64_t reduced : {0, 2, 4})
       for (const bool shared : {true, false})
         for (const bool scale : {false, true})
-          all.push_back(text("form = ", form, "\nreduced = ", reduced, "\nhidden = 6\nshared = ", shared ? "true" : "false",
+          all.push_back(text("form = ", form, "\nreduced = ", reduced, "\nshared = ", shared ? "true" : "false",
                              "\nscale = ", scale ? "true" : "false"));
   return all;
 }

@@ -114,8 +114,14 @@ struct ByHand {
 };
 
 constexpr double s = 5;
-const std::string plain = "width = 12\nlayers = 3\nfirst_omega = 1.0\nomega = 1.0\n";
+const std::string waves = "first_omega = 1.0\nomega = 1.0\n";
+const std::string plain = "width = 12\nlayers = 3\n" + waves;
 const std::string scaled = plain + "scale = 5.0\nshift = 'mean'\n";
+
+std::string activated(std::string net, const std::string& activation) {
+  if (activation == "relu") net.erase(net.find(waves), waves.size());
+  return net + "activation = '" + activation + "'\n";
+}
 
 // The plain net that equivalence 1 makes of a scaled and shifted one.
 void map_weights(Implicit& from, Implicit& to) {
@@ -131,7 +137,7 @@ void map_weights(Implicit& from, Implicit& to) {
 // Largest distance between the outputs of the two nets while both are trained on the same points.
 double farthest(const std::string& activation, nn::Optimiser& optimiser, double rate, Implicit& net, ByHand by_hand,
                 int64_t steps) {
-  const auto other = made(options_of(plain + activation));
+  const auto other = made(options_of(activated(plain, activation)));
   map_weights(net, *other);
   const Tensor x = drawn({40, 2}, "x"), targets = drawn({40, 3}, "targets");
   double worst = 0;
@@ -171,8 +177,10 @@ TEST_CASE("implicit: it is the scalar loops of the papers' formulas, with every 
       for (const char* kernel : {"linear", "polynomial", "gaussian", "laplacian"})
         for (const char* shift : {"none", "mean"}) {
           const ImplicitOptions options =
-              options_of(text("width = 6\nlayers = 2\nomega = 3.0\nscale = 1.5\nfrequencies = 3\nactivation = '", activation,
-                              "'\nencoding = '", encoding, "'\nkernel = '", kernel, "'\nshift = '", shift, "'\n"));
+              options_of(text("width = 6\nlayers = 2\nscale = 1.5\nactivation = '", activation, "'\nencoding = '", encoding,
+                              "'\nkernel = '", kernel, "'\nshift = '", shift, "'\n",
+                              encoding == std::string("positional") ? "frequencies = 3\n" : "",
+                              activation == std::string("relu") ? "" : "omega = 3.0\n"));
           CAPTURE(activation);
           CAPTURE(kernel);
           const auto net = made(options);
@@ -217,7 +225,7 @@ TEST_CASE("implicit: values, gradients and ten steps of Adam are those of a PyTo
 
 TEST_CASE("implicit: its derivatives by the place, first and second, are those of differences") {
   for (const char* activation : {"sine", "finer"}) {
-    const auto net = made(options_of(plain + text("activation = '", activation, "'\n")));
+    const auto net = made(options_of(activated(plain, activation)));
     const Function f = [&](const std::vector<Tensor>& in) { return net->forward(in[0]); };
     CHECK(gradcheck("implicit", f, {drawn({5, 2}, "x")}).passed);
     CHECK(gradgradcheck("implicit", f, {drawn({5, 2}, "x")}).passed);
@@ -225,9 +233,9 @@ TEST_CASE("implicit: its derivatives by the place, first and second, are those o
 }
 
 TEST_CASE("implicit: a net that is scaled and shifted is the plain one with other weights (equivalence 1)") {
-  for (const char* activation : {"", "activation = 'finer'\n", "activation = 'relu'\n"}) {
-    const auto net = made(options_of(scaled + activation));
-    const auto other = made(options_of(plain + activation));
+  for (const char* activation : {"sine", "finer", "relu"}) {
+    const auto net = made(options_of(activated(scaled, activation)));
+    const auto other = made(options_of(activated(plain, activation)));
     const Tensor x = drawn({40, 2}, "x");
     CHECK(frobenius_error(net->forward(x).values<double>(), other->forward(x).values<double>()) > 0.1);
     map_weights(*net, *other);
@@ -252,12 +260,11 @@ TEST_CASE("implicit: SGD goes the way of the plain net whose W₁ has s² times 
   nn::SgdOptions sgd;
   sgd.momentum = 0;
   // The loss of FINER is steeper: with 5e-3 its way is chaotic, and rounding grows tenfold with each step.
-  for (const std::string name : {"sine", "finer", "relu"}) {
-    CAPTURE(name);
-    const std::string activation = "activation = '" + name + "'\n";
-    const double rate = name == "finer" ? 1e-4 : 5e-3;
+  for (const std::string activation : {"sine", "finer", "relu"}) {
+    CAPTURE(activation);
+    const double rate = activation == "finer" ? 1e-4 : 5e-3;
     const auto worst = [&](double first_rate) {
-      const auto net = made(options_of(scaled + activation));
+      const auto net = made(options_of(activated(scaled, activation)));
       nn::Sgd optimiser(*net, sgd);
       return farthest(activation, optimiser, rate, *net, {false, rate, 0, first_rate, 0}, 300);
     };
@@ -270,11 +277,11 @@ TEST_CASE("implicit: Adam goes the way of the plain net whose W₁ has s times t
   nn::AdamWOptions adam;
   adam.decay = 0;
   adam.epsilon = 1e-3;   // large enough to count
-  for (const char* activation : {"", "activation = 'finer'\n", "activation = 'relu'\n"}) {
+  for (const char* activation : {"sine", "finer", "relu"}) {
     CAPTURE(activation);
     const double rate = 1e-3, epsilon = adam.epsilon;
     const auto worst = [&](double first_rate, double first_epsilon) {
-      const auto net = made(options_of(scaled + activation));
+      const auto net = made(options_of(activated(scaled, activation)));
       nn::AdamW optimiser(*net, adam);
       return farthest(activation, optimiser, rate, *net, {true, rate, epsilon, first_rate, first_epsilon}, 100);
     };

@@ -148,7 +148,7 @@ const std::vector<std::pair<std::string, std::string>> commands{
 
 TEST_CASE("every number of a configuration is taken exactly, or refused with its name, its range and what was found") {
   size_t taken = 0, refused = 0;
-  std::set<std::string> seen;
+  std::set<std::string> seen, idle, read;
   for (const std::vector<std::string>& settings : variants()) {
     toml::table base;
     set_values(base, settings);
@@ -175,6 +175,8 @@ TEST_CASE("every number of a configuration is taken exactly, or refused with its
           });
           const bool number = key.whole ? word.whole : word.real;
           if (number && word.value >= key.bounds.low && word.value <= key.bounds.high) {
+            (contains_text(message, "is read only where") ? idle : read).insert(section + '.' + key.key);
+            if (contains_text(message, "is read only where")) continue;
             CHECK(message == "no error");
             CHECK(numbers.values[key.key] == (key.whole ? word.value : static_cast<double>(word.value)));
             ++taken;
@@ -193,6 +195,7 @@ TEST_CASE("every number of a configuration is taken exactly, or refused with its
         if (value.is_number()) CHECK(seen.contains(text(section.str(), '.', key.str())));
   }
   CHECK(seen.size() > 30);
+  for (const std::string& key : idle) CHECK_MESSAGE(read.contains(key), key);
   CHECK(taken > 500);
   CHECK(refused > 1000);
 }

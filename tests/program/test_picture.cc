@@ -178,8 +178,9 @@ TEST_CASE("picture: what cannot be is refused when the task is made") {
 TEST_CASE("picture: it is learned, by every activation") {
   for (const char* activation : {"sine", "finer", "relu"}) {
     CAPTURE(activation);
-    Made made({text("model.activation=", activation), text("model.encoding=", *activation == 'r' ? "positional" : "none"),
-               "model.frequencies=4"});
+    std::vector<std::string> changes{text("model.activation=", activation)};
+    if (*activation == 'r') changes.insert(changes.end(), {"model.encoding=positional", "model.frequencies=4", "model.first_omega=30"});
+    Made made(changes);
     TrainTask loop = made.task->train_task();
     const double first = loop.evaluate({})[1].second;
     nn::AdamWOptions options;

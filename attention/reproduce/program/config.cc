@@ -159,7 +159,7 @@ class Reader final : public nn::FieldVisitor {
   void only(bool read, const char* where, std::initializer_list<const char*> keys) override {
     if (read) return;
     for (const char* key : keys)
-      require(!changed_.contains(key), name(key), [&] { return text("is read only where ", where); }, "leave it out");
+      require(!changed_.contains(key), name(key), [&] { return text("is read only where ", where); }, "leave it out, or at its default");
   }
 
   void require_all_known(const Elsewhere& elsewhere) const {

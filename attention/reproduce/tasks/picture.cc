@@ -88,7 +88,6 @@ void PictureDataOptions::fields(nn::FieldVisitor& visit) {
   visit("kind", kind, "the picture: a scene that is a formula, the middle square of a file, or a mosaic of training images",
         {"scene", "file", "cifar-10"});
   visit("path", file, "of the kind \"file\": a PNG or JPEG file; of CIFAR-10: as of the task image", {});
-  visit.only(kind != "scene", "kind is not \"scene\"", {"path"});
   visit("size", size, "n, pixels along each side; of 2 n − 1 points of the picture every second is a pixel",
         nn::between(2, 1024));
   path = file;
