@@ -183,7 +183,7 @@ template <class T, class Score, class Weight, Of of> struct AttentionGradientTil
       if constexpr (of_scores) DotScore::scores<by_key>(block, value_pairs, dS);
       block.rows(rows, [&](const auto& team, int i) {
         T* const p = &P[i * columns];
-        T* const ds = of_scores ? &dS[i * columns] : nullptr;
+        [[maybe_unused]] T* const ds = of_scores ? &dS[i * columns] : nullptr;
         const int64_t begin = MaskView::within(first_of(i0 + i) - j0, columns);
         const bool absent = by_key && present && !present[i0 + i];
         const int64_t end = absent ? begin : MaskView::within(limit_of(i0 + i) - j0, columns);
