@@ -74,11 +74,11 @@ Subject subject_of(const nlohmann::json& one) {
                   heads ? Reach::heads : layer ? Reach::layer : Reach::mixer);
   for (const auto& [name, value] : inputs.items()) subject.inputs.at(name) = requires_grad(golden_tensor(value));
   subject.g = golden_tensor(one["upstream"]);
-  for (const auto& [name, value] : one["parameters"].items()) {
-    nn::Parameter& parameter = subject.parameter(name);
-    const Tensor recorded = golden_tensor(value);
+  for (const auto& own : one["parameters"].items()) {
+    nn::Parameter& parameter = subject.parameter(own.key());
+    const Tensor recorded = golden_tensor(own.value());
     require(parameter.shape == recorded.shape(), "distance",
-            [&] { return text(name, " is ", parameter.shape, ", recorded ", recorded.shape()); });
+            [&] { return text(own.key(), " is ", parameter.shape, ", recorded ", recorded.shape()); });
     parameter.value = requires_grad(recorded);
   }
   subject.mixer->each_buffer([&](const std::string& name, nn::Buffer& buffer) {
