@@ -5,10 +5,12 @@ alibi:       -2^(-8h/H) |i - j| for head h = 1 ... H (arXiv 2108.12409)
 kerple_log:  -r1 log(1 + r2 |i - j|), r1 and r2 of each head (arXiv 2205.09921)
 fire:        f(psi(|i - j|)/(psi(max(i, L)) + 1e-6)), psi(x) = log(c x + 1), L = 512 threshold, f 32 units of relu (arXiv 2310.04418)
 t5:          a number for each head and distance, which are 1 ... 7 here, another one where j > i unless causal (arXiv 1910.10683)
+rotary:      neighbouring channels of q and k, pair c, are turned by i 10000^(-2c/D); on a grid the first half of the channels by the
+             row, the second by the column, each half as if it were all; class tokens not at all (arXiv 2104.09864)
 Inputs `places` (B,T,d) and `context_places` (B,S,d) are coordinates of queries and keys.
 
-DAPE V2:       softmax of s + b + C2(leaky(C1([s, b]))), b such a bias; with rotary positions [s] alone, of q and k whose
-               neighbouring channels are turned by i 10000^(-2c/D) for pair c (arXiv 2410.04798)
+Dot product:   softmax of s + b, b such a bias
+DAPE V2:       softmax of s + b + C2(leaky(C1([s, b]))); with rotary positions [s] alone (arXiv 2410.04798)
 Attention-SH:  windows of r x r cells, cut short at the edges of the grid; a class token is a window (arXiv 2406.13781)
 FLatten:       the convolution is over cells, k x k, centred, 0 at class tokens; key_positions: k_j + p_j in place of k_j, before
                the features (arXiv 2308.00442)
@@ -75,11 +77,37 @@ def bias_of_places(positions, x, queries, keys, causal):  # (H,T,S)
     return (hidden @ x["positions.out.weight"].T + x["positions.out.bias"]).permute(2, 0, 1)
 
 
-def turned(tokens):
+def turned(tokens, places=None):
     pairs = torch.view_as_complex(tokens.unflatten(-1, (-1, 2)).contiguous())
     rates = 10000.0 ** (-2 * torch.arange(pairs.shape[-1], dtype=torch.float64) / tokens.shape[-1])
-    angles = torch.arange(tokens.shape[2], dtype=torch.float64)[:, None] * rates
+    angles = (torch.arange(tokens.shape[2]) if places is None else places).double()[:, None] * rates
     return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
+
+
+def turned_on(grid, tokens):
+    cells = torch.arange(grid["rows"] * grid["columns"])
+    own = [torch.cat([torch.zeros(grid["class_tokens"]), of_cells]) for of_cells in (cells // grid["columns"], cells % grid["columns"])]
+    return torch.cat([turned(half, places) for half, places in zip(tokens.chunk(2, -1), own)], -1)
+
+
+def dot_product_case(positions, grid, causal, generator):
+    """Heads of 8 channels; `grid` of rotary positions, or None."""
+    length, width = grid["class_tokens"] + grid["rows"] * grid["columns"] if grid else 5, 2 * WIDTH
+    parameters = bias_parameters(positions, generator)
+
+    def forward(x):
+        q, k = x["q"], x["k"]
+        if positions == "rotary":
+            biased = scores(*(turned_on(grid, one) if grid else turned(one) for one in (q, k)))
+        else:
+            biased = scores(q, k) + bias_of_places(positions, x, length, length, causal)
+        return attend(biased, x["v"], mask(length, length, causal))
+
+    words = [positions, "causal" if causal else "self"] + ["on a grid"] * bool(grid)
+    fields = {"mechanism": "dot_product", "causal": causal, "options": {}, "shape": {"positions": positions} | (grid or {})}
+    inputs = {name: draw(generator, 1, HEADS, length, width) for name in "qkv"}
+    upstream = draw(generator, 1, HEADS, length, width)
+    return record(f"dot product, {', '.join(words)}", fields, inputs, parameters, upstream, forward)
 
 
 def dape_case(positions, kernel, mask_hidden, causal, generator):
@@ -309,3 +337,10 @@ def cases():
         ("fourier", 2, True, True, False), ("fourier", 1, True, True, True), ("fourier", 2, False, False, False),
     ):
         yield softmax_free_case(mechanism, dimensions, norm, scale, causal, generator)
+    generator = torch.Generator().manual_seed(2614)
+    yield softmax_free_case("fourier", 2, True, False, False, generator)
+    for positions, grid, causal in (
+        ("alibi", None, True), ("kerple_log", None, True), ("fire", None, True), ("t5", None, False), ("rotary", None, True),
+        ("rotary", tall, False), ("rotary", wide, False),
+    ):
+        yield dot_product_case(positions, grid, causal, generator)
