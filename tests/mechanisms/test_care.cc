@@ -40,7 +40,7 @@ const Registered registered(
                  const auto& g) { return attend(sizes, q, k, v, g); },
      .rules = {{"projections", {"'all'", "'query_key'"}, {}, choice("query_keys", "all, query_key", "query_key")},
                chunk_rule()},
-     .variants = {"chunk = 3"}});
+     .variants = {"chunk = 3", "projections = 'query_key'\nchunk = 3"}});
 
 struct Drawn {
   Shape shape{2, 2, 5, 4};

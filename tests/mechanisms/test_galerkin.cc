@@ -138,7 +138,7 @@ const Registered galerkin({.mechanism = "galerkin",
                                  return attend(static_cast<const GalerkinOptions&>(options), parameters, 1, sizes, q, k, v, g);
                                },
                            .rules = common_rules(),
-                           .variants = {"chunk = 3", "norm = false\nchunk = 2"}});
+                           .variants = {"chunk = 3", "epsilon = 0.1", "norm = false\nchunk = 2"}});
 
 const Registered fourier({.mechanism = "fourier",
                           .heads =
@@ -148,7 +148,7 @@ const Registered fourier({.mechanism = "fourier",
                                 return attend(options, parameters, scale_of(options, sizes.D), sizes, q, k, v, g);
                               },
                           .rules = fourier_rules(),
-                          .variants = {"chunk = 3", "norm = false\nscale = false"}});
+                          .variants = {"chunk = 3", "epsilon = 0.1", "norm = false\nscale = false"}});
 
 constexpr int64_t H = 2, D = 4, C = H * D;
 
