@@ -26,9 +26,13 @@ import torch
 from mechanism_case import BATCH, HEADS, WIDTH, attend, draw, record
 
 
-def mask(queries, keys, causal):
-    allowed = torch.ones(queries, keys, dtype=torch.bool)
+def mask(queries, keys, causal, present=None):
+    allowed = torch.tensor(present or [1] * keys, dtype=torch.bool).expand(queries, keys)
     return allowed.tril() if causal else allowed
+
+
+def padding(present, batch):
+    return {"present": [present] * batch} if present else {}
 
 
 def scores(q, k):
@@ -103,16 +107,16 @@ def dot_product_case(positions, grid, causal, generator):
             biased = scores(q, k) + bias_of_places(positions, x, length, length, causal)
         return attend(biased, x["v"], mask(length, length, causal))
 
-    words = [positions, "causal" if causal else "self"] + ["on a grid"] * bool(grid)
+    words = [positions, "causal" if causal else "self"] + ([f"grid of {grid['rows']} x {grid['columns']}"] if grid else [])
     fields = {"mechanism": "dot_product", "causal": causal, "options": {}, "shape": {"positions": positions} | (grid or {})}
     inputs = {name: draw(generator, 1, HEADS, length, width) for name in "qkv"}
     upstream = draw(generator, 1, HEADS, length, width)
     return record(f"dot product, {', '.join(words)}", fields, inputs, parameters, upstream, forward)
 
 
-def dape_case(positions, kernel, mask_hidden, causal, generator):
+def dape_case(positions, kernel, mask_hidden, causal, generator, present=None):
     queries, units, keys = 4, 2, 4 if causal else 5
-    channels, allowed = HEADS if positions == "rotary" else 2 * HEADS, mask(queries, keys, causal)
+    channels, allowed = HEADS if positions == "rotary" else 2 * HEADS, mask(queries, keys, causal, present)
     shapes = {"first.weight": (kernel, channels, units), "first.bias": (units,)}
     shapes |= {"second.weight": (kernel, units, HEADS), "second.bias": (HEADS,)}
     parameters = {name: draw(generator, *shape) for name, shape in shapes.items()} | bias_parameters(positions, generator)
@@ -133,7 +137,8 @@ def dape_case(positions, kernel, mask_hidden, causal, generator):
         return attend(biased + convolution(hidden, "second"), x["v"], allowed)
 
     words = [positions, "causal" if causal else "cross", f"kernel {kernel}"] + ["hidden masked"] * mask_hidden
-    fields = {"mechanism": "dape", "causal": causal, "shape": {"positions": positions}}
+    words += ["padded"] * bool(present)
+    fields = {"mechanism": "dape", "causal": causal, "shape": {"positions": positions}} | padding(present, 1)
     fields["options"] = {"kernel": kernel, "hidden": units, "mask_hidden": mask_hidden}
     inputs = heads_of_inputs(generator, queries, keys)
     return record(f"dape, {', '.join(words)}", fields, inputs, parameters, draw(generator, 1, HEADS, queries, WIDTH), forward)
@@ -153,11 +158,12 @@ def squares(grid, r):
     return windows
 
 
-def attention_sh_case(grid, factors, normalised, queries, generator):
+def attention_sh_case(grid, factors, normalised, queries, generator, present=None):
     keys = grid["class_tokens"] + grid["rows"] * grid["columns"]
 
     def head(x, h):
-        windows = squares(grid, factors[h])
+        windows = [[j for j in own if not present or present[j]] for own in squares(grid, factors[h])]
+        windows = [own for own in windows if own]
         k, v = (torch.stack([x[name][:, h, own].mean(1) for own in windows], 1) for name in "kv")
         q = x["q"][:, h]
         if normalised:
@@ -170,7 +176,8 @@ def attention_sh_case(grid, factors, normalised, queries, generator):
 
     words = [f"grid of {grid['rows']} x {grid['columns']}", f"{grid['class_tokens']} class tokens", f"{queries} queries"]
     words += [f"factors {' and '.join(map(str, factors))}"] + ["normalised"] * normalised
-    fields = {"mechanism": "attention_sh", "causal": False, "shape": grid}
+    words += ["padded"] * bool(present)
+    fields = {"mechanism": "attention_sh", "causal": False, "shape": grid} | padding(present, 1)
     fields["options"] = {"factors": factors, "normalised": normalised}
     inputs = heads_of_inputs(generator, queries, keys)
     return record(f"attention_sh, {', '.join(words)}", fields, inputs, {}, draw(generator, 1, HEADS, queries, WIDTH), forward)
@@ -268,7 +275,7 @@ def laplacian_case(grid, options, generator):
 # ---- coordinates
 
 
-def softmax_free_case(mechanism, dimensions, norm, scale, causal, generator):
+def softmax_free_case(mechanism, dimensions, norm, scale, causal, generator, present=None):
     """A whole mixer of width 8 with 2 heads, whose projections have biases."""
     width, length, keys, epsilon, joined = 8, 4, 4 if causal else 5, 1e-2, WIDTH + dimensions
     normalised = {"galerkin": ("key", "value"), "fourier": ("query", "key")}[mechanism] if norm else ()
@@ -279,7 +286,7 @@ def softmax_free_case(mechanism, dimensions, norm, scale, causal, generator):
     for name in normalised:
         parameters[f"{name}_norm.weight"] = 1 + draw(generator, HEADS, WIDTH, scale=0.5)
         parameters[f"{name}_norm.bias"] = draw(generator, HEADS, WIDTH, scale=0.5)
-    allowed = mask(length, keys, causal).double()
+    allowed = mask(length, keys, causal, present).double()
 
     def forward(p):
         def head(name, h):  # (B,length,D + d)
@@ -302,7 +309,8 @@ def softmax_free_case(mechanism, dimensions, norm, scale, causal, generator):
     inputs |= {"places": draw(generator, BATCH, length, dimensions), "context_places": draw(generator, BATCH, keys, dimensions)}
     options = {"norm": norm, "epsilon": epsilon} | ({"scale": scale} if mechanism == "fourier" else {})
     words = [f"{dimensions} coordinates", "causal" if causal else "cross"] + ["norm"] * norm + ["scaled"] * scale
-    fields = {"mechanism": mechanism, "options": options, "causal": causal, "shape": {"biases": True}}
+    words += ["padded"] * bool(present)
+    fields = {"mechanism": mechanism, "options": options, "causal": causal, "shape": {"biases": True}} | padding(present, BATCH)
     upstream = draw(generator, BATCH, length, width)
     return record(f"{mechanism}, {', '.join(words)}", fields, inputs, parameters, upstream, forward)
 

@@ -122,8 +122,10 @@ Subject subject_of(const nlohmann::json& one) {
   const char* const keys = heads ? "k" : inputs.contains("context") ? "context" : layer ? "z" : "x";
   const Shape context = golden_tensor(inputs[keys]).shape();
   constexpr int64_t H = 2;   // of whole mixers
-  const Sizes sizes = heads ? Sizes{x[0], x[1], x[2], context[2], x[3], one["causal"].get<bool>()}
-                            : Sizes{x[0], H, x[1], context[1], x[2] / H, one.value("causal", false)};
+  Sizes sizes = heads ? Sizes{x[0], x[1], x[2], context[2], x[3], one["causal"].get<bool>()}
+                      : Sizes{x[0], H, x[1], context[1], x[2] / H, one.value("causal", false)};
+  for (const auto& sample : one.value("present", nlohmann::json::array()))
+    for (const uint8_t there : sample) sizes.present.push_back(there);
   Subject subject(one["mechanism"], *recorded_options(one), sizes, 1,
                   heads ? Reach::heads : layer ? Reach::layer : Reach::mixer, recorded_shape(one));
   for (const auto& [name, value] : inputs.items()) subject.inputs[name] = requires_grad(golden_tensor(value));

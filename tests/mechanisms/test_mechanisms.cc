@@ -188,7 +188,10 @@ TEST_CASE("mechanisms: PyTorch's values are of every situation in which a row ha
     };
     need(true, "no mask", [](const Subject& one) { return !one.sizes.causal; });
     need(row.claims(*row.options()).causal, "a causal mask", [](const Subject& one) { return one.sizes.causal; });
-    need(!needs_of(row, *row.options()).self, "another context", [](const Subject& one) { return one.sizes.T != one.sizes.S; });
+    if (!needs_of(row, *row.options()).self) {
+      need(true, "another context", [](const Subject& one) { return one.sizes.T != one.sizes.S; });
+      need(row.claims(*row.options()).padding_safe, "padding", [](const Subject& one) { return !one.sizes.present.empty(); });
+    }
     for (const nn::Places& places : {grid, points})
       need(tells_apart(row, places), places.dimensions > 0 ? "coordinates" : "a grid",
            [&](const Subject& one) { return one.shape.places.kind == places.kind; });
