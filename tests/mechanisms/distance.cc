@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "tests/golden_file.h"
-#include "tests/mechanisms/subject.h"
 
 namespace tapir {
 namespace {
@@ -60,31 +59,18 @@ std::unique_ptr<nn::Options> recorded_options(const nlohmann::json& one) {
   return options_of(one["mechanism"].get<std::string>(), toml);
 }
 
-// Its inputs are q, k and v, or those of a whole mixer, or z.
-Subject subject_of(const nlohmann::json& one) {
-  const nlohmann::json& inputs = one["inputs"];
-  const bool heads = inputs.contains("q"), layer = inputs.contains("z");
-  const Shape x = golden_tensor(inputs[heads ? "q" : layer ? "z" : "x"]).shape();
-  const char* const keys = heads ? "k" : inputs.contains("context") ? "context" : layer ? "z" : "x";
-  const Shape context = golden_tensor(inputs[keys]).shape();
-  constexpr int64_t H = 2;   // of whole mixers
-  const Sizes sizes = heads ? Sizes{x[0], x[1], x[2], context[2], x[3], one["causal"].get<bool>()}
-                            : Sizes{x[0], H, x[1], context[1], x[2] / H, one.value("causal", false)};
-  Subject subject(one["mechanism"], *recorded_options(one), sizes, 1,
-                  heads ? Reach::heads : layer ? Reach::layer : Reach::mixer);
-  for (const auto& [name, value] : inputs.items()) subject.inputs.at(name) = requires_grad(golden_tensor(value));
-  subject.g = golden_tensor(one["upstream"]);
-  for (const auto& own : one["parameters"].items()) {
-    nn::Parameter& parameter = subject.parameter(own.key());
-    const Tensor recorded = golden_tensor(own.value());
-    require(parameter.shape == recorded.shape(), "distance",
-            [&] { return text(own.key(), " is ", parameter.shape, ", recorded ", recorded.shape()); });
-    parameter.value = requires_grad(recorded);
-  }
-  subject.mixer->each_buffer([&](const std::string& name, nn::Buffer& buffer) {
-    buffer.value = golden_tensor(one["buffers"][name]);
-  });
-  return subject;
+// Beside width and heads.
+MixerShape recorded_shape(const nlohmann::json& one) {
+  const nlohmann::json said = one.value("shape", nlohmann::json::object());
+  MixerShape shape{.layer = said.value("layer", 0), .biases = said.value("biases", false), .layers = said.value("layers", 1)};
+  for (const auto& [positions, name] : nn::all_positions)
+    if (said.value("positions", "none") == name) shape.positions = positions;
+  if (said.contains("rows"))
+    shape.places = {.kind = nn::Places::Kind::grid, .class_tokens = said["class_tokens"], .rows = said["rows"],
+                    .columns = said["columns"]};
+  if (one["inputs"].contains("places"))
+    shape.places = {.kind = nn::Places::Kind::coordinates, .dimensions = one["inputs"]["places"]["shape"][2]};
+  return shape;
 }
 
 Distance from_scalar_loops(const Oracle& oracle, const nn::Options& options, Reach reach) {
@@ -96,11 +82,9 @@ Distance from_scalar_loops(const Oracle& oracle, const nn::Options& options, Rea
       if ((needs.self && sizes.T != sizes.S) || (needs.any_distance && sizes.window > 0) || (oracle.even && sizes.D % 2 != 0))
         continue;
       const Subject subject(oracle.mechanism, options, sizes, seed, reach);
-      const Tensor y = subject.output();
-      const reference::Attention expected = subject.expected(options, oracle);
-      worst.take(between(y, expected.output, subject.gradients(y), expected.gradients,
-                         text("T ", sizes.T, ", S ", sizes.S, sizes.causal ? ", causal" : "", sizes.window > 0 ? ", window" : "",
-                              sizes.present.empty() ? "" : ", padded", ", seed ", seed)));
+      worst.take(from_truth(subject, subject.expected(options, oracle),
+                            text("T ", sizes.T, ", S ", sizes.S, sizes.causal ? ", causal" : "",
+                                 sizes.window > 0 ? ", window" : "", sizes.present.empty() ? "" : ", padded", ", seed ", seed)));
     }
   return worst;
 }
@@ -123,6 +107,42 @@ Distance from_scalar_loops(const Oracle& oracle, const nn::Options& options) {
   Distance worst = from_scalar_loops(oracle, options, oracle.mixer ? Reach::mixer : Reach::heads);
   if (oracle.layer) worst.take(from_scalar_loops(oracle, options, Reach::layer));
   return worst;
+}
+
+Distance from_truth(const Subject& subject, const reference::Attention& truth, const std::string& place) {
+  const Tensor y = subject.output();
+  return between(y, truth.output, subject.gradients(y), truth.gradients, place);
+}
+
+// Its inputs are q, k and v, or those of a whole mixer, or z.
+Subject subject_of(const nlohmann::json& one) {
+  const nlohmann::json& inputs = one["inputs"];
+  const bool heads = inputs.contains("q"), layer = inputs.contains("z");
+  const Shape x = golden_tensor(inputs[heads ? "q" : layer ? "z" : "x"]).shape();
+  const char* const keys = heads ? "k" : inputs.contains("context") ? "context" : layer ? "z" : "x";
+  const Shape context = golden_tensor(inputs[keys]).shape();
+  constexpr int64_t H = 2;   // of whole mixers
+  Sizes sizes = heads ? Sizes{x[0], x[1], x[2], context[2], x[3], one["causal"].get<bool>()}
+                      : Sizes{x[0], H, x[1], context[1], x[2] / H, one.value("causal", false)};
+  for (const auto& sample : one.value("present", nlohmann::json::array()))
+    for (const uint8_t there : sample) sizes.present.push_back(there);
+  Subject subject(one["mechanism"], *recorded_options(one), sizes, 1,
+                  heads ? Reach::heads : layer ? Reach::layer : Reach::mixer, recorded_shape(one));
+  for (const auto& [name, value] : inputs.items()) subject.inputs[name] = requires_grad(golden_tensor(value));
+  if (inputs.contains("places"))
+    subject.call.places = subject.inputs.at("places"), subject.call.context_places = subject.inputs.at("context_places");
+  subject.g = golden_tensor(one["upstream"]);
+  for (const auto& own : one["parameters"].items()) {
+    nn::Parameter& parameter = subject.parameter(own.key());
+    const Tensor recorded = golden_tensor(own.value());
+    require(parameter.shape == recorded.shape(), "distance",
+            [&] { return text(own.key(), " is ", parameter.shape, ", recorded ", recorded.shape()); });
+    parameter.value = requires_grad(recorded);
+  }
+  subject.mixer->each_buffer([&](const std::string& name, nn::Buffer& buffer) {
+    buffer.value = golden_tensor(one["buffers"][name]);
+  });
+  return subject;
 }
 
 Distance from_recorded(const nlohmann::json& one) {

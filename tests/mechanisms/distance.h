@@ -4,7 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "tests/mechanisms/oracle.h"
+#include "tests/mechanisms/subject.h"
 
 namespace tapir {
 
@@ -27,6 +27,10 @@ struct Distance {
 
 // Of the output and every gradient, at sizes with and without masks. Throws Error where a gradient has nothing to compare it with.
 Distance from_scalar_loops(const Oracle& oracle, const nn::Options& options);
-Distance from_recorded(const nlohmann::json& one);   // a case of tests/golden/mechanisms.json
+Distance from_truth(const Subject& subject, const reference::Attention& truth, const std::string& place);
+
+// Of a case of tests/golden/mechanisms.json.
+Distance from_recorded(const nlohmann::json& one);
+Subject subject_of(const nlohmann::json& one);
 
 }  // namespace tapir

@@ -42,6 +42,7 @@ struct Rule {
   std::string with = "";    // the keys beside it
   int64_t layer = 0;
   bool same = false;        // the values are ways to the same result
+  std::string unrecorded = {};   // why PyTorch's recorded cases need not have all of them; empty: they must
 };
 
 struct Oracle {
@@ -101,7 +102,11 @@ inline Rule truth(const std::string& key, const std::string& with = "") {
 }
 
 inline Rule implementation_rule() {   // of StagedOptions
-  return {"implementation", {"'naive'", "'fused'"}, {}, choice("naiv", "naive, fused", "naive"), "", 0, true};
+  return {"implementation", {"'naive'", "'fused'"}, {}, choice("naiv", "naive, fused", "naive"), "", 0, true, "one formula"};
+}
+
+inline Rule chunk_rule() {   // of StateOptions
+  return {"chunk", {"1", "3", "64"}, {"65536"}, whole_number(1, 65536), "", 0, true, "one formula"};
 }
 
 }  // namespace tapir

@@ -28,6 +28,42 @@ struct PlaceBias {
     return y;
   }
 
+  // dy of (h,t,s): adds to the gradients of the parameters.
+  //   kerple_log  dr₁ = −log(1 + r₂ |t − s|),  dr₂ = −r₁ |t − s|/(1 + r₂ |t − s|)
+  //   fire        of y = f(N/M), N = log(c |t − s| + 1), M = log(c m + 1) + 10⁻⁶, m = max(t, L):  dN = f′/M, dM = −f′ N/M²
+  void pull_back(int64_t h, int64_t t, int64_t s, double dy, std::map<std::string, std::vector<double>>& gradients) const {
+    const auto d = [&](const char* name) -> std::vector<double>& {
+      return gradients.try_emplace(prefix + name, at(name).size(), 0.0).first->second;
+    };
+    const auto distance = std::fabs(static_cast<double>(t - s));
+    if (positions == "alibi") return;
+    if (positions == "t5") {
+      d("table.weight")[bucket(t, s) * H + h] += dy;
+      return;
+    }
+    if (positions == "kerple_log") {
+      const double r1 = at("r1")[h], r2 = at("r2")[h], within = 1 + std::fabs(r2) * distance;
+      d("r1")[h] -= dy * std::copysign(std::log(within), r1);
+      d("r2")[h] -= dy * std::fabs(r1) * std::copysign(distance / within, r2);
+      return;
+    }
+    const double c = std::fabs(at("c")[0]), L = 512 * std::fabs(at("threshold")[0]), m = std::max(static_cast<double>(t), L);
+    const double N = std::log(c * distance + 1), M = std::log(c * m + 1) + 1e-6;
+    double slope = 0;   // f′
+    d("out.bias")[h] += dy;
+    for (int64_t unit = 0; unit < 32; ++unit) {
+      const double z = at("hidden.weight")[unit] * N / M + at("hidden.bias")[unit];
+      d("out.weight")[h * 32 + unit] += dy * std::max(0.0, z);
+      const double dz = z > 0 ? dy * at("out.weight")[h * 32 + unit] : 0;
+      d("hidden.weight")[unit] += dz * N / M;
+      d("hidden.bias")[unit] += dz;
+      slope += dz * at("hidden.weight")[unit];
+    }
+    const double dM = -slope * N / (M * M);
+    d("c")[0] += std::copysign(1.0, at("c")[0]) * (slope / M * distance / (c * distance + 1) + dM * m / (c * m + 1));
+    d("threshold")[0] += L > static_cast<double>(t) ? std::copysign(512.0, at("threshold")[0]) * dM * c / (c * m + 1) : 0;
+  }
+
   // One for each distance below half of them, then one more at each step of a geometric sequence that ends at 128.
   int64_t bucket(int64_t t, int64_t s) const {
     const int64_t own = causal ? 32 : 16, half = own / 2;

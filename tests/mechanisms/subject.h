@@ -25,9 +25,10 @@ enum class Reach { heads, mixer, layer };   // attend(), forward() with its proj
 struct Subject {
   using Named = std::map<std::string, reference::Values>;   // by the names of an oracle's gradients
 
+  // `beside`: what the mixer's shape has beside width and heads.
   Subject(const std::string& name, const nn::Options& options, const reference::Sizes& n, uint64_t seed,
-          Reach reach = Reach::heads)
-      : sizes(n), reach(reach), mixer(mechanism(name).make(options, {.width = n.H * n.D, .heads = n.H})) {
+          Reach reach = Reach::heads, const MixerShape& beside = {})
+      : sizes(n), shape(shape_of(n, beside)), reach(reach), mixer(mechanism(name).make(options, shape)) {
     mixer->initialise(seed, DType::f64);
     spread_parameters(*mixer, seed);
     parameters = parameters_of(*mixer);
@@ -39,6 +40,10 @@ struct Subject {
     else if (reach == Reach::layer) inputs = {{"z", draw(queries, "z")}};
     else if (mixer->needs().self) inputs = {{"x", draw(queries, "x")}};
     else inputs = {{"x", draw(queries, "x")}, {"context", draw(keys, "context")}};
+    if (const int64_t d = shape.places.dimensions; d > 0) {
+      inputs["places"] = call.places = draw({n.B, n.T, d}, "places");
+      inputs["context_places"] = call.context_places = draw({n.B, n.S, d}, "context places");
+    }
     g = random_normal(queries, seed, "g");
     call.mask = {.causal = n.causal, .offset = n.offset, .keys = {}, .window = n.window};
     if (!n.present.empty()) call.mask.keys = Tensor::from(n.present, {n.B, n.S});
@@ -82,6 +87,7 @@ struct Subject {
   }
 
   reference::Sizes sizes;
+  MixerShape shape;
   Reach reach;
   std::unique_ptr<nn::TokenMixer> mixer;
   Parameters parameters;
@@ -90,6 +96,13 @@ struct Subject {
   nn::Call call;
 
  private:
+  static MixerShape shape_of(const reference::Sizes& n, MixerShape shape) {
+    shape.width = n.H * n.D;
+    shape.heads = n.H;
+    shape.causal = n.causal;
+    return shape;
+  }
+
   const Tensor& context() const { return inputs.contains("context") ? inputs.at("context") : inputs.at("x"); }   // of mixers
 
   static bool of_projection(const std::string& name) {

@@ -278,6 +278,12 @@ Refusals number(const std::string& low, const std::string& high, const std::stri
 constexpr const char* small_keys = "slots = 3\nslot_width = 2\nmemory_heads = 2\nselected = 3\n";
 
 // Evaluation reads a memory, and what writes it is not at work: those options are ways to the same result.
+Rule of_training(Rule rule) {
+  rule.same = true;
+  rule.unrecorded = "cases are evaluations; of a training is associative.json";
+  return rule;
+}
+
 const Registered registered(
     {.mechanism = "associative",
      .heads =
@@ -293,23 +299,14 @@ const Registered registered(
                {"slots", {"1", "2", "32"}, {"65536"}, whole_number(1, 65536)},
                {"slot_width", {"1", "2", "32"}, {"4096"}, whole_number(1, 4096)},
                {"memory_heads", {"1", "2"}, {"1024"}, whole_number(1, 1024), "", 0, true},
-               {"selected", {"1", "512"}, {"1073741824"}, whole_number(1, 1073741824), "", 0, true},
-               {"memory_rate", {"0.1", "1"}, {"0"}, number("0", "1", "1.5"), "", 0, true},
-               [] {
-                 Rule rule = truth("residual");
-                 rule.same = true;
-                 return rule;
-               }(),
-               {"write_dropout", {"0", "0.5"}, {"0.99"}, number("0", "0.99", "-0.5"), "", 0, true},
-               {"balance", {"0", "0.01"}, {"1000000"}, number("0", "1000000", "-0.5"), "", 0, true},
-               {"gradient",
-                {"'detached'", "'differentiable'"},
-                {},
-                choice("detach", "detached, differentiable", "detached"),
-                "",
-                0,
-                true},
-               {"read", {"'new'", "'old'"}, {}, choice("ol", "new, old", "old"), "", 0, true},
+               of_training({"selected", {"1", "512"}, {"1073741824"}, whole_number(1, 1073741824)}),
+               of_training({"memory_rate", {"0.1", "1"}, {"0"}, number("0", "1", "1.5")}),
+               of_training(truth("residual")),
+               of_training({"write_dropout", {"0", "0.5"}, {"0.99"}, number("0", "0.99", "-0.5")}),
+               of_training({"balance", {"0", "0.01"}, {"1000000"}, number("0", "1000000", "-0.5")}),
+               of_training({"gradient", {"'detached'", "'differentiable'"}, {},
+                            choice("detach", "detached, differentiable", "detached")}),
+               of_training({"read", {"'new'", "'old'"}, {}, choice("ol", "new, old", "old")}),
                {"beta", {"0.5", "1", "4"}, {"1e-6", "1000000"}, number("1e-06", "1000000", "-0.5")},
                {"retrieval_steps", {"1", "2", "3"}, {"64"}, whole_number(1, 64)}},
      .variants = {small_keys, text(small_keys, "beta = 2\nretrieval_steps = 3"), "slot_width = 2\nmemory_heads = 2\nlayer = 'dense'", ""}});

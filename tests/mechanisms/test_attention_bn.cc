@@ -112,7 +112,7 @@ const Registered registered(
                // without a causal mask it counts nothing; with one, the variants are compared with the loops
                {"prior", {"0", "8"}, {"1000000"}, number_in("0", "1000000", "-1.0", "1000001.0"), "", 0, true},
                implementation_rule()},
-     .variants = {"beta = 1", "beta = 0.5\nlearned = true", "deviation = 'multiply'", "prior = 0\nepsilon = 0.01",
+     .variants = {"beta = 1", "beta = 0", "beta = 0.5\nlearned = true", "deviation = 'multiply'", "prior = 0\nepsilon = 0.01",
                   // the variance of one key is ε: what rounding leaves of its gradient, 0, is divided by ε²
                   "beta = 0.5\nlearned = true\nepsilon = 0.01\nimplementation = 'fused'"}});
 

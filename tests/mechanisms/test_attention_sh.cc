@@ -7,7 +7,7 @@
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops.h"
 #include "tensor/dry_run.h"
-#include "tests/mechanisms/oracle.h"
+#include "tests/mechanisms/distance.h"
 
 using namespace tapir;
 
@@ -26,15 +26,33 @@ using reference::Values;
 //   dμ = −Σ ds_e r (q + k̄_e − 2 μ), dσ² = −r² Σ ds_e (q − μ)(k̄_e − μ)
 struct Pooled {
   const AttentionShOptions& options;
+  nn::Places places{};
 
-  static std::vector<std::vector<int64_t>> read(const Sizes& n, int64_t b, int64_t t, int64_t r, size_t& windows) {
+  // Of tokens in a sequence, or of class tokens, each by itself, and squares of cells.
+  std::vector<std::vector<int64_t>> all_windows(int64_t S, int64_t r) const {
+    std::vector<std::vector<int64_t>> all;
+    const int64_t alone = places.class_tokens, R = places.rows, W = places.columns;
+    for (int64_t first = 0; first < S && R == 0; first += r) {
+      all.emplace_back();
+      for (int64_t j = first; j < std::min(S, first + r); ++j) all.back().push_back(j);
+    }
+    for (int64_t j = 0; j < alone; ++j) all.push_back({j});
+    for (int64_t top = 0; top < R; top += r)
+      for (int64_t left = 0; left < W; left += r) {
+        all.emplace_back();
+        for (int64_t i = top; i < std::min(R, top + r); ++i)
+          for (int64_t j = left; j < std::min(W, left + r); ++j) all.back().push_back(alone + i * W + j);
+      }
+    return all;
+  }
+
+  std::vector<std::vector<int64_t>> read(const Sizes& n, int64_t b, int64_t t, int64_t r, size_t& windows) const {
     const auto counts = [&](int64_t j) { return n.present.empty() || n.present[b * n.S + j] != 0; };
     std::vector<std::vector<int64_t>> sets;
-    for (int64_t first = 0; first < n.S; first += r) {
-      if (n.causal && first + r - 1 > t + n.offset) break;   // not ended, whether or not the sequence goes on
+    for (const std::vector<int64_t>& window : all_windows(n.S, r)) {
+      if (n.causal && window.front() + r - 1 > t + n.offset) break;   // not ended, whether or not the sequence goes on
       std::vector<int64_t> own;
-      for (int64_t j = first; j < std::min(n.S, first + r); ++j)
-        if (counts(j)) own.push_back(j);
+      std::copy_if(window.begin(), window.end(), std::back_inserter(own), counts);
       if (!own.empty()) sets.push_back(own);
     }
     windows = sets.size();
@@ -256,6 +274,25 @@ TEST_CASE("attention_sh: on a grid windows are squares of cells, cut short at it
   const Drawn fewer(12);
   CHECK(message_of([&] { attended(*mixer, fewer.Q, fewer.K, fewer.V); }) ==
         "attention_sh: the grid has 16 tokens, got 12 keys");
+}
+
+TEST_CASE("attention_sh: on a grid it equals scalar loops, with every gradient, padding and class tokens too") {
+  const std::vector<uint8_t> some{1, 1, 0, 1, 1, 1, 0, 0, 1, 1, 0, 1, 0, 1};
+  for (const nn::Places& grid : {nn::Places{.kind = nn::Places::Kind::grid, .class_tokens = 1, .rows = 3, .columns = 2},
+                                 nn::Places{.kind = nn::Places::Kind::grid, .class_tokens = 0, .rows = 1, .columns = 7}})
+    for (const char* const keys : {"factors = [1, 2]", "factors = [3, 2]\nnormalised = true"})
+      for (const int64_t T : {7, 3})
+        for (const bool padded : {false, true}) {
+          const Sizes n{.B = 2, .H = 2, .T = T, .S = 7, .D = 4, .present = padded ? some : std::vector<uint8_t>()};
+          const auto options = options_of("attention_sh", keys);
+          const Subject subject("attention_sh", *options, n, 1, Reach::heads, {.places = grid});
+          const Oracle oracle{.mechanism = "attention_sh",
+                              .heads = [&](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k,
+                                           const auto& v, const auto& g) {
+                                return Pooled{static_cast<const AttentionShOptions&>(any), grid}.attend(sizes, q, k, v, g);
+                              }};
+          CHECK(from_truth(subject, subject.expected(*options, oracle), keys).within_bounds());
+        }
 }
 
 TEST_CASE("attention_sh: windows make the order of tokens matter, and it says so; prove rejects the claim") {

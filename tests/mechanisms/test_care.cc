@@ -39,8 +39,8 @@ const Registered registered(
      .heads = [](const auto&, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v,
                  const auto& g) { return attend(sizes, q, k, v, g); },
      .rules = {{"projections", {"'all'", "'query_key'"}, {}, choice("query_keys", "all, query_key", "query_key")},
-               {"chunk", {"1", "3", "64"}, {"65536"}, whole_number(1, 65536), "", 0, true}},
-     .variants = {"chunk = 3"}});
+               chunk_rule()},
+     .variants = {"chunk = 3", "projections = 'query_key'\nchunk = 3"}});
 
 struct Drawn {
   Shape shape{2, 2, 5, 4};

@@ -76,11 +76,11 @@ const Registered registered(
      .heads = [](const auto&, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
                  const auto& g) { return Cosines{parameters}.attend(sizes, q, k, v, g); },
      .rules = {{"temperature", {"'logarithm'", "'factor'"}, {}, choice("logarithms", "logarithm, factor", "logarithm")},
-               // the tests draw γ themselves; what it is at first a case below asks
+               // what γ is at first a case below asks
                {"initial", {"1", "10"}, {"0.01", "100"},
                 {{"0", "must be a number in 0.01 … 100, found 0"},
                  {"101", "must be a number in 0.01 … 100, found 101"},
-                 {"'1'", "must be a number in 0.01 … 100, found '1'"}}, "", 0, true},
+                 {"'1'", "must be a number in 0.01 … 100, found '1'"}}, "", 0, true, "the first value of γ, and a test draws another"},
                implementation_rule()},
      .variants = {"temperature = 'logarithm'", "temperature = 'factor'",
                   "temperature = 'factor'\nimplementation = 'fused'"}});

@@ -5,13 +5,12 @@
 #include <cmath>
 #include <map>
 
-#include "attention/kernels/rotary.h"
 #include "attention/mechanisms/dape.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops.h"
 #include "tensor/dry_run.h"
 #include "tensor/in_place.h"
-#include "tests/mechanisms/oracle.h"
+#include "tests/mechanisms/distance.h"
 #include "tests/mechanisms/reference_biases.h"
 
 using namespace tapir;
@@ -60,6 +59,7 @@ struct ScalarDape {
   RowConvolution first, second;
   bool mask_hidden;
   std::function<double(int64_t h, int64_t t, int64_t s)> bias = nullptr;   // of places
+  std::function<void(int64_t h, int64_t t, int64_t s, double dy)> into_bias = nullptr;   // takes its gradient
   bool sees_all = false;                                                   // without any mask before the convolutions
 
   // x (B,channels,T,S), 0 where a key is hidden; those that are later than the query only if `later`.
@@ -111,7 +111,9 @@ struct ScalarDape {
     const Values dU = hidden(n, first.pull_back(n, pass.U, dZ, zero.first), first.in, true);
     Values dX = dL;   // scores are the first H channels of the picture
     n.each_pair([&](auto b, auto h, auto t, auto s) {
-      dX[n.pair(b, h, t, s)] += dU[RowConvolution::at(n, first.in, b * n.T + t, h, s)];
+      const auto of_channel = [&](int64_t c) { return dU[RowConvolution::at(n, first.in, b * n.T + t, c, s)]; };
+      if (bias) into_bias(h, t + n.offset, s, dL[n.pair(b, h, t, s)] + of_channel(n.H + h));   // B the others
+      dX[n.pair(b, h, t, s)] += of_channel(h);
     });
     Attention result{mix(n, a, v), DotProduct{}.gradients(n, q, k, dX)};
     result.gradients["v"] = value_gradient(n, a, g);
@@ -129,6 +131,41 @@ ScalarDape loops_of(const DapeOptions& options, const Parameters& parameters) {
     return RowConvolution{w.size(0), w.size(1), w.size(2), w.values<double>(), b.values<double>()};
   };
   return {convolution("first"), convolution("second"), options.mask_hidden};
+}
+
+// Neighbouring channels, a pair, by the angle of their place: t 10000^(−2i/D) of pair i.
+Values turned(const Sizes& n, const Values& x, double direction) {
+  Values y(x.size());
+  for (size_t i = 0; i < x.size(); i += 2) {
+    const auto at = static_cast<int64_t>(i);
+    const double rate = std::pow(10000.0, -static_cast<double>(at % n.D) / static_cast<double>(n.D));
+    const double angle = direction * static_cast<double>(at / n.D % n.T) * rate;
+    y[i] = x[i] * std::cos(angle) - x[i + 1] * std::sin(angle);
+    y[i + 1] = x[i] * std::sin(angle) + x[i + 1] * std::cos(angle);
+  }
+  return y;
+}
+
+// Scalar loops of self-attention with these positions.
+Oracle with_positions(const std::string& name, bool biased) {
+  return {.mechanism = "dape", .heads = [=](const auto& options, const auto& parameters, const auto& n, const auto& q,
+                                            const auto& k, const auto& v, const auto& g) {
+            std::map<std::string, Values> values;
+            for (const auto& [key, parameter] : parameters) values[key] = parameter->value.template values<double>();
+            const reference::PlaceBias of_places{name, values, "positions.", n.H, n.causal};
+            reference::Gradients of_bias;
+            ScalarDape loops = loops_of(dynamic_cast<const DapeOptions&>(options), parameters);
+            if (biased) {
+              loops.bias = of_places;
+              loops.into_bias = [&](auto h, auto t, auto s, double dy) { of_places.pull_back(h, t, s, dy, of_bias); };
+            }
+            const bool turn = name == "rotary";
+            Attention result = loops.attend(n, turn ? turned(n, q, 1) : q, turn ? turned(n, k, 1) : k, v, g);
+            for (const char* const one : {"q", "k"})
+              if (turn) result.gradients[one] = turned(n, result.gradients[one], -1);
+            result.gradients.merge(of_bias);
+            return result;
+          }};
 }
 
 const Registered registered(
@@ -208,34 +245,24 @@ TEST_CASE("dape: with the second convolution at zero it is attention with the st
     }
 }
 
-TEST_CASE("dape: on every bias of places, and on turned queries and keys, it equals scalar loops") {
-  const int64_t H = 2, N = 7, D = 4;
-  const Tensor Q = heads_of("q", H, N), K = heads_of("k", H, N), V = heads_of("v", H, N);
+TEST_CASE("dape: on every bias of places, and on turned queries and keys, it equals scalar loops, with every gradient") {
   for (const auto& one : nn::all_positions)
     for (const int64_t kernel : {1, 3, 5})
       for (const bool mask_hidden : {true, false})
         for (const bool causal : {true, false}) {
           const nn::Positions positions = one.first;
           const std::string name = one.second;
-          CAPTURE(name);
           CAPTURE(kernel);
           CAPTURE(mask_hidden);
           CAPTURE(causal);
-          const Made dape(options_with(kernel, 3, mask_hidden),
-                          {.width = H * D, .heads = H, .causal = causal, .positions = positions});
-          const Parameters parameters = parameters_of(*dape.mixer);
-          CHECK(parameters.at("first.weight")->shape == Shape{kernel, nn::is_bias(positions) ? 2 * H : H, 3});
-          std::map<std::string, Values> values;
-          for (const auto& [key, parameter] : parameters) values[key] = parameter->value.values<double>();
-          const reference::PlaceBias of_places{name, values, "positions.", H, causal};
-          ScalarDape loops = loops_of(dape.options, parameters);
-          if (nn::is_bias(positions)) loops.bias = of_places;
-          const bool turn = positions == nn::Positions::rotary;
-          const Values q = (turn ? rotary(Q) : Q).values<double>(), k = (turn ? rotary(K) : K).values<double>();
-          const Sizes n{.B = 1, .H = H, .T = N, .S = N, .D = D, .causal = causal};
-          const Values expected = loops.attend(n, q, k, V.values<double>(), Values(q.size(), 0.0)).output;
-          const Tensor y = dape.output(Q, K, V, call_with({.causal = causal, .offset = 0, .keys = {}}));
-          CHECK(frobenius_error(y.values<double>(), expected) <= 1e-13);
+          const DapeOptions options = options_with(kernel, 3, mask_hidden);
+          const Sizes n{.B = 2, .H = 2, .T = 7, .S = 7, .D = 4, .causal = causal};
+          const Subject subject("dape", options, n, 1, Reach::heads, {.positions = positions});
+          CHECK(subject.parameter("first.weight").shape == Shape{kernel, nn::is_bias(positions) ? 4 : 2, 3});
+          const Oracle oracle = with_positions(name, nn::is_bias(positions));
+          const Distance distance = from_truth(subject, subject.expected(options, oracle), name);
+          INFO(distance.gradient.where, ": ", distance.gradient.error, ", output ", distance.forward.error);
+          CHECK(distance.within_bounds());
         }
 }
 

@@ -118,7 +118,7 @@ Attention whole_mixer(const nn::Options& any, const Parameters& parameters, cons
 const Registered registered({.mechanism = "delta_rule",
                              .mixer = whole_mixer,
                              .rules = {{"keys", {"'length'", "'sum'"}, {}, choice("sums", "length, sum", "sum")},
-                                       {"chunk", {"1", "3", "64"}, {"65536"}, whole_number(1, 65536), "", 0, true}},
+                                       chunk_rule()},
                              .variants = {"chunk = 1", "chunk = 2", "chunk = 64", "keys = 'sum'\nchunk = 2"}});
 
 constexpr int64_t D = 4;

@@ -157,7 +157,7 @@ const Registered registered(
                 {"'per_token'", "'none'", "'max_norm'", "'centred_max_norm'", "'centred_sequence_max_norm'"},
                 {},
                 choice("maxnorm", "per_token, none, max_norm, centred_max_norm, centred_sequence_max_norm", "max_norm")},
-               {"chunk", {"1", "3", "64"}, {"65536"}, whole_number(1, 65536), "", 0, true}},
+               chunk_rule()},
      .variants = ten_forms()});
 
 struct Heads {

@@ -7,7 +7,7 @@
 #include "attention/mechanisms/flatten.h"
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"
-#include "tests/mechanisms/oracle.h"
+#include "tests/mechanisms/distance.h"
 #include "tests/mechanisms/reference_features.h"
 
 using namespace tapir;
@@ -94,42 +94,69 @@ struct Features {
   }
 };
 
-// y_t = Σ_u w_u v_{t+u−r} + b, r values before the query: all of the window but one under a causal mask, else half of it.
-// Tokens that are not there are 0, and get 0. w (k,1,c), b (c), c channels of a head or of all.
-void add_convolution(const FlattenOptions& options, const Parameters& parameters, const Sizes& n, const Values& v,
-                     const Values& g, Attention& result) {
-  const Values w = parameters.at("depthwise.tokens.weight")->value.values<double>(),
-               b = parameters.at("depthwise.tokens.bias")->value.values<double>();
-  const auto channels = static_cast<int64_t>(b.size()), before = n.causal ? options.kernel - 1 : options.kernel / 2;
+// y_t = Σ_u w_u v_{t+u−r} + b, r values before the query: all of the window but one under a causal mask, else half of it; on a
+// grid u are the k × k cells about that of t, and a class token gets nothing. Tokens that are not there are 0, and get 0.
+// w (k,1,c) or (k,k,1,c), b (c), c channels of a head or of all.
+void add_convolution(const FlattenOptions& options, const Parameters& parameters, const Sizes& n, const nn::Places& places,
+                     const Values& v, const Values& g, Attention& result) {
+  const bool grid = places.rows > 0;
+  const std::string name = grid ? "depthwise.cells." : "depthwise.tokens.";
+  const Values w = parameters.at(name + "weight")->value.values<double>(), b = parameters.at(name + "bias")->value.values<double>();
+  const auto channels = static_cast<int64_t>(b.size()), taps = static_cast<int64_t>(w.size()) / channels, k = options.kernel;
+  const int64_t before = n.causal ? k - 1 : k / 2, alone = places.class_tokens, W = places.columns;
   Values dw(w.size(), 0.0), db(b.size(), 0.0), &dv = result.gradients["v"];
   const auto there = [&](int64_t sample, int64_t s) { return n.present.empty() || n.present[sample * n.S + s] != 0; };
+  const auto read = [&](int64_t t, int64_t u) -> int64_t {   // −1: outside
+    if (!grid) return t + u - before < n.S ? std::max<int64_t>(t + u - before, -1) : -1;
+    const int64_t row = (t - alone) / W + u / k - k / 2, column = (t - alone) % W + u % k - k / 2;
+    return row < 0 || row >= places.rows || column < 0 || column >= W ? -1 : alone + row * W + column;
+  };
   for (int64_t i = 0; i < n.B * n.H * n.T * n.D; ++i) {
     const int64_t d = i % n.D, t = i / n.D % n.T, h = i / (n.D * n.T) % n.H, sample = i / (n.D * n.T * n.H);
-    if (!there(sample, t)) continue;
+    if (!there(sample, t) || t < alone) continue;
     const int64_t c = channels == n.D ? d : h * n.D + d;
     result.output[i] += b[c];
     db[c] += g[i];
-    for (int64_t u = 0; u < options.kernel; ++u) {
-      const int64_t s = t + u - before;
-      if (s < 0 || s >= n.S || !there(sample, s)) continue;
+    for (int64_t u = 0; u < taps; ++u) {
+      const int64_t s = read(t, u);
+      if (s < 0 || !there(sample, s)) continue;
       result.output[i] += w[u * channels + c] * v[n.key(sample, h, s) + d];
       dw[u * channels + c] += g[i] * v[n.key(sample, h, s) + d];
       dv[n.key(sample, h, s) + d] += g[i] * w[u * channels + c];
     }
   }
-  result.gradients["depthwise.tokens.weight"] = dw;
-  result.gradients["depthwise.tokens.bias"] = db;
+  result.gradients[name + "weight"] = dw;
+  result.gradients[name + "bias"] = db;
 }
 
-Attention attend(const FlattenOptions& options, const Parameters& parameters, const Sizes& n, const Values& q, const Values& k,
-                 const Values& v, const Values& g) {
+Attention attend(const FlattenOptions& options, const Parameters& parameters, const Sizes& n, const nn::Places& places,
+                 const Values& q, Values k, const Values& v, const Values& g) {
   const Values theta = options.channel_scale ? parameters.at("scale")->value.values<double>() : Values();
+  const auto cell = [&](size_t i) {   // of a key's channel in the table of positions (S,H·D)
+    const auto at = static_cast<int64_t>(i);
+    return (at / n.D % n.S * n.H + at / (n.S * n.D) % n.H) * n.D + at % n.D;
+  };
+  if (options.key_positions) {
+    const Values own = parameters.at("key_positions")->value.values<double>();
+    for (size_t i = 0; i < k.size(); ++i) k[i] += own[cell(i)];
+  }
   const Features of_q{options, n, n.T, theta}, of_k{options, n, n.S, theta};
   Attention result = attend_features(n, of_q.apply(q), of_k.apply(k), v, g, options.epsilon);
   result.gradients["q"] = of_q.pull_back(q, result.gradients["q"], result.gradients);
   result.gradients["k"] = of_k.pull_back(k, result.gradients["k"], result.gradients);
-  if (options.kernel > 0) add_convolution(options, parameters, n, v, g, result);
+  if (options.key_positions) {
+    Values& own = result.gradients["key_positions"] = Values(n.S * n.H * n.D, 0.0);
+    for (size_t i = 0; i < k.size(); ++i) own[cell(i)] += result.gradients["k"][i];
+  }
+  if (options.kernel > 0) add_convolution(options, parameters, n, places, v, g, result);
   return result;
+}
+
+HeadsReference loops_at(const nn::Places& places) {
+  return [places](const auto& any, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
+                  const auto& g) {
+    return attend(static_cast<const FlattenOptions&>(any), parameters, sizes, places, q, k, v, g);
+  };
 }
 
 Refusals numbers_beside_0_to_1() {
@@ -139,9 +166,7 @@ Refusals numbers_beside_0_to_1() {
 
 const Registered registered(
     {.mechanism = "flatten",
-     .heads =
-         [](const auto& any, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
-            const auto& g) { return attend(static_cast<const FlattenOptions&>(any), parameters, sizes, q, k, v, g); },
+     .heads = loops_at({}),
      .rules = {{"power", {"1", "2", "3", "8"}, {"64"}, whole_number(1, 64)},
                {"kernel", {"0", "1", "3", "5"}, {"63"}, whole_number(0, 63)},
                {"norm", {"'head'", "'all'"}, {}, choice("heads", "head, all", "head")},
@@ -149,7 +174,7 @@ const Registered registered(
                truth("channel_scale"),
                {"key_positions", {"false"}, {}, truth("").refused},   // true: on a grid alone, below
                {"epsilon", {"0", "0.1", "1"}, {}, numbers_beside_0_to_1()},
-               {"chunk", {"1", "3", "64"}, {"65536"}, whole_number(1, 65536), "", 0, true}},
+               chunk_rule()},
      .variants = {"chunk = 3", "kernel = 0\nchunk = 3", "kernel = 1\npower = 1",
                   "norm = 'all'\nshared_kernel = true\nchannel_scale = true\nepsilon = 1e-6\nchunk = 3",
                   "channel_scale = true\nkernel = 3\npower = 2\nepsilon = 0.1"}});
@@ -363,42 +388,26 @@ TEST_CASE("flatten: a query without a channel above 0 gets zeros, with ε it rea
   CHECK(distance_of(recorded_weights(*mixer_of(code), x), expand(expected, {2, 2, 7, 7})) <= 1e-12);
 }
 
-TEST_CASE("flatten: on a grid the window is that of cells: scalar loops, padding, class tokens") {
-  constexpr int64_t R = 3, W = 4, k = 3, H = 2, D = 4;
-  for (const auto& [alone, shared] : {std::pair<int64_t, bool>{0, false}, {1, false}, {1, true}, {2, false}}) {
-    const int64_t S = alone + R * W;
-    const Drawn x(S);
-    std::vector<uint8_t> present(2 * S, 1);
-    present[2] = present[7] = present[S + 0] = present[S + 11] = 0;
-    FlattenOptions options = with_kernel(k);
-    options.shared_kernel = shared;
-    const auto mixer = mixer_of(options, on_grid(alone, R, W)), without = mixer_of(with_kernel(0), on_grid(alone, R, W));
-    CHECK(mixer->needs() == nn::Needs{.self = true, .all_tokens = true, .any_distance = true, .order = true});
-    CHECK(without->needs() == nn::Needs{.any_distance = true});
-    const Values w = mixer->parameter_at("depthwise.cells.weight").value.values<double>(),
-                 b = mixer->parameter_at("depthwise.cells.bias").value.values<double>(), v = x.V.values<double>();
-    const auto channels = static_cast<int64_t>(b.size());
-    CHECK(channels == (shared ? D : H * D));
-    for (const bool padded : {false, true}) {
-      const auto there = [&](int64_t n, int64_t s) { return !padded || present[n * S + s] != 0; };
-      Mask mask;
-      if (padded) mask.keys = Tensor::from(present, {2, S});
-      Values expected = x.through(*without, mask).values<double>();
-      for (int64_t i = 0; i < 2 * H * S * D; ++i) {
-        const int64_t d = i % D, s = i / D % S, h = i / (D * S) % H, n = i / (D * S * H);
-        if (s < alone || !there(n, s)) continue;
-        const int64_t c = shared ? d : h * D + d;
-        expected[i] += b[c];
-        for (int64_t u = 0; u < k * k; ++u) {
-          const int64_t row = (s - alone) / W + u / k - k / 2, column = (s - alone) % W + u % k - k / 2;
-          const int64_t cell = alone + row * W + column;
-          if (row < 0 || row >= R || column < 0 || column >= W || !there(n, cell)) continue;
-          expected[i] += w[u * channels + c] * v[((n * H + h) * S + cell) * D + d];
-        }
+TEST_CASE("flatten: on a grid it equals scalar loops, with every gradient: windows of cells, positions, padding, class tokens") {
+  const auto mixer = mixer_of(with_kernel(3), on_grid(1, 3, 4)), without = mixer_of(with_kernel(0), on_grid(1, 3, 4));
+  CHECK(mixer->needs() == nn::Needs{.self = true, .all_tokens = true, .any_distance = true, .order = true});
+  CHECK(without->needs() == nn::Needs{.any_distance = true});
+  for (const int64_t alone : {0, 1, 2})
+    for (const char* const keys : {"kernel = 3", "kernel = 3\nshared_kernel = true", "kernel = 0\nkey_positions = true",
+                                   "norm = 'all'\nshared_kernel = true\nchannel_scale = true\nkey_positions = true\nepsilon = 1e-6"})
+      for (const bool padded : {false, true}) {
+        const int64_t S = alone + 12;
+        std::vector<uint8_t> present(2 * S, 1);
+        present[2] = present[7] = present[S + 0] = present[S + 11] = 0;
+        const Sizes n{.B = 2, .H = 2, .T = S, .S = S, .D = 4, .present = padded ? present : std::vector<uint8_t>()};
+        const MixerShape shape = on_grid(alone, 3, 4);
+        const auto options = options_of("flatten", keys);
+        const Subject subject("flatten", *options, n, 1, Reach::heads, shape);
+        const Attention truth = subject.expected(*options, {.mechanism = "flatten", .heads = loops_at(shape.places)});
+        const Distance distance = from_truth(subject, truth, keys);
+        INFO(distance.gradient.where, ": ", distance.gradient.error, ", output ", distance.forward.error);
+        CHECK(distance.within_bounds());
       }
-      CHECK(frobenius_error(x.through(*mixer, mask).values<double>(), expected) <= 1e-14);
-    }
-  }
   const Drawn fewer(5);
   FlattenOptions positions = with_kernel(0);
   positions.key_positions = true;

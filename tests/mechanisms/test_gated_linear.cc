@@ -103,7 +103,7 @@ const Registered registered({.mechanism = "gated_linear",
                                          {"nan", "must be a number in 1 … 1000000, found nan"},
                                          {"'1'", "must be a number in 1 … 1000000, found '1'"}}},
                                        {"rank", {"1", "3", "16"}, {"65536"}, whole_number(1, 65536)},
-                                       {"chunk", {"1", "3", "64"}, {"65536"}, whole_number(1, 65536), "", 0, true}},
+                                       chunk_rule()},
                              .variants = {"chunk = 1\ntemperature = 1\nrank = 3", "chunk = 2\nrank = 2\ntemperature = 2",
                                           "decay = 'head'\nchunk = 2\ntemperature = 1", "decay = 'fixed'\nchunk = 2"},
                              .even = true});

@@ -67,7 +67,7 @@ const Registered registered({
     .rules = {{"epsilon", {"0", "0.1", "1"}, {},
                {{"-1e-9", "must be a number in 0 … 1, found -1e-09"}, {"1.1", "must be a number in 0 … 1, found 1.1"},
                 {"nan", "must be a number in 0 … 1, found nan"}, {"'1'", "must be a number in 0 … 1, found '1'"}}},
-              {"chunk", {"1", "3", "64"}, {"65536"}, whole_number(1, 65536), "", 0, true}},
+              chunk_rule()},
     .variants = {"epsilon = 0\nchunk = 3", "epsilon = 1e-6\nchunk = 3"}});
 
 std::unique_ptr<StateAttention> mixer_of(int64_t chunk, double epsilon = 0) {

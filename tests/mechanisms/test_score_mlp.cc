@@ -112,6 +112,7 @@ Words networks() {
         for (const bool scale : {false, true})
           all.push_back(text("form = ", form, "\nreduced = ", reduced, "\nshared = ", shared ? "true" : "false",
                              "\nscale = ", scale ? "true" : "false"));
+  all.emplace_back("form = 'paper'");
   return all;
 }
 
