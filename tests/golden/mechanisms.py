@@ -603,6 +603,8 @@ def further_values():
         yield associative_heads_case(causal, generator)
     for projections, causal in itertools.product(("all", "query_key"), (True, False)):
         yield care_case(projections, causal, generator)
+    memory = {"slots": 3, "slot_width": 2, "memory_heads": 1}
+    yield associative_case({"layer": "workspace"} | memory | {"beta": 0.5, "retrieval_steps": 2}, generator)
 
 
 def main():
