@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 #include "attention/kernels/mix.h"
@@ -91,7 +92,7 @@ class ScaledHeads final : public StagedAttention {
 
   nn::Needs needs() const override {   // heads before the first window of several keys are the dot product's
     const auto larger = std::find_if(options_.factors.begin(), options_.factors.end(), [](int64_t r) { return r > 1; });
-    const int64_t heads = larger == options_.factors.end() ? 1 : larger - options_.factors.begin() + 1;
+    const int64_t heads = larger == options_.factors.end() ? 1 : std::distance(options_.factors.begin(), larger) + 1;
     return {.all_tokens = on_grid(), .any_distance = true, .order = true, .heads = heads};
   }
   bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
