@@ -277,12 +277,12 @@ def staged_case(name, mechanism, causal, options, keys, generator):
     divides = options.get("deviation", "divide") == "divide"
 
     def normalised_rows(q, k, keys, beta):
-        """q (B,D) and rows k (B,e,D) by the mean and deviation of the keys (B,n,D): (B,D), (B,e,D)."""
+        """q (B,D) and rows k (B,e,D), of which products are those of both normalised by the keys (B,n,D)."""
         prior, epsilon = options.get("prior", 8.0) * causal, options.get("epsilon", 1e-5) * divides
         mean, count = keys.mean(1), keys.shape[1]
         variance = (((keys - mean[:, None]) ** 2).sum(1) + prior) / (count + prior) + epsilon
-        factor = 1 / variance.sqrt() if divides else variance.sqrt()
-        return (q - beta * mean) * factor, (k - beta * mean[:, None]) * factor[:, None]
+        twice = 1 / variance if divides else variance  # both deviations; their root would have no derivative at 0
+        return (q - beta * mean) * twice, k - beta * mean[:, None]
 
     def beta_of(x, h):
         return x["beta"][h] if options.get("learned") else options.get("beta", 1.0)
@@ -663,8 +663,9 @@ def cases_of_readings():
     """Of what a paper leaves open, or says otherwise than its code."""
     generator = torch.Generator().manual_seed(16)
     readings_of_windows = (
-        ([1, 2], {"beta": 0.5, "prior": 2.0, "epsilon": 1e-3}, True), ([1, 2], {"learned": True}, False),
-        ([3, 2], {"beta": 0.75, "deviation": "multiply"}, False), ([2, 1], {"learned": True, "deviation": "multiply"}, True),
+        ([1, 2], {"beta": 0.5, "learned": False, "deviation": "divide", "prior": 2.0, "epsilon": 1e-3}, True),
+        ([1, 2], {"learned": True, "epsilon": 1e-2}, False), ([3, 2], {"beta": 0.75, "deviation": "multiply"}, False),
+        ([2, 1], {"learned": True, "deviation": "multiply", "prior": 0.0}, True), ([3, 2], {"beta": 0.0, "prior": 2.0}, True),
     )
     for factors, own, causal in readings_of_windows:
         words = ["causal" if causal else "cross", f"factors {' and '.join(map(str, factors))}", "normalised"]

@@ -132,7 +132,7 @@ const Registered registered(
                   "factors = [3, 2]\nnormalised = true", "normalised = true\nbeta = 0.5\nlearned = true\nprior = 2",
                   "factors = [3, 2]\nnormalised = true\nbeta = 0.5\ndeviation = 'multiply'",
                   "factors = [2]\nnormalised = true\nlearned = true\ndeviation = 'multiply'\nprior = 0",
-                  "normalised = true\nepsilon = 0.01\nprior = 0"}});
+                  "normalised = true\nbeta = 0\nepsilon = 0.01\nprior = 0"}});
 
 std::unique_ptr<nn::TokenMixer> mixer_of(const nn::Numbers& factors, const MixerShape& shape = {.width = 8, .heads = 2}) {
   AttentionShOptions options;
