@@ -56,7 +56,7 @@ class Dape final : public StagedAttention {
   Tensor each_row(const nn::Conv1d& convolution, const Tensor& x) const {
     const int64_t B = x.size(0), T = x.size(1), S = x.size(2), more = options_.before() - options_.behind();
     const Tensor rows = reshape(x, {B * T, S, x.size(3)});
-    return reshape(convolution.forward(more > 0 ? pad(rows, 1, more, 0) : rows), {B, T, S, -1});
+    return reshape(convolution.forward(more == 0 ? rows : pad(rows, 1, more, 0)), {B, T, S, -1});
   }
 
   const DapeOptions options_;

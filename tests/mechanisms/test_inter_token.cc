@@ -300,4 +300,9 @@ TEST_CASE("inter_token: under a causal mask the network reads the mean of the qu
   };
   for (const int64_t tokens : {2, 5})   // the last query's mean is that of all
     CHECK(frobenius_error(of(tokens, true), of(tokens, false)) < 1e-14);
+  const Tensor x = random_normal({1, 3, 8}, 1, "x"), keys = Tensor::from(std::vector<uint8_t>{0, 1, 1}, {1, 3});
+  const auto last_two = [](const Tensor& y) { return slice(y.detach(), 1, 1, 2).values<double>(); };
+  const auto state = mixer->state(1);   // it too leaves out what is hidden
+  CHECK(frobenius_error(last_two(mixer->step(x, *state, {0}, call_with({.keys = keys}))),
+                        last_two(mixer->forward(x, x, call_with({.causal = true, .keys = keys})))) < 1e-14);
 }
