@@ -62,16 +62,24 @@ class BatchNormalised final : public StagedAttention {
 
 }  // namespace
 
-Tensor normalised_by_keys(const Tensor& Q, const Tensor& K, const Mask& mask, const AttentionBnOptions& options,
+Tensor normalised_by_keys(const Tensor& Q, const Tensor& K, const Mask& mask, const KeyNormalisation& options,
                           const Tensor& beta) {
   const auto [mean, variance, count] = moments(K, Q.size(2), mask, options.prior);
   const Tensor shift = beta.defined() ? mul(mean, reshape(beta, {-1, 1, 1})) : affine(mean, options.beta, 0);
-  const Tensor squared = affine(variance, 1, options.epsilon), centred = sub(Q, shift);
-  return where(greater(count, 0), options.deviation == "divide" ? div(centred, squared) : mul(centred, squared), Q);
+  const Tensor centred = sub(Q, shift);
+  return where(greater(count, 0), options.deviation == "divide" ? div(centred, affine(variance, 1, options.epsilon))
+                                                                : mul(centred, variance), Q);
+}
+
+void require_meaningful(const char* mechanism, const KeyNormalisation& options) {
+  require(options.deviation == "divide" || options.epsilon == KeyNormalisation().epsilon, mechanism,
+          [&] { return text("deviation = \"multiply\" divides by nothing, and epsilon is ", options.epsilon); },
+          "leave epsilon away, or set attention.deviation = \"divide\"");
 }
 
 std::unique_ptr<nn::TokenMixer> make_attention_bn(const AttentionBnOptions& options, const MixerShape& shape) {
   nn::require_allowed("attention_bn", options);
+  require_meaningful("attention_bn", options);
   return std::make_unique<BatchNormalised>(options, shape);
 }
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 #include "attention/kernels/mix.h"
-#include "attention/mechanisms/attention_bn.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
 #include "autograd/ops/index.h"
@@ -84,11 +84,15 @@ struct Groups {
 
 class ScaledHeads final : public StagedAttention {
  public:
-  ScaledHeads(const AttentionShOptions& options, const MixerShape& shape) : StagedAttention(shape), options_(options) {}
+  ScaledHeads(const AttentionShOptions& options, const MixerShape& shape)
+      : StagedAttention(shape),
+        options_(options),
+        beta_(options.learned ? &parameter("beta", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(options.beta))
+                              : nullptr) {}
 
   nn::Needs needs() const override {   // heads before the first window of several keys are the dot product's
     const auto larger = std::find_if(options_.factors.begin(), options_.factors.end(), [](int64_t r) { return r > 1; });
-    const int64_t heads = larger == options_.factors.end() ? 1 : larger - options_.factors.begin() + 1;
+    const int64_t heads = larger == options_.factors.end() ? 1 : std::distance(options_.factors.begin(), larger) + 1;
     return {.all_tokens = on_grid(), .any_distance = true, .order = true, .heads = heads};
   }
   bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
@@ -113,8 +117,8 @@ class ScaledHeads final : public StagedAttention {
     std::vector<Tensor> results, weights;
     for (int64_t h = 0; h < shape_.heads; ++h) {
       const auto own = [&](const Tensor& x) { return slice(x, 1, h, 1); };
-      const Head head = scaled(own(Q), own(K), own(V), call,
-                               options_.factors[h % options_.factors.size()]);
+      const Head head = scaled(own(Q), own(K), own(V), call, options_.factors[h % options_.factors.size()],
+                               beta_ ? slice(beta_->value, 0, h, 1) : Tensor());
       results.push_back(head.y);
       weights.push_back(head.weights);
     }
@@ -122,7 +126,7 @@ class ScaledHeads final : public StagedAttention {
     return concat(results, 1);
   }
 
-  Head scaled(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, int64_t r) const {
+  Head scaled(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, int64_t r, const Tensor& beta) const {
     const Mask& mask = call.mask;
     const int64_t B = K.size(0), T = Q.size(2), S = K.size(2), D = K.size(3);
     Tensor there = Tensor::full({B, 1, S, 1}, 1, K.dtype(), K.device());   // 1 for tokens that count
@@ -135,7 +139,7 @@ class ScaledHeads final : public StagedAttention {
     const Groups groups(T, mask.causal ? mask.offset : 0, mask.causal ? r : 1);
     const Mask ended{mask.causal, (mask.offset + 1) / r - 1, reshape(greater(found, 0), {B, N})};
     const Tensor joined = groups.join(Q);
-    const Tensor queries = options_.normalised ? normalised_by_keys(joined, keys, ended, {}) : joined;
+    const Tensor queries = options_.normalised ? normalised_by_keys(joined, keys, ended, options_, beta) : joined;
     Tensor E = scores(queries, keys, call), A, own;   // (B,r,U,N), (B,1,T,1)
     if (!mask.causal || r == 1) {
       A = softmax(E, ended);
@@ -165,12 +169,17 @@ class ScaledHeads final : public StagedAttention {
   }
 
   const AttentionShOptions options_;
+  nn::Parameter* const beta_;   // (H)
 };
 
 }  // namespace
 
 std::unique_ptr<nn::TokenMixer> make_attention_sh(const AttentionShOptions& options, const MixerShape& shape) {
   nn::require_allowed("attention_sh", options);
+  require_meaningful("attention_sh", options);
+  require(options.normalised || options == KeyNormalisation(), "attention_sh",
+          [] { return "beta, learned, deviation, epsilon and prior are of a normalisation, and normalised is false"; },
+          "set attention.normalised = true");
   return std::make_unique<ScaledHeads>(options, shape);
 }
 

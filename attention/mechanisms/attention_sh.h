@@ -8,20 +8,22 @@
 #pragma once
 #include <memory>
 
-#include "attention/mechanism.h"
+#include "attention/mechanisms/attention_bn.h"
 
 namespace tapir {
 
-struct AttentionShOptions : nn::Options {
+struct AttentionShOptions : nn::Options, KeyNormalisation {
   nn::Numbers factors{1, 2, 4, 8};
   bool normalised = false;
 
   void fields(nn::FieldVisitor& visit) override {
     visit("factors", factors, "r of each head, from the first again where there are more heads", nn::between(1, 4096));
-    visit("normalised", normalised, "queries and means are normalised as by attention_bn, with its defaults");
+    visit("normalised", normalised, "queries and means are normalised as by attention_bn, with its options");
+    KeyNormalisation::fields(visit);
   }
 };
 
+// Throws Error for options of a normalisation that is not there.
 std::unique_ptr<nn::TokenMixer> make_attention_sh(const AttentionShOptions& options, const MixerShape& shape);
 Mechanism attention_sh_row();
 

@@ -41,7 +41,7 @@ class Dape final : public StagedAttention {
   }
 
  private:
-  static ConvolutionOptions along_keys(const DapeOptions& options) { return {.padding = options.kernel / 2}; }
+  static ConvolutionOptions along_keys(const DapeOptions& options) { return {.padding = options.behind()}; }
 
   Tensor weights(const Tensor& E, const Tensor& bias, const nn::Call& call) const override {
     const Tensor picture = bias.defined() ? concat({E, expand(bias, E.shape())}, 1) : E;
@@ -53,9 +53,10 @@ class Dape final : public StagedAttention {
   }
 
   // A convolution along the keys of each query: (B,T,S,in) → (B,T,S,out).
-  static Tensor each_row(const nn::Conv1d& convolution, const Tensor& x) {
-    const int64_t B = x.size(0), T = x.size(1), S = x.size(2);
-    return reshape(convolution.forward(reshape(x, {B * T, S, x.size(3)})), {B, T, S, -1});
+  Tensor each_row(const nn::Conv1d& convolution, const Tensor& x) const {
+    const int64_t B = x.size(0), T = x.size(1), S = x.size(2), more = options_.before() - options_.behind();
+    const Tensor rows = reshape(x, {B * T, S, x.size(3)});
+    return reshape(convolution.forward(more == 0 ? rows : pad(rows, 1, more, 0)), {B, T, S, -1});
   }
 
   const DapeOptions options_;
@@ -66,8 +67,6 @@ class Dape final : public StagedAttention {
 
 std::unique_ptr<nn::TokenMixer> make_dape(const DapeOptions& options, const MixerShape& shape) {
   nn::require_allowed("dape", options);
-  require(options.kernel % 2 == 1, "dape", [&] { return text("a kernel of ", options.kernel, " keys has no middle"); },
-          "choose an odd one");
   return std::make_unique<Dape>(options, shape);
 }
 

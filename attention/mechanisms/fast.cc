@@ -27,6 +27,8 @@ Tensor over_largest_norm(const Tensor& x) {
 
 Tensor less_own_mean(const Tensor& x) { return sub(x, mean(x, -1, true)); }
 
+Tensor over_own_deviation(const Tensor& x) { return div(x, sqrt(affine(mean(square(x), -1, true), 1, 1e-5))); }   // of mean 0
+
 // Less the mean of the tokens that are there; the others are 0, before and after.
 Tensor less_mean_token(const Tensor& x, const Mask& mask) {
   if (!mask.keys.defined()) return sub(x, mean(x, 2, true));
@@ -39,7 +41,7 @@ class Fast final : public StateAttention {
   Fast(const FastOptions& options, const MixerShape& shape)
       : StateAttention(shape, options.chunk),
         options_(options),
-        scale_(options.bounded() ? 1 : 1 / std::sqrt(8 * std::sqrt(static_cast<double>(shape.head_channels())))) {
+        scale_(options.normalisation != "none" ? 1 : 1 / std::sqrt(8 * std::sqrt(static_cast<double>(shape.head_channels())))) {
     const auto D = static_cast<int32_t>(shape.head_channels());
     const auto add_feature = [&](int32_t left, int32_t right) {
       left_.push_back(left);
@@ -64,6 +66,7 @@ class Fast final : public StateAttention {
   Tensor normalised(const Tensor& x, const Mask& mask) const {
     if (options_.normalisation == "none") return x;
     if (options_.normalisation == "per_token") return over_own_norm(less_own_mean(x));
+    if (options_.normalisation == "standardised") return over_own_deviation(less_own_mean(x));
     const Tensor there = without_hidden(x, mask);
     if (options_.normalisation == "max_norm") return over_largest_norm(there);
     return over_largest_norm(options_.normalisation == "centred_max_norm" ? less_own_mean(there)

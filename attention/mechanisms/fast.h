@@ -7,6 +7,7 @@
 //
 // q̂ and k̂ are (`normalisation`)
 //   per_token                      (x − m)/√(‖x − m‖² + 1e-5), m the mean of its channels; t = 1, |s| < 1
+//   standardised                   (x − m)/√(‖x − m‖²/D + 1e-5); t = 1, |s| < D
 //   none                           x; t = 8 √D
 //   max_norm                       x / max_n ‖x_n‖ over the tokens of a sample and head; t = 1, |s| ≤ 1
 //   centred_max_norm               the same of x − m
@@ -29,13 +30,13 @@ struct FastOptions : StateOptions {
   void fields(nn::FieldVisitor& visit) override {
     visit("order", order, "p: the highest power of the score in a weight", nn::between(1, 2));
     visit("normalisation", normalisation,
-          "of queries and keys, which bounds scores; per_token alone, and none, know no other token",
-          {"per_token", "none", "max_norm", "centred_max_norm", "centred_sequence_max_norm"});
+          "of queries and keys; but for standardised and none it bounds scores by 1; those by a largest norm know other tokens",
+          {"per_token", "standardised", "none", "max_norm", "centred_max_norm", "centred_sequence_max_norm"});
     StateOptions::fields(visit);
   }
 
   bool over_tokens() const { return normalisation.ends_with("max_norm"); }
-  bool bounded() const { return normalisation != "none"; }   // |s| ≤ 1
+  bool bounded() const { return normalisation != "none" && normalisation != "standardised"; }   // |s| ≤ 1
 };
 
 std::unique_ptr<StateAttention> make_fast(const FastOptions& options, const MixerShape& shape);

@@ -2,10 +2,12 @@
 
 #include <cmath>
 
+#include "attention/heads.h"
 #include "attention/kernels/fused_attention.h"
 #include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/matmul.h"
+#include "autograd/ops/scan.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
 #include "autograd/ops/sum.h"
@@ -16,7 +18,7 @@ namespace {
 
 constexpr int64_t units = 16;   // of the network
 
-// 1/τ (B,H,1,1) of u, the mean of all queries with the heads side by side:
+// 1/τ (B,H,·,1) of u (B,·,H·D), means of queries with the heads side by side:
 //   τ = 0.1 √D + softplus(W₂ tanh(W₁ u + b₁) + b₂),  which is √D at first: W₂ = 0
 struct TemperatureNetwork : nn::Module {
   TemperatureNetwork(int64_t H, int64_t D)
@@ -25,18 +27,11 @@ struct TemperatureNetwork : nn::Module {
         bias(parameter("bias", {H}, nn::ParameterKind::bias, nn::Init::constant(std::log(std::expm1(0.9 * std::sqrt(D)))))),
         least(0.1 * std::sqrt(static_cast<double>(D))) {}
 
-  Tensor forward(const Tensor& Q, const Mask& mask) const {
+  Tensor forward(const Tensor& u) const {
     const Scope scope = enter();
-    const int64_t B = Q.size(0), H = Q.size(1), T = Q.size(2), D = Q.size(3);
-    Tensor mean = sum(Q, 2);
-    if (mask.keys.defined()) {
-      mean = div(mean, reshape(clamp(sum(mask.keys.to(Q.dtype()), 1), 1, HUGE_VAL), {B, 1, 1}));
-    } else {
-      mean = affine(mean, 1.0 / static_cast<double>(T), 0);
-    }
-    const Tensor inner = tanh(hidden.forward(reshape(mean, {B, H * D})));
-    const Tensor tau = affine(softplus(add(matmul(inner, transpose(weight.value)), bias.value)), 1, least);
-    return leave(reshape(reciprocal(tau), {B, H, 1, 1}), Q);
+    const Tensor inner = tanh(hidden.forward(u));
+    const Tensor tau = affine(softplus(add(matmul(inner, transpose(weight.value)), bias.value)), 1, least);   // (B,·,H)
+    return leave(reshape(transpose(reciprocal(tau)), {u.size(0), -1, u.size(1), 1}), u);
   }
 
   nn::Linear& hidden;
@@ -56,7 +51,7 @@ class InterToken final : public StagedAttention {
       logarithm_ = &parameter("logarithm", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(std::log(scale)));
   }
 
-  nn::Needs needs() const override { return {.self = true, .all_tokens = network_ != nullptr}; }
+  nn::Needs needs() const override { return {.self = true, .any_distance = network_ != nullptr}; }
 
   // The network reads what queries are, not where they stand.
   bool accepts(nn::Positions positions) const override {
@@ -66,12 +61,25 @@ class InterToken final : public StagedAttention {
  private:
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
     require_whole("inter_token", Q, K, call, cache);
-    return StagedAttention::mixed(network_ ? without_hidden(Q, call.mask) : Q, K, V, call, cache);
+    if (!network_) return StagedAttention::mixed(Q, K, V, call, cache);
+    const Tensor there = cache ? Q : without_hidden(Q, call.mask);   // a state has no gradient that hidden ones could reach
+    const Tensor all = cache ? without_hidden(cache->append("query", Q, K.size(2) - Q.size(2)), call.mask) : there;
+    const Tensor scale = network_->forward(merge_heads(mean_query(all, Q.size(2), call.mask)));
+    return StagedAttention::mixed(mul(there, scale), K, V, call, cache);
+  }
+
+  // Of queries (B,H,S,D), 0 where hidden: (B,H,1,D), or under a causal mask, for the last T of them, of those up to each (B,H,T,D).
+  static Tensor mean_query(const Tensor& all, int64_t T, const Mask& mask) {
+    const int64_t S = all.size(2);
+    Tensor there = Tensor::full({1, 1, S, 1}, 1, all.dtype(), all.device());
+    if (mask.keys.defined()) there = reshape(mask.keys.to(all.dtype()), {all.size(0), 1, S, 1});
+    const auto total = [&](const Tensor& x) { return mask.causal ? slice(cumsum(x, 2), 2, S - T, T) : sum(x, 2, true); };
+    return div(total(all), clamp(total(there), 1, HUGE_VAL));
   }
 
   // q/τ
   Tensor tempered(const Tensor& Q, const nn::Call& call) const override {
-    if (network_) return mul(Q, network_->forward(Q, call.mask));
+    if (network_) return Q;   // tempered already
     if (!factor_ && !logarithm_) return StagedAttention::tempered(Q, call);
     const Tensor scale = factor_ ? factor_->value : exp(clamp(logarithm_->value, -6, 6));   // where softmax is not saturated yet
     return mul(Q, reshape(scale, {-1, 1, 1}));
@@ -104,13 +112,7 @@ Mechanism inter_token_row() {
                 .paper = "Rahman & Arafat 2024, arXiv 2410.12861",
                 .equation = "s_ij = q_i·k_j / τ, s_ii = −∞",
                 .cost = "4 D operations a pair; memory T × S, fused T + S",
-                .claims =
-                    [](const nn::Options& options) {   // the network reads all queries
-                      Claims claims = and_exact(staged_claims);
-                      if (dynamic_cast<const InterTokenOptions&>(options).temperature == "network")
-                        claims.causal = claims.streaming = false;
-                      return claims;
-                    },
+                .claims = always(and_exact(staged_claims)),
                 .options = {}, .make = {}};
   set_maker<InterTokenOptions>(row, make_inter_token);
   return row;

@@ -19,7 +19,7 @@ struct InterTokenOptions : StagedOptions {
     visit("diagonal", diagonal, "whether tokens attend to themselves");
     visit("temperature", temperature,
           "of each head: fixed: √D; factor: 1/τ is learnt; logarithm: −log τ is learnt, so τ stays positive; network: a "
-          "network of 16 units makes it of the mean of all queries",
+          "network of 16 units makes it of the mean of all queries, under a causal mask of those so far",
           {"fixed", "factor", "logarithm", "network"});
     StagedOptions::fields(visit);
   }

@@ -19,9 +19,11 @@ Twicing:             o = A v + A (v - A v), A the weights of scaled dot product;
 Doubly normalised:   a_ij = r_ij / sum_j r_ij, r_ij = exp(s_ij) / sum_i exp(s_ij), over i >= j up to each query when causal; hybrid:
                      u a + (1 - u) softmax(s), u = sigmoid(share), s of scaled dot product (arXiv 2009.14308)
 Inter-token:         softmax of s_ij = q_i . k_j / tau with s_ii = -inf where the row has another key, unless diagonal; 1/tau = 1/sqrt(D),
-                     a factor, the exponential of a logarithm, or from a network of the mean query (arXiv 2410.12861)
+                     a factor, the exponential of a logarithm, or from a network of the mean query, when causal of the queries so far
+                     (arXiv 2410.12861)
 Attention-BN:        softmax of ((q_i - beta mu)/sigma) . ((k_j - beta mu)/sigma) / sqrt(D), mu and sigma of the keys that query i sees;
-                     sigma^2 = (sum (k - mu)^2 + prior)/(n + prior) + epsilon, prior = 0 unless causal (arXiv 2406.13781)
+                     sigma^2 = (sum (k - mu)^2 + prior)/(n + prior) + epsilon, prior = 0 unless causal; or times sigma in place of
+                     1/sigma, without epsilon (arXiv 2406.13781)
 Cosine:              softmax of gamma q_i . k_j / (|q_i| |k_j|), gamma = min(100, exp(logarithm)), or a factor
                      (arXiv 2010.04245, 2111.09883)
 Sigmoid:             o_i = sum_j sigmoid(q_i . k_j / sqrt(D) - log n + beta) v_j, n the keys that i sees, or options' length
@@ -30,9 +32,11 @@ Differential:        o = (1 - lambda_0) rms_norm((softmax(q1 k1) - lambda softma
                      lambda = exp(lambda_q1 . lambda_k1) - exp(lambda_q2 . lambda_k2) + lambda_0, and lambda_0 =
                      0.8 - 0.6 exp(-0.3 l) in block l (arXiv 2410.05258)
 Attention-SH:        softmax of q_i . k_b / sqrt(D) over means k_b, v_b of windows of r keys; causal: windows that ended up
-                     to i, and k_i, v_i themselves where r > 1; normalised: by the windows, as Attention-BN (arXiv 2406.13781)
+                     to i, and k_i, v_i themselves where r > 1; normalised: by the windows, as Attention-BN with its options
+                     (arXiv 2406.13781)
 DAPE V2:             softmax of s + C2(leaky(C1(s))), s of scaled dot product as a picture with a channel for each head and 0 where j > i when
-                     causal, C1 and C2 convolutions along j; mask_hidden: 0 there between them too (arXiv 2410.04798)
+                     causal, C1 and C2 convolutions along j, about it or, "before", up to it; mask_hidden: 0 there between them too
+                     (arXiv 2410.04798)
 Associative:         y = LN(z), then y + P^T softmax(beta P .) T times of y, P = W3 memory + b3; or, dense, y + W2 gelu(W1 y + b1) + b2;
                      what writes the memory has gradient 0 (arXiv 2309.12862)
 Linear:              o_i = sum_j (f(q_i) . f(k_j)) v_j / (sum_j f(q_i) . f(k_j) + epsilon), f(x) = elu(x) + 1 (arXiv 2006.16236)
@@ -45,8 +49,8 @@ Laplacian:           y = w1 (q c) W + w2 q a, of whole mixers; q = softmax(x W_q
                      tokens; a = sum_i softmax(l_i)^T l_i of the bands l_0 = x, l_i = g_i-1 - g_i of Gaussian blurs g_0 = x, g_i along
                      the sequence, its first term behind a softmax over channels or raw; sum: y = (q c) W + q a (arXiv 2309.00108)
 FAST:                o_i = sum_j f(s_ij) v_j / sum_j f(s_ij), f(s) = 1 + s + s^2/2 or 1 + s, s_ij = q'_i . k'_j / t; q' and k'
-                     as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) of c = x - its own mean, or x, c or
-                     x - the mean token over the largest norm of the tokens (arXiv 2402.07901)
+                     as they are with t = 8 sqrt(D); else t = 1, and c/sqrt(|c|^2 + 1e-5) or c/sqrt(|c|^2/D + 1e-5) of c = x - its
+                     own mean, or x, c or x - the mean token over the largest norm of the tokens (arXiv 2402.07901)
 Gated linear:        S_t = diag(alpha_t) S_(t-1) + k_t^T v_t, o_t = q_t S_t, y = rms_norm(o) * silu(W_r x), of whole mixers; alpha =
                      sigmoid(z)^(1/temperature) of z = W2 W1 x + b, a number for each feature, or w x + b, one for each head; fixed:
                      1 - 2^(-5-h); not causal: all read the last state (arXiv 2312.06635, 2307.08621)
@@ -227,13 +231,15 @@ def staged_case(name, mechanism, causal, options, keys, generator, shape=None, p
     if present:
         allowed = allowed & torch.tensor(present, dtype=torch.bool)
 
+    behind = (options["kernel"] - 1) // 2 if mechanism == "dape" and options.get("padding", "centred") == "centred" else 0
+
     def dape(x):
         scores = torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) / math.sqrt(WIDTH)
 
         def convolution(picture, which):
             weight = x[f"{which}.weight"].permute(2, 1, 0)[:, :, None]
-            padding = (0, options["kernel"] // 2)
-            return torch.nn.functional.conv2d(picture, weight, x[f"{which}.bias"], padding=padding)
+            padded = torch.nn.functional.pad(picture, (options["kernel"] - 1 - behind, behind))
+            return torch.nn.functional.conv2d(padded, weight, x[f"{which}.bias"])
 
         hidden = torch.nn.functional.leaky_relu(convolution(scores * allowed, "first"))
         hidden = hidden * allowed if options["mask_hidden"] else hidden
@@ -251,32 +257,42 @@ def staged_case(name, mechanism, causal, options, keys, generator, shape=None, p
         return torch.einsum("bhij,bhjd->bhid", weights, x["v"])
 
     def inter_token(x):
-        scale = torch.full((1, HEADS), 1 / math.sqrt(WIDTH), dtype=torch.float64)
+        scale = torch.full((1, HEADS, 1), 1 / math.sqrt(WIDTH), dtype=torch.float64)
         if temperature == "factor":
-            scale = x["factor"][None]
+            scale = x["factor"][None, :, None]
         if temperature == "logarithm":
-            scale = torch.exp(x["logarithm"])[None]
+            scale = torch.exp(x["logarithm"])[None, :, None]
         if temperature == "network":
-            mean = x["q"].mean(2).flatten(1)
+            sums = x["q"].cumsum(2) / torch.arange(1, 4)[:, None] if causal else x["q"].mean(2, keepdim=True)
+            mean = sums.transpose(1, 2).flatten(2)
             hidden = torch.tanh(mean @ x["temperature.hidden.weight"].T + x["temperature.hidden.bias"])
             out = hidden @ x["temperature.weight"].T + x["temperature.bias"]
-            scale = 1 / (0.1 * math.sqrt(WIDTH) + torch.nn.functional.softplus(out))
+            scale = 1 / (0.1 * math.sqrt(WIDTH) + torch.nn.functional.softplus(out)).transpose(1, 2)
         seen = allowed if options["diagonal"] else allowed & ~torch.eye(3, keys, dtype=torch.bool)
         seen = seen | (allowed & ~seen.any(-1, keepdim=True))
-        return attend(torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) * scale[:, :, None, None], x["v"], seen)
+        return attend(torch.einsum("bhid,bhjd->bhij", x["q"], x["k"]) * scale[..., None], x["v"], seen)
+
+    divides = options.get("deviation", "divide") == "divide"
+
+    def normalised_rows(q, k, keys, beta):
+        """q (B,D) and rows k (B,e,D), of which products are those of both normalised by the keys (B,n,D)."""
+        prior, epsilon = options.get("prior", 8.0) * causal, options.get("epsilon", 1e-5) * divides
+        mean, count = keys.mean(1), keys.shape[1]
+        variance = (((keys - mean[:, None]) ** 2).sum(1) + prior) / (count + prior) + epsilon
+        twice = 1 / variance if divides else variance  # both deviations; their root would have no derivative at 0
+        return (q - beta * mean) * twice, k - beta * mean[:, None]
+
+    def beta_of(x, h):
+        return x["beta"][h] if options.get("learned") else options.get("beta", 1.0)
 
     def attention_bn(x):
-        prior = options["prior"] if causal else 0
-        beta = x["beta"][:, None] if options["learned"] else options["beta"]
-        rows = []
-        for i in range(3):
-            own, q = x["k"][:, :, allowed[i]], x["q"][:, :, i]
-            mean, count = own.mean(2), int(allowed[i].sum())
-            variance = (((own - mean[:, :, None]) ** 2).sum(2) + prior) / (count + prior) + options["epsilon"]
-            deviation = variance.sqrt() if options["deviation"] == "divide" else 1 / variance.sqrt()
-            rows.append(torch.einsum("bhd,bhjd->bhj", (q - beta * mean) / deviation,
-                                     (x["k"] - (beta * mean)[:, :, None]) / deviation[:, :, None]))
-        return attend(torch.stack(rows, 2) / math.sqrt(WIDTH), x["v"], allowed)
+        def row(h, i):
+            own = x["k"][:, h, allowed[i]]
+            q, k = normalised_rows(x["q"][:, h, i], x["k"][:, h], own, beta_of(x, h))
+            return torch.einsum("bd,bjd->bj", q, k)
+
+        scores = torch.stack([torch.stack([row(h, i) for i in range(3)], 1) for h in range(HEADS)], 1)
+        return attend(scores / math.sqrt(WIDTH), x["v"], allowed)
 
     def cosine(x):
         gamma = x["factor"] if temperature == "factor" else torch.exp(x["logarithm"]).clamp(max=100)
@@ -308,11 +324,9 @@ def staged_case(name, mechanism, causal, options, keys, generator, shape=None, p
             begins = [own for own in sets if own]
             sets = begins + [[i]] * (causal and r > 1)
             k, v = (torch.stack([x[name][:, h, own].mean(1) for own in sets], 1) for name in "kv")
-            q, windows, prior = x["q"][:, h, i], k[:, : len(begins)], 8 * causal
+            q = x["q"][:, h, i]
             if options["normalised"] and begins:
-                mean = windows.mean(1)
-                variance = (((windows - mean[:, None]) ** 2).sum(1) + prior) / (len(begins) + prior) + 1e-5
-                q, k = (q - mean) / variance, k - mean[:, None]
+                q, k = normalised_rows(q, k, k[:, : len(begins)], beta_of(x, h))
             weights = torch.softmax(torch.einsum("bd,bed->be", q, k) / math.sqrt(WIDTH), -1)
             return torch.einsum("be,bed->bd", weights, v)
 
@@ -395,10 +409,12 @@ def staged_case(name, mechanism, causal, options, keys, generator, shape=None, p
         def normalised(tokens):
             if options["normalisation"] == "none":
                 return tokens / math.sqrt(8 * math.sqrt(WIDTH))
-            if options["normalisation"] in ("per_token", "centred_max_norm"):
+            if options["normalisation"] in ("per_token", "standardised", "centred_max_norm"):
                 tokens = tokens - tokens.mean(-1, keepdim=True)
             if options["normalisation"] == "per_token":
                 return tokens / ((tokens**2).sum(-1, keepdim=True) + 1e-5).sqrt()
+            if options["normalisation"] == "standardised":
+                return tokens / ((tokens**2).mean(-1, keepdim=True) + 1e-5).sqrt()
             if options["normalisation"] == "centred_sequence_max_norm":
                 tokens = tokens - tokens.mean(2, keepdim=True)
             return tokens / tokens.norm(dim=-1).amax(-1)[:, :, None, None]
@@ -415,6 +431,37 @@ def staged_case(name, mechanism, causal, options, keys, generator, shape=None, p
     fields = {"mechanism": mechanism, "causal": causal, "options": options} | ({"shape": shape} if shape else {})
     fields |= {"present": [present]} if present else {}
     return record(name, fields, inputs, parameters, draw(generator, 1, HEADS, 3, WIDTH), forms[mechanism])
+
+
+def cases_of_readings():
+    """Of what a paper leaves open, or says otherwise than its code."""
+    generator = torch.Generator().manual_seed(16)
+    readings_of_windows = (
+        ([1, 2], {"beta": 0.5, "learned": False, "deviation": "divide", "prior": 2.0, "epsilon": 1e-3}, True),
+        ([1, 2], {"learned": True, "epsilon": 1e-2}, False), ([3, 2], {"beta": 0.75, "deviation": "multiply"}, False),
+        ([2, 1], {"learned": True, "deviation": "multiply", "prior": 0.0}, True), ([3, 2], {"beta": 0.0, "prior": 2.0}, True),
+    )
+    for factors, own, causal in readings_of_windows:
+        words = ["causal" if causal else "cross", f"factors {' and '.join(map(str, factors))}", "normalised"]
+        words += [f"{key} {value}" for key, value in own.items()]
+        options = {"factors": factors, "normalised": True} | own
+        yield staged_case(f"attention_sh, {', '.join(words)}", "attention_sh", causal, options, 3 if causal else 4, generator)
+    options = {"deviation": "multiply", "learned": True, "prior": 2.0}
+    yield staged_case("attention_bn, causal, multiply, learned", "attention_bn", True, options, 3, generator)
+    options = {"diagonal": False, "temperature": "network"}
+    yield staged_case("inter_token, causal, network", "inter_token", True, options, 3, generator)
+    readings_of_padding = (
+        (2, "centred", True, True), (4, "centred", False, True), (6, "centred", True, False), (2, "before", False, False),
+        (3, "before", False, True), (7, "before", True, True),
+    )
+    for kernel, padding, mask_hidden, causal in readings_of_padding:
+        words = ["causal" if causal else "cross", f"kernel {kernel}", padding] + ["hidden masked"] * mask_hidden
+        options = {"kernel": kernel, "hidden": 3, "padding": padding, "mask_hidden": mask_hidden}
+        yield staged_case(f"dape, {', '.join(words)}", "dape", causal, options, 3 if causal else 5, generator)
+    for order, causal in ((2, True), (1, False), (2, False)):
+        options = {"order": order, "normalisation": "standardised"}
+        name = f"fast, {'causal' if causal else 'cross'}, order {order}, standardised"
+        yield staged_case(name, "fast", causal, options, 3 if causal else 4, generator)
 
 
 def cases():
@@ -454,8 +501,10 @@ def cases():
     cases_of_deviation = (("divide", False, True), ("divide", True, False), ("multiply", False, False), ("divide", True, True))
     for deviation, learned, causal in cases_of_deviation:
         words = ["causal" if causal else "cross", deviation] + ["learned"] * learned
-        options = {"beta": 0.75, "learned": learned, "deviation": deviation, "epsilon": 1e-3, "prior": 2.0}
+        options = {"beta": 0.75, "learned": learned, "deviation": deviation, "prior": 2.0}
+        options |= {"epsilon": 1e-3} if deviation == "divide" else {}
         yield staged_case(f"attention_bn, {', '.join(words)}", "attention_bn", causal, options, 3 if causal else 4, generator)
+    yield from cases_of_readings()
     generator = torch.Generator().manual_seed(2105)
     cases_of_factors = itertools.product(("galerkin", "fourier"), ((True, True), (True, False), (False, False)))
     for mechanism, (norm, causal) in cases_of_factors:
@@ -585,7 +634,8 @@ def further_values():
         yield staged_case(name, "inter_token", causal, {"diagonal": True, "temperature": temperature}, 3, generator)
     for beta, deviation, prior, causal in ((1.0, "divide", 0.0, True), (0.0, "divide", 8.0, True), (1.0, "multiply", 8.0, True),
                                            (1.0, "divide", 8.0, False)):
-        options = {"beta": beta, "learned": False, "deviation": deviation, "epsilon": 1e-2, "prior": prior}
+        options = {"beta": beta, "learned": False, "deviation": deviation, "prior": prior}
+        options |= {"epsilon": 1e-2} if deviation == "divide" else {}
         name = f"attention_bn, {'causal' if causal else 'cross'}, {deviation}, beta {beta}, prior {prior}"
         yield staged_case(name, "attention_bn", causal, options, 3 if causal else 4, generator)
     yield staged_case("cosine, cross, factor", "cosine", False, {"temperature": "factor"}, 4, generator)

@@ -4,6 +4,7 @@
 #include "attention/mechanisms/attention_bn.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops.h"
+#include "tests/mechanisms/normalisation_rules.h"
 #include "tests/mechanisms/subject.h"
 
 using namespace tapir;
@@ -14,8 +15,8 @@ using reference::Attention;
 using reference::Sizes;
 using reference::Values;
 
-// The full form: s_tj = Σ_d (q_td − β μ_d)(k_jd − β μ_d) r_d / √D,  r = 1/σ² or σ²,  over the n keys that query t sees
-//   μ = Σ_j k_j / n,  σ² = (Σ_j (k_j − μ)² + κ)/(n + κ) + ε,  κ = 0 without a causal mask
+// The full form: s_tj = Σ_d (q_td − β μ_d)(k_jd − β μ_d) r_d / √D,  r = 1/(σ² + ε) or σ²,  over the n keys that query t sees
+//   μ = Σ_j k_j / n,  σ² = (Σ_j (k_j − μ)² + κ)/(n + κ),  κ = 0 without a causal mask
 // and by hand:  dq_td = Σ_j de_tj r_d (k_jd − βμ_d),  dk_jd = de_tj r_d (q_td − βμ_d) + dμ_d/n + dσ²_d 2 (k_jd − μ_d)/(n + κ),
 //   dμ_d = −β Σ_j de_tj r_d (q + k − 2βμ)_d,  dr_d = Σ_j de_tj (q − βμ)_d (k − βμ)_d,  dβ = −Σ_jd de_tj r_d μ_d (q + k − 2βμ)_d
 struct Normalised {
@@ -24,11 +25,11 @@ struct Normalised {
 
   struct Statistics {
     double count = 0;
-    Values mean, variance, ratio;
+    Values mean, ratio;
   };
 
   Statistics of(const Sizes& n, const Values& k, int64_t b, int64_t h, int64_t t) const {
-    Statistics own{0, Values(n.D, 0.0), Values(n.D, 0.0), Values(n.D, 0.0)};
+    Statistics own{0, Values(n.D, 0.0), Values(n.D, 0.0)};
     const double prior = n.causal ? options.prior : 0;
     for (int64_t j = 0; j < n.S; ++j) own.count += n.allowed(b, t, j);
     for (int64_t d = 0; d < n.D && own.count > 0; ++d) {
@@ -37,8 +38,8 @@ struct Normalised {
       double squares = prior;
       for (int64_t j = 0; j < n.S; ++j)
         if (n.allowed(b, t, j)) squares += (k[n.key(b, h, j) + d] - own.mean[d]) * (k[n.key(b, h, j) + d] - own.mean[d]);
-      own.variance[d] = squares / (own.count + prior) + options.epsilon;
-      own.ratio[d] = options.deviation == "divide" ? 1 / own.variance[d] : own.variance[d];
+      const double variance = squares / (own.count + prior);
+      own.ratio[d] = options.deviation == "divide" ? 1 / (variance + options.epsilon) : variance;
     }
     return own;
   }
@@ -87,13 +88,6 @@ struct Normalised {
   }
 };
 
-Refusals number_in(const std::string& low, const std::string& high, const std::string& below, const std::string& above) {
-  Refusals all;
-  for (const std::string& value : {below, above, std::string("'1'")})
-    all.emplace_back(value, "must be a number in " + low + " … " + high + ", found " + value);
-  return all;
-}
-
 const Registered registered(
     {.mechanism = "attention_bn",
      .heads =
@@ -105,14 +99,9 @@ const Registered registered(
                                                                 : found->second->value.template values<double>()}
                .attend(sizes, q, k, v, g);
          },
-     .rules = {{"beta", {"0", "0.5", "1"}, {"-10", "10"}, number_in("-10", "10", "-11", "11")},
-               truth("learned"),
-               {"deviation", {"'divide'", "'multiply'"}, {}, choice("divided", "divide, multiply", "divide")},
-               {"epsilon", {"1e-5", "0.5"}, {"1e-12", "1"}, number_in("1e-12", "1", "0.0", "2.0")},
-               // without a causal mask it counts nothing; with one, the variants are compared with the loops
-               {"prior", {"0", "8"}, {"1000000"}, number_in("0", "1000000", "-1.0", "1000001.0"), "", 0, true},
-               implementation_rule()},
+     .rules = with_normalisation_rules({implementation_rule()}),
      .variants = {"beta = 1", "beta = 0", "beta = 0.5\nlearned = true", "deviation = 'multiply'", "prior = 0\nepsilon = 0.01",
+                  "beta = 0.5\nlearned = true\nprior = 0\ndeviation = 'multiply'\nimplementation = 'fused'",
                   // the variance of one key is ε: what rounding leaves of its gradient, 0, is divided by ε²
                   "beta = 0.5\nlearned = true\nepsilon = 0.01\nimplementation = 'fused'"}});
 
@@ -188,6 +177,22 @@ TEST_CASE("attention_bn: what is the same for all keys of a query may be left aw
   const Tensor queries = div(sub(Q, affine(centre, options.beta, 0)), affine(variance, 1, options.epsilon));
   const Tensor simplified = matmul(softmax(affine(matmul(queries, transpose(K)), 0.5, 0)), V);   // the keys are not centred
   CHECK(frobenius_error(attended(*mixer, Q, K, V).values<double>(), simplified.values<double>()) < 1e-13);
+}
+
+TEST_CASE("attention_bn: multiplied with, deviations have no ε, as in the public code; one of its own is refused") {
+  AttentionBnOptions options;
+  options.deviation = "multiply";
+  const auto mixer = make_attention_bn(options, {.width = 8, .heads = 2});
+  const Tensor K = affine(random_normal({1, 2, 6, 4}, 1, "K"), 1e-2, 0);   // variances near 10⁻⁴, which ε would raise by a tenth
+  const Tensor Q = affine(random_normal({1, 2, 6, 4}, 1, "Q"), 1e4, 0), V = random_normal({1, 2, 6, 4}, 1, "V");
+  const Tensor centre = mean(K, 2, true), deviation = sqrt(mean(square(sub(K, centre)), 2, true));
+  const auto normal = [&](const Tensor& x) { return mul(sub(x, centre), deviation); };
+  const Tensor published = matmul(softmax(affine(matmul(normal(Q), transpose(normal(K))), 0.5, 0)), V);
+  CHECK(frobenius_error(attended(*mixer, Q, K, V).values<double>(), published.values<double>()) < 1e-13);
+  options.epsilon = 1e-3;
+  CHECK(message_of([&] { make_attention_bn(options, {.width = 8, .heads = 2}); }) ==
+        "attention_bn: deviation = \"multiply\" divides by nothing, and epsilon is 0.001; hint: leave epsilon away, or set "
+        "attention.deviation = \"divide\"");
 }
 
 TEST_CASE("attention_bn: its claims hold with a learned β too: rows sum to 1, order, later tokens, gradients (properties BN 4, 5, 6 and 8)") {

@@ -2,12 +2,12 @@
 // what would leak under a causal mask.
 #include <doctest/doctest.h>
 
-#include "attention/mechanisms/attention_bn.h"
 #include "attention/mechanisms/attention_sh.h"
 #include "attention/mechanisms/dot_product.h"
 #include "autograd/ops.h"
 #include "tensor/dry_run.h"
 #include "tests/mechanisms/distance.h"
+#include "tests/mechanisms/normalisation_rules.h"
 
 using namespace tapir;
 
@@ -20,12 +20,13 @@ using reference::Values;
 // What a query reads: means over sets e of keys, the windows and, under a causal mask where r > 1, the set of its own key.
 //   s_e = q·k̄_e/√D, p = softmax(s), o = Σ p_e v̄_e;  ds_e = p_e (g·v̄_e − Σ p g·v̄),
 //   dq = Σ ds_e k̄_e/√D,  dk_j = Σ_{e ∋ j} dk̄_e/|e|, dk̄_e = ds_e q/√D,  dv_j = Σ_{e ∋ j} p_e g/|e|
-// Normalised, with μ and σ² of the W windows among the sets (κ = 8 tokens of variance 1 more under a causal mask):
-//   s_e = Σ_d (q − μ)_d (k̄_e − μ)_d r_d /√D,  r = 1/σ²,  σ² = (Σ_w (k̄_w − μ)² + κ)/(W + κ) + 10⁻⁵
-//   dq_d = Σ ds_e r (k̄_e − μ), dk̄_e = ds_e r (q − μ), and for windows dμ/W + 2 (k̄_w − μ) dσ²/(W + κ), where
-//   dμ = −Σ ds_e r (q + k̄_e − 2 μ), dσ² = −r² Σ ds_e (q − μ)(k̄_e − μ)
+// Normalised, with μ and σ² of the W windows among the sets (κ tokens of variance 1 more under a causal mask):
+//   s_e = Σ_d (q − βμ)_d (k̄_e − βμ)_d r_d /√D,  σ² = (Σ_w (k̄_w − μ)² + κ)/(W + κ),  r = 1/(σ² + ε), or σ² where multiplied with
+//   dq_d = Σ ds_e r (k̄_e − βμ), dk̄_e = ds_e r (q − βμ), and for windows dμ/W + 2 (k̄_w − μ) dσ²/(W + κ), where
+//   dμ = −β Σ ds_e r (q + k̄_e − 2 βμ), dβ = −Σ_d Σ ds_e r μ (q + k̄_e − 2 βμ), dr = Σ ds_e (q − βμ)(k̄_e − βμ), dσ² = −r² dr or dr
 struct Pooled {
   const AttentionShOptions& options;
+  Values beta;   // of each head
   nn::Places places{};
 
   // Of tokens in a sequence, or of class tokens, each by itself, and squares of cells.
@@ -61,7 +62,8 @@ struct Pooled {
   }
 
   Attention attend(const Sizes& n, const Values& q, const Values& k, const Values& v, const Values& g) const {
-    Values o(q.size(), 0.0), dq(q.size(), 0.0), dk(k.size(), 0.0), dv(v.size(), 0.0);
+    Values o(q.size(), 0.0), dq(q.size(), 0.0), dk(k.size(), 0.0), dv(v.size(), 0.0), dbeta(n.H, 0.0);
+    const bool divide = options.deviation == "divide";
     const double root = std::sqrt(static_cast<double>(n.D));
     for (int64_t row = 0; row < n.B * n.H * n.T; ++row) {
       const int64_t b = row / (n.H * n.T), h = row / n.T % n.H, t = row % n.T;
@@ -72,21 +74,22 @@ struct Pooled {
         for (const int64_t j : sets[e]) sum += x[n.key(b, h, j) + d];
         return sum / static_cast<double>(sets[e].size());
       };
-      const auto W = static_cast<double>(windows), prior = n.causal ? 8.0 : 0.0;
+      const auto W = static_cast<double>(windows), prior = n.causal ? options.prior : 0.0;
       Values mu(n.D, 0.0), ratio(n.D, 1.0);
       for (int64_t d = 0; d < n.D && options.normalised && windows > 0; ++d) {
         double squares = prior;
         for (size_t e = 0; e < windows; ++e) mu[d] += average(k, e, d) / W;
         for (size_t e = 0; e < windows; ++e) squares += std::pow(average(k, e, d) - mu[d], 2);
-        ratio[d] = 1 / (squares / (W + prior) + 1e-5);
+        ratio[d] = divide ? 1 / (squares / (W + prior) + options.epsilon) : squares / (W + prior);
       }
       Values p(sets.size(), 0.0), dp(sets.size(), 0.0);
-      double total = 0, expected = 0;
+      double total = 0, expected = 0, top = -INFINITY;
       for (size_t e = 0; e < sets.size(); ++e) {
         for (int64_t d = 0; d < n.D; ++d)
-          p[e] += (q[row * n.D + d] - mu[d]) * (average(k, e, d) - mu[d]) * ratio[d] / root;
-        total += p[e] = std::exp(p[e]);
+          p[e] += (q[row * n.D + d] - beta[h] * mu[d]) * (average(k, e, d) - beta[h] * mu[d]) * ratio[d] / root;
+        top = std::max(top, p[e]);
       }
+      for (double& share : p) total += share = std::exp(share - top);
       for (size_t e = 0; e < sets.size(); ++e) {
         p[e] /= total;
         for (int64_t d = 0; d < n.D; ++d) {
@@ -99,12 +102,13 @@ struct Pooled {
         Values of_sets(sets.size());   // dk̄_e
         double dmu = 0, dvariance = 0;
         for (size_t e = 0; e < sets.size(); ++e) {
-          const double ds = p[e] * (dp[e] - expected) / root, from_q = q[row * n.D + d] - mu[d],
-                       from_k = average(k, e, d) - mu[d];
+          const double ds = p[e] * (dp[e] - expected) / root, from_q = q[row * n.D + d] - beta[h] * mu[d],
+                       from_k = average(k, e, d) - beta[h] * mu[d];
           dq[row * n.D + d] += ds * ratio[d] * from_k;
           of_sets[e] = ds * ratio[d] * from_q;
-          dmu -= ds * ratio[d] * (from_q + from_k);
-          dvariance -= ratio[d] * ratio[d] * ds * from_q * from_k;
+          dmu -= beta[h] * ds * ratio[d] * (from_q + from_k);
+          dbeta[h] -= mu[d] * ds * ratio[d] * (from_q + from_k);
+          dvariance += (divide ? -ratio[d] * ratio[d] : 1) * ds * from_q * from_k;
         }
         for (size_t e = 0; e < windows && options.normalised; ++e)
           of_sets[e] += dmu / W + 2 * (average(k, e, d) - mu[d]) * dvariance / (W + prior);
@@ -115,7 +119,9 @@ struct Pooled {
           }
       }
     }
-    return {o, {{"q", dq}, {"k", dk}, {"v", dv}}};
+    Attention result{o, {{"q", dq}, {"k", dk}, {"v", dv}}};
+    if (options.learned) result.gradients["beta"] = dbeta;
+    return result;
   }
 };
 
@@ -129,12 +135,22 @@ Refusals refused_lists() {
 const Registered registered(
     {.mechanism = "attention_sh",
      .heads =
-         [](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k, const auto& v, const auto& g) {
-           return Pooled{static_cast<const AttentionShOptions&>(any)}.attend(sizes, q, k, v, g);
+         [](const auto& any, const auto& parameters, const auto& sizes, const auto& q, const auto& k, const auto& v,
+            const auto& g) {
+           const auto& options = static_cast<const AttentionShOptions&>(any);
+           const auto found = parameters.find("beta");
+           const Values beta =
+               found == parameters.end() ? Values(sizes.H, options.beta) : found->second->value.template values<double>();
+           return Pooled{options, beta}.attend(sizes, q, k, v, g);
          },
-     .rules = {{"factors", {"[1]", "[2]", "[1, 3]", "[1, 2, 4, 8]"}, {"[4096]"}, refused_lists()}, truth("normalised")},
+     .rules = with_normalisation_rules(
+         {{"factors", {"[1]", "[2]", "[1, 3]", "[1, 2, 4, 8]"}, {"[4096]"}, refused_lists()}, truth("normalised")},
+         "normalised = true"),
      .variants = {"factors = [1, 2, 4, 8]", "factors = [1]", "factors = [3]", "factors = [2, 7]", "normalised = true",
-                  "factors = [3, 2]\nnormalised = true"}});
+                  "factors = [3, 2]\nnormalised = true", "normalised = true\nbeta = 0.5\nlearned = true\nprior = 2",
+                  "factors = [3, 2]\nnormalised = true\nbeta = 0.5\ndeviation = 'multiply'",
+                  "factors = [2]\nnormalised = true\nlearned = true\ndeviation = 'multiply'\nprior = 0",
+                  "normalised = true\nbeta = 0\nepsilon = 0.01\nprior = 0"}});
 
 std::unique_ptr<nn::TokenMixer> mixer_of(const nn::Numbers& factors, const MixerShape& shape = {.width = 8, .heads = 2}) {
   AttentionShOptions options;
@@ -248,19 +264,40 @@ TEST_CASE("attention_sh: a window that is read as soon as it begins would leak, 
   CHECK(here(other).values<double>() == here(x).values<double>());
 }
 
-TEST_CASE("attention_sh: normalised it is Attention-BN where all factors are 1, and of the means that a pooling matrix makes") {
+TEST_CASE("attention_sh: normalised it is Attention-BN, with all its options, where factors are 1, and of the means that a matrix makes") {
   const Drawn x;
-  AttentionShOptions options;
-  options.normalised = true;
-  options.factors = {1};
-  const auto sister = make_attention_bn({}, {.width = 8, .heads = 2});
-  for (const Mask& mask : {Mask{}, causal})
-    CHECK(distance_of(attended(*make_attention_sh(options, {.width = 8, .heads = 2}), x.Q, x.K, x.V, mask),
-                      attended(*sister, x.Q, x.K, x.V, mask)) < 1e-14);
-  options.factors = {2};
   const auto means = [](const Tensor& all) { return mean(reshape(all, {1, 2, 4, 2, 4}), 3); };
-  CHECK(distance_of(attended(*make_attention_sh(options, {.width = 8, .heads = 2}), x.Q, x.K, x.V),
-                    attended(*sister, x.Q, means(x.K), means(x.V))) < 1e-14);
+  for (const char* keys :
+       {"", "beta = 0.5\nprior = 3\nepsilon = 0.01", "learned = true\nbeta = -0.5", "deviation = 'multiply'\nbeta = 2"}) {
+    CAPTURE(keys);
+    const MixerShape shape{.width = 8, .heads = 2};
+    const auto made = [&](const char* name, const std::string& more) {
+      auto mixer = mechanism(name).make(*options_of(name, keys + more), shape);
+      mixer->initialise(1, DType::f64);
+      if (std::string(keys).find("learned") == 0)   // each head its own
+        mixer->parameter_at("beta").value = Tensor::from(Values{-0.5, 1.5}, {2});
+      return mixer;
+    };
+    const auto sister = made("attention_bn", ""), upon_itself = made("attention_sh", "\nnormalised = true\nfactors = [1]"),
+               upon_means = made("attention_sh", "\nnormalised = true\nfactors = [2]");
+    for (const Mask& mask : {Mask{}, causal})
+      CHECK(distance_of(attended(*upon_itself, x.Q, x.K, x.V, mask), attended(*sister, x.Q, x.K, x.V, mask)) < 1e-14);
+    CHECK(distance_of(attended(*upon_means, x.Q, x.K, x.V), attended(*sister, x.Q, means(x.K), means(x.V))) < 1e-14);
+  }
+}
+
+TEST_CASE("attention_sh: options of a normalisation are refused where there is none, and ε where nothing is divided") {
+  const auto refused = [](const std::string& keys) {
+    return message_of([&] { mechanism("attention_sh").make(*options_of("attention_sh", keys), {.width = 8, .heads = 2}); });
+  };
+  for (const char* keys : {"beta = 0.5", "learned = true", "deviation = 'multiply'", "epsilon = 0.01", "prior = 0"}) {
+    CHECK(refused(keys) == "attention_sh: beta, learned, deviation, epsilon and prior are of a normalisation, and normalised is "
+                           "false; hint: set attention.normalised = true");
+    CHECK(refused(std::string(keys) + "\nnormalised = true") == "no error");
+  }
+  CHECK(refused("normalised = true\ndeviation = 'multiply'\nepsilon = 0.01") ==
+        "attention_sh: deviation = \"multiply\" divides by nothing, and epsilon is 0.01; hint: leave epsilon away, or set "
+        "attention.deviation = \"divide\"");
 }
 
 TEST_CASE("attention_sh: on a grid windows are squares of cells, cut short at its edges, and class tokens stay alone") {
@@ -289,7 +326,8 @@ TEST_CASE("attention_sh: on a grid it equals scalar loops, with every gradient, 
           const Oracle oracle{.mechanism = "attention_sh",
                               .heads = [&](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k,
                                            const auto& v, const auto& g) {
-                                return Pooled{static_cast<const AttentionShOptions&>(any), grid}.attend(sizes, q, k, v, g);
+                                const auto& own = static_cast<const AttentionShOptions&>(any);
+                               return Pooled{own, Values(sizes.H, own.beta), grid}.attend(sizes, q, k, v, g);
                               }};
           CHECK(from_truth(subject, subject.expected(*options, oracle), keys).within_bounds());
         }

@@ -22,9 +22,9 @@ using reference::DotProduct;
 using reference::Sizes;
 using reference::Values;
 
-// One convolution along the keys of every row: (B,C,T,S) → (B,O,T,S), y_o(s) = b_o + Σ_uc w_uco x_c(s + u − ⌊k/2⌋).
+// One convolution along the keys of every row: (B,C,T,S) → (B,O,T,S), y_o(s) = b_o + Σ_uc w_uco x_c(s + u − a), a keys before s.
 struct RowConvolution {
-  int64_t kernel, in, out;
+  int64_t kernel, in, out, before;
   Values w, b;   // (k,C,O), (O)
 
   template <class Body>
@@ -32,7 +32,7 @@ struct RowConvolution {
     for (int64_t bt = 0; bt < n.B * n.T; ++bt)
       for (int64_t s = 0; s < n.S; ++s)
         for (int64_t u = 0; u < kernel; ++u) {
-          const int64_t from = s + u - kernel / 2;
+          const int64_t from = s + u - before;
           if (from < 0 || from >= n.S) continue;
           for (int64_t c = 0; c < in; ++c)
             for (int64_t o = 0; o < out; ++o) body(at(n, in, bt, c, from), at(n, out, bt, o, s), (u * in + c) * out + o);
@@ -128,7 +128,9 @@ ScalarDape loops_of(const DapeOptions& options, const Parameters& parameters) {
   const auto convolution = [&](const std::string& name) {
     const Tensor& w = parameters.at(name + ".weight")->value;
     const Tensor& b = parameters.at(name + ".bias")->value;
-    return RowConvolution{w.size(0), w.size(1), w.size(2), w.values<double>(), b.values<double>()};
+    const int64_t k = w.size(0);
+    return RowConvolution{k, w.size(1), w.size(2), options.padding == "before" ? k - 1 : k / 2, w.values<double>(),
+                          b.values<double>()};
   };
   return {convolution("first"), convolution("second"), options.mask_hidden};
 }
@@ -175,15 +177,19 @@ const Registered registered(
             const auto& g) {
            return loops_of(dynamic_cast<const DapeOptions&>(options), parameters).attend(sizes, q, k, v, g);
          },
-     .rules = {{"kernel", {"1", "3", "5", "7"}, {}, whole_number(1, 7), "hidden = 4"},
+     .rules = {{"kernel", {"1", "2", "3", "4", "5", "6", "7"}, {}, whole_number(1, 7), "hidden = 4"},
                {"hidden", {"1", "5"}, {"4096"}, whole_number(1, 4096)},
+               {"padding", {"'centred'", "'before'"}, {}, choice("centered", "centred, before", "centred"), "hidden = 4"},
                // Where nothing is hidden both are the same.
                {"mask_hidden", {"true", "false"}, {}, truth("mask_hidden").refused, "hidden = 4", 0, true}},
      .variants = {"hidden = 3", "kernel = 1\nhidden = 4", "kernel = 5\nhidden = 3\nmask_hidden = false",
-                  "kernel = 7\nhidden = 2"}});
+                  "kernel = 7\nhidden = 2", "kernel = 2\nhidden = 3\nmask_hidden = false", "kernel = 4\nhidden = 3",
+                  "kernel = 6\nhidden = 2\nmask_hidden = false", "kernel = 3\nhidden = 3\npadding = 'before'",
+                  "kernel = 4\nhidden = 3\npadding = 'before'\nmask_hidden = false"}});
 
-DapeOptions options_with(int64_t kernel, int64_t hidden, bool mask_hidden = true) {
+DapeOptions options_with(int64_t kernel, int64_t hidden, bool mask_hidden = true, const std::string& padding = "centred") {
   DapeOptions options;
+  options.padding = padding;
   options.kernel = kernel;
   options.hidden = hidden;
   options.mask_hidden = mask_hidden;
@@ -247,7 +253,7 @@ TEST_CASE("dape: with the second convolution at zero it is attention with the st
 
 TEST_CASE("dape: on every bias of places, and on turned queries and keys, it equals scalar loops, with every gradient") {
   for (const auto& one : nn::all_positions)
-    for (const int64_t kernel : {1, 3, 5})
+    for (const int64_t kernel : {1, 2, 3, 5})
       for (const bool mask_hidden : {true, false})
         for (const bool causal : {true, false}) {
           const nn::Positions positions = one.first;
@@ -415,14 +421,16 @@ TEST_CASE("dape: a constant of the second bias does not reach the weights, so it
 
 TEST_CASE("dape: every kernel keeps its claims on every bias, and streams where it says so") {
   const Mechanism& row = mechanism("dape");
-  for (const int64_t kernel : {1, 3, 5, 7})
-    for (const bool mask_hidden : {true, false}) {
-      const Claims claims = row.claims(options_with(kernel, 2, mask_hidden));
-      CHECK(claims.streaming == (mask_hidden || kernel == 1));
+  for (int64_t kernel = 1; kernel <= 7; ++kernel)
+    for (const auto& [mask_hidden, padding] : std::vector<std::pair<bool, std::string>>{
+             {true, "centred"}, {false, "centred"}, {true, "before"}, {false, "before"}}) {
+      const DapeOptions options = options_with(kernel, 2, mask_hidden, padding);
+      const Claims claims = row.claims(options);
+      CHECK(claims.streaming == (mask_hidden || kernel <= 2 || padding == "before"));
       CHECK(claims.causal);
       CHECK(claims.padding_safe);
       CHECK(claims.distribution);
-      const auto mixer = make_dape(options_with(kernel, 2, mask_hidden), {.width = 8, .heads = 2});
+      const auto mixer = make_dape(options, {.width = 8, .heads = 2});
       const std::string message = message_of([&] { mixer->state(1); });
       CHECK(message == (claims.streaming ? "no error"
                                          : "state: the weights of dape's last token depend on how many tokens follow it; hint: "
@@ -435,11 +443,44 @@ TEST_CASE("dape: every kernel keeps its claims on every bias, and streams where 
     }
 }
 
-TEST_CASE("dape: parameters as said on its page, and an even kernel is refused (golden 2.4.2)") {
+TEST_CASE("dape: a kernel of each size reads keys about a key, an even one one more before it, or none behind it") {
+  const int64_t N = 9;
+  std::vector<double> scores(N * N);
+  for (int64_t i = 0; i < N * N; ++i) scores[i] = 0.5 + static_cast<double>(i * i % 11);   // above 0
+  const auto [Q, K] = with_scores(scores, N);
+  for (int64_t kernel = 1; kernel <= 7; ++kernel)
+    for (const std::string padding : {"centred", "before"}) {
+      const int64_t earlier = padding == "before" ? kernel - 1 : kernel / 2;
+      for (int64_t tap = 0; tap < kernel; ++tap) {
+        const Made dape(options_with(kernel, 1, true, padding), {.width = N, .heads = 1});
+        Values reads(kernel, 0.0), own(kernel, 0.0);
+        reads[tap] = own[earlier] = 1;
+        dape.set("first.weight", reads);   // key j + tap − earlier
+        dape.set("first.bias", {0});
+        dape.set("second.weight", own);
+        const std::vector<double> A = slice(dape.weights(Q, K, true), 2, N - 1, 1).values<double>();   // of a query that sees all
+        const auto logit = [&](int64_t j) {
+          const int64_t read = j + tap - earlier;
+          return scores[(N - 1) * N + j] + (read >= 0 && read < N ? scores[(N - 1) * N + read] : 0);
+        };
+        for (int64_t j = 1; j < N; ++j) CHECK(std::abs(std::log(A[j] / A[0]) - (logit(j) - logit(0))) < 1e-12);
+      }
+    }
+}
+
+TEST_CASE("dape: where no later key is read, a mask between the convolutions changes no bit") {
+  const Tensor Q = heads_of("q", 2, 6), K = heads_of("k", 2, 6);
+  for (int64_t kernel = 1; kernel <= 7; ++kernel)
+    for (const std::string padding : {"centred", "before"}) {
+      const Made masked(options_with(kernel, 3, true, padding), {.width = 8, .heads = 2}),
+          open(options_with(kernel, 3, false, padding), {.width = 8, .heads = 2});
+      CHECK((masked.weights(Q, K, true).values<double>() == open.weights(Q, K, true).values<double>()) == open.options.streams());
+    }
+}
+
+TEST_CASE("dape: parameters as said on its page (golden 2.4.2)") {
   const MixerShape shape{.width = 768, .heads = 12, .positions = nn::Positions::alibi};
   CHECK(make_dape({}, shape)->parameter_count() - make_dot_product(shape)->parameter_count() == 3500);
-  CHECK(message_of([] { make_dape(options_with(4, 2), {.width = 8, .heads = 2}); }) ==
-        "dape: a kernel of 4 keys has no middle; hint: choose an odd one");
 }
 
 TEST_CASE("dape: the convolutions of 12 heads cost 3,456 multiplications for each pair of tokens, 2.25 times the products (golden 2.4.5)") {

@@ -1,4 +1,4 @@
-// FAST: scalar loops over pairs with the polynomial itself, in ten forms; the properties of its weights, and what a largest
+// FAST: scalar loops over pairs with the polynomial itself, in twelve forms; the properties of its weights, and what a largest
 // norm gives away under a causal mask.
 #include <doctest/doctest.h>
 
@@ -14,7 +14,7 @@ using reference::Attention;
 using reference::Sizes;
 using reference::Values;
 
-const Words normalisations{"per_token", "none", "max_norm", "centred_max_norm", "centred_sequence_max_norm"};
+const Words normalisations{"per_token", "standardised", "none", "max_norm", "centred_max_norm", "centred_sequence_max_norm"};
 
 FastOptions form(int64_t order, const std::string& normalisation, int64_t chunk = 64) {
   FastOptions options;
@@ -26,14 +26,16 @@ FastOptions form(int64_t order, const std::string& normalisation, int64_t chunk 
 
 // q̂ of queries or keys x (B,H,L,D), and what the gradient of q̂ is for x. `c`: x less a mean, a projection, which is its own
 // adjoint. Hidden tokens are 0 where others could feel them.
-//   unit:     y = r c, r = (‖c‖² + 1e-5)^−½        dc = r (dy − y ⟨y, dy⟩)
+//   unit:     y = r c, r = (‖c‖²/n + 1e-5)^−½      dc = r (dy − y ⟨y, dy⟩/n), n = 1, or D where standardised
 //   largest:  y = c / M, M = ‖c_m‖, m the largest   dc = dy / M,  dc_m −= Σ_n ⟨dy_n, y_n⟩ c_m / M²
 struct Normalisation {
   const std::string& name;
   const Sizes& n;
   int64_t L;
 
-  bool over_tokens() const { return name != "none" && name != "per_token"; }
+  bool over_tokens() const { return name.ends_with("max_norm"); }
+  bool unit() const { return name == "per_token" || name == "standardised"; }
+  double share() const { return name == "standardised" ? static_cast<double>(n.D) : 1; }   // n
   int64_t at(int64_t b, int64_t h, int64_t t) const { return ((b * n.H + h) * L + t) * n.D; }
   bool there(int64_t b, int64_t t) const { return !over_tokens() || n.present.empty() || n.present[b * n.S + t] != 0; }
   double product(const Values& x, const Values& y, int64_t i) const {
@@ -54,7 +56,7 @@ struct Normalisation {
     each_token([&](auto b, auto h, auto t) {
       for (int64_t d = 0; d < n.D; ++d) {
         double mean = 0, count = 0;
-        if (name == "per_token" || name == "centred_max_norm")
+        if (unit() || name == "centred_max_norm")
           for (int64_t e = 0; e < n.D; ++e) mean += x[at(b, h, t) + e], ++count;
         if (name == "centred_sequence_max_norm")
           for (int64_t s = 0; s < L; ++s)
@@ -74,7 +76,7 @@ struct Normalisation {
 
   double divisor(const Values& c, int64_t b, int64_t h, int64_t t) const {
     if (name == "none") return 1;
-    if (name == "per_token") return std::sqrt(product(c, c, at(b, h, t)) + 1e-5);
+    if (unit()) return std::sqrt(product(c, c, at(b, h, t)) / share() + 1e-5);
     const int64_t m = largest(c, b, h);
     return product(c, c, m) > 0 ? std::sqrt(product(c, c, m)) : 1;   // a sequence of zeros stays one
   }
@@ -96,7 +98,7 @@ struct Normalisation {
       const double r = 1 / divisor(c, b, h, t), along = product(y, dy, i);
       for (int64_t d = 0; d < n.D; ++d) {
         dc[i + d] += r * dy[i + d];
-        if (name == "per_token") dc[i + d] -= r * y[i + d] * along;
+        if (unit()) dc[i + d] -= r * y[i + d] * along / share();
         if (over_tokens()) dc[m + d] -= r * r * c[m + d] * along;
       }
     });
@@ -140,7 +142,7 @@ struct Polynomial {
   }
 };
 
-Words ten_forms() {
+Words twelve_forms() {
   Words all;
   for (const char* order : {"1", "2"})
     for (const std::string& normalisation : normalisations)
@@ -154,11 +156,11 @@ const Registered registered(
                  const auto& g) { return Polynomial{static_cast<const FastOptions&>(any)}.attend(sizes, q, k, v, g); },
      .rules = {{"order", {"1", "2"}, {}, whole_number(1, 2)},
                {"normalisation",
-                {"'per_token'", "'none'", "'max_norm'", "'centred_max_norm'", "'centred_sequence_max_norm'"},
+                {"'per_token'", "'standardised'", "'none'", "'max_norm'", "'centred_max_norm'", "'centred_sequence_max_norm'"},
                 {},
-                choice("maxnorm", "per_token, none, max_norm, centred_max_norm, centred_sequence_max_norm", "max_norm")},
+                choice("maxnorm", "per_token, standardised, none, max_norm, centred_max_norm, centred_sequence_max_norm", "max_norm")},
                chunk_rule()},
-     .variants = ten_forms()});
+     .variants = twelve_forms()});
 
 struct Heads {
   explicit Heads(int64_t N, double scale = 1)
@@ -186,6 +188,12 @@ Tensor weights_of(const FastOptions& options, const Heads& heads) {
   call.recorder = [&](const std::string&, const std::string&, const Tensor& value) { A = value; };
   mixer_of(options)->attend(heads.Q, heads.K, heads.V, call);
   return A;
+}
+
+// f(S)/Σ f(S) V of order 2, no mask
+Tensor by_polynomial(const Tensor& Q, const Tensor& K, const Tensor& V) {
+  const Tensor S = matmul(Q, transpose(K)), f = affine(square(affine(S, 1, 1)), 0.5, 0.5);   // ((s + 1)² + 1)/2
+  return matmul(div(f, sum(f, -1, true)), V);
 }
 
 template <class Judge> void each_form(const Judge& judge) {
@@ -230,7 +238,7 @@ TEST_CASE("fast: rows sum to 1, weights of order 2 are positive, a constant valu
     for (const double row : sum(A, -1).values<double>()) CHECK(std::abs(row - 1) <= 1e-12);
     if (options.order == 2) {
       CHECK(min(A).item() > 0);
-      CHECK((max(div(max(A, -1), min(A, -1))).item() <= 5) == (options.normalisation != "none"));   // f(1)/f(−1)
+      CHECK((max(div(max(A, -1), min(A, -1))).item() <= 5) == options.bounded());   // f(1)/f(−1)
     }
     for (const Mask& mask : over_tokens(options) ? std::vector<Mask>{{}} : std::vector<Mask>{{}, causal_from(0)})
       for (const double y : attended(options, heads, mask).values<double>()) CHECK(std::abs(y - 3) <= 1e-11);
@@ -271,16 +279,17 @@ TEST_CASE("fast: small scores differ from softmax by their cube, of order 1 by t
   }
 }
 
-TEST_CASE("fast: all claims of the ten forms hold, derivatives against differences too (properties 5, 7 and 10)") {
+TEST_CASE("fast: all claims of the twelve forms hold, derivatives against differences too (properties 5, 7 and 10)") {
   each_form([](const FastOptions& options) {
     const Claims claims = mechanism("fast").claims(options);
     const bool over_tokens = options.normalisation.find("max") != std::string::npos;
+    const bool unbounded = options.normalisation == "none" || options.normalisation == "standardised";
     CHECK(claims.equivariant);
     CHECK(claims.padding_safe);
     CHECK(claims.linear);
     CHECK(claims.causal == !over_tokens);
     CHECK(claims.streaming == !over_tokens);
-    CHECK(claims.distribution == (options.order == 2 || options.normalisation != "none"));
+    CHECK(claims.distribution == (options.order == 2 || !unbounded));
     check_all_hold(prove(mechanism("fast"), options, 1));
   });
 }
@@ -299,10 +308,11 @@ TEST_CASE("fast: a largest norm gives later tokens away, and is refused under a 
       return div(A, sum(A, 3, true)).values<double>();
     };
     const std::string message = message_of([&] { nn::require_met("model", mixer_of(options)->needs(), {.width = 8, .heads = 2, .causal = true}); });
-    const bool over_tokens = options.normalisation != "per_token" && options.normalisation != "none";
+    const bool over_tokens = options.normalisation.ends_with("max_norm");
     CHECK(mixer_of(options)->needs() == nn::Needs{.self = over_tokens, .all_tokens = over_tokens, .any_distance = true});
     if (!over_tokens) {
-      CHECK(frobenius_error(first_rows(other), first_rows(heads)) < 1e-14);   // rows had other sums
+      const bool cancel = options.normalisation == "standardised" && options.order == 1;   // in a sum of weights of both signs
+      CHECK(frobenius_error(first_rows(other), first_rows(heads)) < (cancel ? 1e-13 : 1e-14));   // rows had other sums
       CHECK(message == "no error");
     } else {
       CHECK(frobenius_error(first_rows(other), first_rows(heads)) > 1e-2);
@@ -314,7 +324,7 @@ TEST_CASE("fast: a largest norm gives later tokens away, and is refused under a 
 TEST_CASE("fast: token by token from the sums, it is the parallel form, which is the polynomial's (property 7)") {
   const Tensor x = random_normal({2, 6, 8}, 1, "x");
   for (const int64_t order : {1, 2})
-    for (const char* normalisation : {"per_token", "none"})
+    for (const char* normalisation : {"per_token", "standardised", "none"})
       for (const nn::Positions positions : {nn::Positions::none, nn::Positions::rotary}) {
         const auto mixer = mixer_of(form(order, normalisation, 4), positions);
         mixer->initialise(1, DType::f64);
@@ -345,8 +355,7 @@ TEST_CASE("fast: weights of order 1 are not negative where scores are bounded, a
   for (const std::string& normalisation : normalisations) {
     CAPTURE(normalisation);
     const double least = min(weights_of(form(1, normalisation), heads)).item();
-    if (normalisation == "none") CHECK(least < 0);
-    else CHECK(least >= 0);
+    CHECK((least < 0) == !form(1, normalisation).bounded());
   }
   heads.Q = neg(heads.K);   // each opposite to its own key
   for (const DType type : {DType::f64, DType::f32}) {
@@ -354,6 +363,31 @@ TEST_CASE("fast: weights of order 1 are not negative where scores are bounded, a
     for (Tensor* const x : {&opposite.Q, &opposite.K, &opposite.V}) *x = x->to(type);
     CHECK(min(weights_of(form(1, "per_token"), opposite)).item() > 0);
   }
+}
+
+TEST_CASE("fast: standardised tokens have mean 0 and variance 1, and their scores are not divided") {
+  const Heads heads(6);
+  const auto standard = [](const Tensor& x) {
+    const Tensor c = sub(x, mean(x, -1, true));
+    return div(c, sqrt(affine(mean(square(c), -1, true), 1, 1e-5)));
+  };
+  CHECK(frobenius_error(attended(form(2, "standardised"), heads).values<double>(),
+                        by_polynomial(standard(heads.Q), standard(heads.K), heads.V).values<double>()) < 1e-13);
+}
+
+TEST_CASE("fast: the gradient goes through the largest norm: along the scale of all tokens, which has no say, there is none") {
+  const Heads heads(6);
+  const Tensor Q = requires_grad(heads.Q.detach()), g = random_normal(heads.V.shape(), 1, "g");
+  const auto along_scale = [&](const Tensor& y) {   // Σ q·dq of each sample and head
+    return sum(sum(mul(grad({y}, {Q}, {g})[0], Q.detach()), -1), 2).values<double>();
+  };
+  const auto over_largest = [](const Tensor& x, const Tensor& norms) { return div(x, max(norms, 2, true)); };
+  const Tensor K = over_largest(heads.K, norm(heads.K, 2, -1, true)),
+               exact = mixer_of(form(2, "max_norm"))->attend(Q, heads.K, heads.V, {}),
+               constant = by_polynomial(over_largest(Q, norm(Q.detach(), 2, -1, true)), K, heads.V);
+  CHECK(frobenius_error(exact.values<double>(), constant.values<double>()) < 1e-14);
+  for (const double slope : along_scale(exact)) CHECK(std::abs(slope) < 1e-14);
+  for (const double slope : along_scale(constant)) CHECK(std::abs(slope) > 1e-3);   // as in the authors' CUDA kernels
 }
 
 TEST_CASE("fast: weights of both signs that cancel give zeros and no gradient, not NaN") {

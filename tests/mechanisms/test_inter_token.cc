@@ -22,9 +22,9 @@ Values values_of(const Parameters& parameters, const std::string& name) {
   return found == parameters.end() ? Values() : found->second->value.template values<double>();
 }
 
-// s_tj = c q_t·k_j with c = 1/τ of a head, in the network's case of a head and a sample; a token does not see itself where it sees
-// another one. Gradients by hand:  dc = Σ de_tj q_t·k_j,  dℓ = c dc,  dτ = −c² dc;  through the network:
-//   τ = least + softplus(z), z = W₂ y + b₂, y = tanh(W₁ u + b₁), u = mean of the queries that are there
+// s_tj = c_t q_t·k_j with c = 1/τ of a head, in the network's case of a head and a query; a token does not see itself where it
+// sees another one. Gradients by hand:  dc_t = Σ_j de_tj q_t·k_j,  dℓ = c dc,  dτ = −c² dc;  through the network:
+//   τ = least + softplus(z), z = W₂ y + b₂, y = tanh(W₁ u + b₁), u = mean of the queries that are there, of a causal mask up to t
 struct InterTokens {
   bool diagonal;
   const Parameters& parameters;
@@ -36,33 +36,38 @@ struct InterTokens {
     const int64_t units = static_cast<int64_t>(b1.size()), C = n.H * n.D;
     const Values q = units > 0 ? without_hidden_queries(n, all_q) : all_q;
     const double root = std::sqrt(static_cast<double>(n.D));
-    Values u(n.B * C, 0.0), y(n.B * units, 0.0), z(n.B * n.H, 0.0), c(n.B * n.H, 1 / root), there(n.B, 0.0);
-    const auto counts = [&](int64_t b, int64_t t) { return n.present.empty() || n.present[b * n.S + t] != 0; };
-    for (int64_t b = 0; b < n.B; ++b) {
-      for (int64_t t = 0; t < n.T; ++t) there[b] += counts(b, t);
-      for (int64_t h = 0; h < n.H; ++h) {
-        if (!factor.empty()) c[b * n.H + h] = factor[h];
-        if (!logarithm.empty()) c[b * n.H + h] = std::exp(logarithm[h]);
-        for (int64_t t = 0; t < n.T; ++t)
-          for (int64_t d = 0; d < n.D && counts(b, t); ++d) u[b * C + h * n.D + d] += q[n.query(b, h, t) + d] / there[b];
+    Values u(n.B * n.T * C, 0.0), y(n.B * n.T * units, 0.0), z(n.B * n.H * n.T, 0.0), c(z.size(), 1 / root), there(n.B * n.T, 0.0);
+    const auto of = [&](int64_t b, int64_t h, int64_t t) { return (b * n.H + h) * n.T + t; };
+    const auto counts = [&](int64_t b, int64_t t, int64_t s) {   // query s in the mean that is query t's
+      return (n.present.empty() || n.present[b * n.S + s] != 0) && (!n.causal || s <= t);
+    };
+    for (int64_t b = 0; b < n.B; ++b)
+      for (int64_t t = 0; t < n.T; ++t) {
+        const int64_t bt = b * n.T + t;
+        for (int64_t s = 0; s < n.T; ++s) there[bt] += counts(b, t, s);
+        for (int64_t h = 0; h < n.H; ++h) {
+          if (!factor.empty()) c[of(b, h, t)] = factor[h];
+          if (!logarithm.empty()) c[of(b, h, t)] = std::exp(logarithm[h]);
+          for (int64_t s = 0; s < n.T; ++s)
+            for (int64_t d = 0; d < n.D && counts(b, t, s); ++d) u[bt * C + h * n.D + d] += q[n.query(b, h, s) + d] / there[bt];
+        }
+        for (int64_t m = 0; m < units; ++m) {
+          for (int64_t i = 0; i < C; ++i) y[bt * units + m] += W1[m * C + i] * u[bt * C + i];
+          y[bt * units + m] = std::tanh(y[bt * units + m] + b1[m]);
+        }
+        for (int64_t h = 0; h < n.H && units > 0; ++h) {
+          double& own = z[of(b, h, t)];
+          own = b2[h];
+          for (int64_t m = 0; m < units; ++m) own += W2[h * units + m] * y[bt * units + m];
+          c[of(b, h, t)] = 1 / (0.1 * root + std::log1p(std::exp(own)));
+        }
       }
-      for (int64_t m = 0; m < units; ++m) {
-        for (int64_t i = 0; i < C; ++i) y[b * units + m] += W1[m * C + i] * u[b * C + i];
-        y[b * units + m] = std::tanh(y[b * units + m] + b1[m]);
-      }
-      for (int64_t h = 0; h < n.H && units > 0; ++h) {
-        double& own = z[b * n.H + h];
-        own = b2[h];
-        for (int64_t m = 0; m < units; ++m) own += W2[h * units + m] * y[b * units + m];
-        c[b * n.H + h] = 1 / (0.1 * root + std::log1p(std::exp(own)));
-      }
-    }
 
     Values e(n.B * n.H * n.T * n.S, 0.0), product(e.size(), 0.0);
     n.each_pair([&](auto b, auto h, auto t, auto s) {
       const int64_t at = n.pair(b, h, t, s);
       for (int64_t d = 0; d < n.D; ++d) product[at] += q[n.query(b, h, t) + d] * k[n.key(b, h, s) + d];
-      e[at] = c[b * n.H + h] * product[at];
+      e[at] = c[of(b, h, t)] * product[at];
       int64_t others = 0;
       for (int64_t j = 0; j < n.S; ++j) others += j != t && n.allowed(b, t, j);
       if (!diagonal && s == t && others > 0) e[at] = -INFINITY;
@@ -72,8 +77,8 @@ struct InterTokens {
     Values dq(q.size(), 0.0), dk(k.size(), 0.0), dc(c.size(), 0.0);
     n.each_pair([&](auto b, auto h, auto t, auto s) {
       const int64_t at = n.pair(b, h, t, s);
-      const double slope = c[b * n.H + h] * de[at];
-      dc[b * n.H + h] += de[at] * product[at];
+      const double slope = c[of(b, h, t)] * de[at];
+      dc[of(b, h, t)] += de[at] * product[at];
       for (int64_t d = 0; d < n.D; ++d) {
         dq[n.query(b, h, t) + d] += slope * k[n.key(b, h, s) + d];
         dk[n.key(b, h, s) + d] += slope * q[n.query(b, h, t) + d];
@@ -81,29 +86,31 @@ struct InterTokens {
     });
     Attention result{mix(n, p, v), {{"v", value_gradient(n, p, g)}}};
     Values of_heads(n.H, 0.0), dW1(W1.size(), 0.0), db1(b1.size(), 0.0), dW2(W2.size(), 0.0), db2(b2.size(), 0.0);
-    for (int64_t b = 0; b < n.B; ++b) {
-      Values dy(units, 0.0);
-      for (int64_t h = 0; h < n.H; ++h) {
-        const int64_t at = b * n.H + h;
-        of_heads[h] += (logarithm.empty() ? 1 : c[at]) * dc[at];
-        if (units == 0) continue;
-        const double dz = -c[at] * c[at] * dc[at] / (1 + std::exp(-z[at]));
-        db2[h] += dz;
+    for (int64_t b = 0; b < n.B; ++b)
+      for (int64_t t = 0; t < n.T; ++t) {
+        const int64_t bt = b * n.T + t;
+        Values dy(units, 0.0);
+        for (int64_t h = 0; h < n.H; ++h) {
+          const int64_t at = of(b, h, t);
+          of_heads[h] += (logarithm.empty() ? 1 : c[at]) * dc[at];
+          if (units == 0) continue;
+          const double dz = -c[at] * c[at] * dc[at] / (1 + std::exp(-z[at]));
+          db2[h] += dz;
+          for (int64_t m = 0; m < units; ++m) {
+            dW2[h * units + m] += dz * y[bt * units + m];
+            dy[m] += dz * W2[h * units + m];
+          }
+        }
         for (int64_t m = 0; m < units; ++m) {
-          dW2[h * units + m] += dz * y[b * units + m];
-          dy[m] += dz * W2[h * units + m];
+          const double dx = dy[m] * (1 - y[bt * units + m] * y[bt * units + m]);
+          db1[m] += dx;
+          for (int64_t i = 0; i < C; ++i) {
+            dW1[m * C + i] += dx * u[bt * C + i];
+            for (int64_t s = 0; s < n.T; ++s)
+              if (counts(b, t, s)) dq[n.query(b, i / n.D, s) + i % n.D] += dx * W1[m * C + i] / there[bt];
+          }
         }
       }
-      for (int64_t m = 0; m < units; ++m) {
-        const double dx = dy[m] * (1 - y[b * units + m] * y[b * units + m]);
-        db1[m] += dx;
-        for (int64_t i = 0; i < C; ++i) {
-          dW1[m * C + i] += dx * u[b * C + i];
-          for (int64_t t = 0; t < n.T; ++t)
-            if (counts(b, t)) dq[n.query(b, i / n.D, t) + i % n.D] += dx * W1[m * C + i] / there[b];
-        }
-      }
-    }
     result.gradients["q"] = units > 0 ? without_hidden_queries(n, dq) : dq;
     result.gradients["k"] = dk;
     if (!factor.empty()) result.gradients["factor"] = of_heads;
@@ -248,4 +255,54 @@ TEST_CASE("inter_token: the network, which reads queries, takes no places that t
     CHECK(mixer->accepts(nn::Positions::rotary) == (options.temperature != "network"));
     CHECK(mixer->accepts(nn::Positions::alibi));
   }
+}
+
+TEST_CASE("inter_token: a network of the mean query is one of the mean token, whose first map is W₁ W_q") {
+  InterTokenOptions options;
+  options.temperature = "network";
+  const auto mixer = make_inter_token(options, {.width = 8, .heads = 2, .biases = true});
+  mixer->initialise(1, DType::f64);
+  spread_parameters(*mixer, 1);
+  const Tensor x = random_normal({2, 5, 8}, 1, "x");
+  const auto parameter = [&](const char* name) { return mixer->parameter_at(name).value.detach(); };
+  // τ of u, the mean token: W₁ (W_q u + b_q) + b₁ = (W₁ W_q) u + (W₁ b_q + b₁)
+  const Tensor W1 = parameter("temperature.hidden.weight"), map = matmul(W1, parameter("query.weight")),
+               shift = add(linear(reshape(parameter("query.bias"), {1, 8}), W1), parameter("temperature.hidden.bias"));
+  const Tensor inner = tanh(add(linear(mean(x, 1, true), map), shift));
+  const Tensor tau = affine(softplus(add(linear(inner, parameter("temperature.weight")), parameter("temperature.bias"))), 1, 0.2);
+  // The same weights from a factor of each head, 1/τ of the first sample.
+  InterTokenOptions plain;
+  plain.temperature = "factor";
+  const auto other = make_inter_token(plain, {.width = 8, .heads = 2, .biases = true});
+  other->initialise(1, DType::f64);
+  for (const auto& [name, own] : parameters_of(*other))
+    own->value = name == "factor" ? reciprocal(reshape(slice(tau, 0, 0, 1), {2})) : parameter(name.c_str());
+  const auto first = [&](nn::TokenMixer& of) { return slice(of.forward(x, x, {}).detach(), 0, 0, 1).values<double>(); };
+  CHECK(frobenius_error(first(*mixer), first(*other)) < 1e-13);
+}
+
+TEST_CASE("inter_token: under a causal mask the network reads the mean of the queries so far, token by token too") {
+  const auto options = options_of("inter_token", "temperature = 'network'");
+  check_all_hold(prove(mechanism("inter_token"), *options, 3));
+  const Claims claims = mechanism("inter_token").claims(*options);
+  CHECK(claims.causal);
+  CHECK(claims.streaming);
+  const auto mixer = mechanism("inter_token").make(*options, {.width = 8, .heads = 2});
+  CHECK(mixer->needs() == nn::Needs{.self = true, .any_distance = true});
+  mixer->initialise(1, DType::f64);
+  spread_parameters(*mixer, 1);
+  const Tensor Q = random_normal({1, 2, 5, 4}, 1, "Q"), K = random_normal({1, 2, 5, 4}, 1, "K"), V = random_normal({1, 2, 5, 4}, 1, "V");
+  const auto of = [&](int64_t tokens, bool causal) {
+    const auto own = [&](const Tensor& x) { return slice(x, 2, 0, tokens); };
+    return slice(dynamic_cast<const ProjectedAttention&>(*mixer).attend(own(Q), own(K), own(V), call_with({.causal = causal})), 2,
+                 tokens - 1, 1)
+        .values<double>();
+  };
+  for (const int64_t tokens : {2, 5})   // the last query's mean is that of all
+    CHECK(frobenius_error(of(tokens, true), of(tokens, false)) < 1e-14);
+  const Tensor x = random_normal({1, 3, 8}, 1, "x"), keys = Tensor::from(std::vector<uint8_t>{0, 1, 1}, {1, 3});
+  const auto last_two = [](const Tensor& y) { return slice(y.detach(), 1, 1, 2).values<double>(); };
+  const auto state = mixer->state(1);   // it too leaves out what is hidden
+  CHECK(frobenius_error(last_two(mixer->step(x, *state, {0}, call_with({.keys = keys}))),
+                        last_two(mixer->forward(x, x, call_with({.causal = true, .keys = keys})))) < 1e-14);
 }

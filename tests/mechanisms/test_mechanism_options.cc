@@ -113,7 +113,7 @@ TEST_CASE("options of mechanisms: what looks at all tokens takes no causal mask 
       }
     }
   });
-  for (const char* name : {"attention_sh", "dnas", "fast", "flatten", "inter_token", "laplacian"})
+  for (const char* name : {"attention_sh", "dnas", "fast", "flatten", "laplacian"})
     CHECK(looking.contains(name) == takes_mechanism(name));
 }
 
