@@ -71,15 +71,8 @@ Tensor normalised_by_keys(const Tensor& Q, const Tensor& K, const Mask& mask, co
                                                                 : mul(centred, variance), Q);
 }
 
-void require_meaningful(const char* mechanism, const KeyNormalisation& options) {
-  require(options.deviation == "divide" || options.epsilon == KeyNormalisation().epsilon, mechanism,
-          [&] { return text("deviation = \"multiply\" divides by nothing, and epsilon is ", options.epsilon); },
-          "leave epsilon away, or set attention.deviation = \"divide\"");
-}
-
 std::unique_ptr<nn::TokenMixer> make_attention_bn(const AttentionBnOptions& options, const MixerShape& shape) {
   nn::require_allowed("attention_bn", options);
-  require_meaningful("attention_bn", options);
   return std::make_unique<BatchNormalised>(options, shape);
 }
 

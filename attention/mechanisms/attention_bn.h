@@ -24,12 +24,9 @@ struct KeyNormalisation {
     visit("deviation", deviation, "divide by it, or multiply with it, as the one public code does", {"divide", "multiply"});
     visit("epsilon", epsilon, "added to variances that are divided by", nn::between(1e-12, 1));
     visit("prior", prior, "tokens of variance 1 that count beside those seen under a causal mask", nn::between(0, 1e6));
+    visit.only(deviation == "divide", "deviation = \"divide\"", {"epsilon"});
   }
-  bool operator==(const KeyNormalisation&) const = default;
 };
-
-// Throws Error for an ε of its own where nothing is divided.
-void require_meaningful(const char* mechanism, const KeyNormalisation& options);
 
 struct AttentionBnOptions : StagedOptions, KeyNormalisation {
   void fields(nn::FieldVisitor& visit) override {

@@ -176,10 +176,6 @@ class ScaledHeads final : public StagedAttention {
 
 std::unique_ptr<nn::TokenMixer> make_attention_sh(const AttentionShOptions& options, const MixerShape& shape) {
   nn::require_allowed("attention_sh", options);
-  require_meaningful("attention_sh", options);
-  require(options.normalised || options == KeyNormalisation(), "attention_sh",
-          [] { return "beta, learned, deviation, epsilon and prior are of a normalisation, and normalised is false"; },
-          "set attention.normalised = true");
   return std::make_unique<ScaledHeads>(options, shape);
 }
 

@@ -20,10 +20,10 @@ struct AttentionShOptions : nn::Options, KeyNormalisation {
     visit("factors", factors, "r of each head, from the first again where there are more heads", nn::between(1, 4096));
     visit("normalised", normalised, "queries and means are normalised as by attention_bn, with its options");
     KeyNormalisation::fields(visit);
+    visit.only(normalised, "normalised = true", {"beta", "learned", "deviation", "epsilon", "prior"});
   }
 };
 
-// Throws Error for options of a normalisation that is not there.
 std::unique_ptr<nn::TokenMixer> make_attention_sh(const AttentionShOptions& options, const MixerShape& shape);
 Mechanism attention_sh_row();
 

@@ -33,7 +33,8 @@ struct DapeOptions : nn::Options {
     visit("padding", padding, "centred: a kernel reads keys on both sides, an even one one more before than behind; before: "
           "none behind", {"centred", "before"});
     visit("mask_hidden", mask_hidden, "hide later keys before the second convolution too; else there is no token by token");
-    visit.only(kernel > 1, "kernel is not 1", {"mask_hidden"});
+    visit.only(kernel > 2, "kernel is above 2", {"padding"});
+    visit.only(behind() > 0, "kernel is above 2 and padding = \"centred\"", {"mask_hidden"});
   }
 };
 

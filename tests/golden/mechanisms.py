@@ -242,7 +242,7 @@ def staged_case(name, mechanism, causal, options, keys, generator, shape=None, p
             return torch.nn.functional.conv2d(padded, weight, x[f"{which}.bias"])
 
         hidden = torch.nn.functional.leaky_relu(convolution(scores * allowed, "first"))
-        hidden = hidden * allowed if options["mask_hidden"] else hidden
+        hidden = hidden * allowed if options.get("mask_hidden", True) else hidden
         return attend(scores + convolution(hidden, "second"), x["v"], allowed)
 
     def doubly_normalised(x):
@@ -451,12 +451,14 @@ def cases_of_readings():
     options = {"diagonal": False, "temperature": "network"}
     yield staged_case("inter_token, causal, network", "inter_token", True, options, 3, generator)
     readings_of_padding = (
-        (2, "centred", True, True), (4, "centred", False, True), (6, "centred", True, False), (2, "before", False, False),
-        (3, "before", False, True), (7, "before", True, True),
+        (2, {"padding": "centred", "mask_hidden": True}, True), (4, {"padding": "centred", "mask_hidden": False}, True),
+        (6, {"padding": "centred", "mask_hidden": True}, False), (2, {}, False), (3, {"padding": "before"}, True),
+        (7, {"padding": "before", "mask_hidden": True}, True),
     )
-    for kernel, padding, mask_hidden, causal in readings_of_padding:
-        words = ["causal" if causal else "cross", f"kernel {kernel}", padding] + ["hidden masked"] * mask_hidden
-        options = {"kernel": kernel, "hidden": 3, "padding": padding, "mask_hidden": mask_hidden}
+    for kernel, own, causal in readings_of_padding:
+        words = ["causal" if causal else "cross", f"kernel {kernel}"] + [own[key] for key in own if key == "padding"]
+        words += ["hidden masked"] * own.get("mask_hidden", False)
+        options = {"kernel": kernel, "hidden": 3} | own
         yield staged_case(f"dape, {', '.join(words)}", "dape", causal, options, 3 if causal else 5, generator)
     for order, causal in ((2, True), (1, False), (2, False)):
         options = {"order": order, "normalisation": "standardised"}

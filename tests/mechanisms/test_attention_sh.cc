@@ -286,20 +286,6 @@ TEST_CASE("attention_sh: normalised it is Attention-BN, with all its options, wh
   }
 }
 
-TEST_CASE("attention_sh: options of a normalisation are refused where there is none, and ε where nothing is divided") {
-  const auto refused = [](const std::string& keys) {
-    return message_of([&] { mechanism("attention_sh").make(*options_of("attention_sh", keys), {.width = 8, .heads = 2}); });
-  };
-  for (const char* keys : {"beta = 0.5", "learned = true", "deviation = 'multiply'", "epsilon = 0.01", "prior = 0"}) {
-    CHECK(refused(keys) == "attention_sh: beta, learned, deviation, epsilon and prior are of a normalisation, and normalised is "
-                           "false; hint: set attention.normalised = true");
-    CHECK(refused(std::string(keys) + "\nnormalised = true") == "no error");
-  }
-  CHECK(refused("normalised = true\ndeviation = 'multiply'\nepsilon = 0.01") ==
-        "attention_sh: deviation = \"multiply\" divides by nothing, and epsilon is 0.01; hint: leave epsilon away, or set "
-        "attention.deviation = \"divide\"");
-}
-
 TEST_CASE("attention_sh: on a grid windows are squares of cells, cut short at its edges, and class tokens stay alone") {
   const Drawn x(16);   // a class token and 3 × 5 cells
   const MixerShape shape{.width = 8, .heads = 2,

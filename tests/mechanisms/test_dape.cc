@@ -183,9 +183,9 @@ const Registered registered(
                // Where nothing is hidden both are the same.
                {"mask_hidden", {"true", "false"}, {}, truth("mask_hidden").refused, "hidden = 4", 0, true}},
      .variants = {"hidden = 3", "kernel = 1\nhidden = 4", "kernel = 5\nhidden = 3\nmask_hidden = false",
-                  "kernel = 7\nhidden = 2", "kernel = 2\nhidden = 3\nmask_hidden = false", "kernel = 4\nhidden = 3",
+                  "kernel = 7\nhidden = 2", "kernel = 2\nhidden = 3", "kernel = 4\nhidden = 3",
                   "kernel = 6\nhidden = 2\nmask_hidden = false", "kernel = 3\nhidden = 3\npadding = 'before'",
-                  "kernel = 4\nhidden = 3\npadding = 'before'\nmask_hidden = false"}});
+                  "kernel = 4\nhidden = 3\npadding = 'before'"}});
 
 DapeOptions options_with(int64_t kernel, int64_t hidden, bool mask_hidden = true, const std::string& padding = "centred") {
   DapeOptions options;

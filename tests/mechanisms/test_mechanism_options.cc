@@ -69,7 +69,7 @@ TEST_CASE("options of mechanisms: one that does nothing beside a value of anothe
   const Tensor x = random_normal({2, 4, 8}, 1, "x");
   const std::set<std::string> degenerate{
       "associative: beta beside slots = 1", "associative: retrieval_steps beside slots = 1",   // shares of one row are 1
-      "attention_bn: beta beside learned = true"};                                            // an initial value
+      "attention_bn: beta beside learned = true", "attention_sh: beta beside learned = true"};   // an initial value
   each_rule([&](const std::string& name, const Rule& rule) {
     if (rule.same) return;
     for (const Rule& beside : oracles().at(name).rules)
