@@ -30,7 +30,7 @@ Experiment experiment_of(const std::string& toml, const std::vector<std::string>
 }
 
 Values logits_of(Task& task, const Values& power) {
-  return task.forward({{"series", Tensor::from(power, {1, T, 1})}}, {}).values<double>();
+  return task.forward({{"series", Tensor::from(power, {1, T, 1}, Device::cpu)}}, {}).values<double>();
 }
 
 // −log of the probability that the model gives to what is so, mean over samples and appliances

@@ -43,7 +43,8 @@ Values row_of(const Values& all, int64_t row) { return {all.begin() + row * n, a
 Values prediction(Task& task, const Values& function) {
   Values places;
   for (int64_t j = 0; j < n; ++j) places.push_back(static_cast<double>(j) / n);
-  return task.forward({{"function", Tensor::from(function, {1, n, 1})}, {"places", Tensor::from(places, {1, n, 1})}}, {})
+  return task.forward({{"function", Tensor::from(function, {1, n, 1}, Device::cpu)},
+                       {"places", Tensor::from(places, {1, n, 1}, Device::cpu)}}, {})
       .values<double>();
 }
 
@@ -110,7 +111,8 @@ TEST_CASE("operator: Darcy's flow, the loss of a step and the error by hand: pre
     Values given;
     for (int64_t p = 0; p < N; ++p) given.push_back(coefficients[row * N + p] == 12 ? 1 : -1);
     Values found =
-        task->forward({{"function", Tensor::from(given, {1, N, 1})}, {"places", Tensor::from(places, {1, N, 2})}}, {}).values<double>();
+        task->forward({{"function", Tensor::from(given, {1, N, 1}, Device::cpu)},
+                       {"places", Tensor::from(places, {1, N, 2}, Device::cpu)}}, {}).values<double>();
     for (int64_t p = 0; p < N; ++p) found[p] = mean[p] + deviation[p] * found[p];
     return found;
   };

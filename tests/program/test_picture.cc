@@ -111,7 +111,8 @@ TEST_CASE("picture: the peak signal to noise ratio is that of clamped colours, b
   Made made;
   made.task->model().each_parameter([](const std::string& name, nn::Parameter& parameter) {
     const bool last = name == "layers.2.bias";   // y = b + μ everywhere
-    parameter.value = requires_grad(last ? Tensor::from(Values{3, 0, 0}, {3}) : Tensor::zeros(parameter.shape, DType::f64));
+    parameter.value = requires_grad(last ? Tensor::from(Values{3, 0, 0}, {3}, Device::cpu)
+                                         : Tensor::zeros(parameter.shape, DType::f64, Device::cpu));
   });
   Values mean(3);
   const PictureTask::Points pixels = made.picture().of_part("valid");

@@ -32,7 +32,7 @@ RegionImage image_of(uint64_t seed, const std::string& part, int64_t index) {
 }
 
 Values logits_of(Task& task, const RegionImage& image) {
-  return task.forward({{"pixels", Tensor::from(image.pixels, {1, n, n, 1}).to(DType::f64)}}, {}).values<double>();
+  return task.forward({{"pixels", Tensor::from(image.pixels, {1, n, n, 1}, Device::cpu).to(DType::f64)}}, {}).values<double>();
 }
 
 double loss_of(const Values& logits, const std::vector<int32_t>& labels, double dice) {
