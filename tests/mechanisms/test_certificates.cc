@@ -54,9 +54,9 @@ TEST_CASE("certificates: of every mechanism, and what is committed is what comes
     if (certificate.counter_examples.empty()) continue;
     const SafeTensors kept = load_safetensors(tensors);
     REQUIRE(kept.names().size() == certificate.counter_examples.size());
-    for (const auto& [name, tensor] : certificate.counter_examples) {
-      CAPTURE(name);
-      const std::vector<double> found = tensor.values<double>(), expected = kept.tensor(name).values<double>();
+    for (const NamedTensor& example : certificate.counter_examples) {
+      CAPTURE(example.name);
+      const std::vector<double> found = example.tensor.values<double>(), expected = kept.tensor(example.name).values<double>();
       REQUIRE(found.size() == expected.size());
       for (size_t i = 0; i < found.size(); ++i) CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-12));
     }

@@ -287,7 +287,8 @@ TEST_CASE("gated_linear: projections begin with a deviation of 0.02, those of th
     GatedLinearOptions options;
     options.decay = decay;
     const auto mixer = mixer_of(options);
-    for (const auto& [name, parameter] : parameters_of(*mixer)) {
+    for (const auto& own : parameters_of(*mixer)) {
+      const std::string& name = own.first;
       CAPTURE(name);
       if (name.ends_with("bias")) CHECK(begins_with(*mixer, name, nn::Init::constant(0)));
       else if (name != "norm.weight") CHECK(begins_with(*mixer, name, nn::Init::normal(0.02)));

@@ -195,8 +195,9 @@ TEST_CASE("mechanisms: PyTorch's values are of every situation in which a row ha
     for (const nn::Places& places : {grid, points})
       need(tells_apart(row, places), places.dimensions > 0 ? "coordinates" : "a grid",
            [&](const Subject& one) { return one.shape.places.kind == places.kind; });
-    for (const auto& [bias, name] : nn::all_positions)
-      need(makes_room_for(row, bias), name, [bias](const Subject& one) { return one.shape.positions == bias; });
+    for (const auto& bias : nn::all_positions)
+      need(makes_room_for(row, bias.first), bias.second,
+           [&](const Subject& one) { return one.shape.positions == bias.first; });
   }
   const auto count = [](const auto& is) { return std::count_if(zoo().begin(), zoo().end(), is); };
   CHECK(count([&](const Mechanism& row) { return tells_apart(row, grid); }) == 3);     // attention_sh, flatten, laplacian

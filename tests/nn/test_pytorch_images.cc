@@ -59,7 +59,7 @@ void with_cifar_10(const std::string& name, const std::string& dtype, int64_t st
   CAPTURE(recording);
   if (testing::lacks(golden / "reference" / (recording + ".json"))) return;
   const nlohmann::json recorded = testing::recorded_training(golden, recording);
-  if (read_images({}).description.train_sha256 != recorded.at("train_sha256"))
+  if (read_images({}).description.train_sha256 != recorded.at("train_sha256").get<std::string>())
     return testing::skipped("the images of CIFAR-10 are not those that PyTorch was given");
   for (const std::string& assignment : {text("train.steps=", steps), std::string("train.batch=128"),
                                         std::string("data.kind=cifar-10"), std::string("data.train_images=0")})
