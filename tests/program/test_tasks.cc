@@ -131,7 +131,8 @@ TEST_CASE("tasks: every row trains, is evaluated on both parts, and says what is
 }
 
 TEST_CASE("tasks: whatever mixes tokens logs the active share of each score network's gate") {
-  for (auto& [label, experiment] : experiments()) {
+  for (auto& own : experiments()) {
+    Experiment& experiment = own.second;
     if (!model_row(experiment.model.name).mixes) continue;
     CAPTURE(experiment.model.name);
     experiment.attention.mechanism = "score_mlp";
