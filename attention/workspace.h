@@ -42,6 +42,7 @@ struct WorkspaceOptions : nn::Options {
           {"detached", "differentiable"});
     visit("read", read, "the memory with this batch in it, though under a causal mask that of before; or always that of before",
           {"new", "old"});
+    visit.only(read == "new", "read = \"new\"", {"gradient"});
     visit("beta", beta, "β: sharpness of the retrieval", nn::between(1e-6, 1e6));
     visit("retrieval_steps", retrieval_steps, "T: how often a token is made anew", nn::between(1, 64));
   }

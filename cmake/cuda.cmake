@@ -32,7 +32,8 @@ target_compile_options(tapir_flags INTERFACE
 # Whether a file of the project uses the loop engines: itself, or through a header of the project.
 function(tapir_uses_engines file result)
   get_property(known GLOBAL PROPERTY "tapir_uses_engines ${file}")
-  if(NOT known)
+  if("${known}" STREQUAL "")
+    set_property(GLOBAL PROPERTY "tapir_uses_engines ${file}" NO)
     file(STRINGS ${file} includes REGEX "^#include \"")
     set(known NO)
     foreach(include ${includes})

@@ -42,7 +42,6 @@ struct BlockOptions : Options {
     visit("hidden", hidden, "hidden units of the feed-forward layers; 0: 4 × width", between(0, 1 << 20));
     visit("norm", norm, "norm before each sub-layer, after its residual sum, or none", Choices{"pre", "post", "none"});
     visit("norm_kind", norm_kind, "layer norm or RMS norm", Choices{"layer", "rms"});
-    visit.only(norm != "none", "norm is not \"none\"", {"norm_kind"});
     visit("activation", activation, "of the feed-forward layers", Choices{"gelu", "gelu_tanh", "relu"});
     visit("bias", bias, "the feed-forward layers and layer norms have biases");
     visit("attention_bias", attention_bias, "the linear projections of attention have biases");

@@ -45,6 +45,10 @@ class Keys final : public FieldVisitor {
   void operator()(const char* key, bool&, const char*) override { add(key); }
   void operator()(const char* key, std::string&, const char*, const Choices&) override { add(key); }
   void operator()(const char* key, Numbers&, const char*, const Range&) override { add(key); }
+  void only(bool, const char*, std::initializer_list<const char*> keys) override {
+    for (const char* key : keys)
+      require(known_.contains(key), where_, [&] { return text("'", key, "' is said to be unread, and is no option before that"); });
+  }
 
  private:
   void add(const std::string& key) {

@@ -87,8 +87,9 @@ class ScaledHeads final : public StagedAttention {
   ScaledHeads(const AttentionShOptions& options, const MixerShape& shape)
       : StagedAttention(shape),
         options_(options),
-        beta_(options.learned ? &parameter("beta", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(options.beta))
-                              : nullptr) {}
+        beta_(options.normalised && options.learned
+                  ? &parameter("beta", {shape.heads}, nn::ParameterKind::gain, nn::Init::constant(options.beta))
+                  : nullptr) {}
 
   nn::Needs needs() const override {   // heads before the first window of several keys are the dot product's
     const auto larger = std::find_if(options_.factors.begin(), options_.factors.end(), [](int64_t r) { return r > 1; });

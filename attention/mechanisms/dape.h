@@ -30,7 +30,7 @@ struct DapeOptions : nn::Options {
   void fields(nn::FieldVisitor& visit) override {
     visit("kernel", kernel, "keys that a convolution reads; 1: DAPE (V1), a network across heads", nn::between(1, 7));
     visit("hidden", hidden, "channels between the convolutions", nn::between(1, 4096));
-    visit("padding", padding, "centred: a kernel reads keys on both sides, an even one one more before than behind; before: "
+    visit("padding", padding, "centred: a kernel reads keys on both sides, with an even kernel one more before than behind; before: "
           "none behind", {"centred", "before"});
     visit("mask_hidden", mask_hidden, "hide later keys before the second convolution too; else there is no token by token");
     visit.only(kernel > 2, "kernel is above 2", {"padding"});

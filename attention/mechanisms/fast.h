@@ -30,7 +30,7 @@ struct FastOptions : StateOptions {
   void fields(nn::FieldVisitor& visit) override {
     visit("order", order, "p: the highest power of the score in a weight", nn::between(1, 2));
     visit("normalisation", normalisation,
-          "of queries and keys; but for standardised and none it bounds scores by 1; those by a largest norm know other tokens",
+          "of queries and keys; all but standardised and none bound scores by 1; the three by a largest norm know other tokens",
           {"per_token", "standardised", "none", "max_norm", "centred_max_norm", "centred_sequence_max_norm"});
     StateOptions::fields(visit);
   }

@@ -62,10 +62,10 @@ class InterToken final : public StagedAttention {
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache* cache) const override {
     require_whole("inter_token", Q, K, call, cache);
     if (!network_) return StagedAttention::mixed(Q, K, V, call, cache);
-    const Tensor there = cache ? Q : without_hidden(Q, call.mask);   // a state has no gradient that hidden ones could reach
-    const Tensor all = cache ? without_hidden(cache->append("query", Q, K.size(2) - Q.size(2)), call.mask) : there;
+    const Tensor queries = cache ? Q : without_hidden(Q, call.mask);   // a state has no gradient that hidden ones could reach
+    const Tensor all = cache ? without_hidden(cache->append("query", Q, K.size(2) - Q.size(2)), call.mask) : queries;
     const Tensor scale = network_->forward(merge_heads(mean_query(all, Q.size(2), call.mask)));
-    return StagedAttention::mixed(mul(there, scale), K, V, call, cache);
+    return StagedAttention::mixed(mul(queries, scale), K, V, call, cache);
   }
 
   // Of queries (B,H,S,D), 0 where hidden: (B,H,1,D), or under a causal mask, for the last T of them, of those up to each (B,H,T,D).

@@ -16,6 +16,7 @@ struct MlpOptions : Options {
     visit("width", width, "units of a hidden layer", between(1, 1 << 20));
     visit("layers", layers, "hidden layers", between(0, 1024));
     visit("activation", activation, "after each hidden layer", Choices{"tanh", "relu", "gelu", "silu"});
+    visit.only(layers > 0, "layers is not 0", {"width", "activation"});
   }
 };
 

@@ -32,6 +32,7 @@ struct OperatorTransformerOptions : BlockOptions {
 
   void fields(FieldVisitor& visit) override {
     BlockOptions::fields(visit);
+    visit.only(norm != "none", "norm is not \"none\"", {"norm_kind"});   // other models have a last norm
     visit("modes", modes, "Fourier modes of a spectral convolution", between(1, 1 << 16));
     visit("decoder_layers", decoder_layers, "spectral convolutions behind the blocks", between(1, 1024));
     visit("decoder_width", decoder_width, "channels of the decoder", between(1, 1 << 16));

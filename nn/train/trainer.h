@@ -57,7 +57,6 @@ struct TrainOptions : nn::Options {
     visit("log_every", log_every, "steps between lines of metrics.jsonl", nn::between(1, 1e12));
     visit("evaluate_every", evaluate_every, "steps between evaluations on the validation part; 0: at the end alone",
           nn::between(0, 1e12));
-    visit.only(evaluate_every > 0, "evaluate_every is not 0", {"solved"});
     visit("save_every", save_every, "steps between checkpoints; 0: at the end alone", nn::between(0, 1e12));
   }
 };

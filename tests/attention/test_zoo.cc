@@ -335,18 +335,23 @@ TEST_CASE("zoo: rows that no run could be named after, that lack something, or w
   CHECK(refused([](Mechanism& row) { row.make = {}; }) == lacks);
   CHECK(refused([](Mechanism& row) { row.options = {}; }) == lacks);
   struct Odd : nn::Options {
-    Odd(const char* first, const char* second, double value) : first(first), second(second), x(value) {}
+    Odd(const char* first, const char* second, double value, const char* unread)
+        : first(first), second(second), unread(unread ? unread : first), x(value) {}
     void fields(nn::FieldVisitor& visit) override {
       visit(first, x, "", nn::between(0, 1));
+      visit.only(true, "", {unread});
       visit(second, y, "");
     }
-    const char *first, *second;
+    const char *first, *second, *unread;
     double x;
     bool y = false;
   };
-  const auto options = [&](const char* first, const char* second, double value) {
-    return refused([=](Mechanism& row) { row.options = [=] { return std::make_unique<Odd>(first, second, value); }; });
+  const auto options = [&](const char* first, const char* second, double value, const char* unread = nullptr) {
+    return refused([=](Mechanism& row) { row.options = [=] { return std::make_unique<Odd>(first, second, value, unread); }; });
   };
+  for (const char* other : {"b", "c"})   // behind it, nowhere
+    CHECK(options("a", "b", 0, other) ==
+          text("zoo: of_another_user: '", other, "' is said to be unread, and is no option before that"));
   CHECK(options("a", "a", 0) == "zoo: of_another_user: there are two options 'a'");
   CHECK(options("a", "mechanism", 0) == "zoo: of_another_user: there are two options 'mechanism'");
   CHECK(options("", "b", 0) == "zoo: of_another_user: an option must have a key");

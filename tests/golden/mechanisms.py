@@ -320,13 +320,13 @@ def staged_case(name, mechanism, causal, options, keys, generator, shape=None, p
         def row(h, i):
             r = options["factors"][h % len(options["factors"])]
             begins = [begin for begin in range(0, keys, r) if not causal or begin + r - 1 <= i]
-            sets = [[j for j in range(begin, min(begin + r, keys)) if not present or present[j]] for begin in begins]
-            begins = [own for own in sets if own]
-            sets = begins + [[i]] * (causal and r > 1)
+            windows = [[j for j in range(begin, min(begin + r, keys)) if not present or present[j]] for begin in begins]
+            windows = [own for own in windows if own]
+            sets = windows + [[i]] * (causal and r > 1)
             k, v = (torch.stack([x[name][:, h, own].mean(1) for own in sets], 1) for name in "kv")
             q = x["q"][:, h, i]
-            if options["normalised"] and begins:
-                q, k = normalised_rows(q, k, k[:, : len(begins)], beta_of(x, h))
+            if options["normalised"] and windows:
+                q, k = normalised_rows(q, k, k[:, : len(windows)], beta_of(x, h))
             weights = torch.softmax(torch.einsum("bd,bed->be", q, k) / math.sqrt(WIDTH), -1)
             return torch.einsum("be,bed->bd", weights, v)
 

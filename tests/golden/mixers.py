@@ -65,7 +65,8 @@ def mlp_qkv_case(version, generator, causal=False, present=None):
     options |= {"norm_shared": norm_shared, "output_bias": output_bias}
     fields = {"mechanism": "mlp_qkv", "options": options} | ({"causal": True} if causal else {})
     fields |= {"present": [present]} if present else {}
-    return record(f"mlp_qkv, {version}{', causal' * causal}{', padded' * bool(present)}", fields, inputs, parameters, draw(generator, 1, length, width), forward)
+    name = f"mlp_qkv, {version}" + ", causal" * causal + ", padded" * bool(present)
+    return record(name, fields, inputs, parameters, draw(generator, 1, length, width), forward)
 
 
 def associative_case(options, generator):

@@ -179,7 +179,7 @@ TEST_CASE("attention_bn: what is the same for all keys of a query may be left aw
   CHECK(frobenius_error(attended(*mixer, Q, K, V).values<double>(), simplified.values<double>()) < 1e-13);
 }
 
-TEST_CASE("attention_bn: multiplied with, deviations have no ε, as in the public code; one of its own is refused") {
+TEST_CASE("attention_bn: multiplied with, deviations have no ε, as in the public code") {
   AttentionBnOptions options;
   options.deviation = "multiply";
   const auto mixer = make_attention_bn(options, {.width = 8, .heads = 2});

@@ -313,7 +313,7 @@ TEST_CASE("attention_sh: on a grid it equals scalar loops, with every gradient, 
                               .heads = [&](const auto& any, const auto&, const auto& sizes, const auto& q, const auto& k,
                                            const auto& v, const auto& g) {
                                 const auto& own = static_cast<const AttentionShOptions&>(any);
-                               return Pooled{own, Values(sizes.H, own.beta), grid}.attend(sizes, q, k, v, g);
+                                return Pooled{own, Values(sizes.H, own.beta), grid}.attend(sizes, q, k, v, g);
                               }};
           CHECK(from_truth(subject, subject.expected(*options, oracle), keys).within_bounds());
         }

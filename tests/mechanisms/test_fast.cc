@@ -307,7 +307,8 @@ TEST_CASE("fast: a largest norm gives later tokens away, and is refused under a 
       const Tensor A = slice(slice(weights_of(options, of), 2, 0, 5), 3, 0, 5);
       return div(A, sum(A, 3, true)).values<double>();
     };
-    const std::string message = message_of([&] { nn::require_met("model", mixer_of(options)->needs(), {.width = 8, .heads = 2, .causal = true}); });
+    const MixerShape causal{.width = 8, .heads = 2, .causal = true};
+    const std::string message = message_of([&] { nn::require_met("model", mixer_of(options)->needs(), causal); });
     const bool over_tokens = options.normalisation.ends_with("max_norm");
     CHECK(mixer_of(options)->needs() == nn::Needs{.self = over_tokens, .all_tokens = over_tokens, .any_distance = true});
     if (!over_tokens) {

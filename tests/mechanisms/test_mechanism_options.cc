@@ -64,7 +64,8 @@ TEST_CASE("options of mechanisms: every value has right gradients, first and sec
   });
 }
 
-// Every pair of options: where one has a value that leaves another unread, the other is refused, and does not pass silently.
+// Every pair of options that make a difference in one evaluation without a mask: where one has a value that leaves another unread,
+// the other is refused.
 TEST_CASE("options of mechanisms: one that does nothing beside a value of another is refused there") {
   const Tensor x = random_normal({2, 4, 8}, 1, "x");
   const std::set<std::string> degenerate{
@@ -88,7 +89,10 @@ TEST_CASE("options of mechanisms: one that does nothing beside a value of anothe
             const Tensor mixed = mixer->forward(x, x, {});
             outputs.push_back(nn::after_feed_forward(*mixer, mixed, {}).values<double>());
           });
-          if (refusal != "no error") continue;
+          if (refusal != "no error") {
+            CHECK((contains_text(refusal, "is read only where") || refusal.starts_with("mlp_qkv: norm")));
+            continue;
+          }
           for (size_t one = 0; one + 1 < outputs.size(); ++one) CHECK(frobenius_error(outputs[one], outputs.back()) > 1e-9);
         }
       }

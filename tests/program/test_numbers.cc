@@ -175,8 +175,9 @@ TEST_CASE("every number of a configuration is taken exactly, or refused with its
           });
           const bool number = key.whole ? word.whole : word.real;
           if (number && word.value >= key.bounds.low && word.value <= key.bounds.high) {
-            (contains_text(message, "is read only where") ? idle : read).insert(section + '.' + key.key);
-            if (contains_text(message, "is read only where")) continue;
+            const bool unread = contains_text(message, "is read only where");
+            (unread ? idle : read).insert(section + '.' + key.key);
+            if (unread) continue;
             CHECK(message == "no error");
             CHECK(numbers.values[key.key] == (key.whole ? word.value : static_cast<double>(word.value)));
             ++taken;

@@ -113,7 +113,7 @@ TEST_CASE("steps until solved are asked of arms that are solved alike") {
   const std::string fine = "solved = 0.5\nevaluate_every = 3", needs = "config: trial.metric: steps_until_solved needs ";
   CHECK(refused(fine, "") == "no error");
   CHECK(refused("solved = 0.5\nevaluate_every = 0", "") ==
-        "trial.arm plain: config: train.solved: is read only where evaluate_every is not 0; hint: leave it out, or at its default");
+        needs + "evaluations before the last step, train.evaluate_every in 1 … 8, but plain has 0");
   CHECK(refused("solved = 0.5\nevaluate_every = 9", "") ==
         needs + "evaluations before the last step, train.evaluate_every in 1 … 8, but plain has 9");
   CHECK(refused(fine, "train.solved = 0.6") ==

@@ -18,6 +18,7 @@ inline std::vector<std::vector<std::string>> variants() {
   for (const char* optimiser : {"adamw", "sgd", "lion", "muon"}) all.push_back({text("optimiser.name=", optimiser)});
   all.push_back({"schedule.shape=wsd"});
   all.push_back({"attention.mechanism=score_mlp", "attention.form=paper"});
+  all.push_back({"attention.mechanism=attention_sh", "attention.normalised=true"});
   all.push_back({"task.name=operator", "task.equation=darcy"});
   all.push_back({"task.name=picture", "model.name=implicit", "model.encoding=positional"});
   return all;

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "attention/reproduce/program/config.h"
 #include "tensor/error.h"
 
@@ -29,8 +27,10 @@ class Describer final : public nn::FieldVisitor {
   }
 
   void only(bool, const char* where, std::initializer_list<const char*> names) override {
+    const char* const condition = "; read where ";
     for (const char* name : names)
-      std::find_if(keys.begin(), keys.end(), [&](const Key& key) { return key.name == name; })->meaning += text("; read where ", where);
+      for (Key& key : keys)
+        if (key.name == name) key.meaning += text(key.meaning.find(condition) == std::string::npos ? condition : " and ", where);
   }
 
   std::vector<Key> keys;
