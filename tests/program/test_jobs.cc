@@ -121,6 +121,12 @@ TEST_CASE("kill -9 of a command with --jobs: its folder is free at once, its tra
   }
 }
 
+TEST_CASE("threads are those of one run at a time") {
+  for (const char* command : {"compare x --attention dot_product,linear --jobs 2", "trial x --jobs 2"})
+    CHECK(refusal(command, "", "--threads 2") ==
+          "tapir: --threads: with --jobs above 1 each run has one thread; hint: leave out one of them");
+}
+
 TEST_CASE("a command with --jobs that fails ends after its trainings, which have saved") {
   const Comparison comparison(3);
   fs::rename(comparison.out / "jobs.log", comparison.out / "before.log");

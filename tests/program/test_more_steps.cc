@@ -55,6 +55,16 @@ TEST_CASE("a run is given more steps where the schedule allows it, and ends with
                                             "wsd"});
 }
 
+TEST_CASE("a run that ends while its rate still grows says so") {
+  const TemporaryFolder folder;
+  const auto said = [&](int steps) {
+    const std::string line = text("--set schedule.warmup=3 --set train.steps=", steps, " --out ", in_quotes(folder.path() / text(steps)));
+    return tapir(train_line(line)).err;
+  };
+  CHECK(contains_text(said(3), "schedule.warmup = 3: the rate still grows when the 3 steps end\n"));
+  CHECK(!contains_text(said(4), "schedule.warmup"));
+}
+
 TEST_CASE("a run that is given more steps may be stopped and killed like any other, and is not given fewer than are done") {
   const TemporaryFolder folder;
   const fs::path run = folder.path() / "run", whole = folder.path() / "whole";

@@ -3,6 +3,7 @@
 #pragma once
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,7 +74,7 @@ struct GenerateCommand {
   DrawOptions draw;
   int64_t samples = 1;                      // texts, drawn side by side
   std::string stop;                         // a text ends before these words; empty: it does not
-  uint64_t seed = 1;
+  std::optional<uint64_t> seed;             // of the choice; 1
   std::string device;
 };
 int run_generate(const GenerateCommand& command);

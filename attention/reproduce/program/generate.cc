@@ -137,6 +137,10 @@ Ids prompt_of(const Tokenizer& tokenizer, const std::string& prompt) {
 }  // namespace
 
 int run_generate(const GenerateCommand& command) {
+  const DrawOptions& draws = command.draw;
+  require(draws.temperature > 0 || (draws.top_k == 0 && draws.top_p == 1 && command.samples == 1 && !command.seed), "generate",
+          [] { return "at --temperature 0 the likeliest token is taken, and --top-k, --top-p, --samples and --seed choose nothing"; },
+          "leave them out, or give a temperature");
   const std::unique_ptr<OpenRun> run = open_run(command.run, command.device);
   const NoGrad guard;
   auto* const language = dynamic_cast<LanguageTask*>(run->task.get());
@@ -169,7 +173,7 @@ int run_generate(const GenerateCommand& command) {
     for (size_t sample = 0; sample < texts.size(); ++sample) {
       const auto first = all.begin() + static_cast<int64_t>(sample) * tokenizer.size();
       const Philox4 bits = random_block(
-          {.seed = command.seed, .step = static_cast<uint32_t>(sample), .site = site_of("generate")}, static_cast<uint64_t>(k));
+          {.seed = command.seed.value_or(1), .step = static_cast<uint32_t>(sample), .site = site_of("generate")}, static_cast<uint64_t>(k));
       made += !texts[sample].ended();
       texts[sample].add(draw({first, first + tokenizer.size()}, command.draw, uniform(bits[0])));
     }

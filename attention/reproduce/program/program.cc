@@ -241,6 +241,8 @@ int run(int argc, char** argv) {
                 unknown.empty() ? error.what() : text("there is no command or option '", unknown.front(), "' here"),
                 hint.empty() ? "tapir --help and tapir COMMAND --help list what there is" : hint);
   }
+  require(common.threads <= 1 || std::max(compare.jobs, trial.jobs) == 1, "--threads",
+          [] { return "with --jobs above 1 each run has one thread"; }, "leave out one of them");
   if (common.threads) set_threads(static_cast<int>(common.threads));
   if (*train_app) {
     require(!train.experiment.empty() || !train.resume.empty(), "train",
@@ -265,7 +267,7 @@ int run(int argc, char** argv) {
     return run_eval(eval);
   }
   if (*generate_app) {
-    generate.seed = static_cast<uint64_t>(common.seed.value_or(1));
+    if (common.seed) generate.seed = static_cast<uint64_t>(*common.seed);
     generate.device = common.device;
     return run_generate(generate);
   }

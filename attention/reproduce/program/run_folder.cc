@@ -127,6 +127,9 @@ TrainedRun train_in(Experiment& experiment, const std::filesystem::path& folder,
   };
   note(fmt::format("{}: {}, {}, {} parameters, {} thread{}", folder.string(), experiment.subject(), task.summary(),
                    task.model().parameter_count(), threads(), threads() == 1 ? "" : "s"));
+  if (experiment.schedule.warmup >= experiment.train.steps)
+    note(fmt::format("schedule.warmup = {}: the rate still grows when the {} steps end", experiment.schedule.warmup,
+                     experiment.train.steps));
   run.report = train(loop, experiment.train, experiment.schedule, experiment.optimiser,
                      static_cast<uint64_t>(experiment.run.seed),
                      {.folder = folder, .resume = resume, .terminal = isatty(STDERR_FILENO) == 1, .stop_after = stop_after,
