@@ -32,7 +32,7 @@ Tensor blurred(const Tensor& x, int64_t level, const nn::Places& places, const M
   const std::vector<double> g = gaussian(level);
   const ConvolutionOptions same{.padding = level + 1, .groups = C};
   const Tensor seen = without_hidden(x, mask);
-  if (places.kind != nn::Places::Kind::grid) return without_hidden(conv1d(seen, for_channels(g, {k, 1, 1}, x), same), mask);
+  if (!places.on_grid()) return without_hidden(conv1d(seen, for_channels(g, {k, 1, 1}, x), same), mask);
   std::vector<double> square;
   for (const double row : g)
     for (const double column : g) square.push_back(row * column);

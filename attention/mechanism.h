@@ -3,8 +3,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
+#include "attention/registry.h"
 #include "attention/staged.h"
 #include "nn/fields.h"
 
@@ -38,6 +40,12 @@ constexpr Claims and_exact(Claims claims) {
   return claims;
 }
 
+// Of a mechanism that breaks one of them.
+constexpr Claims without(Claims claims, bool Claims::*broken) {
+  claims.*broken = false;
+  return claims;
+}
+
 // Every claim by its name.
 inline constexpr std::pair<const char*, bool Claims::*> all_claims[] = {
     {"exact", &Claims::exact},               {"causal", &Claims::causal},       {"distribution", &Claims::distribution},
@@ -52,11 +60,11 @@ struct Mechanism {
   std::string cost;       // pairs, memory
 
   // A function of the options: what a value of one of them breaks is not claimed for it.
-  std::function<Claims(const nn::Options&)> claims;
+  std::function<Claims(const nn::Options&)> claims{};
 
-  std::function<std::unique_ptr<nn::Options>()> options;   // with the paper's defaults
+  std::function<std::unique_ptr<nn::Options>()> options{};   // with the paper's defaults
   // Throws Error for options of another row.
-  std::function<std::unique_ptr<nn::TokenMixer>(const nn::Options&, const MixerShape&)> make;
+  std::function<std::unique_ptr<nn::TokenMixer>(const nn::Options&, const MixerShape&)> make{};
 };
 
 // Of all options alike.
@@ -64,16 +72,16 @@ template <class T> auto always(const T& value) {
   return [value](const nn::Options&) { return value; };
 }
 
-// The maker of a mechanism with options of its own, behind the common signature.
-template <class O, class Make>
-void set_maker(Mechanism& row, Make make) {
+// The row of a mechanism with options O of its own, behind the common signatures: claims, or a function of (const O&) that gives
+// them, and make(const O&, const MixerShape&).
+template <class O, class ClaimsOf, class Make>
+Mechanism row_of(Mechanism row, ClaimsOf claims, Make make) {
+  const auto own = [name = row.name](const nn::Options& options) -> const O& { return options_of<O>("zoo", name, options); };
   row.options = [] { return std::make_unique<O>(); };
-  row.make = [make, name = row.name](const nn::Options& options, const MixerShape& shape) {
-    const auto* const own = dynamic_cast<const O*>(&options);
-    require(own != nullptr, "zoo", [&] { return text("these are not the options of '", name, "'"); },
-            "take those that the row's options() makes");
-    return make(*own, shape);
-  };
+  row.make = [=](const nn::Options& options, const MixerShape& shape) { return make(own(options), shape); };
+  if constexpr (std::is_same_v<ClaimsOf, Claims>) row.claims = always(claims);
+  else row.claims = [=](const nn::Options& options) { return claims(own(options)); };
+  return row;
 }
 
 }  // namespace tapir

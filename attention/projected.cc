@@ -96,7 +96,7 @@ Tensor ProjectedAttention::placed(const Tensor& x, const std::vector<int64_t>& b
 Tensor ProjectedAttention::placed(const Tensor& x, int64_t begin, const nn::Call&) const {
   if (shape_.positions != nn::Positions::rotary) return x;
   const nn::Places& places = shape_.places;
-  return places.kind == nn::Places::Kind::grid ? rotary_grid(x, places.class_tokens, places.rows, places.columns)
+  return places.on_grid() ? rotary_grid(x, places.class_tokens, places.rows, places.columns)
                                                : rotary(x, begin);
 }
 

@@ -17,7 +17,7 @@ class RecurrentAttention : public ProjectedAttention {
  public:
   // `chunk`: tokens whose pairs with each other are computed, if it is a power of two, else the next one. `replaced`: see
   // ProjectedAttention. Throws Error unless the chunk is positive.
-  RecurrentAttention(const MixerShape& shape, int64_t chunk, const std::set<Projection>& replaced);
+  RecurrentAttention(const MixerShape& shape, int64_t chunk, const std::set<Projection>& replaced = {});
 
   bool accepts(nn::Positions positions) const override { return positions == nn::Positions::none; }
 

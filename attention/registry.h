@@ -5,9 +5,18 @@
 #include <utility>
 #include <vector>
 
+#include "nn/fields.h"
 #include "tensor/error.h"
 
 namespace tapir {
+
+// The options of a row as what they are. Throws Error, named after `where`, for those of another row.
+template <class O> const O& options_of(const char* where, const std::string& row, const nn::Options& options) {
+  const auto* const own = dynamic_cast<const O*>(&options);
+  require(own != nullptr, where, [&] { return text("these are not the options of '", row, "'"); },
+          "take those that the row's options() makes");
+  return *own;
+}
 
 template <class Row> class Registry {   // of rows with a name and a title
  public:

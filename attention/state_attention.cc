@@ -8,7 +8,6 @@
 #include "autograd/node.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
-#include "autograd/ops/index.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/scan.h"
 #include "autograd/ops/shape.h"
@@ -53,7 +52,7 @@ Fraction causal_part(const Tensor& queries, const Tensor& keys, const Tensor& V,
 Tensor last_values(const Tensor& before, const Tensor& x, const Tensor& there) {
   const Tensor all = concat({before, x}, 2);
   if (!there.defined()) return slice(all, 2, x.size(2), before.size(2));
-  const std::vector<double> counts = sum(there.to(DType::f64), 1).values<double>();
+  const std::vector<double> counts = sum(not_equal(there, 0).to(DType::f64), 1).values<double>();
   std::vector<Tensor> samples;
   for (int64_t b = 0; b < x.size(0); ++b)
     samples.push_back(slice(slice(all, 0, b, 1), 2, static_cast<int64_t>(counts[b]), before.size(2)));
@@ -72,13 +71,7 @@ Tensor StateAttention::divided(const Tensor& numerator, const Tensor& total, con
 
 Tensor StateAttention::keys_seen(int64_t T, int64_t S, const Mask& mask, const Tensor& like) const {
   if (divisor_ == Divisor::weights) return {};
-  Tensor there = Tensor::full({1, S}, 1, like.dtype(), like.device());
-  if (mask.keys.defined()) there = not_equal(mask.keys, 0).to(like.dtype());
-  std::vector<int32_t> limits(T);   // query t sees those of the first so many that are there
-  for (int64_t t = 0; t < T; ++t)
-    limits[t] = static_cast<int32_t>(mask.causal ? std::clamp<int64_t>(t + mask.offset + 1, 0, S) : S);
-  const Tensor up_to_each = index_select(pad(cumsum(there, 1), 1, 1, 0), 1, Tensor::from(limits, {T}, like.device()));
-  return reshape(up_to_each, {there.size(0), 1, T, 1});
+  return sum_to_each(keys_there(mask, S, like), T, mask);
 }
 
 Tensor StateAttention::explicit_form(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const {

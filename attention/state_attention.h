@@ -47,10 +47,11 @@ class StateAttention : public ProjectedAttention {
   Tensor explicit_form(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call) const;
 
  protected:
-  // φ of queries and keys: (B,H,·,D) → (B,H,·,F). Features may have any sign: weights are a distribution where every product
-  // φ(q)·φ(k) is ≥ 0. Where those that a query sees have the sum 0, all 0 or of both signs, and divide, it gets zeros.
+  // φ of queries, and, unless it is overridden, of keys: (B,H,·,D) → (B,H,·,F). Features may have any sign: weights are a
+  // distribution where every product φ(q)·φ(k) is ≥ 0. Where those that a query sees have the sum 0, all 0 or of both signs, and
+  // divide, it gets zeros.
   virtual Tensor query_features(const Tensor& Q, const nn::Call& call) const = 0;
-  virtual Tensor key_features(const Tensor& K, const nn::Call& call) const = 0;
+  virtual Tensor key_features(const Tensor& K, const nn::Call& call) const { return query_features(K, call); }
 
   // What is mixed: (B,H,S,D) → (B,H,S,E), numbers also at keys that mask.keys hides, where V is 0.
   virtual Tensor values(const Tensor& V, const nn::Call&) const { return V; }

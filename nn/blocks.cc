@@ -101,9 +101,9 @@ Blocks::Blocks(const char* model, const BlockOptions& options, MixerShape shape,
   shape.key_heads = options.key_heads;
   shape.head_width = options.head_width;
   shape.biases = options.attention_bias;
-  const bool grid = shape.places.kind == Places::Kind::grid;
+  const bool grid = shape.places.on_grid();
   require(
-      shape.positions != Positions::rotary || shape.head_channels() % (grid ? 4 : 2) == 0, model,
+      shape.positions != Positions::rotary || shape.can_turn(shape.head_channels()), model,
       [&] {
         return text("rotary positions turn pairs of channels", grid ? " for rows and as many for columns" : "", ", and a head has ",
                     shape.head_channels());
@@ -153,7 +153,7 @@ Tensor Blocks::step(const Tensor& x, const std::vector<std::unique_ptr<MixerStat
   const Scope scope = enter();
   Tensor y = x;
   for (size_t i = 0; i < blocks_.size(); ++i) y = blocks_[i]->step(y, *state[i], lengths, call);
-  return y;
+  return leave(y, x);
 }
 
 }  // namespace tapir::nn

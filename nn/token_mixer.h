@@ -17,6 +17,7 @@ struct Places {
   int64_t class_tokens = 0, rows = 0, columns = 0;   // of a grid: class tokens first, then its cells row by row
   int64_t dimensions = 0;                            // of coordinates, which the call brings
 
+  bool on_grid() const { return kind == Kind::grid; }
   int64_t tokens() const { return class_tokens + rows * columns; }   // of a grid
 };
 
@@ -42,6 +43,8 @@ struct MixerShape {
 
   int64_t head_channels() const { return head_width ? head_width : width / heads; }   // D
   int64_t key_head_count() const { return key_heads ? key_heads : heads; }
+  // Rotary positions turn pairs of channels, on a grid as many for rows as for columns.
+  bool can_turn(int64_t channels) const { return channels % (places.on_grid() ? 4 : 2) == 0; }
 };
 
 // What a mixer cannot do without. A model that cannot give it is refused when it is made.

@@ -1,9 +1,14 @@
 #include "attention/kernels/mix.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "autograd/apply.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
+#include "autograd/ops/index.h"
 #include "autograd/ops/matmul.h"
+#include "autograd/ops/scan.h"
 #include "autograd/ops/shape.h"
 #include "tensor/parallel.h"
 
@@ -90,6 +95,19 @@ Tensor without_hidden(const Tensor& x, const Mask& mask) {
   along.push_back(x.size(-2));
   along.push_back(1);
   return where(reshape(mask.keys, along), x, Tensor::zeros({}, x.dtype(), x.device()));
+}
+
+Tensor keys_there(const Mask& mask, int64_t S, const Tensor& like) {
+  if (!mask.keys.defined()) return Tensor::full({1, 1, S, 1}, 1, like.dtype(), like.device());
+  return reshape(not_equal(mask.keys, 0).to(like.dtype()), {mask.keys.size(0), 1, S, 1});
+}
+
+Tensor sum_to_each(const Tensor& x, int64_t T, const Mask& mask) {
+  const int64_t S = x.size(-2);
+  std::vector<int32_t> limits(T);
+  for (int64_t t = 0; t < T; ++t)
+    limits[t] = static_cast<int32_t>(mask.causal ? std::clamp<int64_t>(t + mask.offset + 1, 0, S) : S);
+  return index_select(pad(cumsum(x, -2), -2, 1, 0), -2, Tensor::from(limits, {T}, x.device()));
 }
 
 }  // namespace tapir

@@ -25,6 +25,12 @@ Tensor in_reach(const Tensor& x, const Mask& mask);
 // mask.keys is undefined.
 Tensor without_hidden(const Tensor& x, const Mask& mask);
 
+// Of S keys, 1 where they are there and 0 where mask.keys hides them: (B,1,S,1), or (1,1,S,1) where all are there; of like's type.
+Tensor keys_there(const Mask& mask, int64_t S, const Tensor& like);
+
+// x (B,…,S,C), of keys → (B,…,T,C): to query t the sum over keys s ≤ t + offset under a causal mask, else over all.
+Tensor sum_to_each(const Tensor& x, int64_t T, const Mask& mask);
+
 struct Mix;
 using MixOps = OpList<Mix>;
 template <OneOf<MixOps> Op> inline constexpr bool is_listed<Op> = true;

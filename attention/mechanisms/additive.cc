@@ -54,15 +54,14 @@ std::unique_ptr<nn::TokenMixer> make_additive(const AdditiveOptions& options, co
 }
 
 Mechanism additive_row() {
-  Mechanism row{.name = "additive",
-                .title = "Additive attention",
-                .paper = "Bahdanau, Cho & Bengio 2015, arXiv 1409.0473",
-                .equation = "s_ij = vᵀ tanh(W q_i + U k_j)",
-                .cost = "3 M operations and M tanh a pair for M hidden units; memory T × S",
-                .claims = always(and_exact(staged_claims)),
-                .options = {}, .make = {}};
-  set_maker<AdditiveOptions>(row, make_additive);
-  return row;
+  return row_of<AdditiveOptions>(
+      {.name = "additive",
+       .title = "Additive attention",
+       .paper = "Bahdanau, Cho & Bengio 2015, arXiv 1409.0473",
+       .equation = "s_ij = vᵀ tanh(W q_i + U k_j)",
+       .cost = "3 M operations and M tanh a pair for M hidden units; memory T × S"},
+      and_exact(staged_claims),
+      make_additive);
 }
 
 }  // namespace tapir

@@ -1,6 +1,5 @@
 #include "attention/mechanisms/associative.h"
 
-
 #include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
@@ -49,21 +48,18 @@ std::unique_ptr<nn::TokenMixer> make_associative(const AssociativeOptions& optio
 }
 
 Mechanism associative_row() {
-  Mechanism row{.name = "associative",
-                .title = "Associative Transformer",
-                .paper = "Sun et al. 2023, arXiv 2309.12862",
-                .equation = "behind the feed-forward network: z + Pᵀ softmax(β P z), P of a memory that batches write",
-                .cost = "4 D operations a pair, memory T × S; 4 M C operations a token, in training 4 S m (C + M) more",
-                .claims =
-                    [](const nn::Options& any) {
-                      const auto& options = dynamic_cast<const AssociativeOptions&>(any);
-                      Claims claims = and_exact(staged_claims);
-                      claims.batch_independent = options.layer == "dense" || options.read == "old";
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<AssociativeOptions>(row, make_associative);
-  return row;
+  return row_of<AssociativeOptions>(
+      {.name = "associative",
+       .title = "Associative Transformer",
+       .paper = "Sun et al. 2023, arXiv 2309.12862",
+       .equation = "behind the feed-forward network: z + Pᵀ softmax(β P z), P of a memory that batches write",
+       .cost = "4 D operations a pair, memory T × S; 4 M C operations a token, in training 4 S m (C + M) more"},
+      [](const AssociativeOptions& options) {
+        Claims claims = and_exact(staged_claims);
+        claims.batch_independent = options.layer == "dense" || options.read == "old";
+        return claims;
+      },
+      make_associative);
 }
 
 }  // namespace tapir

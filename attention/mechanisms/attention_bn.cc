@@ -1,13 +1,10 @@
 #include "attention/mechanisms/attention_bn.h"
 
-#include <algorithm>
 #include <cmath>
-#include <vector>
 
+#include "attention/kernels/mix.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/comparison.h"
-#include "autograd/ops/index.h"
-#include "autograd/ops/scan.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sum.h"
 #include "autograd/ops/unary.h"
@@ -21,18 +18,13 @@ struct Moments {
 };
 
 Moments moments(const Tensor& K, int64_t T, const Mask& mask, double prior) {
-  const int64_t B = K.size(0), S = K.size(2);
-  Tensor there = Tensor::full({1, 1, S, 1}, 1, K.dtype(), K.device());   // 1 for tokens that count
-  if (mask.keys.defined()) there = reshape(mask.keys.to(K.dtype()), {B, 1, S, 1});
+  const Tensor there = keys_there(mask, K.size(2), K);
   const auto at_least_one = [](const Tensor& count) { return clamp(count, 1, HUGE_VAL); };
   if (!mask.causal) {
     const Tensor count = sum(there, 2, true), some = at_least_one(count), mean = div(sum(K, 2, true), some);
     return {mean, div(sum(mul(square(sub(K, mean)), there), 2, true), some), count};
   }
-  std::vector<int32_t> seen(T);   // how many keys each query may see
-  for (int64_t t = 0; t < T; ++t) seen[t] = static_cast<int32_t>(std::clamp<int64_t>(t + mask.offset + 1, 0, S));
-  const Tensor rows = Tensor::from(seen, {T}, K.device());
-  const auto up_to_each = [&](const Tensor& x) { return index_select(pad(cumsum(x, 2), 2, 1, 0), 2, rows); };
+  const auto up_to_each = [&](const Tensor& x) { return sum_to_each(x, T, mask); };
   // Of what is left of the first key: a common shift of all keys costs no digits.
   const Tensor origin = slice(K, 2, 0, 1), K0 = mul(sub(K, origin), there), count = up_to_each(there);
   const Tensor some = at_least_one(count), mean = div(up_to_each(K0), some), spread = up_to_each(mul(K0, K0));
@@ -77,15 +69,14 @@ std::unique_ptr<nn::TokenMixer> make_attention_bn(const AttentionBnOptions& opti
 }
 
 Mechanism attention_bn_row() {
-  Mechanism row{.name = "attention_bn",
-                .title = "Attention-BN",
-                .paper = "Nguyen et al. 2023, arXiv 2406.13781",
-                .equation = "s_ij = (q_i − β μ)·(k_j/σ²) / √D, μ and σ of the keys",
-                .cost = "4 D operations a pair; memory T × S, fused T + S",
-                .claims = always(and_exact(staged_claims)),
-                .options = {}, .make = {}};
-  set_maker<AttentionBnOptions>(row, make_attention_bn);
-  return row;
+  return row_of<AttentionBnOptions>(
+      {.name = "attention_bn",
+       .title = "Attention-BN",
+       .paper = "Nguyen et al. 2023, arXiv 2406.13781",
+       .equation = "s_ij = (q_i − β μ)·(k_j/σ²) / √D, μ and σ of the keys",
+       .cost = "4 D operations a pair; memory T × S, fused T + S"},
+      and_exact(staged_claims),
+      make_attention_bn);
 }
 
 }  // namespace tapir

@@ -94,7 +94,7 @@ class ScaledHeads final : public StagedAttention {
   nn::Needs needs() const override {   // heads before the first window of several keys are the dot product's
     const auto larger = std::find_if(options_.factors.begin(), options_.factors.end(), [](int64_t r) { return r > 1; });
     const int64_t heads = larger == options_.factors.end() ? 1 : std::distance(options_.factors.begin(), larger) + 1;
-    return {.all_tokens = on_grid(), .any_distance = true, .order = true, .heads = heads};
+    return {.all_tokens = shape_.places.on_grid(), .any_distance = true, .order = true, .heads = heads};
   }
   bool accepts(nn::Positions positions) const override { return !nn::is_bias(positions); }
 
@@ -102,8 +102,6 @@ class ScaledHeads final : public StagedAttention {
   struct Head {
     Tensor y, weights;   // (B,1,T,D); (B,1,T,S), of keys, where a recorder wants them
   };
-
-  bool on_grid() const { return shape_.places.kind == nn::Places::Kind::grid; }
 
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache*) const override {
     const int64_t T = Q.size(2), S = K.size(2), offset = call.mask.offset;
@@ -113,7 +111,7 @@ class ScaledHeads final : public StagedAttention {
           return text("under a causal mask queries are keys too, got ", T, " of them at offset ", offset, " for ", S, " keys");
         },
         "give the keys of the queries, after those of earlier tokens");
-    require(!on_grid() || S == shape_.places.tokens(), "attention_sh",
+    require(!shape_.places.on_grid() || S == shape_.places.tokens(), "attention_sh",
             [&] { return text("the grid has ", shape_.places.tokens(), " tokens, got ", S, " keys"); });
     std::vector<Tensor> results, weights;
     for (int64_t h = 0; h < shape_.heads; ++h) {
@@ -130,9 +128,8 @@ class ScaledHeads final : public StagedAttention {
   Head scaled(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, int64_t r, const Tensor& beta) const {
     const Mask& mask = call.mask;
     const int64_t B = K.size(0), T = Q.size(2), S = K.size(2), D = K.size(3);
-    Tensor there = Tensor::full({B, 1, S, 1}, 1, K.dtype(), K.device());   // 1 for tokens that count
-    if (mask.keys.defined()) there = reshape(mask.keys.to(K.dtype()), {B, 1, S, 1});
-    const Windows windows = on_grid() ? windows_of_grid(shape_.places, r) : windows_of_sequence(S, r);
+    const Tensor there = expand(keys_there(mask, S, K), {B, 1, S, 1});
+    const Windows windows = shape_.places.on_grid() ? windows_of_grid(shape_.places, r) : windows_of_sequence(S, r);
     const Tensor found = windows.summed(there), count = clamp(found, 1, HUGE_VAL);   // (B,1,N,1)
     const Tensor keys = div(windows.summed(K), count), values = div(windows.summed(V), count);
     const int64_t N = keys.size(2);
@@ -181,21 +178,18 @@ std::unique_ptr<nn::TokenMixer> make_attention_sh(const AttentionShOptions& opti
 }
 
 Mechanism attention_sh_row() {
-  Mechanism row{.name = "attention_sh",
-                .title = "Attention-SH, scaled heads",
-                .paper = "Nguyen et al. 2023, arXiv 2406.13781",
-                .equation = "o_i = Σ_b softmax_b(q_i·k̄_b / √D) v̄_b, means over windows of r_h keys",
-                .cost = "4 D/r_h operations a pair; memory T × S/r_h",
-                .claims =
-                    [](const nn::Options& options) {   // windows depend on the order of tokens
-                      const nn::Numbers& factors = dynamic_cast<const AttentionShOptions&>(options).factors;
-                      Claims claims = and_exact(staged_claims);
-                      claims.equivariant = std::all_of(factors.begin(), factors.end(), [](int64_t r) { return r == 1; });
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<AttentionShOptions>(row, make_attention_sh);
-  return row;
+  return row_of<AttentionShOptions>(
+      {.name = "attention_sh",
+       .title = "Attention-SH, scaled heads",
+       .paper = "Nguyen et al. 2023, arXiv 2406.13781",
+       .equation = "o_i = Σ_b softmax_b(q_i·k̄_b / √D) v̄_b, means over windows of r_h keys",
+       .cost = "4 D/r_h operations a pair; memory T × S/r_h"},
+      [](const AttentionShOptions& options) {   // windows depend on the order of tokens
+        Claims claims = and_exact(staged_claims);
+        claims.equivariant = std::all_of(options.factors.begin(), options.factors.end(), [](int64_t r) { return r == 1; });
+        return claims;
+      },
+      make_attention_sh);
 }
 
 }  // namespace tapir

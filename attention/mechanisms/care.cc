@@ -30,8 +30,7 @@ class Care final : public StateAttention {
     return projects ? StateAttention::project(which, x) : x;
   }
 
-  Tensor query_features(const Tensor& Q, const nn::Call&) const override { return affine(elu(Q), 1, 1); }
-  Tensor key_features(const Tensor& K, const nn::Call&) const override { return affine(elu(K), 1, 1); }
+  Tensor query_features(const Tensor& x, const nn::Call&) const override { return affine(elu(x), 1, 1); }
   double epsilon() const override { return 1e-6; }
 
   const bool all_;
@@ -48,15 +47,14 @@ Mechanism care_row() {
   Claims claims = and_exact(staged_claims);
   claims.distribution = false;   // with ε a row sums to less than 1
   claims.linear = true;
-  Mechanism row{.name = "care",
-                .title = "CARE's linear attention",
-                .paper = "Zhou et al. 2024, arXiv 2411.16170",
-                .equation = "y_i = φ(q_i) Σ_j φ(k_j) v_jᵀ / Σ_j (φ(q_i)·φ(k_j) + ε), φ = elu + 1",
-                .cost = "4 D² operations a token and head; memory T",
-                .claims = always(claims),
-                .options = {}, .make = {}};
-  set_maker<CareOptions>(row, make_care);
-  return row;
+  return row_of<CareOptions>(
+      {.name = "care",
+       .title = "CARE's linear attention",
+       .paper = "Zhou et al. 2024, arXiv 2411.16170",
+       .equation = "y_i = φ(q_i) Σ_j φ(k_j) v_jᵀ / Σ_j (φ(q_i)·φ(k_j) + ε), φ = elu + 1",
+       .cost = "4 D² operations a token and head; memory T"},
+      claims,
+      make_care);
 }
 
 }  // namespace tapir

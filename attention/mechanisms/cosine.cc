@@ -44,15 +44,14 @@ std::unique_ptr<nn::TokenMixer> make_cosine(const CosineOptions& options, const 
 }
 
 Mechanism cosine_row() {
-  Mechanism row{.name = "cosine",
-                .title = "Cosine attention",
-                .paper = "Henry et al. 2020, arXiv 2010.04245",
-                .equation = "s_ij = γ q_i·k_j / (|q_i| |k_j|)",
-                .cost = "4 D operations a pair; memory T × S, fused T + S",
-                .claims = always(and_exact(staged_claims)),
-                .options = {}, .make = {}};
-  set_maker<CosineOptions>(row, make_cosine);
-  return row;
+  return row_of<CosineOptions>(
+      {.name = "cosine",
+       .title = "Cosine attention",
+       .paper = "Henry et al. 2020, arXiv 2010.04245",
+       .equation = "s_ij = γ q_i·k_j / (|q_i| |k_j|)",
+       .cost = "4 D operations a pair; memory T × S, fused T + S"},
+      and_exact(staged_claims),
+      make_cosine);
 }
 
 }  // namespace tapir

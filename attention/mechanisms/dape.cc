@@ -71,23 +71,20 @@ std::unique_ptr<nn::TokenMixer> make_dape(const DapeOptions& options, const Mixe
 }
 
 Mechanism dape_row() {
-  Mechanism row{.name = "dape",
-                .title = "DAPE V2",
-                .paper = "Zheng et al. 2024, arXiv 2410.04798",
-                .equation = "softmax(X + B + C₂(LeakyReLU(C₁[X, B])))",
-                .cost = "4 D + 4 k M operations a pair, with a bias of places 4 D + 6 k M, for M channels and kernels of k; "
-                        "memory T × S × M",
-                .claims =
-                    [](const nn::Options& options) {   // a kernel of several keys sees which are neighbours
-                      const auto& own = dynamic_cast<const DapeOptions&>(options);
-                      Claims claims = and_exact(staged_claims);
-                      claims.equivariant = own.kernel == 1;
-                      claims.streaming = own.streams();
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<DapeOptions>(row, make_dape);
-  return row;
+  return row_of<DapeOptions>(
+      {.name = "dape",
+       .title = "DAPE V2",
+       .paper = "Zheng et al. 2024, arXiv 2410.04798",
+       .equation = "softmax(X + B + C₂(LeakyReLU(C₁[X, B])))",
+       .cost = "4 D + 4 k M operations a pair, with a bias of places 4 D + 6 k M, for M channels and kernels of k; "
+               "memory T × S × M"},
+      [](const DapeOptions& options) {   // a kernel of several keys sees which are neighbours
+        Claims claims = and_exact(staged_claims);
+        claims.equivariant = options.kernel == 1;
+        claims.streaming = options.streams();
+        return claims;
+      },
+      make_dape);
 }
 
 }  // namespace tapir

@@ -17,17 +17,15 @@ namespace {
 class DeltaRule final : public RecurrentAttention {
  public:
   DeltaRule(const DeltaRuleOptions& options, const MixerShape& shape)
-      : RecurrentAttention(shape, options.chunk, {Projection::key}),
+      : RecurrentAttention(shape, options.chunk),
         sum_(options.keys == "sum"),
-        key_(child<nn::Linear>("key", shape.width, widths_of(Projection::key, shape).out, shape.biases,
-                               nn::Init::normal(0.02))),
         rate_(child<nn::Linear>("rate", shape.width, shape.key_head_count(), false, nn::Init::normal(0.02))),
         norm_(sum_ ? nullptr : &child<nn::RmsNorm>("norm", shape.head_channels(), 1e-5)) {}
 
  private:
   Tensor project(Projection which, const Tensor& x) const override {
-    if (which != Projection::key) return RecurrentAttention::project(which, x);
-    return beside(key_.forward(x), rate_.forward(x), shape_.key_head_count());
+    const Tensor own = RecurrentAttention::project(which, x);
+    return which == Projection::key ? beside(own, rate_.forward(x), shape_.key_head_count()) : own;
   }
 
   Tensor features(const Tensor& x) const {
@@ -63,7 +61,7 @@ class DeltaRule final : public RecurrentAttention {
   static Tensor other(const Tensor& x) { return slice(x, -1, x.size(-1) - 1, 1); }
 
   const bool sum_;
-  const nn::Linear &key_, &rate_;
+  const nn::Linear& rate_;
   const nn::RmsNorm* const norm_;
 };
 
@@ -75,15 +73,14 @@ std::unique_ptr<RecurrentAttention> make_delta_rule(const DeltaRuleOptions& opti
 }
 
 Mechanism delta_rule_row() {
-  Mechanism row{.name = "delta_rule",
-                .title = "DeltaNet",
-                .paper = "Yang et al. 2024, arXiv 2406.06484; Schlag et al. 2021, arXiv 2102.11174",
-                .equation = "S_t = S_{t−1} + β_t k_tᵀ (v_t − k_t S_{t−1}), y_t = q_t S_t",
-                .cost = "8 D² operations a token and head; memory T",
-                .claims = always(recurrent_claims),
-                .options = {}, .make = {}};
-  set_maker<DeltaRuleOptions>(row, make_delta_rule);
-  return row;
+  return row_of<DeltaRuleOptions>(
+      {.name = "delta_rule",
+       .title = "DeltaNet",
+       .paper = "Yang et al. 2024, arXiv 2406.06484; Schlag et al. 2021, arXiv 2102.11174",
+       .equation = "S_t = S_{t−1} + β_t k_tᵀ (v_t − k_t S_{t−1}), y_t = q_t S_t",
+       .cost = "8 D² operations a token and head; memory T"},
+      recurrent_claims,
+      make_delta_rule);
 }
 
 }  // namespace tapir

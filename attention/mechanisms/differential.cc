@@ -28,7 +28,7 @@ class Differential final : public StagedAttention {
         "choose an even head width");
   }
 
-  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::rotary || half_ % 2 == 0; }
+  bool accepts(nn::Positions positions) const override { return positions != nn::Positions::rotary || shape_.can_turn(half_); }
 
  private:
   nn::Parameter& vector(const std::string& name) {
@@ -44,13 +44,15 @@ class Differential final : public StagedAttention {
   }
 
   Tensor mixed(const Tensor& Q, const Tensor& K, const Tensor& V, const nn::Call& call, Cache*) const override {
+    Tensor bias;   // of both maps
     const auto map = [&](int64_t which) {
       const Tensor E = scores(half(Q, which), half(K, which), call);
-      return weights(E, bias_of_places(E, call), call);
+      if (!bias.defined()) bias = bias_of_places(E, call);
+      return weights(E, bias, call);
     };
     const auto product = [](const nn::Parameter& q, const nn::Parameter& k) { return exp(sum(mul(q.value, k.value), 0)); };
     const Tensor lambda = affine(sub(product(query1_, key1_), product(query2_, key2_)), 1, initial_);
-    const Tensor A = sub(map(0), mul(lambda, map(1)));
+    const Tensor taken = mul(lambda, map(1)), A = sub(map(0), taken);   // which of them is first decides the memory
     call.record("weights", A);
     return affine(norm_.forward(mix(A, V, call)), 1 - initial_, 0);
   }
@@ -69,20 +71,14 @@ std::unique_ptr<nn::TokenMixer> make_differential(const DifferentialOptions& opt
 }
 
 Mechanism differential_row() {
-  Mechanism row{.name = "differential",
-                .title = "Differential attention",
-                .paper = "Ye et al. 2024, arXiv 2410.05258",
-                .equation = "A = softmax(Q₁K₁ᵀ) − λ softmax(Q₂K₂ᵀ)",
-                .cost = "4 D operations and two exponentials a pair; memory 2 T × S",
-                .claims =
-                    [](const nn::Options&) {   // a difference may be negative, and rows sum to 1 − λ
-                      Claims claims = and_exact(staged_claims);
-                      claims.distribution = false;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<DifferentialOptions>(row, make_differential);
-  return row;
+  return row_of<DifferentialOptions>(
+      {.name = "differential",
+       .title = "Differential attention",
+       .paper = "Ye et al. 2024, arXiv 2410.05258",
+       .equation = "A = softmax(Q₁K₁ᵀ) − λ softmax(Q₂K₂ᵀ)",
+       .cost = "4 D operations and two exponentials a pair; memory 2 T × S"},
+      without(and_exact(staged_claims), &Claims::distribution),   // a difference may be negative, and rows sum to 1 − λ
+      make_differential);
 }
 
 }  // namespace tapir

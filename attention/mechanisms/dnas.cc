@@ -71,20 +71,18 @@ std::unique_ptr<nn::TokenMixer> make_dnas(const DnasOptions& options, const Mixe
 }
 
 Mechanism dnas_row() {
-  Mechanism row{.name = "dnas",
-                .title = "Doubly normalised attention",
-                .paper = "Ding et al. 2020, arXiv 2009.14308",
-                .equation = "a_ij = softmax_j(s_ij − log Σ_i exp s_ij)",
-                .cost = "4 D operations and two exponentials a pair, fused 6 D; memory T × S, fused T + S",
-                .claims =
-                    [](const nn::Options& options) {   // a key's sum over queries so far would be another one for each of them
-                      Claims claims = and_exact(staged_claims);
-                      if (dynamic_cast<const DnasOptions&>(options).fused()) claims.causal = claims.streaming = false;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<DnasOptions>(row, make_dnas);
-  return row;
+  return row_of<DnasOptions>(
+      {.name = "dnas",
+       .title = "Doubly normalised attention",
+       .paper = "Ding et al. 2020, arXiv 2009.14308",
+       .equation = "a_ij = softmax_j(s_ij − log Σ_i exp s_ij)",
+       .cost = "4 D operations and two exponentials a pair, fused 6 D; memory T × S, fused T + S"},
+      [](const DnasOptions& options) {   // a key's sum over queries so far would be another one for each of them
+        Claims claims = and_exact(staged_claims);
+        if (options.fused()) claims.causal = claims.streaming = false;
+        return claims;
+      },
+      make_dnas);
 }
 
 }  // namespace tapir

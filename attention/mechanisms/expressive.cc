@@ -45,20 +45,18 @@ std::unique_ptr<nn::TokenMixer> make_expressive(const ExpressiveOptions& options
 }
 
 Mechanism expressive_row() {
-  Mechanism row{.name = "expressive",
-                .title = "Expressive Attention",
-                .paper = "Gros 2024, arXiv 2407.18601",
-                .equation = "a_ij = g_ij / Σ_l g_il, g = z²/(1 + z²), z = β q_i·k_j",
-                .cost = "4 D operations a pair; memory T × S, fused T + S",
-                .claims =
-                    [](const nn::Options& options) {   // ALiBi is a bias of position
-                      Claims claims = and_exact(staged_claims);
-                      claims.equivariant = !dynamic_cast<const ExpressiveOptions&>(options).alibi;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<ExpressiveOptions>(row, make_expressive);
-  return row;
+  return row_of<ExpressiveOptions>(
+      {.name = "expressive",
+       .title = "Expressive Attention",
+       .paper = "Gros 2024, arXiv 2407.18601",
+       .equation = "a_ij = g_ij / Σ_l g_il, g = z²/(1 + z²), z = β q_i·k_j",
+       .cost = "4 D operations a pair; memory T × S, fused T + S"},
+      [](const ExpressiveOptions& options) {   // ALiBi is a bias of position
+        Claims claims = and_exact(staged_claims);
+        claims.equivariant = !options.alibi;
+        return claims;
+      },
+      make_expressive);
 }
 
 }  // namespace tapir

@@ -31,9 +31,8 @@ Tensor over_own_deviation(const Tensor& x) { return div(x, sqrt(affine(mean(squa
 
 // Less the mean of the tokens that are there; the others are 0, before and after.
 Tensor less_mean_token(const Tensor& x, const Mask& mask) {
-  if (!mask.keys.defined()) return sub(x, mean(x, 2, true));
-  const Tensor count = clamp(sum(mask.keys.to(x.dtype()), 1), 1, HUGE_VAL);
-  return without_hidden(sub(x, div(sum(x, 2, true), reshape(count, {-1, 1, 1, 1}))), mask);
+  const Tensor count = clamp(sum(keys_there(mask, x.size(2), x), 2, true), 1, HUGE_VAL);
+  return without_hidden(sub(x, div(sum(x, 2, true), count)), mask);
 }
 
 class Fast final : public StateAttention {
@@ -73,11 +72,8 @@ class Fast final : public StateAttention {
                                                                           : less_mean_token(there, mask));
   }
 
-  Tensor query_features(const Tensor& Q, const nn::Call&) const override { return features(Q); }
-  Tensor key_features(const Tensor& K, const nn::Call&) const override { return features(K); }
-
   // φ: each feature is a product of two entries of [1, x/√t, x/√(2 t)].
-  Tensor features(const Tensor& x) const {
+  Tensor query_features(const Tensor& x, const nn::Call&) const override {
     const Tensor scaled = affine(x, scale_, 0);
     const Tensor one = Tensor::full({x.size(0), x.size(1), x.size(2), 1}, 1, x.dtype(), x.device());
     const Tensor entries = concat({one, scaled, affine(scaled, 1 / std::numbers::sqrt2, 0)}, -1);
@@ -100,23 +96,20 @@ std::unique_ptr<StateAttention> make_fast(const FastOptions& options, const Mixe
 }
 
 Mechanism fast_row() {
-  Mechanism row{.name = "fast",
-                .title = "FAST, polynomial attention",
-                .paper = "Gerami et al. 2024, arXiv 2402.07901",
-                .equation = "a_ij = f(s_ij) / Σ_n f(s_in), f(s) = 1 + s + s²/2, s_ij = q̂_i·k̂_j",
-                .cost = "2 D³ operations a token and head (order 2), 4 D² (order 1); memory T",
-                .claims =
-                    [](const nn::Options& any) {
-                      const auto& options = dynamic_cast<const FastOptions&>(any);
-                      Claims claims = and_exact(staged_claims);
-                      claims.distribution = options.order == 2 || options.bounded();
-                      claims.causal = claims.streaming = !options.over_tokens();
-                      claims.linear = true;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<FastOptions>(row, make_fast);
-  return row;
+  return row_of<FastOptions>(
+      {.name = "fast",
+       .title = "FAST, polynomial attention",
+       .paper = "Gerami et al. 2024, arXiv 2402.07901",
+       .equation = "a_ij = f(s_ij) / Σ_n f(s_in), f(s) = 1 + s + s²/2, s_ij = q̂_i·k̂_j",
+       .cost = "2 D³ operations a token and head (order 2), 4 D² (order 1); memory T"},
+      [](const FastOptions& options) {
+        Claims claims = and_exact(staged_claims);
+        claims.distribution = options.order == 2 || options.bounded();
+        claims.causal = claims.streaming = !options.over_tokens();
+        claims.linear = true;
+        return claims;
+      },
+      make_fast);
 }
 
 }  // namespace tapir

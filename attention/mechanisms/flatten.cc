@@ -17,24 +17,22 @@ class Depthwise : public nn::Module {
  public:
   Depthwise(int64_t channels, int64_t kernel, const nn::Places& places)
       : places_(places), kernel_(kernel),
-        cells_(on_grid() ? &child<nn::Conv2d>("cells", channels, channels, kernel,
+        cells_(places.on_grid() ? &child<nn::Conv2d>("cells", channels, channels, kernel,
                                               ConvolutionOptions{.padding = kernel / 2, .groups = channels})
                          : nullptr),
-        tokens_(on_grid() ? nullptr
+        tokens_(places.on_grid() ? nullptr
                           : &child<nn::Conv1d>("tokens", channels, channels, kernel, ConvolutionOptions{.groups = channels})) {}
 
   Tensor forward(const Tensor& x, bool causal) const {
     const Scope scope = enter();
     const int64_t N = x.size(0), S = x.size(1), C = x.size(2), behind = causal ? 0 : kernel_ / 2;
-    if (!on_grid()) return leave(tokens_->forward(pad(x, 1, kernel_ - 1 - behind, behind)), x);
+    if (!places_.on_grid()) return leave(tokens_->forward(pad(x, 1, kernel_ - 1 - behind, behind)), x);
     const int64_t alone = places_.class_tokens;   // which have no neighbours
     const Tensor image = reshape(slice(x, 1, alone, S - alone), {N, places_.rows, places_.columns, C});
     return leave(pad(reshape(cells_->forward(image), {N, S - alone, C}), 1, alone, 0), x);
   }
 
  private:
-  bool on_grid() const { return places_.kind == nn::Places::Kind::grid; }
-
   const nn::Places places_;
   const int64_t kernel_;
   const nn::Conv2d* const cells_;
@@ -57,7 +55,7 @@ class Flatten final : public StateAttention {
 
   nn::Needs needs() const override {
     return {.self = depthwise_ != nullptr,
-            .all_tokens = depthwise_ && shape_.places.kind == nn::Places::Kind::grid,
+            .all_tokens = depthwise_ && shape_.places.on_grid(),
             .any_distance = true,
             .order = depthwise_ != nullptr};
   }
@@ -115,29 +113,26 @@ std::unique_ptr<StateAttention> make_flatten(const FlattenOptions& options, cons
   nn::require_allowed("flatten", options);
   require(options.kernel == 0 || options.kernel % 2 == 1, "flatten",
           [&] { return text("a kernel of ", options.kernel, " values has no middle"); }, "choose an odd one");
-  require(!options.key_positions || shape.places.kind == nn::Places::Kind::grid, "flatten",
+  require(!options.key_positions || shape.places.on_grid(), "flatten",
           [] { return "positions of keys are those of a grid, and there is none"; }, "set key_positions = false");
   return std::make_unique<Flatten>(options, shape);
 }
 
 Mechanism flatten_row() {
-  Mechanism row{.name = "flatten",
-                .title = "FLatten, focused linear attention",
-                .paper = "Han et al. 2023, arXiv 2308.00442",
-                .equation = "y_i = φ(q_i) Σ_j φ(k_j) v_jᵀ / φ(q_i)·Σ_j φ(k_j) + (w * V)_i, φ(x) = ‖r‖ rᵖ/‖rᵖ‖, r = relu(x)",
-                .cost = "4 D² + 2 k D operations a token and head, on a grid 2 k² D for 2 k D; memory T",
-                .claims =
-                    [](const nn::Options& any) {   // no distribution: without a channel above 0 all are 0, and ε has a share
-                      const auto& options = dynamic_cast<const FlattenOptions&>(any);
-                      Claims claims = and_exact(staged_claims);
-                      claims.distribution = false;
-                      claims.equivariant = options.kernel <= 1 && !options.key_positions;
-                      claims.linear = true;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<FlattenOptions>(row, make_flatten);
-  return row;
+  return row_of<FlattenOptions>(
+      {.name = "flatten",
+       .title = "FLatten, focused linear attention",
+       .paper = "Han et al. 2023, arXiv 2308.00442",
+       .equation = "y_i = φ(q_i) Σ_j φ(k_j) v_jᵀ / φ(q_i)·Σ_j φ(k_j) + (w * V)_i, φ(x) = ‖r‖ rᵖ/‖rᵖ‖, r = relu(x)",
+       .cost = "4 D² + 2 k D operations a token and head, on a grid 2 k² D for 2 k D; memory T"},
+      [](const FlattenOptions& options) {   // no distribution: without a channel above 0 all are 0, and ε has a share
+        Claims claims = and_exact(staged_claims);
+        claims.distribution = false;
+        claims.equivariant = options.kernel <= 1 && !options.key_positions;
+        claims.linear = true;
+        return claims;
+      },
+      make_flatten);
 }
 
 }  // namespace tapir

@@ -112,27 +112,25 @@ std::unique_ptr<StateAttention> make_fourier(const FourierOptions& options, cons
 }
 
 Mechanism galerkin_row() {
-  Mechanism row{.name = "galerkin",
-                .title = "Galerkin-type attention",
-                .paper = "Cao 2021, arXiv 2105.14995",
-                .equation = "y_i = q_i · Σ_j LN(k_j)ᵀ LN(v_j) / n",
-                .cost = "4 D² operations a token and head; memory T",
-                .claims = always(claims_of_means()),
-                .options = {}, .make = {}};
-  set_maker<GalerkinOptions>(row, make_galerkin);
-  return row;
+  return row_of<GalerkinOptions>(
+      {.name = "galerkin",
+       .title = "Galerkin-type attention",
+       .paper = "Cao 2021, arXiv 2105.14995",
+       .equation = "y_i = q_i · Σ_j LN(k_j)ᵀ LN(v_j) / n",
+       .cost = "4 D² operations a token and head; memory T"},
+      claims_of_means(),
+      make_galerkin);
 }
 
 Mechanism fourier_row() {
-  Mechanism row{.name = "fourier",
-                .title = "Fourier-type attention",
-                .paper = "Cao 2021, arXiv 2105.14995",
-                .equation = "y_i = Σ_j LN(q_i)·LN(k_j) v_j / (n √D)",
-                .cost = "4 D² operations a token and head; memory T",
-                .claims = always(claims_of_means()),
-                .options = {}, .make = {}};
-  set_maker<FourierOptions>(row, make_fourier);
-  return row;
+  return row_of<FourierOptions>(
+      {.name = "fourier",
+       .title = "Fourier-type attention",
+       .paper = "Cao 2021, arXiv 2105.14995",
+       .equation = "y_i = Σ_j LN(q_i)·LN(k_j) v_j / (n √D)",
+       .cost = "4 D² operations a token and head; memory T"},
+      claims_of_means(),
+      make_fourier);
 }
 
 }  // namespace tapir

@@ -47,7 +47,7 @@ class GatedLinear final : public RecurrentAttention {
   }
 
   bool accepts(nn::Positions positions) const override {
-    return positions == nn::Positions::none || (positions == nn::Positions::rotary && features_ % 2 == 0);
+    return positions == nn::Positions::none || (positions == nn::Positions::rotary && shape_.can_turn(features_));
   }
 
  private:
@@ -114,15 +114,14 @@ std::unique_ptr<RecurrentAttention> make_gated_linear(const GatedLinearOptions& 
 }
 
 Mechanism gated_linear_row() {
-  Mechanism row{.name = "gated_linear",
-                .title = "Gated linear attention",
-                .paper = "Yang et al. 2023, arXiv 2312.06635",
-                .equation = "S_t = diag(α_t) S_{t−1} + k_tᵀ v_t, y_t = RMSNorm(q_t S_t) ⊙ swish(r_t)",
-                .cost = "2 D² operations a token and head; memory T",
-                .claims = always(recurrent_claims),
-                .options = {}, .make = {}};
-  set_maker<GatedLinearOptions>(row, make_gated_linear);
-  return row;
+  return row_of<GatedLinearOptions>(
+      {.name = "gated_linear",
+       .title = "Gated linear attention",
+       .paper = "Yang et al. 2023, arXiv 2312.06635",
+       .equation = "S_t = diag(α_t) S_{t−1} + k_tᵀ v_t, y_t = RMSNorm(q_t S_t) ⊙ swish(r_t)",
+       .cost = "2 D² operations a token and head; memory T"},
+      recurrent_claims,
+      make_gated_linear);
 }
 
 }  // namespace tapir

@@ -71,10 +71,8 @@ class InterToken final : public StagedAttention {
   // Of queries (B,H,S,D), 0 where hidden: (B,H,1,D), or under a causal mask, for the last T of them, of those up to each (B,H,T,D).
   static Tensor mean_query(const Tensor& all, int64_t T, const Mask& mask) {
     const int64_t S = all.size(2);
-    Tensor there = Tensor::full({1, 1, S, 1}, 1, all.dtype(), all.device());
-    if (mask.keys.defined()) there = reshape(mask.keys.to(all.dtype()), {all.size(0), 1, S, 1});
     const auto total = [&](const Tensor& x) { return mask.causal ? slice(cumsum(x, 2), 2, S - T, T) : sum(x, 2, true); };
-    return div(total(all), clamp(total(there), 1, HUGE_VAL));
+    return div(total(all), clamp(total(keys_there(mask, S, all)), 1, HUGE_VAL));
   }
 
   // q/τ
@@ -107,15 +105,14 @@ std::unique_ptr<nn::TokenMixer> make_inter_token(const InterTokenOptions& option
 }
 
 Mechanism inter_token_row() {
-  Mechanism row{.name = "inter_token",
-                .title = "Inter-token attention, learnt temperature",
-                .paper = "Rahman & Arafat 2024, arXiv 2410.12861",
-                .equation = "s_ij = q_i·k_j / τ, s_ii = −∞",
-                .cost = "4 D operations a pair; memory T × S, fused T + S",
-                .claims = always(and_exact(staged_claims)),
-                .options = {}, .make = {}};
-  set_maker<InterTokenOptions>(row, make_inter_token);
-  return row;
+  return row_of<InterTokenOptions>(
+      {.name = "inter_token",
+       .title = "Inter-token attention, learnt temperature",
+       .paper = "Rahman & Arafat 2024, arXiv 2410.12861",
+       .equation = "s_ij = q_i·k_j / τ, s_ii = −∞",
+       .cost = "4 D operations a pair; memory T × S, fused T + S"},
+      and_exact(staged_claims),
+      make_inter_token);
 }
 
 }  // namespace tapir

@@ -48,7 +48,7 @@ class Laplacian final : public ProjectedAttention {
   // Q̂ (K̂ᵀ V); who listens gets the weights of tokens, Q̂ K̂ᵀ.
   Tensor read(const Tensor& shares, const Tensor& K, const Tensor& V, const nn::Call& call) const {
     const nn::Places& places = shape_.places;
-    require(places.kind != nn::Places::Kind::grid || K.size(2) == places.tokens(), "laplacian",
+    require(!places.on_grid() || K.size(2) == places.tokens(), "laplacian",
             [&] { return text("the grid has ", places.tokens(), " tokens, got ", K.size(2)); });
     const Tensor over_tokens = softmax_of_tokens(K, call.mask);
     if (!call.records("weights")) return matmul(shares, matmul(over_tokens, V));
@@ -100,22 +100,20 @@ std::unique_ptr<ProjectedAttention> make_laplacian(const LaplacianOptions& optio
 }
 
 Mechanism laplacian_row() {
-  Mechanism row{.name = "laplacian",
-                .title = "Laplacian-Former, efficient frequency attention",
-                .paper = "Azad et al. 2023, arXiv 2309.00108",
-                .equation = "Y = w₁ Q̂ K̂ᵀ V W + w₂ Q̂ Σ_i softmax_S(L_i)ᵀ L_i, L_i bands of a Laplacian pyramid of the tokens",
-                .cost = "2 D² (P + 3) operations a token and head, on a grid 2 Σ (2 i + 3)² D for P − 1 blurs; memory P T",
-                .claims =
-                    [](const nn::Options& any) {   // a blur knows neighbours, and softmax over tokens all of them
-                      Claims claims = and_exact(staged_claims);
-                      claims.causal = claims.streaming = false;
-                      claims.equivariant = dynamic_cast<const LaplacianOptions&>(any).levels <= 1;
-                      claims.linear = true;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<LaplacianOptions>(row, make_laplacian);
-  return row;
+  return row_of<LaplacianOptions>(
+      {.name = "laplacian",
+       .title = "Laplacian-Former, efficient frequency attention",
+       .paper = "Azad et al. 2023, arXiv 2309.00108",
+       .equation = "Y = w₁ Q̂ K̂ᵀ V W + w₂ Q̂ Σ_i softmax_S(L_i)ᵀ L_i, L_i bands of a Laplacian pyramid of the tokens",
+       .cost = "2 D² (P + 3) operations a token and head, on a grid 2 Σ (2 i + 3)² D for P − 1 blurs; memory P T"},
+      [](const LaplacianOptions& options) {   // a blur knows neighbours, and softmax over tokens all of them
+        Claims claims = and_exact(staged_claims);
+        claims.causal = claims.streaming = false;
+        claims.equivariant = options.levels <= 1;
+        claims.linear = true;
+        return claims;
+      },
+      make_laplacian);
 }
 
 }  // namespace tapir

@@ -12,8 +12,7 @@ class LinearAttention final : public StateAttention {
       : StateAttention(shape, options.chunk), epsilon_(options.epsilon) {}
 
  private:
-  Tensor query_features(const Tensor& Q, const nn::Call&) const override { return affine(elu(Q), 1, 1); }
-  Tensor key_features(const Tensor& K, const nn::Call&) const override { return affine(elu(K), 1, 1); }
+  Tensor query_features(const Tensor& x, const nn::Call&) const override { return affine(elu(x), 1, 1); }
   double epsilon() const override { return epsilon_; }
 
   const double epsilon_;
@@ -27,21 +26,19 @@ std::unique_ptr<StateAttention> make_linear(const LinearOptions& options, const 
 }
 
 Mechanism linear_row() {
-  Mechanism row{.name = "linear",
-                .title = "Linear attention",
-                .paper = "Katharopoulos et al. 2020, arXiv 2006.16236",
-                .equation = "y_i = φ(q_i) Σ_j φ(k_j) v_jᵀ / φ(q_i)·Σ_j φ(k_j), φ = elu + 1",
-                .cost = "4 D² operations a token and head; memory T",
-                .claims =
-                    [](const nn::Options& options) {   // with ε a row sums to less than 1
-                      Claims claims = and_exact(staged_claims);
-                      claims.distribution = dynamic_cast<const LinearOptions&>(options).epsilon == 0;
-                      claims.linear = true;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<LinearOptions>(row, make_linear);
-  return row;
+  return row_of<LinearOptions>(
+      {.name = "linear",
+       .title = "Linear attention",
+       .paper = "Katharopoulos et al. 2020, arXiv 2006.16236",
+       .equation = "y_i = φ(q_i) Σ_j φ(k_j) v_jᵀ / φ(q_i)·Σ_j φ(k_j), φ = elu + 1",
+       .cost = "4 D² operations a token and head; memory T"},
+      [](const LinearOptions& options) {   // with ε a row sums to less than 1
+        Claims claims = and_exact(staged_claims);
+        claims.distribution = options.epsilon == 0;
+        claims.linear = true;
+        return claims;
+      },
+      make_linear);
 }
 
 }  // namespace tapir

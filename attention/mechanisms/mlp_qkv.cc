@@ -68,20 +68,18 @@ std::unique_ptr<nn::TokenMixer> make_mlp_qkv(const MlpQkvOptions& options, const
 }
 
 Mechanism mlp_qkv_row() {
-  Mechanism row{.name = "mlp_qkv",
-                .title = "MLP-QKV",
-                .paper = "Zhang 2023, arXiv 2310.11398",
-                .equation = "Q, K, V = W₂ ReLU(LayerNorm(W₁ x + b₁)) + b₂, s_ij = q_i·k_j / √D",
-                .cost = "4 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S, fused T + S",
-                .claims =
-                    [](const nn::Options& options) {   // a network of the output answers a row without keys
-                      Claims claims = and_exact(staged_claims);
-                      claims.padding_safe = !dynamic_cast<const MlpQkvOptions&>(options).o;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<MlpQkvOptions>(row, make_mlp_qkv);
-  return row;
+  return row_of<MlpQkvOptions>(
+      {.name = "mlp_qkv",
+       .title = "MLP-QKV",
+       .paper = "Zhang 2023, arXiv 2310.11398",
+       .equation = "Q, K, V = W₂ ReLU(LayerNorm(W₁ x + b₁)) + b₂, s_ij = q_i·k_j / √D",
+       .cost = "4 D operations a pair, 9 C² multiplications a token more than dot_product; memory T × S, fused T + S"},
+      [](const MlpQkvOptions& options) {   // a network of the output answers a row without keys
+        Claims claims = and_exact(staged_claims);
+        claims.padding_safe = !options.o;
+        return claims;
+      },
+      make_mlp_qkv);
 }
 
 }  // namespace tapir

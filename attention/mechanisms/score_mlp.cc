@@ -154,15 +154,14 @@ std::unique_ptr<nn::TokenMixer> make_score_mlp(const ScoreMlpOptions& options, c
 }
 
 Mechanism score_mlp_row() {
-  Mechanism row{.name = "score_mlp",
-                .title = "Neural Attention",
-                .paper = "DiGiugno & Mahmood 2025, arXiv 2502.17206",
-                .equation = "s_ij = wᵀ ReLU(W [P_q q_i; P_k k_j] + b) + c; released: one layer more",
-                .cost = "3 M operations a pair for M hidden units, released about d′²; memory T × S, fused T + S",
-                .claims = always(and_exact(staged_claims)),
-                .options = {}, .make = {}};
-  set_maker<ScoreMlpOptions>(row, make_score_mlp);
-  return row;
+  return row_of<ScoreMlpOptions>(
+      {.name = "score_mlp",
+       .title = "Neural Attention",
+       .paper = "DiGiugno & Mahmood 2025, arXiv 2502.17206",
+       .equation = "s_ij = wᵀ ReLU(W [P_q q_i; P_k k_j] + b) + c; released: one layer more",
+       .cost = "3 M operations a pair for M hidden units, released about d′²; memory T × S, fused T + S"},
+      and_exact(staged_claims),
+      make_score_mlp);
 }
 
 }  // namespace tapir

@@ -53,20 +53,14 @@ std::unique_ptr<nn::TokenMixer> make_sigmoid(const SigmoidOptions& options, cons
 }
 
 Mechanism sigmoid_row() {
-  Mechanism row{.name = "sigmoid",
-                .title = "Sigmoid attention",
-                .paper = "Ramapuram et al. 2024, arXiv 2409.04431",
-                .equation = "a_ij = σ(q_i·k_j / √D − log n)",
-                .cost = "4 D operations a pair; memory T × S",
-                .claims =
-                    [](const nn::Options&) {   // no weight knows of another one
-                      Claims claims = and_exact(staged_claims);
-                      claims.distribution = false;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<SigmoidOptions>(row, make_sigmoid);
-  return row;
+  return row_of<SigmoidOptions>(
+      {.name = "sigmoid",
+       .title = "Sigmoid attention",
+       .paper = "Ramapuram et al. 2024, arXiv 2409.04431",
+       .equation = "a_ij = σ(q_i·k_j / √D − log n)",
+       .cost = "4 D operations a pair; memory T × S"},
+      without(and_exact(staged_claims), &Claims::distribution),   // no weight knows of another one
+      make_sigmoid);
 }
 
 }  // namespace tapir

@@ -35,20 +35,14 @@ std::unique_ptr<nn::TokenMixer> make_twicing(const TwicingOptions& options, cons
 }
 
 Mechanism twicing_row() {
-  Mechanism row{.name = "twicing",
-                .title = "Twicing Attention",
-                .paper = "Abdullaev & Nguyen 2025, arXiv 2503.00687",
-                .equation = "O = A V + A (V − A V)",
-                .cost = "6 D operations a pair, fused 8 D; memory T × S, fused T + S",
-                .claims =
-                    [](const nn::Options&) {   // elements of 2 A − A² may be negative
-                      Claims claims = and_exact(staged_claims);
-                      claims.distribution = false;
-                      return claims;
-                    },
-                .options = {}, .make = {}};
-  set_maker<TwicingOptions>(row, make_twicing);
-  return row;
+  return row_of<TwicingOptions>(
+      {.name = "twicing",
+       .title = "Twicing Attention",
+       .paper = "Abdullaev & Nguyen 2025, arXiv 2503.00687",
+       .equation = "O = A V + A (V − A V)",
+       .cost = "6 D operations a pair, fused 8 D; memory T × S, fused T + S"},
+      without(and_exact(staged_claims), &Claims::distribution),   // elements of 2 A − A² may be negative
+      make_twicing);
 }
 
 }  // namespace tapir

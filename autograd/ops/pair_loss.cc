@@ -13,7 +13,6 @@ namespace loss {
 
 struct Slopes { Tensor x, t; };   // ∂f/∂x and ∂f/∂t of ops, for second derivatives
 
-
 // f = d², d = x − t
 struct SquaredError {
   static constexpr const char* name = "squared_error";

@@ -102,9 +102,9 @@ std::vector<float> target_probabilities(const ImageBatch& batch, int64_t classes
   return probabilities;
 }
 
-ImageBatches::ImageBatches(Images images, ChannelStatistics statistics, const AugmentOptions& options, uint64_t seed,
+ImageBatches::ImageBatches(const Images& images, ChannelStatistics statistics, const AugmentOptions& options, uint64_t seed,
                            int64_t rows, int64_t size)
-    : images_(std::move(images)),
+    : images_(images),
       statistics_(std::move(statistics)),
       options_(options),
       seed_(seed),
@@ -149,8 +149,8 @@ ImageBatch ImageBatches::batch(int64_t k) const {
   return batch;
 }
 
-ImageEvaluationBatches::ImageEvaluationBatches(Images images, ChannelStatistics statistics, int64_t rows, int64_t size)
-    : images_(std::move(images)), statistics_(std::move(statistics)), rows_(rows), size_(size) {
+ImageEvaluationBatches::ImageEvaluationBatches(const Images& images, ChannelStatistics statistics, int64_t rows, int64_t size)
+    : images_(images), statistics_(std::move(statistics)), rows_(rows), size_(size) {
   require_sizes(images_, statistics_, rows, size);
   require(images_.size() > 0, "batches", [] { return "there is no image to evaluate"; });
 }

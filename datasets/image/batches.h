@@ -25,6 +25,8 @@ struct ImageBatch {
 // (Szegedy et al. 2016, arXiv 1512.00567). Error: ε outside [0, 1]; a label outside of the classes.
 std::vector<float> target_probabilities(const ImageBatch& batch, int64_t classes, double smoothing = 0);
 
+// Batches refer to their images, which must outlive them.
+
 // For training, in an order of its own for each epoch: row b of batch k is image π_e(k B + b − e K B) with e = ⌊k / K⌋,
 // K = ⌊n / B⌋ and π_e a permutation that is a pure function of the seed and e, augmented by draws of (seed, e, image). With
 // mixup or cutmix x′ is the row before, of the first row the last. The n mod B images at the end of π_e are not used in that
@@ -33,8 +35,9 @@ class ImageBatches {
  public:
   // `rows` is B; `size` ≤ 4096 the height and width of the result, 0: those of the images.
   // Error: B or size out of range; fewer than B images; statistics of another number of channels; invalid options.
-  ImageBatches(Images images, ChannelStatistics statistics, const AugmentOptions& options, uint64_t seed, int64_t rows,
+  ImageBatches(const Images& images, ChannelStatistics statistics, const AugmentOptions& options, uint64_t seed, int64_t rows,
                int64_t size = 0);
+  ImageBatches(const Images&&, ChannelStatistics, const AugmentOptions&, uint64_t, int64_t, int64_t = 0) = delete;
 
   int64_t batches_per_epoch() const { return images_.size() / rows_; }
 
@@ -45,7 +48,7 @@ class ImageBatches {
   using Order = std::shared_ptr<const std::vector<int64_t>>;
   Order order(int64_t epoch) const;
 
-  Images images_;
+  const Images& images_;
   ChannelStatistics statistics_;
   AugmentOptions options_;
   uint64_t seed_;
@@ -59,16 +62,16 @@ class ImageBatches {
 class ImageEvaluationBatches {
  public:
   // Error: as above, or no image.
-  ImageEvaluationBatches(Images images, ChannelStatistics statistics, int64_t rows, int64_t size = 0);
+  ImageEvaluationBatches(const Images& images, ChannelStatistics statistics, int64_t rows, int64_t size = 0);
+  ImageEvaluationBatches(const Images&&, ChannelStatistics, int64_t, int64_t = 0) = delete;
 
   int64_t size() const { return (images_.size() + rows_ - 1) / rows_; }   // number of batches
-  int64_t images() const { return images_.size(); }
 
   // Error: k outside [0, size()). Several threads may ask at once.
   ImageBatch batch(int64_t k) const;
 
  private:
-  Images images_;
+  const Images& images_;
   ChannelStatistics statistics_;
   int64_t rows_, size_;
 };

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
+#include <vector>
 
 #include "datasets/catalog.h"
 #include "datasets/image/cifar.h"
@@ -41,12 +43,12 @@ struct Cut {
   Images first, last;
 };
 
-Cut cut_last_tenth(const Images& images, const std::vector<std::string>& classes, std::string_view part) {
+Cut cut_last_tenth(const Images& images, const std::vector<std::string>& classes, std::string_view parts, int64_t least = 2) {
   std::vector<int64_t> left(classes.size());
   for (const int32_t label : images.labels) ++left[static_cast<size_t>(label)];
   for (size_t label = 0; label < classes.size(); ++label)
-    require(left[label] >= 2, "data", [&] {
-      return text("expected at least 2 images of each class, of which one is for ", part, ", found ", left[label], " of ",
+    require(left[label] >= least, "data", [&] {
+      return text("expected at least ", least, " images of each class, of which one is for ", parts, ", found ", left[label], " of ",
                   shown(classes[label]));
     });
   for (int64_t& count : left) count -= (count + 9) / 10;
@@ -82,15 +84,22 @@ int64_t checked_size(const ImageSpec& spec, int64_t least, int64_t most, int64_t
   return spec.size > 0 ? spec.size : usual;
 }
 
+std::vector<std::string> classes_in(const fs::path& folder) {
+  std::vector<std::string> classes = class_folders(folder);
+  require(classes.size() >= 2, folder.string(), [&] { return text("has images of one class, ", shown(classes[0])); },
+          "there must be two or more, a folder of images for each");
+  return classes;
+}
+
 Parts folder_parts(const ImageSpec& spec) {
   require(!spec.path.empty(), "data.path", [] { return "the kind \"folder\" needs the path of a folder"; });
   const int64_t size = checked_size(spec, 1, 1024, 32);
   if (!is_folder_of_parts(spec.path)) {
-    std::vector<std::string> classes = class_folders(spec.path);
-    Cut cut = cut_last_tenth(read_image_folder(spec.path, classes, size), classes, "the test");
+    std::vector<std::string> classes = classes_in(spec.path);
+    Cut cut = cut_last_tenth(read_image_folder(spec.path, classes, size), classes, "the test and one for validation", 3);
     return with_validation(std::move(cut.first), std::move(cut.last), std::move(classes));
   }
-  std::vector<std::string> classes = class_folders(spec.path / "train");
+  std::vector<std::string> classes = classes_in(spec.path / "train");
   const auto read = [&](const char* part) { return read_image_folder(spec.path / part, classes, size); };
   Images train = read("train"), test = read("test");
   std::error_code ignored;
@@ -134,6 +143,18 @@ void keep_first(Images& images, int64_t limit) {
   images.pixels.resize(static_cast<size_t>(limit * images.pixels_each()));
   images.labels.resize(static_cast<size_t>(limit));
   if (!images.coarse_labels.empty()) images.coarse_labels.resize(static_cast<size_t>(limit));
+}
+
+// The same of validation, which may be the last images of each class, as of CIFAR: the first ones of each class in turn.
+void keep_first_in_turn(Images& images, int64_t limit) {
+  if (limit == 0 || images.size() <= limit) return;
+  std::vector<std::pair<int64_t, int64_t>> turns;   // of each image: how many of its class come before it, and its place
+  std::map<int32_t, int64_t> before;
+  for (int64_t i = 0; i < images.size(); ++i) turns.emplace_back(before[images.labels[static_cast<size_t>(i)]]++, i);
+  std::nth_element(turns.begin(), turns.begin() + limit, turns.end());
+  std::vector<bool> kept(turns.size());
+  for (int64_t k = 0; k < limit; ++k) kept[static_cast<size_t>(turns[static_cast<size_t>(k)].second)] = true;
+  images = chosen(images, kept, true);
 }
 
 // Where each of `names` stands among those that are known. Throws Error unless both have the same names.
@@ -211,7 +232,7 @@ ImageSet read_images(const ImageSpec& spec, const ImageDescription* known) {
   set.valid = std::move(parts.valid);
   set.test = std::move(parts.test);
   keep_first(set.train, limits.train);
-  keep_first(set.valid, limits.valid);
+  keep_first_in_turn(set.valid, limits.valid);
   keep_first(set.test, limits.test);
   return set;
 }

@@ -40,8 +40,8 @@ struct ImageDescription {
 void require_class_names(const std::vector<std::string>& names, const std::string& where);
 
 struct ImageSpec {
-  // Largest number of images that are kept of each part, from its start; 0 keeps all. Synthetic parts have this size
-  // (0: 10,000 and twice 1,000).
+  // Largest number of images that are kept of each part, from its start, of validation from that of each class in turn; 0 keeps
+  // all. Synthetic parts have this size (0: 10,000 and twice 1,000).
   struct Limits {
     int64_t train = 0;
     int64_t valid = 0;
@@ -76,7 +76,7 @@ struct ImageSet {
 // saved with a trained model: then the images must have its size and its classes, which keep its numbers whatever their order
 // is here. Coarse classes likewise, where both have some; else there are no coarse labels.
 // Errors: a field or folder that is not as above; a file that is missing, truncated or malformed; a class with fewer than 2
-// images; more images than fit into memory.
+// images, or 3 where a folder has no parts; more images than fit into memory.
 ImageSet read_images(const ImageSpec& spec, const ImageDescription* known = nullptr);
 
 // The kind of what is at `place`, for a model that tells so many classes apart: "cifar-10" or "cifar-100" for a folder that has

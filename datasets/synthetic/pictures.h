@@ -14,7 +14,7 @@
 namespace tapir {
 
 const std::vector<std::string>& picture_kinds();                     // their names
-const std::vector<std::string>& picture_classes(const std::string& kind);
+const std::vector<std::string>& picture_classes(const std::string& kind);   // Error: there is no such kind
 
 // `count` records of images of `size` × `size`, their classes in turn. Error: there is no such kind; size outside [16, 256].
 std::string picture_records(const std::string& kind, std::string_view part, int64_t count, int64_t size);

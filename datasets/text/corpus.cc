@@ -110,10 +110,11 @@ Parts parts_of(const CorpusSpec& spec) {
 }
 
 // Of ids that a limit may have cut: of what is left then.
-TextMeasure measure_of(const std::string& whole, const std::vector<int32_t>& ids, bool cut, const Tokenizer& tokenizer) {
+TextMeasure measure_of(const std::string& whole, const std::vector<int32_t>& ids, int64_t all, const Tokenizer& tokenizer) {
+  const bool cut = static_cast<int64_t>(ids.size()) < all;
   const std::string decoded = tokenizer.decode(ids), expected = tokenizer.decodable(whole);
   const std::string& own = cut ? decoded : whole;
-  return {static_cast<int64_t>(own.size()), count_word_tokens(own), sha256_hex(own), sha256_hex(decoded),
+  return {static_cast<int64_t>(own.size()), count_word_tokens(own), all, sha256_hex(own), sha256_hex(decoded),
           cut ? expected.starts_with(decoded) : expected == decoded};
 }
 
@@ -130,23 +131,23 @@ TextCorpus read_corpus(const CorpusSpec& spec, std::shared_ptr<const Tokenizer> 
   if (!tokenizer) tokenizer = tokenizer_from_text(spec.tokens, parts.train.text, spec.max_types);
 
   struct Encoded {
-    std::vector<int32_t> ids;
-    bool cut;   // by the limit
+    std::vector<int32_t> ids;   // up to the limit
+    int64_t all;                // before it
   };
   const auto encode = [&](const Part& part, int64_t limit) {
-    Encoded own{tokenizer->encode(part.text, part.origin), false};
-    own.cut = limit > 0 && own.ids.size() > static_cast<size_t>(limit);
-    if (own.cut) own.ids.resize(limit);
+    Encoded own{tokenizer->encode(part.text, part.origin), 0};
+    own.all = static_cast<int64_t>(own.ids.size());
+    if (limit > 0 && own.all > limit) own.ids.resize(limit);
     return own;
   };
   const auto encode_measured = [&](const Part& part, int64_t limit, TextMeasure& measure) {
     Encoded own = encode(part, limit);
-    measure = measure_of(part.text, own.ids, own.cut, *tokenizer);
+    measure = measure_of(part.text, own.ids, own.all, *tokenizer);
     return std::move(own.ids);
   };
   TextCorpus corpus;
   Encoded train = encode(parts.train, limits.train);
-  corpus.train_sha256 = sha256_hex(train.cut ? tokenizer->decode(train.ids) : parts.train.text);
+  corpus.train_sha256 = sha256_hex(static_cast<int64_t>(train.ids.size()) < train.all ? tokenizer->decode(train.ids) : parts.train.text);
   corpus.train = std::move(train.ids);
   corpus.valid = encode_measured(parts.valid, limits.valid, corpus.valid_text);
   if (!parts.test.text.empty()) corpus.test = encode_measured(parts.test, limits.test, corpus.test_text);

@@ -33,6 +33,7 @@ struct CorpusSpec {
 // What a part's ids stand for, so that results of several tokenizers can be told in one unit.
 struct TextMeasure {
   int64_t bytes = 0, words = 0;   // of the text; words and line ends, as count_word_tokens
+  int64_t whole = 0;              // tokens of the part, before limits
   std::string sha256;             // of its bytes
   std::string decoded_sha256;     // of what the ids say: equal for codes of the same text, be it that its spaces are lost
   bool lossless = false;          // no type became the unknown one: decoded, the ids are Tokenizer::decodable of the text

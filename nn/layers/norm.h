@@ -8,7 +8,7 @@ struct Norm : Module {   // along the last axis
   virtual Tensor forward(const Tensor& x) const = 0;   // (…,C) → (…,C)
 };
 
-struct LayerNorm : Norm {   // Ba et al. 2016
+struct LayerNorm : Norm {   // y = w (x − mean x)/√(var x + ε) + b      Ba et al. 2016; throws Error for ε < 0
   explicit LayerNorm(int64_t width, double epsilon = 1e-5, bool with_bias = true);
   Tensor forward(const Tensor& x) const override;
 
@@ -17,7 +17,7 @@ struct LayerNorm : Norm {   // Ba et al. 2016
   Parameter* bias;     // (C); null without
 };
 
-struct RmsNorm : Norm {   // y = w x / √(mean x² + ε)      Zhang & Sennrich 2019, eq. 4
+struct RmsNorm : Norm {   // y = w x / √(mean x² + ε)      Zhang & Sennrich 2019, eq. 4; throws Error for ε < 0
   explicit RmsNorm(int64_t width, double epsilon = 1e-6);
   Tensor forward(const Tensor& x) const override;
 

@@ -34,6 +34,7 @@ EncoderDecoder::EncoderDecoder(const TransformerOptions& source, const Transform
 }
 
 Tensor EncoderDecoder::forward(const Tensor& source, const Tensor& target, const Call& call) const {
+  const Scope scope = enter();
   const Tensor memory = encoder_.forward(source, call);
   return leave(head_.forward(decoder_.forward(target, {memory, call.mask.keys}, call)), source, target);
 }

@@ -133,12 +133,14 @@ LanguageModel::LanguageModel(const TransformerOptions& options, const MixerMaker
 }
 
 Tensor LanguageModel::forward(const Tensor& tokens, const Call& call) const {
+  const Scope scope = enter();
   Call causal = call;
   causal.mask.causal = true;
   return leave(head_.forward(run(tokens, causal)), tokens);
 }
 
 Tensor LanguageModel::step(const Tensor& tokens, DecoderState& state, const Call& call) const {
+  const Scope scope = enter();
   const NoGrad guard;
   const std::vector<int64_t> before = state.lengths;
   const Tensor x = TransformerStack::step(tokens, state, call);

@@ -6,7 +6,7 @@
 namespace tapir {
 
 void require_finite(std::string_view where, std::string_view what, double value, std::string_view hint) {
-  if (!std::isfinite(value)) throw NotFinite(where, text(what, " is ", value), hint);
+  if (!std::isfinite(value)) throw NotFinite(where, text(what, " is ", std::isnan(value) ? std::fabs(value) : value), hint);
 }
 
 void require_finite(std::string_view where, std::string_view what, const Tensor& tensor, std::string_view hint) {

@@ -104,14 +104,19 @@ std::vector<MetricsLine> read_metrics(const std::filesystem::path& path) {
   return lines;
 }
 
-void rewind_metrics(const std::filesystem::path& path, int64_t step) {
-  if (!std::filesystem::exists(path)) return;
+int64_t rewind_metrics(const std::filesystem::path& path, int64_t step) {
+  if (!std::filesystem::exists(path)) return 0;
+  int64_t last = 0;
   const MappedFile file(path);
   std::string kept;
   for_each_line(text_of(file), [&](int64_t number, std::string_view line, bool whole) {
-    if (whole && parse_line(path, number, line).step <= step) kept.append(line).append("\n");
+    const int64_t own = whole ? parse_line(path, number, line).step : step + 1;
+    if (own > step) return;
+    kept.append(line).append("\n");
+    last = own;
   });
   if (kept.size() < file.bytes().size()) write_atomically(path, kept);
+  return last;
 }
 
 }  // namespace tapir

@@ -40,7 +40,8 @@ class MetricsLog {
 std::vector<MetricsLine> read_metrics(const std::filesystem::path& path);
 
 // Prepares the log for a run resumed after `step`: removes lines of later steps and a torn last line, so that the log goes
-// on as if the run had never stopped. The file is replaced as a whole, and not touched if nothing is to go.
-void rewind_metrics(const std::filesystem::path& path, int64_t step);
+// on as if the run had never stopped. The file is replaced as a whole, and not touched if nothing is to go. Returns the step of
+// the last line that is left; 0: there is none.
+int64_t rewind_metrics(const std::filesystem::path& path, int64_t step);
 
 }  // namespace tapir

@@ -50,7 +50,10 @@ class Run {
     if (place_.resume) restore();
     if (place_.resume && !at_end()) std::filesystem::remove(weights);   // of fewer steps
     if (place_.begin) place_.begin(report_.steps);
-    rewind_metrics(log, report_.steps);
+    const int64_t logged = rewind_metrics(log, report_.steps);
+    if (place_.resume && logged < report_.steps - report_.steps % options_.log_every)
+      place_.out << log.string() << ": ends at step " << logged << ", before the checkpoint of step " << report_.steps
+                 << ": what was in between is lost\n";
     rewind_metrics(cost_log, report_.steps);
     MetricsLog metrics(log), costs(cost_log);
     const StopSignals signals;

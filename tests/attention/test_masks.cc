@@ -81,6 +81,29 @@ TEST_CASE("masks: a key that the key mask hides reaches no result and no gradien
   });
 }
 
+TEST_CASE("masks: a key is there whatever byte but 0 says so, in every mechanism, whole and token by token") {
+  const Tensor x = random_normal({2, 5, 8}, 1, "x");
+  const Tensor ones = Tensor::from(std::vector<uint8_t>{1, 1, 1, 0, 0, 1, 1, 1, 1, 1}, {2, 5});
+  const Tensor bytes = Tensor::from(std::vector<uint8_t>{255, 2, 1, 0, 0, 3, 128, 255, 7, 1}, {2, 5});
+  for_every_mechanism([&](nn::TokenMixer& mixer, const MixerShape&) {
+    for (const bool causal : {false, true}) {
+      if (causal && (mixer.needs().all_tokens || message_of([&] { mixer.state(2); }) != "no error")) continue;
+      CAPTURE(causal);
+      const auto y_with = [&](const Tensor& keys) {
+        return mixer.forward(x, x, call_with({.causal = causal, .offset = 0, .keys = keys}));
+      };
+      CHECK(same_bits(y_with(bytes), y_with(ones)));
+      if (!causal) continue;
+      const auto steps_with = [&](const Tensor& keys) {
+        const auto state = mixer.state(2);
+        const Tensor first = mixer.step(x, *state, {0, 0}, call_with({.keys = keys}));
+        return concat({first, mixer.step(slice(x, 1, 0, 1), *state, {3, 5}, {})}, 1);
+      };
+      CHECK(same_bits(steps_with(bytes), steps_with(ones)));
+    }
+  });
+}
+
 TEST_CASE("masks: the same on heads, of keys and values") {
   const std::vector<uint8_t> kept{1, 0, 1, 1, 0, 0, 1, 0, 1, 1};
   for_every_mechanism([&](nn::TokenMixer& mixer, const MixerShape& shape) {

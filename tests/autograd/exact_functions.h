@@ -9,7 +9,6 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/unary.h"
 
-
 namespace tapir::exact {
 
 template <class W>

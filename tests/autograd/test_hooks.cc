@@ -5,10 +5,12 @@
 
 #include <set>
 
+#include "attention/mechanisms/dot_product.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/sum.h"
 #include "autograd/ops/unary.h"
 #include "autograd/recompute.h"
+#include "nn/models/encoder_decoder.h"
 #include "tests/nn/tiny_model.h"
 
 using namespace tapir;
@@ -102,6 +104,41 @@ TEST_CASE("hooks: every module of a language model calls its forward hooks, with
     tiny.loss();
     for (const std::string& full : silent) CHECK_MESSAGE((full == "positions" || contains_text(full, ".attention.")), full);
   }
+}
+
+TEST_CASE("hooks: models that another module owns run below its scope, whole and token by token") {
+  struct Parent : nn::Module {
+    explicit Parent(const nn::TransformerOptions& options)
+        : one(child<nn::LanguageModel>("one", options, mixer)), other(child<nn::LanguageModel>("other", options, mixer)),
+          pair(child<nn::EncoderDecoder>("pair", options, options, mixer, mixer)) {}
+    static std::unique_ptr<nn::TokenMixer> mixer(const MixerShape& shape) { return make_dot_product(shape); }
+    nn::LanguageModel &one, &other;
+    nn::EncoderDecoder& pair;
+  };
+  Parent parent(tiny_options());
+  parent.initialise(1, DType::f64);
+  std::set<std::string> heard;
+  std::vector<nn::ForwardHandle> handles;
+  parent.each_module([&](const std::string& full, nn::Module& below) {
+    handles.push_back(below.on_forward([&, full](const auto&, const Tensor&) {
+      CHECK(Scope::path() == full);
+      heard.insert(full);
+      return Tensor();
+    }));
+  });
+  const Tensor tokens = Tensor::from(std::vector<int32_t>{3, 1, 4, 1, 5, 2, 6, 0}, {2, 4});
+  const auto run = [&](const auto& forward) {
+    heard.clear();
+    forward();
+    return heard;
+  };
+  const std::set<std::string> whole = run([&] { parent.one.forward(tokens, {}); });
+  for (const char* name : {"one", "one.blocks", "one.blocks.0.attention.query", "one.head"}) CHECK(whole.contains(name));
+  nn::DecoderState state = parent.other.state(2);
+  const std::set<std::string> stepped = run([&] { parent.other.step(tokens, state); });
+  for (const char* name : {"other", "other.blocks", "other.blocks.1.attention", "other.head"}) CHECK(stepped.contains(name));
+  const std::set<std::string> pair = run([&] { parent.pair.forward(tokens, tokens, {}); });
+  for (const char* name : {"pair", "pair.encoder.blocks", "pair.decoder.blocks.0", "pair.head"}) CHECK(pair.contains(name));
 }
 
 TEST_CASE("hooks: on a module see and replace its output, in their order, as long as the handle lives") {

@@ -57,10 +57,10 @@ class CountTask final : public TokenTask {
 };
 
 int main(int argc, char** argv) {
-  add_mechanism({.name = "unscaled", .title = "Unscaled dot product", .paper = "of this program", .equation = "s_ij = q_i·k_j",
-                 .cost = "4 D operations a pair", .claims = always(staged_claims),
-                 .options = [] { return std::make_unique<nn::Options>(); },
-                 .make = [](const nn::Options&, const MixerShape& shape) { return std::make_unique<Unscaled>(shape); }});
+  add_mechanism(row_of<nn::Options>(
+      {.name = "unscaled", .title = "Unscaled dot product", .paper = "of this program", .equation = "s_ij = q_i·k_j",
+       .cost = "4 D operations a pair"},
+      staged_claims, [](const nn::Options&, const MixerShape& shape) { return std::make_unique<Unscaled>(shape); }));
   add_task({.name = "count", .title = "counting", .options = [] { return std::make_unique<CountOptions>(); },
             .make = [](Experiment& experiment, const std::filesystem::path&) -> std::unique_ptr<Task> {
               return std::make_unique<CountTask>(experiment);

@@ -60,14 +60,14 @@ double largest_difference(const Values& found, const json& expected) {
 }  // namespace
 
 TEST_CASE("each augmentation, and all of them together: what a separate program makes of the same random numbers") {
+  const Images images = hashed_images();
   const ChannelStatistics statistics{{0.4, 0.5, 0.6}, {0.25, 0.2, 0.3}};
   const json golden = golden_file("images.json");
   CHECK(golden.at("augmentations").size() == 42);
   for (const json& entry : golden.at("augmentations")) {
     CAPTURE(entry.at("options").dump());
     CAPTURE(entry.at("k").get<int64_t>());
-    const ImageBatches batches(hashed_images(), statistics, options_of(entry.at("options")), entry.at("seed"), 4,
-                               entry.at("size"));
+    const ImageBatches batches(images, statistics, options_of(entry.at("options")), entry.at("seed"), 4, entry.at("size"));
     CHECK(batches.batches_per_epoch() == 2);
     const ImageBatch batch = batches.batch(entry.at("k"));
     CHECK(batch.labels == entry.at("chosen").get<std::vector<int32_t>>());
@@ -141,8 +141,8 @@ TEST_CASE("an image's draws do not depend on the other options' images, rows or 
     return std::vector<float>{};
   };
   const ChannelStatistics plain{{0, 0, 0}, {1, 1, 1}};
-  const ImageBatches three(hashed_images(), plain, options, 7, 3), nine(hashed_images(), plain, options, 7, 9),
-      other(hashed_images(), plain, options, 8, 3);
+  const Images images = hashed_images();
+  const ImageBatches three(images, plain, options, 7, 3), nine(images, plain, options, 7, 9), other(images, plain, options, 8, 3);
   int differ = 0, differ_by_seed = 0;
   for (int32_t image = 0; image < 9; ++image) {
     for (const int64_t epoch : {0, 1, 0}) CHECK(pixels_of(three, epoch, image) == pixels_of(nine, epoch, image));

@@ -430,7 +430,17 @@ TEST_CASE("classes of unequal size give their last tenth, rounded up, to the tes
   CHECK(std::tuple(is_grey(set.test, 0), is_grey(set.test, 1), is_grey(set.test, 2)) == std::tuple(true, true, false));
   put("bee", 2);
   CHECK(error_of([&] { read_images(spec); }) ==
-        "data: expected at least 2 images of each class, of which one is for validation, found 1 of \"bee\"");
+        "data: expected at least 3 images of each class, of which one is for the test and one for validation, found 2 of \"bee\"");
+}
+
+TEST_CASE("a folder of one class is refused") {
+  const TemporaryFolder folder;
+  for (int k = 0; k < 4; ++k) folder.write(text("alone/ant/", k, ".png"), image_file("rgb.png"));
+  ImageSpec spec;
+  spec.kind = "folder";
+  spec.path = folder.path() / "alone";
+  CHECK(error_of([&] { read_images(spec); }) ==
+        spec.path.string() + ": has images of one class, \"ant\"; hint: there must be two or more, a folder of images for each");
 }
 
 TEST_CASE("folders that have other things than images by class") {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <map>
 #include <set>
 
@@ -56,6 +57,25 @@ TEST_CASE("a CIFAR-10 of 60,000 records: the last 500 training images of each cl
   CHECK(std::equal(limited.valid.pixels.begin(), limited.valid.pixels.end(), set.valid.pixels.begin()));
   CHECK(limited.description.statistics.mean == set.description.statistics.mean);   // of the whole training part
   CHECK(limited.description.train_sha256 == set.description.train_sha256);
+}
+
+TEST_CASE("a limited validation part has all classes, where it is the last images of each") {
+  const TemporaryFolder folder;
+  write_cifar(cifar_10(), folder.path());
+  int64_t r = 0;
+  for (const CifarLayout::File& part : cifar_10().train) {   // class after class
+    std::fstream file(folder.path() / part.name, std::ios::binary | std::ios::in | std::ios::out);
+    for (int64_t k = 0; k < part.records; ++k, ++r) file.seekp(k * 3073).put(static_cast<char>(r / 5000));
+  }
+  ImageSpec spec = spec_of("cifar-10");
+  spec.path = folder.path();
+  const ImageSet whole = read_images(spec);
+  CHECK(std::count(whole.valid.labels.begin(), whole.valid.labels.begin() + 500, 0) == 500);
+  spec.limits = {7, 23, 2};
+  const ImageSet set = read_images(spec);
+  CHECK(set.valid.labels == std::vector<int32_t>{0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9});
+  for (int64_t i : {0, 1, 2}) CHECK(std::ranges::equal(set.valid.image(i), whole.valid.image(i)));
+  CHECK(std::ranges::equal(set.valid.image(22), whole.valid.image(4501)));
 }
 
 TEST_CASE("statistics are those of a plain loop") {

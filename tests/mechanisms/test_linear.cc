@@ -132,8 +132,7 @@ TEST_CASE("linear: full, padded, and causal by chunks of every size equal the ex
 TEST_CASE("linear: a chunk has a query at least") {
   struct Chunked final : StateAttention {
     explicit Chunked(int64_t chunk) : StateAttention({.width = 8, .heads = 2}, chunk) {}
-    Tensor query_features(const Tensor& Q, const nn::Call&) const override { return Q; }
-    Tensor key_features(const Tensor& K, const nn::Call&) const override { return K; }
+    Tensor query_features(const Tensor& x, const nn::Call&) const override { return x; }
   };
   for (const int64_t chunk : {0, -6})
     CHECK(message_of([&] { Chunked mixer(chunk); }) == text("attention: a chunk must have queries, got ", chunk));

@@ -13,7 +13,6 @@
 
 using namespace tapir;
 
-
 namespace {
 
 Tensor drawn(const Shape& shape) {

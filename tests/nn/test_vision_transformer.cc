@@ -18,7 +18,6 @@ using namespace tapir;
 using nn::VisionTransformer;
 using nn::VisionTransformerOptions;
 
-
 namespace {
 
 Tensor drawn(const Shape& shape, const char* site) {
@@ -178,6 +177,29 @@ TEST_CASE("vit: any mechanism of the zoo that is not causal alone classifies ima
     backward(sum(square(logits)));
     CHECK(max(abs(gradient(model->parameter_at("patches.weight").value))).item() > 0);
   }
+}
+
+TEST_CASE("vit: a mechanism that cannot turn its heads by row and column is refused when the model is made, and runs if not") {
+  const Tensor pixels = drawn({2, 4, 6, 3}, "pixels");
+  std::set<std::string> refused;
+  for (const Mechanism& row : zoo())
+    for (const int64_t width : {4, 8, 12}) {
+      VisionTransformerOptions options = small();
+      options.positions = "rotary";
+      options.width = 2 * width;
+      CAPTURE(row.name);
+      CAPTURE(width);
+      const std::string message = message_of([&] { made(options, row.name); });
+      if (message == "no error") {
+        CHECK(made(options, row.name)->forward(pixels, {}).shape() == Shape{2, 5});
+      } else {
+        CHECK(message.starts_with("vision transformer: the attention of block 0 does not accept rotary positions"));
+        refused.insert(text(row.name, ' ', width));
+      }
+    }
+  CHECK(refused.contains("differential 12"));
+  CHECK(!refused.contains("differential 8"));
+  CHECK(refused.contains("gated_linear 12"));
 }
 
 TEST_CASE("vit: what does not fit is refused in one line") {

@@ -195,6 +195,7 @@ TEST_CASE("a program whose last update diverges fails, says so, and every comman
                 in_quotes(run / "checkpoints" / kept) + " --out " + in_quotes(after)).status == 0);
     const Outcome eval = tapir("eval " + in_quotes(run)), words = tapir("generate " + in_quotes(run) + " --tokens 3");
     CHECK(contains_text(eval.err, "evaluate: the ") == (eval.status == 1));
+    CHECK(contains_text(eval.err, run.string() + ": has diverged: train: "));
     CHECK_FALSE(contains_text(eval.out, "nan"));
     CHECK(contains_text(eval.out, "last, step ") == (eval.status == 0));
     CHECK_FALSE(contains_text(words.err, "nan"));

@@ -46,7 +46,7 @@ const std::string& comparison() {   // of two mechanisms and two seeds
   static const std::string out = [] {
     const std::string path = in_quotes(folder.path() / "both");
     tapir("compare " + in_quotes(trained().experiment) + " --attention dot_product,twicing --seeds 2 --out " + path +
-          " --set train.steps=4 --set attention.mechanism=dot_product");
+          " --set train.steps=4");
     return path;
   }();
   return out;
@@ -69,7 +69,7 @@ const std::string& learned_images() {   // a run of one step, and a file
 }  // namespace
 
 TEST_CASE("every command that has --json prints one document") {
-  const std::string experiment = in_quotes(trained().experiment) + " --set attention.mechanism=dot_product";
+  const std::string experiment = in_quotes(trained().experiment);
   const std::map<std::string, std::string> lines{
       {"eval", in_quotes(trained().run)},
       {"predict", learned_images()},
@@ -135,8 +135,7 @@ TEST_CASE("eval names what stands in its column: the mechanism, or the model whe
 
 TEST_CASE("compare --json prints what compare.json has") {
   const Json json = document("compare --json " + in_quotes(trained().experiment) +
-                             " --attention dot_product,twicing --seeds 2 --set train.steps=4 --set "
-                             "attention.mechanism=dot_product --out " + comparison());
+                             " --attention dot_product,twicing --seeds 2 --set train.steps=4 --out " + comparison());
   const std::string folder = comparison().substr(1, comparison().size() - 2);
   CHECK(json == Json::parse(contents(folder + "/compare.json")));
 }

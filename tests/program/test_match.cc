@@ -107,7 +107,7 @@ TEST_CASE("compare --match time: with the threads that runs have, and with no ti
   const Place place;
   const std::string few = "--match time --set train.steps=2 ", file = (place.out / "match.json").string();
   const auto times = [&] { return nlohmann::json::parse(contents(file)).at("seconds_of_step"); };
-  REQUIRE(tapir(place.line(few + "--jobs 2"), "", "--threads 2").status == 0);
+  REQUIRE(tapir(place.line(few + "--jobs 2")).status == 0);
   const auto measured = times();
   for (const char* arm : {"dot_product", "mlp_qkv"}) {
     CHECK(measured[arm]["threads"] == 1);

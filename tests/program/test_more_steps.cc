@@ -55,6 +55,21 @@ TEST_CASE("a run is given more steps where the schedule allows it, and ends with
                                             "wsd"});
 }
 
+TEST_CASE("a run whose log ends before its checkpoint goes on, and says so") {
+  const TemporaryFolder folder;
+  const fs::path run = folder.path() / "run", log = run / "metrics.jsonl";
+  REQUIRE(tapir(train_line("--set train.steps=12 --set train.log_every=2 --stop-after 7 --out " + in_quotes(run))).status == 0);
+  const std::string whole = contents(log);
+  folder.write("run/metrics.jsonl", whole.substr(0, whole.find("{\"step\":4,")));
+  const std::string resume = "train --resume " + in_quotes(run) + " --stop-after ";
+  const Outcome short_of = tapir(resume + "8");
+  CHECK(short_of.status == 0);
+  CHECK(contains_text(short_of.err, log.string() + ": ends at step 2, before the checkpoint of step 7: what was in between is lost\n"));
+  CHECK(!contains_text(tapir(resume + "9").err, "is lost"));
+  fs::remove(log);
+  CHECK(contains_text(tapir(resume + "10").err, ": ends at step 0, before the checkpoint of step 9"));
+}
+
 TEST_CASE("a run that ends while its rate still grows says so") {
   const TemporaryFolder folder;
   const auto said = [&](int steps) {

@@ -42,11 +42,13 @@ std::vector<Place> places_in(const TemporaryFolder& folder) {
 
   add({"new", root / "new", written, written});
   add({"without a folder", root / "missing" / "new", "No such file or directory", written});
-  add({"existing file", folder.write("old", "old"), written, "is a file, not a folder"});
+  const std::string page = "<!DOCTYPE html>\n";
+  add({"existing page", folder.write("old", page), written, "is a file, not a folder"});
+  add({"existing file", folder.write("notes", "old"), "is a file that no report is in", "is a file, not a folder"});
   fs::create_directory(root / "there");
   add({"folder", root / "there", "is a folder", written});
   fs::create_symlink("linked", root / "link");
-  add({"link to a file", root / "link", written, "is a file, not a folder", folder.write("linked", "old"), file_type::symlink});
+  add({"link to a file", root / "link", written, "is a file, not a folder", folder.write("linked", page), file_type::symlink});
   fs::create_symlink(root / "far" / "new", root / "dangling");
   fs::create_directory(root / "far");
   add({"link to nothing", root / "dangling", written, written, root / "far" / "new", file_type::symlink});
@@ -60,7 +62,7 @@ std::vector<Place> places_in(const TemporaryFolder& folder) {
   add({"loop of links", root / "loop", "Too many levels of symbolic links", "Too many levels of symbolic links",
        root / "loop", file_type::symlink});
   add({"below a file", folder.write("plain", "plain") / "new", "Not a directory", "File exists"});
-  fs::permissions(folder.write("read-only", "kept"), fs::perms(0444));
+  fs::permissions(folder.write("read-only", page), fs::perms(0444));
   add({"read-only file", root / "read-only", "is read-only, and stays as it is; hint: change its permissions (chmod u+w)",
        "is a file, not a folder"});
   add({"too long a name", root / std::string(300, 'x'), "File name too long", "File name too long"});
@@ -126,7 +128,7 @@ std::vector<Writer> writers() {
           {"train", "train " + experiment, false, "model.safetensors"},
           {"trial", "trial " + in_quotes(trial()) + " --set train.steps=1", false, "trial.md"},
           {"dossier", "dossier " + in_quotes(trial()) + " --runs " + in_quotes(runs_of_trial()), false, "trial.md"},
-          {"compare", "compare " + experiment + " --set attention.mechanism=dot_product --attention dot_product --seeds 1",
+          {"compare", "compare " + experiment + " --attention dot_product --seeds 1",
            false, "compare.json"}};
 }
 
@@ -163,7 +165,7 @@ TEST_CASE("every command that writes takes every kind of path for what it is") {
         CHECK(contains_text(contents(err), "tapir: "));
       }
       if (place.type != fs::file_type::none) CHECK(fs::symlink_status(place.path).type() == place.type);
-      if (place.kind == "read-only file") CHECK(contents(place.path) == "kept");
+      if (place.kind == "read-only file") CHECK(contents(place.path) == "<!DOCTYPE html>\n");
       if (place.kind == "below a file") CHECK(contents(place.path.parent_path()) == "plain");
       for (const char* device : {"/dev/null", "/dev/stdout", "/dev/full"})
         CHECK_FALSE(fs::is_regular_file(fs::symlink_status(device)));

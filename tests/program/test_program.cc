@@ -245,7 +245,7 @@ TEST_CASE("output that cannot be written is an error of every command") {
            "report " + run + " --out /dev/stdout",
            "train --out " + in_quotes(folder.path() / "train-RUN") + " --set train.steps=1 " + experiment,
            "compare --out " + in_quotes(folder.path() / "compare-RUN") +
-               " --set train.steps=1 --set attention.mechanism=dot_product --attention dot_product --seeds 1 " + experiment}) {
+               " --set train.steps=1 --attention dot_product --seeds 1 " + experiment}) {
     CAPTURE(line);
     const auto ends_with = [&](const std::string& place, const std::string& reason, const std::string& before) {
       std::string own = line;

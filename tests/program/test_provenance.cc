@@ -163,6 +163,20 @@ TEST_CASE("provenance: eval prints the digest of what it read, and refuses other
     fs::copy_file(place.path(text("data/", part, ".txt")), place.path(text("elsewhere/", part, ".txt")));
   const Outcome moved = tapir("eval " + run + " --data elsewhere", "cd " + in_quotes(place.folder.path()) + ';');
   CHECK(moved.out == own.out);
+  CHECK(!contains_text(own.out, ", of "));
+
+  const std::string changed = "its settings are not those that the checkpoint of step 8 was trained with, or another version of "
+                              "tapir trained it: results may not be the run's own";
+  place.folder.write("data/valid.txt", whole);
+  CHECK(!contains_text(own.err, changed));
+  place.change("run/experiment.toml", "'gelu'", "'relu'");
+  for (const std::string& line : {"eval " + run, "generate " + run, "report " + run + " --out " + in_quotes(place.path("page.html"))})
+    CHECK(contains_text(tapir(line).err, changed));
+
+  REQUIRE(place.train("limited", "--set data.valid_tokens=40").status == 0);
+  const std::string limited = in_quotes(place.path("limited"));
+  CHECK(contains_text(tapir("eval " + limited).out, ", of 660 tokens"));   // a limit of the run holds for other texts too
+  CHECK(contains_text(tapir("eval " + limited + " --data " + in_quotes(place.path("data"))).out, ", of 660 tokens"));
 }
 
 TEST_CASE("provenance: runs that were trained on other data have no mean and no difference with one another") {
@@ -254,8 +268,9 @@ TEST_CASE("provenance: every task of a text generates without it; known data set
   place.change("run/experiment.toml", "path = '" + place.path("data").string() + "'", "path = ''");
   const std::string run = in_quotes(place.path("run"));
   CHECK(tapir("generate " + run, "TAPIR_DATA=/nowhere").status == 0);
-  CHECK(contains_text(refusal("eval " + run, "TAPIR_DATA=/nowhere"),
-                      "/nowhere/wikitext-2/wiki.train.tokens is missing; hint: put "));
+  const Outcome eval = tapir("eval " + run, "TAPIR_DATA=/nowhere");
+  CHECK(eval.status == 1);
+  CHECK(contains_text(eval.err, "/nowhere/wikitext-2/wiki.train.tokens is missing; hint: put "));
 }
 
 TEST_CASE("provenance: each start and each resume says what computes, from the source of `tapir --version`") {

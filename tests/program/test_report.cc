@@ -145,8 +145,13 @@ TEST_CASE("a comparison gives each mechanism its own keys of [attention], and se
   CHECK(refused({"score_mlp", "score_mlp"}, {}) == "--attention: 'score_mlp' is named twice");
   CHECK(contains_text(refused({"dot_product"}, {"run.seed=luck"}), "run.seed: must be a whole number in "));
   const fs::path bare = place.folder.write("bare.toml", "[data]\nkind = \"generated\"\n");
-  CHECK(message_of([&] { planned_runs(command(bare, {"dot_product"}, {})); }) ==
-        bare.string() + ": has no section [attention]; hint: a comparison changes its mechanism");
+  CHECK(planned_runs(command(bare, {"linear"}, {}))[0].experiment.attention.mechanism == "linear");   // it need not speak of it
+  CHECK(refused({"linear"}, {"attention.mechanism=fast"}) ==
+        "--set: attention.mechanism is what --attention says; hint: leave it out");
+  const fs::path mlp = place.folder.write("mlp.toml", "[task]\nname = \"function\"\n[model]\nname = \"mlp\"\n");
+  CHECK(message_of([&] { planned_runs(command(mlp, {"dot_product"}, {})); }) ==
+        mlp.string() + ": the model 'mlp' has no attention to compare; hint: choose another model, or compare runs of `tapir "
+                       "train` in a report");
 }
 
 TEST_CASE("runs of a comparison with one seed share initial weights, batches and dropout") {
@@ -266,6 +271,18 @@ TEST_CASE("a comparison goes on from the logs of what has ended, and not from th
   CHECK(means("logged") == means("compared"));
   CHECK(contains_text(refusal(all.compare_line("logged", "--seeds 2 --set schedule.rate=0.1")),
                       "dot_product/seed-1: belongs to another experiment: schedule.rate is 0.1, was "));
+}
+
+TEST_CASE("a comparison of fewer runs says of the others that it leaves them out, and so does who reads it") {
+  const Compared& all = compared();
+  const fs::path out = all.path("fewer");
+  fs::copy(all.path("compared"), out, fs::copy_options::recursive);
+  const std::string told = out.string() + ": has 3 runs more, which the comparison that was last asked for leaves out\n";
+  CHECK(!contains_text(tapir(all.compare_line("fewer")).err, "runs more"));
+  CHECK(contains_text(tapir("compare " + in_quotes(all.experiment) + " --attention dot_product --seeds 1 --out " + in_quotes(out)).err,
+                      told));
+  CHECK(contains_text(tapir("eval " + in_quotes(out)).err, told));
+  CHECK(contains_text(tapir("report " + in_quotes(out) + " --out " + in_quotes(all.path("fewer.html"))).err, told));
 }
 
 TEST_CASE("a comparison that a signal stops says how it goes on") {

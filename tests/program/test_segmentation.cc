@@ -99,7 +99,7 @@ TEST_CASE("segmentation: judged by counts of pixels over a part, whatever the ba
         }
       }
       const SegmentationTask::Judged judged = own.judge(part, {});
-      CHECK(judged.counts == counts);
+      CHECK(judged.confusion.counts == counts);
       CHECK(judged.loss == doctest::Approx(loss).epsilon(1e-12));
       const Task::Results results = task->evaluate_part(part).results;
       CHECK(results.front() == std::pair<std::string, std::string>{"images", "5"});
@@ -113,7 +113,7 @@ TEST_CASE("segmentation: judged by counts of pixels over a part, whatever the ba
 }
 
 TEST_CASE("segmentation: Dice, its Jaccard index and the accuracy by hand; a class that is nowhere has no say") {
-  const SegmentationTask::Judged judged{{{6, 2, 0}, {1, 3, 0}, {0, 0, 0}}, 0};
+  const SegmentationTask::Judged judged{{.classes = {}, .counts = {{6, 2, 0}, {1, 3, 0}, {0, 0, 0}}}, 0};
   CHECK(judged.accuracy() == doctest::Approx(9.0 / 12));
   CHECK(judged.dice() == doctest::Approx((12.0 / 15 + 6.0 / 9) / 2));
   CHECK(judged.iou() == doctest::Approx((6.0 / 9 + 3.0 / 6) / 2));
@@ -143,6 +143,15 @@ TEST_CASE("segmentation: the network learns two textures") {
     apply_gradients(optimiser, 0.005, 1, loss.count);
   }
   CHECK(loop.evaluate({})[2].second > 0.8);   // the accuracy
+}
+
+TEST_CASE("segmentation: losses of another share of Dice are not compared") {
+  const auto conditions = [](const std::string& dice) {
+    Experiment experiment = experiment_of(of_former, {"task.dice=" + dice});
+    return make_task(experiment)->conditions("valid");
+  };
+  CHECK(conditions("0.5") == conditions("0.5"));
+  CHECK(conditions("0.5") != conditions("0.6"));
 }
 
 TEST_CASE("segmentation: what does not fit is refused in one line") {

@@ -225,7 +225,7 @@ TEST_CASE("every command that takes a run takes a solved one for what it is") {
 
 TEST_CASE("a comparison with solved runs has their results, says so, and finds them finished") {
   const TemporaryFolder folder;
-  const std::string start = "compare " + in_quotes(trained().experiment) + " --set attention.mechanism=dot_product ";
+  const std::string start = "compare " + in_quotes(trained().experiment) + " ";
   const std::string line = start + "--attention dot_product,expressive --seeds 2 " + solved().setting + "--out " +
                            in_quotes(folder.path() / "out");
   const Outcome first = tapir(line);

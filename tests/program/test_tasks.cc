@@ -217,6 +217,18 @@ TEST_CASE("tasks: bits per byte compare where codes keep the same of the same te
   CHECK(!comparable(conditions(plain, "character"), conditions(plain, "character", "500")));
 }
 
+TEST_CASE("tasks: the seed decides what a model or its mechanism leaves out at random") {
+  const auto decides = [](const std::vector<std::string>& settings) {
+    Experiment experiment = experiment_of(tokens_of_transformer + "[data]\nkind = 'generated'\norder = 'contiguous'\n", settings);
+    return make_task(experiment)->seed_decides();
+  };
+  CHECK(decides({}) == "initial weights");
+  CHECK(decides({"model.dropout=0.1", "model.drop_path=0.1"}) == "initial weights, dropout, drop_path");
+  CHECK(decides({"attention.mechanism=associative"}) == "initial weights, write_dropout");
+  CHECK(decides({"attention.mechanism=associative", "attention.write_dropout=0"}) == "initial weights");
+  CHECK(decides({"attention.mechanism=associative", "attention.layer=dense"}) == "initial weights");
+}
+
 TEST_CASE("tasks: with another seed text comes in another order, unless it is contiguous") {
   const auto loss = [](const std::string& order, int64_t seed) {
     Experiment experiment = experiment_of(tokens_of_transformer + "[data]\nkind = 'generated'\ntrain_tokens = 2000\n",
@@ -269,8 +281,9 @@ TEST_CASE("tasks: a model that does not fit is refused in one line when it is ma
         "next token");
   CHECK(refused("[task]\nname = 'parity'\n[model]\nname = 'mlp'\n", {}) == "parity: the model 'mlp' takes no tokens");
   CHECK(refused("[data]\nkind = 'generated'\n[model]\nname = 'mlp'\n", {}) == "language: the model 'mlp' takes no tokens");
-  CHECK(contains_text(refused(function_of_mlp + "[attention]\nmechanism = 'dot_product'\n", {}),
-                      "there is no section [attention]"));
+  CHECK(refused(function_of_mlp + "[attention]\nmechanism = 'dot_product'\n", {}) ==
+        "config: there is no section [attention] here: it is read where model.name = transformer or vit or care_transformer or "
+        "laplacian_former or operator_transformer or series_transformer; hint: leave it out, or choose one of these");
   CHECK(contains_text(refused(function_of_mlp + "[data]\nkind = 'generated'\n", {}), "there is no section [data]"));
   CHECK(contains_text(refused(function_of_mlp, {"model.heads=2"}), "there is no key 'heads' in [model]"));
   CHECK(contains_text(refused(function_of_mlp, {"task.size=2"}), "there is no key 'size' in [task]"));

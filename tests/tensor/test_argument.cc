@@ -11,7 +11,6 @@
 #include "autograd/ops/sum.h"
 #include "autograd/ops/unary.h"
 
-
 using namespace tapir;
 
 namespace {

@@ -10,6 +10,7 @@
 
 #include "attention/reproduce/program/arms.h"
 #include "attention/reproduce/program/match.h"
+#include "attention/reproduce/program/named_runs.h"
 #include "attention/reproduce/program/resolve.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/streams.h"
@@ -25,11 +26,16 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+toml::table attention_of(const toml::table& config) {   // what it says of it, which may be nothing
+  const toml::table* const section = config["attention"].as_table();
+  return section ? *section : toml::table();
+}
+
 // `config` with another mechanism, which keeps those keys of [attention] that it has. They are added to `taken`.
 toml::table with_mechanism(toml::table config, const std::string& name, std::set<std::string>& taken) {
   const toml::table own = section_of(*mechanism(name).options());
   toml::table section{{"mechanism", name}};
-  for (const auto& [key, value] : *config["attention"].as_table())
+  for (const auto& [key, value] : attention_of(config))
     if (own.contains(key.str())) section.insert(key, value), taken.insert(std::string(key.str()));
   config.insert_or_assign("attention", std::move(section));
   return config;
@@ -86,8 +92,12 @@ std::vector<MatchedArm> arms_in(std::vector<PlannedRun>& runs) {
 std::vector<PlannedRun> planned_runs(const CompareCommand& command) {
   toml::table config = read_config(command.experiment);
   set_values(config, command.assignments);
-  require(config["attention"].is_table(), command.experiment.string(), [] { return "has no section [attention]"; },
-          "a comparison changes its mechanism");
+  for (const std::string& assignment : command.assignments)
+    require(!assignment.starts_with("attention.mechanism="), "--set", [] { return "attention.mechanism is what --attention says"; },
+            "leave it out");
+  const ModelRow& model = model_row(config["model"]["name"].value_or(ModelOptions().name));
+  require(model.mixes, command.experiment.string(), [&] { return text("the model '", model.name, "' has no attention to compare"); },
+          "choose another model, or compare runs of `tapir train` in a report");
   const std::string name = config["run"]["name"].value_or(replace_invalid_utf8(command.experiment.stem().string()));
   const fs::path out = command.out.empty() ? fs::path("runs") / ("compare-" + name) : command.out;
   std::vector<PlannedRun> runs;
@@ -104,7 +114,7 @@ std::vector<PlannedRun> planned_runs(const CompareCommand& command) {
       run.experiment.run.name = name;
     }
   }
-  for (const auto& entry : *config["attention"].as_table())
+  for (const auto& entry : attention_of(config))
     require(taken.contains(std::string(entry.first.str())), "config",
             [&] { return text("none of the mechanisms has the key '", entry.first.str(), "' of [attention]"); });
   return runs;
@@ -140,6 +150,9 @@ int run_compare(const CompareCommand& command) {
   }
   std::vector<RunRecord> records;
   for (const PlannedRun& run : runs) records.push_back(read_record(run.folder));
+  std::vector<fs::path> folders;
+  for (const PlannedRun& run : runs) folders.push_back(run.folder);
+  tell_left_out(out, folders);
   const std::vector<Group> groups = groups_of(std::move(records));
   const Json comparison = comparison_json(groups, out);
   if (command.json) print_json(comparison);

@@ -6,6 +6,7 @@
 #include "attention/reproduce/program/commands.h"
 #include "attention/reproduce/program/digests.h"
 #include "attention/reproduce/program/named_runs.h"
+#include "attention/reproduce/program/record.h"
 #include "attention/reproduce/program/run_folder.h"
 #include "attention/reproduce/program/statistics.h"
 #include "attention/reproduce/program/streams.h"
@@ -30,7 +31,7 @@ Task::Results signature_of(const std::filesystem::path& folder, const Task& task
   tell_unkept(folder, found);
   if (!named) require_kept(folder, found, "put back the data of the training, or evaluate others with --data PATH");
   all.emplace_back(part, "sha256 " + found.back().second.substr(0, 12));
-  if (const std::string whole = task.all(); !whole.empty()) all.emplace_back("of", whole);
+  if (const std::string whole = task.all(part); !whole.empty()) all.emplace_back("of", whole);
   if (const std::string others = named ? differences(kept_digests(folder), found) : ""; !others.empty())
     all.emplace_back("NOT the run's own data:", others);
   return all;
@@ -56,6 +57,14 @@ void print_classes(const Confusion& confusion) {
   }
 }
 
+// A run that has diverged is evaluated with the weights that it had before.
+void tell_divergence(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder / "metrics.jsonl", ignored)) return;
+  if (const RunRecord record = read_record(folder); !record.diverged.empty())
+    note(text(folder.string(), ": has diverged: ", record.diverged));
+}
+
 }  // namespace
 
 int run_eval(const EvalCommand& command) {
@@ -63,6 +72,7 @@ int run_eval(const EvalCommand& command) {
   std::string heading, signatures;
   for (const std::filesystem::path& folder : named_runs(command.runs)) {
     const std::unique_ptr<OpenRun> run = open_run(folder, command.device, command.data);
+    tell_divergence(folder);
     Task& task = *run->task;
     const Experiment& experiment = run->experiment;
     const std::string name = name_of(folder);

@@ -41,6 +41,19 @@ std::vector<KnownWord> keys_beyond(const std::string& own) {
   return all;
 }
 
+// Throws an Error that says when a section that this experiment has not would be read.
+void require_read(const toml::table& config, const std::vector<std::string>& own) {
+  for (const auto& entry : config) {
+    const std::string name(entry.first.str());
+    if (std::find(own.begin(), own.end(), name) != own.end()) continue;
+    for (const Section& section : all_sections())
+      require(
+          section.name != name, "config",
+          [&] { return text("there is no section [", name, "] here: it is read where ", section.condition); },
+          "leave it out, or choose one of these");
+  }
+}
+
 }  // namespace
 
 void TaskOptions::fields(nn::FieldVisitor& visit) {
@@ -165,6 +178,7 @@ Experiment resolve(const toml::table& config) {
     sections.push_back(section);
     read_section(config, section, options, [&] { return keys_beyond(section); });
   });
+  require_read(config, sections);
   require_sections(config, sections, [] { return keys_beyond(""); });
   require(experiment.train.batch % experiment.train.accumulate == 0, "config: train.accumulate",
           [&] { return text(experiment.train.accumulate, " does not divide train.batch, ", experiment.train.batch); });

@@ -9,4 +9,7 @@ namespace tapir {
 // comparison that has not ended, and for a malformed one.
 std::vector<std::filesystem::path> named_runs(const std::vector<std::filesystem::path>& paths);
 
+// Says on standard error how many runs there are in the folder of a comparison beside those that it was last asked for.
+void tell_left_out(const std::filesystem::path& comparison, const std::vector<std::filesystem::path>& asked_for);
+
 }  // namespace tapir

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <span>
@@ -80,7 +82,7 @@ Json layer_of(const std::string& path, const Tensor& weights) {
 // {"weights": which, "tokens": […], "layers": […]} of a held-out example. Throws Error where there is nothing to show.
 Json attention_of(const std::filesystem::path& folder, OpenRun& run) {
   const TrainTask task = run.task->train_task();
-  require(task.show != nullptr, folder.string(), [] { return "its task has no example to show"; });
+  require(task.show != nullptr, folder.string(), [] { return "its task has no example whose attention could be shown"; });
   Json layers = Json::array();
   nn::Call call;
   call.recorder = [&](const std::string& path, const std::string& name, const Tensor& value) {
@@ -273,9 +275,20 @@ std::string script_text(const Json& json) {
   return out;
 }
 
+// A page may take the place of another one, and of nothing else.
+void require_report_or_nothing(const std::filesystem::path& out) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(out, ignored) || std::filesystem::file_size(out, ignored) == 0) return;
+  const std::string first_line(report_template, std::strchr(report_template, '\n'));
+  std::string found(first_line.size(), ' ');
+  std::ifstream(out).read(found.data(), static_cast<std::streamsize>(found.size()));
+  require(found == first_line, out.string(), [] { return "is a file that no report is in"; }, "name another one with --out");
+}
+
 }  // namespace
 
 int run_report(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& out, const std::string& device) {
+  require_report_or_nothing(out);
   std::vector<RunRecord> records;
   for (const std::filesystem::path& folder : named_runs(paths)) records.push_back(read_record(folder));
   const size_t count = records.size();

@@ -14,6 +14,7 @@
 #include "attention/reproduce/program/summary.h"
 #include "nn/files/atomic_file.h"
 #include "nn/train/checkpoint.h"
+#include "nn/train/training.h"
 #include "nn/train/weights.h"
 #include "tensor/arena.h"
 #include "tensor/threads.h"
@@ -56,6 +57,9 @@ std::unique_ptr<OpenRun> open_run(const std::filesystem::path& folder, const std
   }
   require(checkpoint.has_value(), folder.string(), [] { return "has no checkpoint"; });
   for (const std::string& line : notes) note(line);
+  if (state_entry(*checkpoint, "identity") != read_run(folder).identity())
+    note(text(folder.string(), ": its settings are not those that the checkpoint of step ", checkpoint->step, " was trained with, or "
+              "another version of tapir trained it: results may not be the run's own"));
   assign_weights(folder.c_str(), run->task->model(), evaluated_tensors(*checkpoint));
   run->weights = text(which, ", step ", checkpoint->step);
   return run;

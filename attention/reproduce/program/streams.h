@@ -5,8 +5,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-#include <utility>
-#include <vector>
 
 namespace tapir {
 

@@ -268,7 +268,7 @@ Task::Results ImageTask::comparable(const std::string& part) const {
           {"classes", fmt::format("{}", description_.classes.size())}};
 }
 
-std::string ImageTask::all() const { return data().spec.kind == "folder" ? text(set().found, " images") : ""; }
+std::string ImageTask::all(const std::string&) const { return data().spec.kind == "folder" ? text(set().found, " images") : ""; }
 
 std::string ImageTask::drawn() const {
   return data().augment == AugmentOptions{} ? "order of images" : "order and augmentation of images";

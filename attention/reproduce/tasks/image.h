@@ -42,7 +42,7 @@ class ImageTask final : public Task {
   TrainTask train_task() override;
   Evaluation evaluate_part(const std::string& part) override;
   Results comparable(const std::string& part) const override;
-  std::string all() const override;
+  std::string all(const std::string& part) const override;
   std::string drawn() const override;
   std::pair<Batch, int64_t> sample() const override;
   std::string unit() const override { return "image"; }

@@ -37,7 +37,6 @@ LanguageTask::LanguageTask(Experiment& experiment, std::shared_ptr<const Tokeniz
 
 const DataOptions& LanguageTask::data() const { return dynamic_cast<const DataOptions&>(*experiment_.task.data); }
 
-
 const TextCorpus& LanguageTask::corpus() const {
   if (corpus_) return *corpus_;
   const CorpusSpec& spec = data().spec;
@@ -155,6 +154,11 @@ Task::Results LanguageTask::comparable(const std::string& part) const {
           {"lossless", own.lossless ? "yes" : "no"},
           {"context", fmt::format("{}", context_)},
           {"streams", fmt::format("{}", experiment_.train.batch)}};
+}
+
+std::string LanguageTask::all(const std::string& part) const {
+  const int64_t whole = text_of(part).whole;
+  return whole > static_cast<int64_t>(ids(part).size()) ? text(whole, " tokens") : "";
 }
 
 std::optional<Task::Wider> LanguageTask::wider() const {

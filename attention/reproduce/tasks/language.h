@@ -30,6 +30,7 @@ class LanguageTask final : public TokenTask {
   TrainTask train_task() override;
   Evaluation evaluate_part(const std::string& part) override;
   Results comparable(const std::string& part) const override;
+  std::string all(const std::string& part) const override;
   std::string drawn() const override;
   std::optional<Wider> wider() const override;   // bits per byte, where no type became the unknown one
   std::pair<Batch, int64_t> sample() const override;

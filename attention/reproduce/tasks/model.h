@@ -60,10 +60,10 @@ struct ModelRow {
   Takes takes;
   Gives gives;
   bool mixes;          // has token mixers, which [attention] chooses
-  std::function<std::unique_ptr<nn::Options>()> options;   // the other keys of [model]
+  std::function<std::unique_ptr<nn::Options>()> options{};   // the other keys of [model]
   std::function<int64_t(const nn::Options&)> length{};     // most tokens of a sequence, of models that take tokens
   // Without weights. Throws Error for options of another row, and what the model throws.
-  std::function<Model(const nn::Options& options, const ModelShape& shape, const nn::MixerMaker& mixer)> make;
+  std::function<Model(const nn::Options& options, const ModelShape& shape, const nn::MixerMaker& mixer)> make{};
 };
 
 const ModelRow& model_row(const std::string& name);   // throws Error that lists those that exist

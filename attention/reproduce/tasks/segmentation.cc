@@ -29,18 +29,14 @@ std::vector<int32_t> likeliest(const Tensor& logits) {
   return guesses;
 }
 
-// Mean over classes of f(right, labelled, guessed).
-template <class F> double mean_over_classes(const std::vector<std::vector<int64_t>>& counts, const F& f) {
+// Mean of f(right, labelled, guessed) over the classes that are there or were guessed.
+template <class F> double mean_over_classes(const Confusion& confusion, const F& f) {
   double sum = 0;
   int64_t there = 0;
-  for (size_t k = 0; k < counts.size(); ++k) {
-    double labelled = 0, guessed = 0;
-    for (size_t j = 0; j < counts.size(); ++j) {
-      labelled += static_cast<double>(counts[k][j]);
-      guessed += static_cast<double>(counts[j][k]);
-    }
+  for (size_t k = 0; k < confusion.counts.size(); ++k) {
+    const auto labelled = static_cast<double>(confusion.labelled(k)), guessed = static_cast<double>(confusion.guessed(k));
     if (labelled + guessed == 0) continue;
-    sum += f(static_cast<double>(counts[k][k]), labelled, guessed);
+    sum += f(static_cast<double>(confusion.counts[k][k]), labelled, guessed);
     ++there;
   }
   return sum / static_cast<double>(there);
@@ -100,13 +96,13 @@ Tensor SegmentationTask::loss(const Tensor& logits, const Images& images) const 
 SegmentationTask::Judged SegmentationTask::judge(const std::string& part, const nn::Call& call) const {
   const NoGrad guard;
   const int64_t K = options_.regions.classes;
-  Judged judged{std::vector<std::vector<int64_t>>(K, std::vector<int64_t>(K)), 0};
+  Judged judged{{.classes = {}, .counts = std::vector<std::vector<int64_t>>(K, std::vector<int64_t>(K))}, 0};
   for (int64_t first = 0; first < options_.evaluated; first += experiment_.train.batch) {
     const Images some = images(evaluation_seed, part, first, std::min(experiment_.train.batch, options_.evaluated - first));
     const Tensor found = logits(some, call);
     judged.loss += loss(found, some).item() / static_cast<double>(options_.evaluated);
     const std::vector<int32_t> guesses = likeliest(found);
-    for (size_t i = 0; i < guesses.size(); ++i) ++judged.counts[some.labels[i]][guesses[i]];
+    for (size_t i = 0; i < guesses.size(); ++i) ++judged.confusion.counts[some.labels[i]][guesses[i]];
   }
   require_finite("evaluate", "the loss", judged.loss);
   return judged;
@@ -114,19 +110,19 @@ SegmentationTask::Judged SegmentationTask::judge(const std::string& part, const 
 
 double SegmentationTask::Judged::accuracy() const {
   int64_t right = 0, all = 0;
-  for (size_t k = 0; k < counts.size(); ++k) {
-    right += counts[k][k];
-    for (const int64_t count : counts[k]) all += count;
+  for (size_t k = 0; k < confusion.counts.size(); ++k) {
+    right += confusion.counts[k][k];
+    all += confusion.labelled(k);
   }
   return static_cast<double>(right) / static_cast<double>(all);
 }
 
 double SegmentationTask::Judged::dice() const {
-  return mean_over_classes(counts, [](double right, double labelled, double guessed) { return 2 * right / (labelled + guessed); });
+  return mean_over_classes(confusion, [](double right, double labelled, double guessed) { return 2 * right / (labelled + guessed); });
 }
 
 double SegmentationTask::Judged::iou() const {
-  return mean_over_classes(counts, [](double right, double labelled, double guessed) { return right / (labelled + guessed - right); });
+  return mean_over_classes(confusion, [](double right, double labelled, double guessed) { return right / (labelled + guessed - right); });
 }
 
 TrainTask SegmentationTask::train_task() {
@@ -162,6 +158,7 @@ Task::Results SegmentationTask::comparable(const std::string&) const {
           {"classes", fmt::format("{}", spec.classes)},
           {"regions", fmt::format("{}", spec.regions)},
           {"noise", fmt::format("{}", spec.noise)},
+          {"dice", fmt::format("{}", options_.dice)},   // in the loss
           {"evaluated", fmt::format("{}", options_.evaluated)}};
 }
 

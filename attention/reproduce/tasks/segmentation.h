@@ -41,9 +41,9 @@ class SegmentationTask final : public Task {
   std::string summary() const override;
   std::vector<ShownImage> show_images(int64_t most, const nn::Call& call) override;   // an image, its regions, those found; …
 
-  // counts[label][guess] of pixels.
+  // Of pixels.
   struct Judged {
-    std::vector<std::vector<int64_t>> counts;
+    Confusion confusion;
     double loss = 0;   // as above, mean over images
 
     double accuracy() const;

@@ -6,15 +6,19 @@
 namespace tapir {
 namespace {
 
-// Options of a model that leave something out at random: "dropout", "drop_path".
+// Options that leave something out at random: "dropout", "drop_path", "write_dropout".
 struct Drops final : nn::FieldVisitor {
   void operator()(const char*, int64_t&, const char*, const nn::Range&) override {}
   void operator()(const char* key, double& value, const char*, const nn::Range&) override {
-    if (std::string(key).starts_with("drop") && value > 0) keys.emplace_back(key);
+    if (std::string(key).find("drop") != std::string::npos && value > 0) keys.emplace_back(key);
   }
   void operator()(const char*, bool&, const char*) override {}
   void operator()(const char*, std::string&, const char*, const nn::Choices&) override {}
   void operator()(const char*, nn::Numbers&, const char*, const nn::Range&) override {}
+  void only(bool read, const char*, std::initializer_list<const char*> unread) override {
+    for (const char* key : unread)
+      if (!read) std::erase(keys, key);
+  }
 
   std::vector<std::string> keys;
 };
@@ -60,6 +64,7 @@ std::string Task::seed_decides() const {
   if (experiment_.run.initial.empty()) add("initial weights");
   Drops drops;
   experiment_.model.fields(drops);
+  if (model_row(experiment_.model.name).mixes) experiment_.attention.fields(drops);
   for (const std::string& key : drops.keys) add(key);
   add(drawn());
   return list.empty() ? "nothing" : list;

@@ -44,8 +44,9 @@ class Task {
   virtual Evaluation evaluate_part(const std::string& part) = 0;      // "valid" or "test"
   // What must be equal before results on the part are compared, beside the task, the part and the unit: names and values.
   virtual Results comparable(const std::string& part) const = 0;
-  // All that there is, where somebody may take a part for it: "120 images" of a folder that is cut into parts; "": nobody may.
-  virtual std::string all() const { return ""; }
+  // All that there is, where somebody may take what is evaluated for it: "120 images" of a folder that is cut into parts, "4358
+  // tokens" of a text of which a limit left fewer; "": nobody may.
+  virtual std::string all(const std::string& /*part*/) const { return ""; }
   virtual std::string drawn() const = 0;   // what of the data the seed decides: "order of windows"; "": nothing
   // A metric of the validation part in which more results compare, such as bits per byte across tokenizers, and all that must
   // be equal for it. A value "≈ 256" equals numbers that are within 5 %.
