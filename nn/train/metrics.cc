@@ -110,7 +110,8 @@ int64_t rewind_metrics(const std::filesystem::path& path, int64_t step) {
   const MappedFile file(path);
   std::string kept;
   for_each_line(text_of(file), [&](int64_t number, std::string_view line, bool whole) {
-    const int64_t own = whole ? parse_line(path, number, line).step : step + 1;
+    if (!whole) return;
+    const int64_t own = parse_line(path, number, line).step;
     if (own > step) return;
     kept.append(line).append("\n");
     last = own;
