@@ -195,14 +195,14 @@ TEST_CASE("a resumed log equals that of an uninterrupted run") {
     folder.write("cut.jsonl", expected.substr(0, bytes));
     const auto logged = std::count(expected.begin(), expected.begin() + static_cast<std::ptrdiff_t>(bytes), '\n');
     const int64_t resumed = std::min<int64_t>(logged, 5);
-    rewind_metrics(cut, resumed);
+    CHECK(rewind_metrics(cut, resumed) == resumed);
     MetricsLog log(cut);
     for (int64_t step = resumed + 1; step <= 20; ++step) log.append(line(step));
     CHECK(contents(cut) == expected);
   }
-  rewind_metrics(cut, 20);
+  CHECK(rewind_metrics(cut, std::numeric_limits<int64_t>::max()) == 20);
   CHECK(contents(cut) == expected);
-  rewind_metrics(folder.path() / "none.jsonl", 3);
+  CHECK(rewind_metrics(folder.path() / "none.jsonl", 3) == 0);
   CHECK_FALSE(std::filesystem::exists(folder.path() / "none.jsonl"));
 }
 
