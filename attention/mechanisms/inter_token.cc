@@ -63,7 +63,7 @@ class InterToken final : public StagedAttention {
     require_whole("inter_token", Q, K, call, cache);
     if (!network_) return StagedAttention::mixed(Q, K, V, call, cache);
     const Tensor queries = cache ? Q : without_hidden(Q, call.mask);   // a state has no gradient that hidden ones could reach
-    const Tensor all = cache ? without_hidden(cache->append("query", Q, K.size(2) - Q.size(2)), call.mask) : queries;
+    const Tensor all = cache ? cache->append("query", Q, K.size(2) - Q.size(2)) : queries;   // hidden ones are behind all others
     const Tensor scale = network_->forward(merge_heads(mean_query(all, Q.size(2), call.mask)));
     return StagedAttention::mixed(mul(queries, scale), K, V, call, cache);
   }

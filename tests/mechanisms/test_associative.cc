@@ -479,7 +479,7 @@ TEST_CASE("associative: what is dropped is drawn for what is written, anew in ev
   CHECK(memory_of(0) != one.train(tokens()).memory);
 }
 
-TEST_CASE("associative: the dense control has as many parameters, within half of a hidden unit") {
+TEST_CASE("associative: the dense control needs the same place, and has as many parameters, within half of a hidden unit") {
   for (const int64_t width : {6, 96, 768})
     for (const int64_t slot_width : {2, 32}) {
       AssociativeOptions o;
@@ -487,8 +487,9 @@ TEST_CASE("associative: the dense control has as many parameters, within half of
       const MixerShape shape{.width = width, .heads = 2};
       const int64_t workspace = make_associative(o, shape)->parameter_count();
       o.layer = "dense";
-      const int64_t dense = make_associative(o, shape)->parameter_count();
-      CHECK(std::abs(workspace - dense) <= width + 1);
+      const auto dense = make_associative(o, shape);
+      CHECK(dense->needs() == nn::Needs{.self = true, .feed_forward = true});
+      CHECK(std::abs(workspace - dense->parameter_count()) <= width + 1);
     }
 }
 

@@ -404,6 +404,7 @@ TEST_CASE("dape: the order of tokens matters for a kernel of several keys, not f
   for (const int64_t kernel : {1, 3}) {
     CHECK(row.claims(options_with(kernel, 4)).equivariant == (kernel == 1));
     CHECK(prove(claiming, options_with(kernel, 4), 1).front().holds == (kernel == 1));
+    CHECK(needs_of(row, options_with(kernel, 4)) == nn::Needs{.order = kernel == 3});
   }
 }
 
