@@ -1,5 +1,4 @@
-// Associative Transformer beside its scalar loops (reference_associative.h): the properties, golden values and rules of the
-// specification (3.1), and what the coupling of a batch means.
+// Associative Transformer beside its scalar loops: properties, golden values and rules of the specification (3.1), coupled batches.
 #include <doctest/doctest.h>
 
 #include <limits>
